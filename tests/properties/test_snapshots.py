@@ -59,7 +59,7 @@ def test_a_snapshot_is_what_the_feed_says_up_to_its_position(
             writer = threading.Thread(target=do_all, args=(store, during))
             writer.start()
             made = Snapshots(store)
-            offer = made.make(store.read(lambda unit: unit.head().position))
+            offer = made.create(store.read(lambda unit: unit.head().position))
             pages = [read_snapshot_page(made.page(entry.sha256), entry) for entry in offer.manifest.pages]
             writer.join()
             lines = [entry.line for entry in store.read(lambda unit: read_after(unit.session, 0, 1000))]

@@ -1,8 +1,7 @@
-"""A bundle on its way: a zip with the manifest and files, all of them or those that the receiver does not have.
+"""Archives of bundles: a zip with the manifest and all files, or only the files that the receiver does not have.
 
-Packing is deterministic. Unpacking believes nothing: the manifest must be the one of the revision that is asked for,
-and then only what it lists is unpacked, each file to the size and hash that it lists, in memory. Nothing is ever
-unpacked to a path.
+Writing is deterministic. Reading trusts nothing: the manifest must have the requested revision, and only files that it
+lists are extracted, in memory, up to their listed size, and their hashes are verified. Nothing is extracted to a path.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_ARCHIVE_BYTES: Final = 256 * 1024**2
-"""Most bytes of a pack."""
+"""Most bytes of an archive."""
 
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
-_MAX_UNPACKED_BYTES: Final = 1024**3
+_MAX_EXTRACTED_BYTES: Final = 1024**3
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
 _MODE: Final = 0o100644 << 16
@@ -32,19 +31,19 @@ _LEVEL: Final = 6
 
 
 class ArchiveContent(NamedTuple):
-    """What came: the manifest of the whole bundle, and those files that were in the pack."""
+    """The content of an archive: the manifest of the whole bundle, and the files in the archive."""
 
     manifest: Manifest
     files: dict[str, bytes]
 
 
 def write_archive(manifest: Manifest, files: Mapping[str, bytes], have: Manifest | None = None) -> bytes:
-    """Pack a bundle: path → content of all its files, less those that the bundle `have` has with the same bytes.
+    """Write a bundle (path → content), without the files that the bundle `have` has with the same bytes.
 
-    Of `files`, only those that go into the pack are looked up. Equal input makes equal bytes.
+    Only files that go into the archive are looked up in `files`. Equal input makes equal bytes.
 
     Raises:
-        BundleError: a file is missing, or is not the one that the manifest lists.
+        BundleError: if a file is missing, or does not match the manifest.
     """
     known = frozenset() if have is None else frozenset(entry.sha256 for entry in have.files.values())
     buffer = io.BytesIO()
@@ -63,51 +62,51 @@ def write_archive(manifest: Manifest, files: Mapping[str, bytes], have: Manifest
 
 
 def read_archive(content: bytes, revision: str) -> ArchiveContent:
-    """Unpack a pack of the bundle with this revision.
+    """Read an archive of the bundle with this revision.
 
     Raises:
-        BundleError: it is no pack, of another revision, or something in it is not what the manifest lists.
+        BundleError: if it is not an archive, of another revision, or a file does not match the manifest.
     """
     if len(content) > MAX_ARCHIVE_BYTES:
-        raise BundleError(MANIFEST, f"a pack has at most {MAX_ARCHIVE_BYTES} bytes")
+        raise BundleError(MANIFEST, f"the archive has more than {MAX_ARCHIVE_BYTES} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _unpack(archive, revision)
+            return _extract(archive, revision)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
-        raise BundleError(MANIFEST, f"is not in a readable pack: {error}") from None
+        raise BundleError(MANIFEST, f"is not in a readable archive: {error}") from None
 
 
-def _unpack(archive: zipfile.ZipFile, revision: str) -> ArchiveContent:
+def _extract(archive: zipfile.ZipFile, revision: str) -> ArchiveContent:
     infos: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         if info.filename in infos:
-            raise BundleError(info.filename, "stands twice in the pack")
+            raise BundleError(info.filename, "is in the archive twice")
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise BundleError(info.filename, "is packed in an unusual way")
+            raise BundleError(info.filename, "has an unsupported compression")
         infos[info.filename] = info
     head = infos.pop(MANIFEST, None)
     if head is None:
-        raise BundleError(MANIFEST, "is missing from the pack")
+        raise BundleError(MANIFEST, "is missing from the archive")
     if head.file_size > _MAX_MANIFEST_BYTES:
         raise BundleError(MANIFEST, f"has more than {_MAX_MANIFEST_BYTES} bytes")
     manifest = decode_manifest(_read(archive, head, head.file_size))
     if manifest.revision != revision:
         raise BundleError(MANIFEST, f"is that of `{manifest.revision}`, not of `{revision}`")
-    if sum(entry.size for entry in manifest.files.values()) > _MAX_UNPACKED_BYTES:
-        raise BundleError(MANIFEST, f"lists more than {_MAX_UNPACKED_BYTES} bytes")
+    if sum(entry.size for entry in manifest.files.values()) > _MAX_EXTRACTED_BYTES:
+        raise BundleError(MANIFEST, f"lists more than {_MAX_EXTRACTED_BYTES} bytes")
     files: dict[str, bytes] = {}
     for path, info in infos.items():
         entry = manifest.files.get(path)
-        if entry is None:  # also a path that leads elsewhere: a manifest that was read lists none
+        if entry is None:  # also a path out of the bundle: no valid manifest lists one
             raise BundleError(path, "is not listed in the manifest")
-        unpacked = _read(archive, info, entry.size)
-        check_content(path, unpacked, entry)
-        files[path] = unpacked
+        extracted = _read(archive, info, entry.size)
+        check_content(path, extracted, entry)
+        files[path] = extracted
     return ArchiveContent(manifest, files)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
-    """Unpack one file, of `size` bytes and never more than one beyond."""
+    """Extract one file: at most one byte more than `size`."""
     with archive.open(info) as file:
         return file.read(size + 1)
 

@@ -1,7 +1,7 @@
-"""An opened bundle: its revision, its catalog index, and its definitions and texts, read when they are asked for.
+"""An open bundle: its revision, its catalog index, and its definitions and texts, read on demand.
 
-Nothing of a file is used before its size and hash agree with the manifest, at every read. Definitions are kept, bounded
-in the number of entitlements that they hold together; texts are not kept.
+Every read of a file verifies its size and hash against the manifest. Definitions are cached, up to a total number of
+entitlements; texts are not cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CATALOG = "catalog.json"
 """The catalog without the entitlements."""
 
 DEFAULT_KEPT_ENTITLEMENTS = 500_000
-"""Entitlements of definitions kept in memory, unless told otherwise: about 40 bytes each."""
+"""Default number of cached entitlements of definitions: about 40 bytes each."""
 
 _KEPT_VALUES = 65_536
 
@@ -42,7 +42,7 @@ class _Entity(msgspec.Struct, frozen=True):
 
 
 class Bundle:
-    """A bundle, opened from a directory or held in memory. Safe to use from several threads."""
+    """A bundle in a directory or in memory. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class Bundle:
         *,
         kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS,
     ) -> None:
-        """Take a manifest that `decode_manifest` proved and a `read` that proves what it returns; use `open` instead.
+        """Use a manifest of `decode_manifest`, and a `read` that verifies what it returns; prefer `open`.
 
         Raises:
-            BundleError: the catalog index is missing or torn.
+            BundleError: if the catalog index is missing or damaged.
         """
         self._manifest = manifest
         self._read = read
@@ -73,11 +73,11 @@ class Bundle:
     def open(cls, directory: Path, *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS) -> Self:
         """Open the bundle in `directory`, which must not change while it is open.
 
-        The manifest is proved at once, as is that its files, and no others, exist with their sizes; each file's hash
-        is proved whenever it is read.
+        This verifies the manifest, and that its files, and no others, exist with their sizes; every read of a file
+        verifies its hash.
 
         Raises:
-            BundleError: the bundle is torn, tampered with or of an unknown format; it names the file.
+            BundleError: if the bundle is damaged, tampered with or of an unknown format; it names the file.
         """
         manifest = decode_manifest(read_file(directory, MANIFEST))
         found = sizes(directory)
@@ -97,12 +97,12 @@ class Bundle:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS) -> Self:
-        """Hold a bundle in memory: path → content, as the compiler made them.
+        """Open a bundle in memory: path → content, from the compiler.
 
-        A manifest among them is proved as `open` does it; without one it is made.
+        A manifest among the files is verified as by `open`; without one it is computed.
 
         Raises:
-            BundleError: the files are no bundle, or not the one that the manifest describes.
+            BundleError: if the files are not a bundle, or do not match the manifest.
         """
         contents = {path: content for path, content in files.items() if path != MANIFEST}
         manifest = decode_manifest(files[MANIFEST]) if MANIFEST in files else manifest_of(contents)
@@ -127,7 +127,7 @@ class Bundle:
         """Read a file.
 
         Raises:
-            BundleError: the manifest lists no such file, or its bytes are not the ones listed.
+            BundleError: if the manifest lists no such file, or its bytes do not match.
         """
         entry = self._manifest.files.get(path)
         if entry is None:
@@ -138,7 +138,7 @@ class Bundle:
         """Read a file as text.
 
         Raises:
-            BundleError: as `content`, or the file is not UTF-8.
+            BundleError: as `content`, or if the file is not UTF-8.
         """
         try:
             return self.content(path).decode()
@@ -146,10 +146,10 @@ class Bundle:
             raise BundleError(path, f"is not UTF-8: {error.reason}") from None
 
     def definition(self, ref: str) -> dict[str, Value]:
-        """Return what an item version such as `plan/pro@7` gives: feature id → value. Not to be changed.
+        """Return the definition of an item version such as `plan/pro@7`: feature id → value. Do not change it.
 
         Raises:
-            BundleError: there is no such version, or its file is torn or says what its feature cannot mean.
+            BundleError: if there is no such version, its file is damaged, or a value does not fit its feature.
         """
         with self._lock:
             definition = self._definitions.get(ref)
@@ -157,7 +157,7 @@ class Bundle:
             return definition
         definition = self._read_definition(ref)
         with self._lock:
-            if len(definition) < self._definitions.maxsize:  # each costs one more than its entitlements
+            if len(definition) < self._definitions.maxsize:  # its size is one more than its entitlements
                 self._definitions[ref] = definition
         return definition
 
@@ -176,7 +176,7 @@ class Bundle:
             feature = self.index.features.get(name)
             if feature is None:
                 raise BundleError(path, f"gives `{name}`, which the catalog does not have")
-            definition[feature.id] = self._value(path, feature, text)  # a name and a value stand in memory once
+            definition[feature.id] = self._value(path, feature, text)  # equal ids and values share memory
         return definition
 
     def _value(self, path: str, feature: Feature, text: str) -> Value:

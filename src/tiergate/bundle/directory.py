@@ -1,7 +1,7 @@
-"""A bundle as a directory: written whole or not at all, and read without trusting it.
+"""A bundle as a directory: written completely or not at all, and verified when it is read.
 
-A directory is written beside its place, synced, and renamed into it, so that a reader sees the old bundle or the new
-one. A directory in place is never changed: whoever holds it open keeps reading what was opened.
+A directory is written beside its place, synced, and renamed, so that a reader sees the old bundle or the new one. A
+directory in place never changes: a reader that has it open keeps reading the same files.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 
 PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
-"""Errors of the system for want of something that comes back by itself."""
+"""System errors because of a lack of resources, which passes by itself."""
 
 _NOT_AS_WRITTEN: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO})
-"""Errors that say that something else stands in a file's place, or nothing."""
+"""Errors which mean that the file is missing, or is something else."""
 
 
 def write_bundle(files: Mapping[str, bytes], directory: Path, *, like: Path | None = None) -> str:
     """Write a bundle and its manifest to `directory`, and return its revision.
 
-    `files` are all files but the manifest, as the compiler made them. An existing bundle, or an empty directory, is
-    replaced by two renames, the only moment in which there is none; anything else is left alone. Files are synced
-    before the renames and the parent directory after them. `like`: a bundle (`directory` itself, unless told otherwise)
-    of which files with the same bytes are linked instead of written, so that a small change is a small write.
+    `files` are all files except the manifest, from the compiler. An existing bundle, or an empty directory, is replaced
+    by two renames; between them there is none. Any other directory is rejected. Files are synced before the renames,
+    and the parent directory after them. `like`: a bundle (by default `directory`) whose files are linked instead of
+    written if their bytes are the same, so that a small change is a small write.
 
     Raises:
-        BundleError: a path is not one that a bundle may hold, two paths are one file on this file system, or
-            `directory` exists and is no bundle.
-        OSError: the file system refuses.
+        BundleError: if a path is not allowed in a bundle, two paths are one file on this file system, or `directory`
+            exists and is not a bundle.
+        OSError: if the file system refuses.
     """
     manifest = manifest_of(files)
     directory = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow a link to be replaced
@@ -60,7 +60,7 @@ def sizes(directory: Path) -> dict[str, int]:
     """List the regular files below `directory`: path with `/` → size in bytes.
 
     Raises:
-        BundleError: there is something that is neither a regular file nor a directory, or nothing can be listed.
+        BundleError: if there is something else than regular files and directories, or a directory cannot be listed.
     """
     found: dict[str, int] = {}
     try:
@@ -77,11 +77,11 @@ def sizes(directory: Path) -> dict[str, int]:
 
 
 def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> bytes:
-    """Read one file of a bundle, and hold it against the manifest's entry where one is given.
+    """Read one file of a bundle, and verify it against the manifest's entry if one is given.
 
     Raises:
-        BundleError: the file is missing, or is not the one that the manifest lists.
-        UnreadableBundleError: the system cannot read it now.
+        BundleError: if the file is missing, or does not match the manifest.
+        UnreadableBundleError: if the system cannot read it now.
     """
     try:
         descriptor = os.open(directory / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -102,10 +102,10 @@ def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> 
 
 
 def check_content(path: str, content: bytes, expected: FileEntry) -> None:
-    """Hold the bytes of a file against the manifest's entry.
+    """Verify the bytes of a file against the manifest's entry.
 
     Raises:
-        BundleError: they are more or fewer, or others.
+        BundleError: if they do not match.
     """
     found = entry_of(content)
     if found.size != expected.size:
@@ -149,7 +149,7 @@ def _write_all(files: Mapping[str, bytes], directory: Path, like: Path) -> None:
 
 
 def _link_same(source: Path, place: Path, content: bytes) -> bool:
-    """Link a file that has exactly this content already, and say whether that could be done."""
+    """Link a file if it has exactly this content; return whether that was possible."""
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -158,7 +158,7 @@ def _link_same(source: Path, place: Path, content: bytes) -> bool:
         os.link(source, place)
     except FileExistsError:
         raise
-    except OSError:  # there is none, or the file system has no links: it is written
+    except OSError:  # no such file, or no links on this file system: write it
         return False
     return True
 

@@ -1,8 +1,8 @@
 """Signed envelopes: DSSE v1 (https://github.com/secure-systems-lab/dsse), with Ed25519.
 
-A signature covers the payload's type and its exact bytes, so that nothing is parsed before it is known to be signed,
-and a statement of one kind never passes for one of another. An envelope may carry several signatures and a reader trust
-several keys: one good signature by one trusted key is enough, which is how keys are exchanged.
+A signature covers the payload's type and its exact bytes, so that nothing is parsed before it is verified, and a
+statement of one kind is never accepted as another kind. An envelope may have several signatures, and a reader several
+trusted keys: one valid signature by one trusted key is enough, which allows the exchange of keys.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tiergate.bundle.signing_keys import SigningKey, VerifyKey
 
 MAX_ENVELOPE_BYTES = 4 * 1024**2
-"""Most bytes of an envelope. The largest hold a subject's record."""
+"""Most bytes of an envelope. The largest ones have a subject's record."""
 
 SIGNATURE_BYTES = 64
-"""The size of every signature: Ed25519's."""
+"""The size of an Ed25519 signature."""
 
 MAX_SIGNATURES = 16
-"""Most signatures of an envelope: verifying is what costs."""
+"""Most signatures of an envelope: each one takes time to verify."""
 
 
 class _Signature(msgspec.Struct, frozen=True):
@@ -40,16 +40,16 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """The bytes that are signed: DSSE's pre-authentication encoding."""
+    """Return the bytes that are signed: DSSE's pre-authentication encoding."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def sign(payload_type: str, payload: bytes, keys: Iterable[SigningKey]) -> bytes:
-    """Make an envelope, as JSON without a newline, with a signature by each of `keys`.
+    """Return an envelope, as JSON without a newline, with a signature by each of `keys`.
 
     Raises:
-        ValueError: there is no key, too many, or the payload is too large.
+        ValueError: if there is no key, there are too many, or the payload is too large.
     """
     message = pae(payload_type, payload)
     signatures = [_Signature(key.key_id, key.sign(message)) for key in keys]
@@ -65,7 +65,7 @@ def verify(content: bytes, payload_type: str, keys: Iterable[VerifyKey]) -> byte
     """Return the payload of an envelope of this type that one of `keys` signed.
 
     Raises:
-        TrustError: it is none: `malformed`, `too_large`, `unknown_key` or `bad_signature`.
+        TrustError: if it is not one: `malformed`, `too_large`, `unknown_key` or `bad_signature`.
     """
     envelope = _read(content, payload_type)
     trusted = {key.key_id: key for key in keys}
@@ -79,16 +79,16 @@ def verify(content: bytes, payload_type: str, keys: Iterable[VerifyKey]) -> byte
         if len(signature.sig) == SIGNATURE_BYTES and key.verifies(message, signature.sig):
             return envelope.payload
     if known:
-        raise TrustError(RejectionReason.BAD_SIGNATURE, "a signature does not fit what it should have signed")
+        raise TrustError(RejectionReason.BAD_SIGNATURE, "the signature does not match")
     named = ", ".join(f"`{signature.keyid[:16]}`" for signature in envelope.signatures[:3])
-    raise TrustError(RejectionReason.UNKNOWN_KEY, f"it is signed by {named or 'nobody'}, and by no key that is trusted")
+    raise TrustError(RejectionReason.UNKNOWN_KEY, f"no signature of a trusted key, but of {named or 'none'}")
 
 
 def read_payload(content: bytes, payload_type: str) -> bytes:
-    """Return the payload of an envelope whose bytes are known by other means to be good: no signature is looked at.
+    """Return the payload of an envelope whose bytes are verified by other means, without verifying a signature.
 
     Raises:
-        TrustError: it is none of this type: `malformed` or `too_large`.
+        TrustError: if it is not an envelope of this type: `malformed` or `too_large`.
     """
     return _read(content, payload_type).payload
 
@@ -99,7 +99,7 @@ def _read(content: bytes, payload_type: str) -> _Envelope:
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(RejectionReason.MALFORMED, f"it is no signed envelope: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"not a signed envelope: {error}") from None
     if envelope.payload_type != payload_type:
         raise TrustError(
             RejectionReason.MALFORMED, f"it is of type `{envelope.payload_type[:80]}`, not `{payload_type}`"

@@ -1,7 +1,7 @@
-"""The manifest of a bundle: every file with its hash and size, and the revision that they make.
+"""The manifest of a bundle: every file with its hash and size, and the revision, which is computed from them.
 
-Pure: bytes in, bytes out. Equal files make equal manifests, so a revision has exactly one manifest; what is not the
-canonical form of itself is refused. Reading and writing directories is left to `directory` and `contents`.
+Pure functions on bytes. Equal files make equal manifests, so a revision has exactly one manifest; a manifest that is
+not in canonical form is rejected. `directory` reads and writes directories.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = 1
-"""The bundle format that this version writes and reads."""
+"""The bundle format of this version."""
 
 MANIFEST = "manifest.json"
-"""The one file of a bundle that the manifest does not list."""
+"""The only file of a bundle that the manifest does not list."""
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of the bundle: the SHA-256 of its bytes, in lower-case hex, and how many they are."""
+    """A file of the bundle: the SHA-256 of its bytes, in lower-case hex, and its size."""
 
     sha256: str
     size: int
@@ -48,25 +48,25 @@ class _Head(msgspec.Struct):
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that could lead out of the bundle or mean another file on another machine.
+    """Reject a path that could lead out of the bundle, or mean another file on another machine.
 
     Raises:
-        BundleError: the path is absolute, has a segment that is empty, `.`, `..` or hidden, or an unusual character.
+        BundleError: if it is absolute, has an empty, `.`, `..` or hidden segment, or an unusual character.
     """
     if _PATH.fullmatch(path) is None or path == MANIFEST:
         raise BundleError(path, "is not a path that a bundle may hold")
 
 
 def entry_of(content: bytes) -> FileEntry:
-    """Describe a file by its content."""
+    """Return the entry of a file with this content."""
     return FileEntry(hashlib.sha256(content).hexdigest(), len(content))
 
 
 def manifest_of(files: Mapping[str, bytes]) -> Manifest:
-    """Describe a whole bundle; `files` are all of its files but the manifest.
+    """Return the manifest of a bundle; `files` are all of its files except the manifest.
 
     Raises:
-        BundleError: a path is not one that a bundle may hold.
+        BundleError: if a path is not allowed in a bundle.
     """
     for path in files:
         check_path(path)
@@ -75,20 +75,22 @@ def manifest_of(files: Mapping[str, bytes]) -> Manifest:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Write a manifest in its canonical form."""
+    """Return a manifest in canonical form."""
     return canonical_json(manifest)
 
 
 def decode_manifest(content: bytes) -> Manifest:
-    """Read a manifest and prove that it is whole: its format, its paths, its revision and its canonical form.
+    """Read a manifest, and verify its format, its paths, its revision and its canonical form.
 
     Raises:
-        BundleError: one of these does not hold.
+        BundleError: if one of these is wrong.
     """
     try:
-        found = msgspec.json.decode(content, type=_Head).format
-        if found != FORMAT:
-            raise BundleError(MANIFEST, f"has format `{found}`; this version of Tiergate reads format `{FORMAT}`")
+        format_number = msgspec.json.decode(content, type=_Head).format
+        if format_number != FORMAT:
+            raise BundleError(
+                MANIFEST, f"has format `{format_number}`; this version of Tiergate reads format `{FORMAT}`"
+            )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(MANIFEST, f"is not a manifest: {error}") from None

@@ -1,7 +1,7 @@
-"""Ed25519 keys: the one that a store signs with, and the ones that a sidecar trusts. The one module with cryptography.
+"""Ed25519 keys: the one that a store signs with, and those that a sidecar trusts.
 
-A key is named by the first 16 hex digits of the SHA-256 of its raw public bytes. Where keys are kept, and which of them
-are trusted, others say.
+The id of a key is the first 16 hex digits of the SHA-256 of its raw public bytes. Callers decide where keys are stored,
+and which ones are trusted.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _KEY_ID_DIGITS = 16
 
 
 class VerifyKey:
-    """A public key. Equal to every other one of the same bytes."""
+    """A public key. Equal to other keys with the same bytes."""
 
     __slots__ = ("_key", "key_id", "raw")
 
     def __init__(self, raw: bytes) -> None:
-        """Take the 32 raw bytes.
+        """Use the 32 raw bytes.
 
         Raises:
-            ValueError: they are no public key.
+            ValueError: if they are not a public key.
         """
         self._key = Ed25519PublicKey.from_public_bytes(raw)
         self.raw = raw
@@ -43,7 +43,7 @@ class VerifyKey:
         """Read a `PUBLIC KEY` block (SubjectPublicKeyInfo).
 
         Raises:
-            ValueError: it is none, or not of Ed25519.
+            ValueError: if it is not one, or not of Ed25519.
         """
         try:
             key = load_pem_public_key(_bytes(pem))
@@ -54,11 +54,11 @@ class VerifyKey:
         return cls(key.public_bytes_raw())
 
     def to_pem(self) -> str:
-        """Write it as a `PUBLIC KEY` block."""
+        """Return the key as a `PUBLIC KEY` block."""
         return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Say whether this signature of this message was made with the private half of this key."""
+        """Return whether the private half of this key made this signature of this message."""
         try:
             self._key.verify(signature, message)
         except InvalidSignature:
@@ -87,7 +87,7 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a new key from the system's randomness."""
+        """Generate a key."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
@@ -95,7 +95,7 @@ class SigningKey:
         """Read a `PRIVATE KEY` block (PKCS #8) without a password.
 
         Raises:
-            ValueError: it is none, or not of Ed25519. The message holds nothing of the key.
+            ValueError: if it is not one, or not of Ed25519. The message contains nothing of the key.
         """
         try:
             key = load_pem_private_key(_bytes(pem), password=None)
@@ -107,11 +107,11 @@ class SigningKey:
 
     @property
     def key_id(self) -> str:
-        """The name that it shares with its public half."""
+        """The id, which is that of the public key."""
         return self.verify_key.key_id
 
     def to_pem(self) -> str:
-        """Write it as a `PRIVATE KEY` block without a password: a secret."""
+        """Return the key as a `PRIVATE KEY` block without a password: a secret."""
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     def sign(self, message: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""The pages of a snapshot: gzip of one record a line, by customer id, named by the hash of their bytes.
+"""The pages of a snapshot: one record a line, in the order of customer ids, compressed by gzip, named by their hash.
 
-Nothing of a page is unpacked before its size and hash agree with the manifest, and then only so much of it as a page
-may hold. The order of customers across pages is left to whoever puts them together.
+A page is decompressed only after its size and hash match the manifest, and only up to the limit of a page. The caller
+checks the order of customers across pages.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_PAGE_BYTES: Final = 64 * 1024**2
-"""Most bytes of a page, packed."""
+"""Most bytes of a compressed page."""
 
-_MAX_UNPACKED_BYTES: Final = 512 * 1024**2
+_MAX_DECOMPRESSED_BYTES: Final = 512 * 1024**2
 _LEVEL: Final = 6
 
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -32,46 +32,46 @@ _decode = msgspec.json.Decoder(SubjectRecord).decode
 
 
 def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEntry]:
-    """Pack records, which are in the order of their customers' ids, and describe the page. Equal records, equal bytes.
+    """Return the page of records, in the order of their customers' ids, and its entry. Equal records, equal bytes.
 
     Raises:
-        ValueError: the page is too large.
+        ValueError: if the page is too large.
     """
-    held = list(records)
-    return compress_snapshot_page(_encode_lines(held), len(held))
+    page = list(records)
+    return compress_snapshot_page(_encode_lines(page), len(page))
 
 
 def compress_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
-    """As `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline.
+    """Like `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline.
 
     Raises:
-        ValueError: the page is too large.
+        ValueError: if the page is too large.
     """
     content = gzip.compress(lines, _LEVEL, mtime=0)
-    if len(content) > MAX_PAGE_BYTES or len(lines) > _MAX_UNPACKED_BYTES:
+    if len(content) > MAX_PAGE_BYTES or len(lines) > _MAX_DECOMPRESSED_BYTES:
         raise ValueError(f"a page of a snapshot has at most {MAX_PAGE_BYTES} bytes, not {len(content)}")
     return content, PageEntry(hashlib.sha256(content).hexdigest(), len(content), count)
 
 
 def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord | UnreadableRecord]:
-    """Unpack the page that a verified manifest lists. A record that cannot be read is told as such.
+    """Read the page that a verified manifest lists. A record that cannot be read becomes an `UnreadableRecord`.
 
     Raises:
-        TrustError: these are not its bytes (`wrong_hash`), or they are `malformed` or `too_large`.
+        TrustError: if the bytes do not match (`wrong_hash`), are `malformed` or `too_large`.
     """
     if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise TrustError(RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
-    unpacking = zlib.decompressobj(wbits=31)
+        raise TrustError(RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has the wrong hash")
+    decompressor = zlib.decompressobj(wbits=31)
     try:
-        lines = unpacking.decompress(content, _MAX_UNPACKED_BYTES)
-        # One by one, so that another thread may run in between: a page takes long.
-        records = [] if unpacking.unconsumed_tail else [_read(line) for line in lines.split(b"\n") if line]
+        lines = decompressor.decompress(content, _MAX_DECOMPRESSED_BYTES)
+        # One by one, so that other threads can run in between: a page takes long.
+        records = [] if decompressor.unconsumed_tail else [_read(line) for line in lines.split(b"\n") if line]
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(RejectionReason.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
-    if unpacking.unconsumed_tail:
-        raise TrustError(RejectionReason.TOO_LARGE, f"page `{entry.sha256[:16]}` unpacks to too many bytes")
-    if not unpacking.eof or unpacking.unused_data or len(records) != entry.count:
-        raise TrustError(RejectionReason.MALFORMED, f"page `{entry.sha256[:16]}` does not hold what the manifest says")
+    if decompressor.unconsumed_tail:
+        raise TrustError(RejectionReason.TOO_LARGE, f"page `{entry.sha256[:16]}` is too large after decompression")
+    if not decompressor.eof or decompressor.unused_data or len(records) != entry.count:
+        raise TrustError(RejectionReason.MALFORMED, f"page `{entry.sha256[:16]}` does not match the manifest")
     return records
 
 
@@ -81,5 +81,5 @@ def _read(line: bytes) -> SubjectRecord | UnreadableRecord:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return describe_unreadable(line, error)
     if any(subscription.customer != record.customer.id for subscription in record.subscriptions):
-        return describe_unreadable(line, "it mixes up customers", record.customer.id)
+        return describe_unreadable(line, "a subscription belongs to another customer", record.customer.id)
     return record

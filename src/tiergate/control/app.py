@@ -30,7 +30,6 @@ from tiergate.control.api import (
 )
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.webhooks import WebhookEndpoints
-from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.publish.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def all_endpoints(
         *immediate_changes.endpoints(publisher),
         *rules.endpoints(publisher),
         *apply_export.endpoints(publisher),
-        *bundles.endpoints(publisher, BundleArchives(store)),
+        *bundles.endpoints(publisher, sync.archives),
         *previews.endpoints(publisher),
         *customers.endpoints(),
         *subscriptions.endpoints(publisher),

@@ -66,7 +66,7 @@ async def update_object_store(
         offer = await sync.refresh_snapshot(snapshots_every)
         before = -1 if tail.state is None else tail.state.head.publication
         revision = await run_in_threadpool(_revision, store)
-        await run_in_threadpool(depot.bring, revision, offer, sync.snapshot_head(offer))
+        await run_in_threadpool(depot.write, revision, offer, sync.snapshot_head(offer))
         await tail.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if tail.ending:
             return

@@ -1,7 +1,7 @@
-"""Following the feed: pages of it for whoever reads, and PostgreSQL's word that it has grown.
+"""Reading pages of the feed, and PostgreSQL's notifications that it has grown.
 
-A page begins after a position that its reader knows, ends at one whose chain is known, and never leaves anything out:
-positions have no gaps and are visible in their order (see `feed`).
+A page begins after a position of its reader, ends at a position whose chain is known, and never omits a line: positions
+have no gaps and become visible in order (see `feed`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ALIVE: Final = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives
 
 
 class FeedLine(NamedTuple):
-    """One line of the feed, the chain up to it, and the sequence of the publication in force from there on."""
+    """One line, the chain up to it, and the sequence of the publication that is active from there on."""
 
     position: int
     line: bytes
@@ -40,19 +40,19 @@ class FeedLine(NamedTuple):
 
 
 class FeedPage(NamedTuple):
-    """Lines after a position, as far as the page goes, and how far the feed itself went in the same instant."""
+    """Lines after a position, and the head of the feed in the same instant."""
 
     lines: list[FeedLine]
     head: FeedHead
 
 
 def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> FeedPage:
-    """Read up to `limit` lines after a position, and no more than `max_bytes` of them, but always one if there is one.
+    """Read up to `limit` lines after a position, with at most `max_bytes`, but at least one line if there is one.
 
-    None is read for a position below the head's floor: its lines may be redacted or dropped.
+    The page of a position below the floor is empty: its lines may be redacted or dropped.
 
     Raises:
-        StoreError: the feed has a hole.
+        StoreError: if a line is missing.
     """
     head = read_head(session)
     lines: list[FeedLine] = []
@@ -67,7 +67,7 @@ def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> Fe
         publication = publication if published is None else published
         lines.append(FeedLine(position, line, chain, publication))
         if position != after + len(lines):
-            raise StoreError(f"the feed has a hole before position {position}")
+            raise StoreError(f"the feed has no line before position {position}")
     return FeedPage(lines, head)
 
 
@@ -84,14 +84,14 @@ def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes
 
 
 def publication_at(session: Session, position: int) -> int:
-    """The sequence of the publication in force at a position of the feed; 0 before the first."""
+    """Return the sequence of the publication that is active at a position; 0 before the first."""
     columns = _PUBLICATIONS.c
     query = select(func.max(columns.sequence)).where(columns.position <= position)
     return session.connection().execute(query).scalar_one_or_none() or 0
 
 
 def publication_envelope(session: Session, sequence: int) -> bytes | None:
-    """The signed envelope of a publication; none where there is no such publication."""
+    """Return the signed envelope of a publication; none if there is no such publication."""
     query = select(_PUBLICATIONS.c.envelope).where(_PUBLICATIONS.c.sequence == sequence)
     found = session.connection().execute(query).scalar_one_or_none()
     return None if found is None else bytes(found)

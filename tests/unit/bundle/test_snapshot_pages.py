@@ -51,7 +51,7 @@ def test_what_is_no_page_is_refused(content: bytes) -> None:
 
 def test_a_page_does_not_unpack_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond its bound nothing is unpacked."""
-    monkeypatch.setattr(module, "_MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(module, "_MAX_DECOMPRESSED_BYTES", 1000)
     content = gzip.compress(b"\n" * 1_000_000)
     with pytest.raises(TrustError, match="too_large"):
         read_snapshot_page(content, listed(content, 0))

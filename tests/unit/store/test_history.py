@@ -69,7 +69,7 @@ def test_what_is_not_kept_any_more_is_never_guessed(store: Store, time: Time) ->
     write(store, "a", region="eu")
     time.now += 100 * DAY
     write(store, "c")
-    Snapshots(store).make(4)
+    Snapshots(store).create(4)
     apply_retention(store, time.now, feed_days=30, history_days=50)
 
     for position in (1, 2):

@@ -35,7 +35,7 @@ def test_the_feed_begins_where_it_was_so_many_days_ago(store: Store, time: Time)
     write(store, "a", "b")
     time.now += 31 * DAY
     write(store, "c")
-    Snapshots(store).make(3)
+    Snapshots(store).create(3)
     apply_retention(store, time.now, feed_days=30, history_days=None)
     assert floor(store) == 2
     assert positions(store) == [1, 2, 3]
@@ -47,9 +47,9 @@ def test_the_feed_always_goes_back_to_every_snapshot(store: Store, time: Time) -
     apply_retention(store, time.now + 400 * DAY, feed_days=30, history_days=None)
     assert floor(store) == 0
     snapshots = Snapshots(store)
-    snapshots.make(2)
+    snapshots.create(2)
     write(store, "c")
-    snapshots.make(3)
+    snapshots.create(3)
     apply_retention(store, time.now + 400 * DAY, feed_days=30, history_days=None)
     assert floor(store) == 2
     assert snapshots.newest() is not None
@@ -62,7 +62,7 @@ def test_history_keeps_what_held_at_its_beginning(store: Store, time: Time) -> N
     write(store, "a", region="eu")
     time.now += 100 * DAY
     write(store, "a", region="fr")
-    Snapshots(store).make(5)
+    Snapshots(store).create(5)
     apply_retention(store, time.now, feed_days=30, history_days=50)
     assert positions(store) == [2, 4, 5]
 

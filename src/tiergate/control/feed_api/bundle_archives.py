@@ -1,4 +1,4 @@
-"""Bundles as packs: made of what the store holds, whole or without what the receiver has, and made once for many."""
+"""Archives of bundles from the store, complete or without the files that the receiver has, cached for all receivers."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ _REVISION: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class BundleArchives:
-    """Packs the bundles of one store. Safe to use from several threads."""
+    """Archives of the bundles of one store. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._packs: cachetools.LRUCache[tuple[str, str], bytes] = cachetools.LRUCache(_KEPT_BYTES, getsizeof=len)
+        self._archives: cachetools.LRUCache[tuple[str, str], bytes] = cachetools.LRUCache(_KEPT_BYTES, getsizeof=len)
         self._lock = threading.Lock()
-        self._making = [threading.Lock() for _ in range(_STRIPES)]
+        self._writing = [threading.Lock() for _ in range(_STRIPES)]
 
     def get(self, revision: str, have: str = "") -> bytes:
-        """The pack of a bundle, without the files that the bundle `have` has; all of them where `have` is unknown.
+        """Return the archive of a bundle, without the files of the bundle `have`; with all files if `have` is unknown.
 
         Raises:
-            NotFoundError: there is no bundle of this revision.
+            NotFoundError: if there is no bundle of this revision.
         """
         key = (revision, have)
-        with self._making[hash(key) % _STRIPES]:  # whoever asks for the same waits for it
+        with self._writing[hash(key) % _STRIPES]:  # callers that request the same archive wait for it
             with self._lock:
-                found = self._packs.get(key)
-            if found is None:
-                found = self._store.read(lambda unit: self._pack(unit, revision, have))
-                if len(found) <= _KEPT_BYTES:
+                archive = self._archives.get(key)
+            if archive is None:
+                archive = self._store.read(lambda unit: self._write(unit, revision, have))
+                if len(archive) <= _KEPT_BYTES:
                     with self._lock:
-                        self._packs[key] = found
-        return found
+                        self._archives[key] = archive
+        return archive
 
-    def _pack(self, unit: ReadUnit, revision: str, have: str) -> bytes:
-        wanted = _manifest(unit, revision)
+    def _write(self, unit: ReadUnit, revision: str, have: str) -> bytes:
+        manifest = _manifest(unit, revision)
         known: Manifest | None = None
         if have:
             try:
                 known = _manifest(unit, have)
             except NotFoundError:
                 known = None
-        held = set() if known is None else {entry.sha256 for entry in known.files.values()}
-        needed = {path: entry.sha256 for path, entry in wanted.files.items() if entry.sha256 not in held}
+        known_hashes = set() if known is None else {entry.sha256 for entry in known.files.values()}
+        needed = {path: entry.sha256 for path, entry in manifest.files.items() if entry.sha256 not in known_hashes}
         contents = blobs(unit.session, set(needed.values()))
-        return write_archive(wanted, {path: contents[sha256] for path, sha256 in needed.items()}, known)
+        return write_archive(manifest, {path: contents[sha256] for path, sha256 in needed.items()}, known)
 
 
 def _manifest(unit: ReadUnit, revision: str) -> Manifest:

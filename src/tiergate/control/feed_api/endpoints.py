@@ -1,7 +1,7 @@
-"""What sidecars ask: changes of the feed, the publication in force, bundles, snapshots, single subjects.
+"""The endpoints for sidecars: changes of the feed, the active publication, bundles, snapshots, single subjects.
 
-Everything here is signed, or is the hash of something signed: what stands between us and a sidecar can withhold, and
-nothing else. Documented in docs/reference/sync-api.md.
+Everything here is signed, or hashes to something signed: a machine in between can withhold content, and nothing else.
+Documented in docs/reference/sync-api.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store
 
 MAX_WAIT: Final = 30.0
-"""Most seconds for which a request waits for something new."""
+"""Most seconds that a request waits for a change."""
 
 _LINES: Final = 5_000
 _CONFIRM_SECONDS: Final = 2.0
@@ -51,35 +51,35 @@ _log = structlog.get_logger(__name__)
 
 
 class FeedApi:
-    """The sync interface of one store. Belongs to the event loop that the tail runs on."""
+    """The sync API of one store. Belongs to the event loop of the watcher."""
 
     def __init__(
         self,
         store: Store,
-        tail: FeedWatcher,
-        heads: HeadSigner,
+        watcher: FeedWatcher,
+        signer: HeadSigner,
         snapshots: Snapshots,
-        packs: BundleArchives,
+        archives: BundleArchives,
         *,
         max_waiting: int = 5_000,
         lines_between_snapshots: int = 50_000,
     ) -> None:
-        """Compose. `max_waiting`: so many requests may wait at once.
+        """Compose. `max_waiting`: the number of requests that may wait at the same time.
 
-        `lines_between_snapshots`: one that is more lines behind the end of the feed, and more than a quarter of the
-        customers, is made anew.
+        `lines_between_snapshots`: a new snapshot is created when the newest one is more lines behind the end of the
+        feed than this, and than a quarter of the customers.
         """
-        self._store, self._tail, self._heads = store, tail, heads
-        self._snapshots, self._packs = snapshots, packs
-        self._pages = FeedPages(store, tail, heads)
+        self._store, self._watcher, self._signer = store, watcher, signer
+        self._snapshots, self.archives = snapshots, archives
+        self._pages = FeedPages(store, watcher, signer)
         self._max_waiting = max_waiting
         self._between = lines_between_snapshots
-        self._making: asyncio.Task[StoredSnapshot] | None = None
+        self._creating: asyncio.Task[StoredSnapshot] | None = None
         self._envelope = (0, b"")
         self.waiting = 0
 
     def endpoints(self) -> list[Endpoint]:
-        """All routes."""
+        """Return the routes."""
 
         def route(path: str, handler: object, *query: str) -> Endpoint:
             return Endpoint("GET", f"/v1/sync/{path}", Action.SYNC, handler, Resource.store(), query)  # type: ignore[arg-type]
@@ -94,29 +94,31 @@ class FeedApi:
         ]
 
     async def changes(self, request: AdminRequest) -> Answer:
-        """Follow the feed: its lines after a position and a signed head, waiting for them where there are none yet."""
+        """Follow the feed: its lines after a position and a signed head. Waits if there are none yet."""
         after = request.number("after", 0, least=0, most=2**62)
         limit = min(request.number("limit", _LINES, least=1, most=10**9), MAX_LINES)
         wait = _seconds(request)
         state = await self._state_reaching(after)
         if after == state.head.position and wait:
-            with self._place():
-                await self._tail.wait(lambda now: now.head.position > after, wait)
-        body = None if self._floor() > after else await self._pages.after(after, limit)
+            with self._count_waiting():
+                await self._watcher.wait(lambda now: now.head.position > after, wait)
+        body = None if self._state().head.floor > after else await self._pages.after(after, limit)
         if body is None:
-            raise RequestError(410, "resync needed", f"the feed begins after position {self._floor()}: take a snapshot")
+            raise RequestError(
+                410, "resync needed", f"the feed begins after position {self._state().head.floor}: take a snapshot"
+            )
         content, encoding = await body.encoded(request.headers.get("accept-encoding", ""))
         headers = {"content-type": "application/x-ndjson", "vary": "accept-encoding"}
         return Answer(200, content, headers | ({"content-encoding": encoding} if encoding else {}))
 
     async def publication(self, request: AdminRequest) -> Answer:
-        """Get the signed publication in force, waiting for one after a given sequence where there is none yet."""
+        """Get the signed active publication. Waits if there is none after a given sequence yet."""
         after = request.number("after", 0, least=0, most=2**62)
         wait = _seconds(request)
         state = await self._state_reaching(0)
         if state.head.publication <= after and wait:
-            with self._place():
-                await self._tail.wait(lambda now: now.head.publication > after, wait)
+            with self._count_waiting():
+                await self._watcher.wait(lambda now: now.head.publication > after, wait)
         sequence = self._state().head.publication
         if not sequence:
             raise NotFoundError("publication", str(after + 1))
@@ -128,20 +130,20 @@ class FeedApi:
         return Answer(200, self._envelope[1], headers)
 
     def bundle(self, request: AdminRequest) -> Answer:
-        """Get a bundle as a zip: all of its files, or only those that differ from a bundle that one has."""
+        """Get a bundle as a zip: all of its files, or only those that differ from a bundle that the caller has."""
         revision = request.params["revision"]
-        content = self._packs.get(revision, request.query.get("have", ""))
+        content = self.archives.get(revision, request.query.get("have", ""))
         return Answer(200, content, {"content-type": "application/zip", "cache-control": _IMMUTABLE})
 
     async def snapshot(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
         """Get the newest snapshot of all subjects, or a new one: a signed head and the manifest of its pages."""
         state = await self._state_reaching(0)
-        offer = await run_in_threadpool(self._snapshots.newest)
-        if offer is None or self._is_outdated(offer, state):
-            making = self._make(state.head.position)
-            if offer is None:
-                offer = await asyncio.shield(making)
-        content = head_line(self.snapshot_head(offer)) + b"\n" + offer.content + b"\n"
+        snapshot = await run_in_threadpool(self._snapshots.newest)
+        if snapshot is None or self._is_outdated(snapshot, state):
+            creating = self._create_snapshot(state.head.position)
+            if snapshot is None:
+                snapshot = await asyncio.shield(creating)
+        content = head_line(self.snapshot_head(snapshot)) + b"\n" + snapshot.content + b"\n"
         return Answer(200, content, {"content-type": "application/x-ndjson"})
 
     def snapshot_page(self, request: AdminRequest) -> Answer:
@@ -151,85 +153,80 @@ class FeedApi:
         return Answer(200, self._snapshots.page(sha256), headers)
 
     def subject(self, request: AdminRequest) -> Answer:
-        """Get what is known of one customer or subscription, signed."""
+        """Get the signed record of one customer or subscription."""
         kind, id_ = _KINDS.get(request.params["kind"]), request.params["subject"]
         if kind is None or not is_subject_id(id_):
             raise NotFoundError("kind of subject", request.params["kind"])
         return Answer(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
 
-    def snapshot_head(self, offer: StoredSnapshot) -> bytes:
-        """The envelope of the head that vouches for a snapshot now.
+    def snapshot_head(self, snapshot: StoredSnapshot) -> bytes:
+        """Return the envelope of a head, signed now, that names a snapshot.
 
         Raises:
-            StoreError: the feed was never read.
+            StoreError: if the feed was never read.
         """
         state = self._state()
-        manifest = offer.manifest
-        return self._heads.head(
+        manifest = snapshot.manifest
+        return self._signer.head(
             manifest.position,
             manifest.chain,
-            offer.publication,
+            snapshot.publication,
             latest=max(state.latest, manifest.position),
             at=state.confirmed_at,
-            snapshot=offer.sha256,
+            snapshot=snapshot.sha256,
         )
 
     async def refresh_snapshot(self, max_age: float | None = None) -> StoredSnapshot:
-        """See that there is a snapshot that is recent enough, and return it; for the background.
+        """Return a snapshot that is recent enough, and create it if necessary; for a background job.
 
-        `max_age`: of one after which anything has changed, in seconds; for who cannot go on from it along the feed. One
-        from before the first publication, by which nobody can decide, is of no use to them at any age.
+        `max_age`: in seconds, of a snapshot after which anything has changed, for readers who cannot follow the feed.
+        One from before the first publication is of no use to them at any age.
 
         Raises:
-            StoreError: the database cannot be used.
+            StoreError: if the database cannot be used.
         """
         state = await self._state_reaching(0)
         await run_in_threadpool(self._snapshots.remove_outdated)
-        offer = await run_in_threadpool(self._snapshots.newest)
-        if offer is None or self._is_outdated(offer, state) or self._is_too_old(offer, state, max_age):
-            offer = await asyncio.shield(self._make(state.head.position))
-        return offer
+        snapshot = await run_in_threadpool(self._snapshots.newest)
+        if snapshot is None or self._is_outdated(snapshot, state) or self._is_too_old(snapshot, state, max_age):
+            snapshot = await asyncio.shield(self._create_snapshot(state.head.position))
+        return snapshot
 
-    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _create_snapshot(self, position: int) -> asyncio.Task[StoredSnapshot]:
+        """Create a snapshot in a thread, one at a time."""
+        if self._creating is None or self._creating.done():
+            self._creating = asyncio.create_task(run_in_threadpool(self._snapshots.create, position))
+            self._creating.add_done_callback(_log_failure)
+        return self._creating
 
-    def _make(self, position: int) -> asyncio.Task[StoredSnapshot]:
-        """Have a snapshot made, one at a time."""
-        if self._making is None or self._making.done():
-            self._making = asyncio.create_task(run_in_threadpool(self._snapshots.make, position))
-            self._making.add_done_callback(_log_failure)
-        return self._making
+    def _is_outdated(self, snapshot: StoredSnapshot, state: FeedState) -> bool:
+        """Return whether a new snapshot is worth its cost, which grows with the number of customers."""
+        behind = state.head.position - snapshot.manifest.position
+        return behind > max(self._between, snapshot.manifest.customers // 4)
 
-    def _is_outdated(self, offer: StoredSnapshot, state: FeedState) -> bool:
-        """Say whether a new snapshot is worth its making, which takes as long as there are customers."""
-        behind = state.head.position - offer.manifest.position
-        return behind > max(self._between, offer.manifest.customers // 4)
-
-    def _is_too_old(self, offer: StoredSnapshot, state: FeedState, max_age: float | None) -> bool:
-        """Say whether a snapshot is too old for who has nothing else."""
-        if max_age is None or offer.manifest.position >= state.head.position:
+    def _is_too_old(self, snapshot: StoredSnapshot, state: FeedState, max_age: float | None) -> bool:
+        """Return whether a snapshot is too old for readers who cannot follow the feed."""
+        if max_age is None or snapshot.manifest.position >= state.head.position:
             return False
-        is_blank = not offer.publication and state.head.publication > 0
-        return is_blank or self._store.clock() - offer.created_at >= max_age * 1000
+        is_blank = not snapshot.publication and state.head.publication > 0
+        return is_blank or self._store.clock() - snapshot.created_at >= max_age * 1000
 
     def _state(self) -> FeedState:
-        if self._tail.state is None:
+        if self._watcher.state is None:
             raise StoreError("the feed was not read yet")
-        return self._tail.state
-
-    def _floor(self) -> int:
-        return self._state().head.floor
+        return self._watcher.state
 
     async def _state_reaching(self, position: int) -> FeedState:
-        """What is known of the feed, which reaches a position that a reader has; asks the database where it does not.
+        """Return the state of the feed, which reaches the position of a reader; reads the database if necessary.
 
         Raises:
-            ConflictError: the feed does not go so far.
+            ConflictError: if the feed ends before the position.
         """
-        if self._tail.state is None:
-            await self._tail.confirm(_CONFIRM_SECONDS)
+        if self._watcher.state is None:
+            await self._watcher.confirm(_CONFIRM_SECONDS)
         state = self._state()
         if position > state.head.position:
-            await self._tail.confirm(_CONFIRM_SECONDS)
+            await self._watcher.confirm(_CONFIRM_SECONDS)
             state = self._state()
         if position > state.head.position:
             detail = f"position {position} is beyond the end of the feed, {state.head.position}"
@@ -237,11 +234,11 @@ class FeedApi:
         return state
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        """A place among those who wait.
+    def _count_waiting(self) -> Iterator[None]:
+        """Count a waiting request.
 
         Raises:
-            RequestError: there is none left.
+            RequestError: if too many requests are waiting.
         """
         if self.waiting >= self._max_waiting:
             raise RequestError(503, "too many readers", f"{self._max_waiting} requests wait already")
@@ -259,15 +256,15 @@ class FeedApi:
 
     def _subject(self, unit: ReadUnit, kind: SubjectType, id_: str) -> bytes:
         position = unit.head().position
-        found = subject_record(unit.session, kind, id_)
-        return self._heads.subject(
+        content = subject_record(unit.session, kind, id_)
+        return self._signer.subject(
             SubjectStatement(
                 store=self._store.id,
                 issued_at=unit.now,
                 position=position,
                 type=kind,
                 id=id_,
-                record=None if found is None else _record(found),
+                record=None if content is None else _record(content),
             )
         )
 
@@ -276,10 +273,10 @@ _JSON: Final = {"content-type": "application/json"}
 
 
 def _seconds(request: AdminRequest) -> float:
-    """How long the request would wait.
+    """Return how long the request waits.
 
     Raises:
-        RequestError: 400, it is no number of seconds.
+        RequestError: 400 if it is not a number of seconds.
     """
     text = request.query.get("wait", "0")
     if not _SECONDS.fullmatch(text):

@@ -1,7 +1,7 @@
-"""Pages of the feed as they are sent: lines after a position and the signed head that closes them.
+"""Pages of the feed as they are sent: lines after a position, and the signed head that ends them.
 
-Readers who are near the end are served from the tail in memory, and one body is made for all who know as much and
-wake together. Those who are far behind are served from the database, once for all who ask the same at once.
+Readers near the end are served from memory, and readers at the same position share one body. Readers far behind are
+served from the database; simultaneous requests for the same page share one query.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tiergate.store.feed_reader import read_page
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.control.feed_api.feed_watcher import FeedState, FeedWatcher
+    from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.head_signer import HeadSigner
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
@@ -32,46 +32,46 @@ MAX_LINES: Final = 10_000
 
 _MAX_BYTES: Final = 16 * 1024**2
 _KEPT_BYTES: Final = 64 * 1024**2
-_WORTH_PACKING: Final = 4 * 1024
-_SLOW_TO_PACK: Final = 64 * 1024
+_MIN_COMPRESSED: Final = 4 * 1024
+_SLOW_TO_COMPRESS: Final = 64 * 1024
 _LEVEL: Final = 3
 
 
 @dataclass(frozen=True)
 class PageBody:
-    """A page's bytes, and the position that it ends at."""
+    """The bytes of a page, and the position of its end."""
 
     content: bytes
     position: int
 
     @cached_property
-    def packed(self) -> bytes:
-        """The same, packed by gzip."""
+    def compressed(self) -> bytes:
+        """The bytes, compressed by gzip."""
         return gzip.compress(self.content, _LEVEL, mtime=0)
 
     async def encoded(self, accepted: str) -> tuple[bytes, str]:
-        """The bytes for a reader who accepts these encodings, and the encoding, if there is one."""
-        if len(self.content) < _WORTH_PACKING or "gzip" not in accepted:
+        """Return the bytes for a reader that accepts these encodings, and the encoding, if there is one."""
+        if len(self.content) < _MIN_COMPRESSED or "gzip" not in accepted:
             return self.content, ""
-        if len(self.content) < _SLOW_TO_PACK or "packed" in self.__dict__:
-            return self.packed, "gzip"
-        return await run_in_threadpool(lambda: self.packed), "gzip"
+        if len(self.content) < _SLOW_TO_COMPRESS or "compressed" in self.__dict__:
+            return self.compressed, "gzip"
+        return await run_in_threadpool(lambda: self.compressed), "gzip"
 
 
 class FeedPages:
-    """Makes pages of one store's feed. Belongs to the event loop that the tail runs on."""
+    """Builds pages of one store's feed. Belongs to the event loop of the watcher."""
 
-    def __init__(self, store: Store, tail: FeedWatcher, heads: HeadSigner) -> None:
-        self._store, self._tail, self._heads = store, tail, heads
+    def __init__(self, store: Store, watcher: FeedWatcher, signer: HeadSigner) -> None:
+        self._store, self._watcher, self._signer = store, watcher, signer
         self._bodies: cachetools.LRUCache[tuple[int, int, bytes], PageBody] = cachetools.LRUCache(
             _KEPT_BYTES, getsizeof=lambda body: 2 * len(body.content) + 1_000
         )
         self._reading: dict[tuple[int, int], asyncio.Task[tuple[FeedPage, Instant]]] = {}
 
     async def after(self, position: int, limit: int) -> PageBody | None:
-        """The page after a position that is at or before the tail's end; none where the floor has risen above it."""
-        state = self._tail.state
-        lines = self._tail.after(position, limit)
+        """Return the page after a position, at most at the end of the feed; none if the floor is above it."""
+        state = self._watcher.state
+        lines = self._watcher.after(position, limit)
         if state is not None and lines is not None:
             return self._body(position, _bounded(lines), state.head, latest=state.latest, at=state.confirmed_at)
         page, at = await self._from_database(position, limit)
@@ -79,17 +79,11 @@ class FeedPages:
             return None
         return self._body(position, page.lines, page.head, latest=page.head.position, at=at)
 
-    def snapshot_head(self, state: FeedState, position: int, chain: str, publication: int, manifest: str) -> bytes:
-        """The envelope of the head that vouches for a snapshot."""
-        return self._heads.head(
-            position, chain, publication, latest=state.latest, at=state.confirmed_at, snapshot=manifest
-        )
-
     def _body(self, after: int, lines: Sequence[FeedLine], end: FeedHead, *, latest: int, at: Instant) -> PageBody:
         position, chain, publication = end.position, end.chain, end.publication
         if lines:
             position, _, chain, publication = lines[-1]
-        head = self._heads.head(position, chain, publication, latest=latest, at=at)
+        head = self._signer.head(position, chain, publication, latest=latest, at=at)
         key = (after, position, head)
         body = self._bodies.get(key)
         if body is None:
@@ -115,7 +109,7 @@ class FeedPages:
 
 
 def _bounded(lines: list[FeedLine]) -> list[FeedLine]:
-    """As many of the lines as a page may hold bytes, but always one."""
+    """Return as many lines as the bytes of a page allow, but at least one."""
     size = 0
     for count, line in enumerate(lines):
         size += len(line.line)

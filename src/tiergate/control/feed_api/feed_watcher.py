@@ -1,10 +1,10 @@
-"""The end of the feed in this process: read once, kept for a while, and told to all who wait for more.
+"""Watching the end of the feed: this process reads each line once, caches it, and wakes the requests that wait for it.
 
-A commit of this process is heard of at once, one of another control plane by PostgreSQL's notification; and whatever is
-heard, the database is asked every second. What `state` says was true of the database at `confirmed_at`, which is what
-signed heads rest on: where the database cannot be asked, time stands still here, and readers see their data grow old.
+Commits of this process wake the watcher directly, those of other control planes by PostgreSQL's notifications; besides,
+it reads the database every second. `state` was true in the database at `confirmed_at`, which is the time in signed
+heads. If the database cannot be read, `confirmed_at` stays, and readers see their data age.
 
-Belongs to the event loop that `run` runs on; the database is asked from a thread of its own.
+Belongs to the event loop of `run`; a thread of its own reads the database.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _PAGE: Final = 5_000
 _PAGE_BYTES: Final = 16 * 1024**2
 _RECONNECT_AFTER: Final = 1.0
 _RECONNECT_AT_LAST: Final = 60.0
-_ARRIVES_WITHIN: Final = 5.0
-_SILENCE: Final = 60.0
+_DELIVERY_SECONDS: Final = 5.0
+_SILENCE_SECONDS: Final = 60.0
 
 _log = structlog.get_logger(__name__)
 
 
 class FeedState(NamedTuple):
-    """How far the feed was read, and what the database had at `confirmed_at`: `latest`, the last position."""
+    """The end of the lines that were read, and the last position in the database at `confirmed_at`: `latest`."""
 
     head: FeedHead
     latest: int
@@ -47,7 +47,7 @@ class FeedState(NamedTuple):
 
 
 class FeedWatcher:
-    """Follows the feed of a store."""
+    """Watches the feed of a store."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class FeedWatcher:
         poll: float = 1.0,
         pause: float = 0.03,
     ) -> None:
-        """Prepare to follow. At most `kept` lines of `kept_bytes` together are held in memory.
+        """Prepare. At most `kept` lines with `kept_bytes` in total stay in memory.
 
-        `poll`: seconds after which the database is asked in any case; `pause`: at least so many between two questions,
-        so that many commits that follow each other closely wake readers once.
+        `poll`: most seconds between two reads of the database; `pause`: fewest, so that many commits in a short time
+        wake readers once.
         """
         self._store = store
         self._kept, self._kept_bytes = kept, kept_bytes
@@ -71,16 +71,16 @@ class FeedWatcher:
         self.failing = False
         self.ending = False
         self.listening = store.database.is_sqlite
-        """Whether commits of other control planes are heard of at once."""
+        """Whether commits of other control planes wake this one."""
         self._lines: list[FeedLine] = []
         self._bytes = 0
         self._wake = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], None] = {}
-        self._asked = asyncio.Event()
-        self._pace = WakeQueue()
+        self._confirmed = asyncio.Event()
+        self._wake_queue = WakeQueue()
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Watch until cancelled."""
         loop = asyncio.get_running_loop()
 
         def committed() -> None:
@@ -92,10 +92,10 @@ class FeedWatcher:
         try:
             async with asyncio.TaskGroup() as tasks:
                 if not self._store.database.is_sqlite:
-                    tasks.create_task(self._hear())
+                    tasks.create_task(self._listen())
                 while True:
                     self._wake.clear()
-                    await self._look(thread)
+                    await self._read_new(thread)
                     await asyncio.sleep(self._pause)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._poll):
@@ -104,42 +104,42 @@ class FeedWatcher:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def end(self) -> None:
-        """Let go of all who wait."""
+        """End all waiting requests."""
         self.ending = True
-        self._tell()
-        self._pace.wake_all()
-        self._asked.set()
+        self._wake_waiting()
+        self._wake_queue.wake_all()
+        self._confirmed.set()
 
     async def wait(self, happened: Callable[[FeedState], bool], seconds: float) -> None:
-        """Wait until something is so, but no longer than these seconds, nor beyond the end.
+        """Wait until the state meets a condition, for at most these seconds, and not beyond the end.
 
-        Of many who wait for the same, a few go on at a time: between them, others get their turn on the event loop.
+        Many waiting requests continue a few at a time, so that others can use the event loop in between.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self.ending and (self.state is None or not happened(self.state)):
-                    news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._waiting[news] = None
+                    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiting[woken] = None
                     try:
-                        await news
+                        await woken
                     finally:
-                        self._waiting.pop(news, None)
+                        self._waiting.pop(woken, None)
 
     async def confirm(self, seconds: float) -> None:
-        """Wait until the database was asked anew, but no longer than these seconds, nor beyond the end.
+        """Wait until the database was read again, for at most these seconds, and not beyond the end.
 
-        Somebody knows more than this process does: another control plane said it to them a moment ago.
+        The reader knows a later position than this process: it was served by another control plane a moment ago.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for _ in range(2):  # the question that is under way may have been asked before
+                for _ in range(2):  # the read in progress may have begun before
                     if not self.ending:
-                        asked = self._asked
+                        confirmed = self._confirmed
                         self._wake.set()
-                        await asked.wait()
+                        await confirmed.wait()
 
     def after(self, position: int, limit: int) -> list[FeedLine] | None:
-        """The lines after a position, as far as they are in memory; none where memory does not go back so far."""
+        """Return the lines after a position from memory; none if they are not all in memory."""
         if self.state is None or position > self.state.head.position:
             return None
         first = self.state.head.position - len(self._lines)
@@ -147,14 +147,14 @@ class FeedWatcher:
             return None
         return self._lines[position - first : position - first + limit]
 
-    async def _look(self, thread: ThreadPoolExecutor) -> None:
-        """Ask the database for what is new, until there is no more."""
+    async def _read_new(self, thread: ThreadPoolExecutor) -> None:
+        """Read new lines from the database, until there are no more."""
         loop = asyncio.get_running_loop()
         more = True
         while more:
             try:
-                more = self._take(*await loop.run_in_executor(thread, self._read))
-            except Exception as error:  # noqa: BLE001 - following goes on, whatever happens
+                more = self._add_page(*await loop.run_in_executor(thread, self._read))
+            except Exception as error:  # noqa: BLE001 - watching continues, whatever happens
                 self.failures += 1
                 if not self.failing:
                     _log.warning("cannot read the feed", error=str(error))
@@ -173,12 +173,12 @@ class FeedWatcher:
                 self._store.database.refuse()
             return page, now
 
-    def _take(self, page: FeedPage, now: Instant) -> bool:
-        """Take over what was read, and say whether there is more."""
+    def _add_page(self, page: FeedPage, now: Instant) -> bool:
+        """Add a page, and return whether there is more."""
         before = self.state
         reached = page.head
         if before is None or not _follows(before.head, page):
-            # The beginning; or a database put back to an earlier state; or a floor that rose beyond what is known.
+            # The beginning, a database that was restored to an earlier state, or a floor beyond the lines in memory.
             self._lines, self._bytes = [], 0
         elif page.lines:
             self._lines += page.lines
@@ -187,19 +187,19 @@ class FeedWatcher:
             reached = reached._replace(position=last.position, chain=last.chain, publication=last.publication)
         self.state = FeedState(reached, page.head.position, now)
         self._drop()
-        self._asked.set()
-        self._asked = asyncio.Event()
+        self._confirmed.set()
+        self._confirmed = asyncio.Event()
         if before is None or reached[:2] != before.head[:2]:
-            self._tell()
+            self._wake_waiting()
         return reached.position < page.head.position
 
-    def _tell(self) -> None:
-        """Have those who wait look again."""
+    def _wake_waiting(self) -> None:
+        """Wake the waiting requests."""
         waiting, self._waiting = self._waiting, {}
-        self._pace.wake(waiting)
+        self._wake_queue.wake(waiting)
 
     def _drop(self) -> None:
-        """Forget the oldest lines beyond the bounds, and those that nobody may have any more."""
+        """Drop the oldest lines beyond the limits, and those below the floor."""
         if self.state is None:
             return
         first = self.state.head.position - len(self._lines)
@@ -211,56 +211,58 @@ class FeedWatcher:
         if dropped:
             self._lines, self._bytes = self._lines[dropped:], size
 
-    async def _hear(self) -> None:
-        """Be woken by other control planes; where that is lost, begin again. Meanwhile the database is polled."""
-        pause, is_told = _RECONNECT_AFTER, False
+    async def _listen(self) -> None:
+        """Listen for commits of other control planes; reconnect when the connection is lost."""
+        pause, is_logged = _RECONNECT_AFTER, False
         while True:
             try:
-                async with aclosing(notifications(self._store.database)) as heard:
-                    await anext(heard)
+                async with aclosing(notifications(self._store.database)) as notified:
+                    await anext(notified)
                     _raise_if_canceled()
-                    await self._hear_on(heard)
+                    await self._receive(notified)
             except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
                 if self.listening:
-                    pause, is_told = _RECONNECT_AFTER, False
-                if not is_told:
+                    pause, is_logged = _RECONNECT_AFTER, False
+                if not is_logged:
                     _log.warning("LISTEN does not work; polling for changes of other instances", error=str(error))
-                is_told = True
+                is_logged = True
             self.listening = False
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RECONNECT_AT_LAST)
 
-    async def _hear_on(self, heard: AsyncGenerator[None]) -> None:
-        """Be woken, for as long as notifications arrive, which is tried in silence: a pooler loses them unsaid.
+    async def _receive(self, notified: AsyncGenerator[None]) -> None:
+        """Wake the watcher at notifications. In silence, send one to this process: a pooler may lose them all.
 
         Raises:
-            StoreError: they do not.
+            StoreError: if notifications do not arrive.
         """
-        coming = asyncio.create_task(_next(heard))
-        is_tried = await self._call()
+        next_notification = asyncio.create_task(_next(notified))
+        is_testing = await self._notify_self()
         try:
             while True:
-                done, _ = await asyncio.wait([coming], timeout=_ARRIVES_WITHIN if is_tried else _SILENCE)
+                done, _ = await asyncio.wait(
+                    [next_notification], timeout=_DELIVERY_SECONDS if is_testing else _SILENCE_SECONDS
+                )
                 if done:
-                    coming.result()
-                    coming = asyncio.create_task(_next(heard))
+                    next_notification.result()
+                    next_notification = asyncio.create_task(_next(notified))
                     if not self.listening:
                         _log.info("LISTEN works; notified of changes of other instances")
-                    self.listening, is_tried = True, False
+                    self.listening, is_testing = True, False
                     self._wake.set()
-                elif is_tried:
+                elif is_testing:
                     raise StoreError("notifications do not arrive: perhaps a pooler is in transaction mode")
                 else:
-                    is_tried = await self._call()
+                    is_testing = await self._notify_self()
         finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            next_notification.cancel()
+            await asyncio.gather(next_notification, return_exceptions=True)
 
-    async def _call(self) -> bool:
-        """Have this process notified, and say whether that could be sent."""
+    async def _notify_self(self) -> bool:
+        """Send a notification to this process, and return whether it could be sent."""
         try:
             await asyncio.to_thread(self._store.database.call)
-        except StoreError:  # it takes no changes now, or is away
+        except StoreError:  # read-only, or not reachable
             return False
         return True
 
@@ -272,19 +274,19 @@ def _raise_if_canceled() -> None:
     socket's event (https://github.com/python/cpython/issues/81839).
 
     Raises:
-        CancelledError: it was.
+        CancelledError: if it was.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
-async def _next(heard: AsyncGenerator[None]) -> None:
-    await anext(heard)
+async def _next(notified: AsyncGenerator[None]) -> None:
+    await anext(notified)
 
 
 def _follows(before: FeedHead, page: FeedPage) -> bool:
-    """Say whether a page goes on where `before` ended."""
+    """Return whether a page continues at the head `before`."""
     if page.lines:
         first = page.lines[0]
         return extend_chain(before.chain, line_digest(first.line)) == first.chain

@@ -1,7 +1,7 @@
-"""Signed heads of the feed, made when somebody needs one, and at most once a second for the same position.
+"""Signing heads of the feed, on demand, and at most once a second for the same position.
 
-INVARIANT (a head is true): a head says how far the feed went at `issued_at`, which is an instant at which the database
-was asked, never the clock of whoever signs. Sidecars count their data's age from it.
+INVARIANT (a head is true): a head states the end of the feed at `issued_at`, which is an instant at which the database
+was read, never the clock of the signing process. Sidecars count the age of their data from it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _FRESH_MS: Final = 1_000
 
 
 class HeadSigner:
-    """Signs for one store."""
+    """Signs heads and statements of one store."""
 
     def __init__(self, store: str, signer: Signer) -> None:
-        """Sign for the store of this id."""
+        """Sign for the store with this id."""
         self.store = store
         self._signer = signer
         self._signed: cachetools.LRUCache[tuple[int, int, str | None], tuple[Instant, bytes]] = cachetools.LRUCache(
@@ -35,7 +35,7 @@ class HeadSigner:
     def head(
         self, position: int, chain: str, publication: int, *, latest: int, at: Instant, snapshot: str | None = None
     ) -> bytes:
-        """The envelope of a head, signed within the second before `at`. Call it from one thread."""
+        """Return the envelope of a head, signed within the second before `at`. Call it from one thread."""
         key = (position, latest, snapshot)
         issued_at, envelope = self._signed.get(key, (0, b""))
         if not envelope or not 0 <= at - issued_at < _FRESH_MS:
@@ -54,5 +54,5 @@ class HeadSigner:
         return envelope
 
     def subject(self, statement: SubjectStatement) -> bytes:
-        """The envelope of a statement about one subject."""
+        """Return the envelope of a statement about one subject."""
         return self._signer.sign(statement)

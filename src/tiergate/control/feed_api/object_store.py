@@ -1,13 +1,13 @@
-"""Bundles and snapshots on an object store, for sidecars to fetch: S3, Google Cloud Storage, Azure, or a folder.
+"""Writing bundles and snapshots to an object store: S3, Google Cloud Storage, Azure, or a folder.
 
     head.json                     the envelope of a head that names a snapshot: the one object that changes
     snapshots/<sha256>.json       a snapshot's manifest
     pages/<sha256>.ndjson.gz      a page of a snapshot
     bundles/<hex>.zip             a whole bundle, by the digits of its revision
 
-Everything but `head.json` is named by its hash and put once. `head.json` comes last, so that it never names what is not
-there. Pages and manifests that it no longer needs are removed after a while. All of this happens beside publishing:
-what fails is logged, shown, and tried again.
+Everything except `head.json` is named by its hash and written once. `head.json` is written last, so that it never names
+a missing object. Pages and manifests that it no longer needs are deleted after a while. This runs beside publishing:
+failures are logged, counted, and tried again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 _GRACE: Final = timedelta(hours=6)
-_LOOK_AGAIN: Final = 3600.0
+_LIST_AGAIN: Final = 3600.0
 _JSON: Final = "application/json"
 
 _log = structlog.get_logger(__name__)
 
 
 def check_address(url: str) -> None:
-    """See that a URL can be one of an object store.
+    """Check the scheme of an object store's URL.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: if it is not supported.
     """
     if not url.startswith(_SCHEMES):
         words = ", ".join(f"`{scheme}…`" for scheme in _SCHEMES)
@@ -48,15 +48,15 @@ def check_address(url: str) -> None:
 
 
 class ObjectStoreWriter:
-    """What is on an object store. To be used from one thread at a time."""
+    """Writes to one object store. For one thread at a time."""
 
     def __init__(
         self, url: str, snapshots: Snapshots, archives: BundleArchives, *, clock: Callable[[], float] = time.time
     ) -> None:
-        """Prepare; nothing is asked yet. Credentials come from where the cloud's own tools take them.
+        """Prepare; no request is sent yet. Credentials come from the same places as for the cloud's own tools.
 
         Raises:
-            SettingsError: the address is none, or the library that writes it is not installed.
+            SettingsError: if the URL is not supported, or the library is not installed.
         """
         check_address(url)
         try:
@@ -80,19 +80,19 @@ class ObjectStoreWriter:
         except Exception as error:  # noqa: BLE001 - the library's errors have no common root
             raise SettingsError("object-store", f"`{url}` cannot be used: {error}") from None
         self._attributes = not url.startswith("file:")  # a file has none
-        self._there: set[str] = set()
-        self._looked_at = 0.0
+        self._existing: set[str] = set()
+        self._listed_at = 0.0
         self.failures = 0
         self.failing = False
         self.put_at = 0.0
 
-    def bring(self, revision: str, offer: StoredSnapshot, head: bytes) -> bool:
-        """Bring the store up to a bundle (none where `revision` is empty) and a snapshot; say whether that was done.
+    def write(self, revision: str, snapshot: StoredSnapshot, head: bytes) -> bool:
+        """Write a bundle (none if `revision` is empty) and a snapshot; return whether that succeeded.
 
         `head`: the envelope of the head that names the snapshot.
         """
         try:
-            self._bring(revision, offer, head)
+            self._write(revision, snapshot, head)
         except Exception as error:  # noqa: BLE001 - as above; it is tried again
             self.failures += 1
             if not self.failing:
@@ -105,38 +105,38 @@ class ObjectStoreWriter:
         self.put_at = self._clock()
         return True
 
-    def _bring(self, revision: str, offer: StoredSnapshot, head: bytes) -> None:
-        if self._clock() - self._looked_at > _LOOK_AGAIN:  # somebody may have emptied it
-            self._looked_at = self._clock()
-            self._there.clear()
+    def _write(self, revision: str, snapshot: StoredSnapshot, head: bytes) -> None:
+        if self._clock() - self._listed_at > _LIST_AGAIN:  # it may have been emptied
+            self._listed_at = self._clock()
+            self._existing.clear()
         if revision:
             name = f"bundles/{revision.removeprefix('sha256:')}.zip"
             self._put_once(name, lambda: self._archives.get(revision), "application/zip")
-        needed = {f"snapshots/{offer.sha256}.json"}
-        for page in offer.manifest.pages:
+        needed = {f"snapshots/{snapshot.sha256}.json"}
+        for page in snapshot.manifest.pages:
             name = f"pages/{page.sha256}.ndjson.gz"
             needed.add(name)
             self._put_once(name, lambda sha256=page.sha256: self._snapshots.page(sha256), "application/gzip")  # type: ignore[misc]
-        self._put_once(f"snapshots/{offer.sha256}.json", lambda: offer.content, _JSON)
+        self._put_once(f"snapshots/{snapshot.sha256}.json", lambda: snapshot.content, _JSON)
         self._put("head.json", head, _JSON, "no-cache")
-        self._remove_all_but(needed)
+        self._delete_all_but(needed)
 
     def _put_once(self, name: str, content: Callable[[], bytes], media_type: str) -> None:
-        """Put an object that never changes, unless it is there."""
-        if name in self._there:
+        """Write an object that never changes, unless it exists."""
+        if name in self._existing:
             return
         try:
             self._obstore.head(self._store, name)
         except FileNotFoundError:
             self._put(name, content(), media_type, "max-age=31536000, immutable")
-        self._there.add(name)
+        self._existing.add(name)
 
     def _put(self, name: str, content: bytes, media_type: str, cache: str) -> None:
         attributes = {"Content-Type": media_type, "Cache-Control": cache} if self._attributes else None
         self._obstore.put(self._store, name, content, attributes=attributes)
 
-    def _remove_all_but(self, needed: set[str]) -> None:
-        """Remove what belongs to snapshots of before, once nobody should be fetching it any more."""
+    def _delete_all_but(self, needed: set[str]) -> None:
+        """Delete the objects of former snapshots, after a grace period for readers."""
         oldest = self._clock() - _GRACE.total_seconds()
         for prefix in ("pages/", "snapshots/"):
             for part in self._obstore.list(self._store, prefix=prefix):
@@ -147,4 +147,4 @@ class ObjectStoreWriter:
                 ]
                 if paths:
                     self._obstore.delete(self._store, paths)
-                    self._there.difference_update(paths)
+                    self._existing.difference_update(paths)

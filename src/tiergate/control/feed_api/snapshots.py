@@ -1,9 +1,8 @@
-"""Snapshots: all subjects at one position of the feed, as pages that never change, for sidecars that begin or are lost.
+"""Snapshots: all subjects at one position of the feed, in immutable pages, for sidecars that cannot follow the feed.
 
-A snapshot is read in one transaction, so it is what the tables said at its position. Where a page ends depends on the
-customers' ids alone, so that two snapshots share the pages in which nothing changed. Only one is made at a time, among
-all control planes on a database. How it is signed and served is `sync`'s, how it gets to an object store
-`object_store`'s.
+A snapshot is read in one transaction, so it equals the tables at its position. The customers' ids alone decide where a
+page ends, so that two snapshots share the pages without changes. Only one snapshot is created at a time, among all
+control planes on a database. `endpoints` signs and serves it, `object_store` copies it.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ if TYPE_CHECKING:
 _KEPT: Final = 2
 _LEAST, _MOST = 2_048, 16_384
 _MOST_BYTES: Final = 16 * 1024**2
-_CUT: Final = 2_048  # one id in so many ends a page
+_CUT: Final = 2_048  # one of so many ids ends a page
 
 _subscriptions = msgspec.json.Decoder(tuple[msgspec.Raw, list[msgspec.Raw]]).decode
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot that can be had: the bytes of its manifest, what they say, their hash, and when it was made."""
+    """A stored snapshot: the bytes of its manifest, their content and hash, and when it was created."""
 
     content: bytes
     manifest: SnapshotManifest
@@ -62,7 +61,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
     @property
     def publication(self) -> int:
-        """The sequence in force at its position; 0 for none."""
+        """The sequence that is active at its position; 0 for none."""
         envelope = self.manifest.envelope
         if envelope is None:
             return 0
@@ -70,62 +69,62 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 class Snapshots:
-    """Makes, keeps and finds the snapshots of one store. Safe to use from several threads."""
+    """Creates, stores and finds the snapshots of one store. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._offers: cachetools.LRUCache[str, StoredSnapshot] = cachetools.LRUCache(2 * _KEPT)
+        self._cached: cachetools.LRUCache[str, StoredSnapshot] = cachetools.LRUCache(2 * _KEPT)
 
     def newest(self) -> StoredSnapshot | None:
-        """The newest snapshot from which the feed can still be followed; none where there is none."""
+        """Return the newest snapshot from which the feed can still be followed."""
 
         def work(unit: ReadUnit) -> StoredSnapshot | None:
             found = snapshots(unit.session)
             if not found or found[0].position < unit.head().floor:
                 return None
-            return self._offer(unit, found[0])
+            return self._load(unit, found[0])
 
         return self._store.read(work)
 
     def page(self, sha256: str) -> bytes:
-        """The bytes of a page of a snapshot that is offered.
+        """Return the bytes of a page of a stored snapshot.
 
         Raises:
-            NotFoundError: there is no such page, or no longer.
+            NotFoundError: if there is no such page, or no longer.
         """
 
         def work(unit: ReadUnit) -> bytes:
             for entry in snapshots(unit.session):
-                if any(page.sha256 == sha256 for page in self._offer(unit, entry).manifest.pages):
+                if any(page.sha256 == sha256 for page in self._load(unit, entry).manifest.pages):
                     return unit.blob(sha256)
             raise NotFoundError("page of a snapshot", sha256)
 
         return self._store.read(work)
 
-    def make(self, position: int) -> StoredSnapshot:
-        """Make a snapshot that reaches this position at least, unless there is one already.
+    def create(self, position: int) -> StoredSnapshot:
+        """Create a snapshot of at least this position, unless there is one already.
 
         Raises:
-            StoreError: the database cannot be used.
+            StoreError: if the database cannot be used.
         """
         with snapshot_lock(self._store.database):
             newest = self.newest()
             if newest is not None and newest.manifest.position >= position:
                 return newest
-            return self._make()
+            return self._create()
 
     def remove_outdated(self) -> None:
-        """Remove the snapshots that can no longer be followed from, with what a person's erasure took out of the feed.
+        """Delete the snapshots that precede the floor of the feed; they may have the data of an erased person.
 
         Raises:
-            StoreError: the database cannot be used.
+            StoreError: if the database cannot be used.
         """
         floor = self._store.read(lambda unit: unit.head().floor)
         if any(entry.position < floor for entry in self._store.read(lambda unit: snapshots(unit.session))):
             with snapshot_lock(self._store.database):
                 self._store.change(self._drop_old, SYSTEM)
 
-    def _make(self) -> StoredSnapshot:
+    def _create(self) -> StoredSnapshot:
         pages: list[PageEntry] = []
         customers = subscriptions = 0
         with self._store.database.reading() as session:
@@ -133,7 +132,7 @@ class Snapshots:
             envelope = publication_envelope(session, head.publication)
             for records in _pages(all_records(session)):
                 content, entry = compress_snapshot_page(b"".join(record + b"\n" for record in records), len(records))
-                self._keep(entry.sha256, content)
+                self._put_page(entry.sha256, content)
                 pages.append(entry)
                 customers += len(records)
                 subscriptions += sum(len(_subscriptions(record)[1]) for record in records)
@@ -148,16 +147,16 @@ class Snapshots:
         )
         content, sha256 = encode_snapshot_manifest(manifest)
 
-        def offer(unit: WriteUnit) -> Instant:
+        def store(unit: WriteUnit) -> Instant:
             unit.put_blob(sha256, content)
             if all(entry.position != head.position for entry in snapshots(unit.session)):
                 put_snapshot(unit, head.position, sha256)
             self._drop_old(unit)
             return unit.now
 
-        return StoredSnapshot(content, manifest, sha256, self._store.change(offer, SYSTEM))
+        return StoredSnapshot(content, manifest, sha256, self._store.change(store, SYSTEM))
 
-    def _keep(self, sha256: str, content: bytes) -> None:
+    def _put_page(self, sha256: str, content: bytes) -> None:
         self._store.change(lambda unit: unit.put_blob(sha256, content), SYSTEM)
 
     def _drop_old(self, unit: WriteUnit) -> None:
@@ -166,29 +165,29 @@ class Snapshots:
         kept = [entry for entry in found[:_KEPT] if entry.position >= floor]
         dropped = [entry for entry in found if entry not in kept]
         if dropped:
-            needed = set(_hashes(self._offer(unit, entry) for entry in kept))
+            needed = set(_hashes(self._load(unit, entry) for entry in kept))
             for entry in dropped:
                 drop_snapshot(unit, entry.position)
-            drop_blobs(unit, set(_hashes(self._offer(unit, entry) for entry in dropped)) - needed)
+            drop_blobs(unit, set(_hashes(self._load(unit, entry) for entry in dropped)) - needed)
 
-    def _offer(self, unit: ReadUnit, entry: SnapshotEntry) -> StoredSnapshot:
-        offer = self._offers.get(entry.manifest)
-        if offer is None:
+    def _load(self, unit: ReadUnit, entry: SnapshotEntry) -> StoredSnapshot:
+        snapshot = self._cached.get(entry.manifest)
+        if snapshot is None:
             content = blobs(unit.session, [entry.manifest])[entry.manifest]
-            offer = StoredSnapshot(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
-            self._offers[entry.manifest] = offer
-        return offer
+            snapshot = StoredSnapshot(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
+            self._cached[entry.manifest] = snapshot
+        return snapshot
 
 
-def _hashes(offers: Iterable[StoredSnapshot]) -> Iterator[str]:
-    for offer in offers:
-        yield offer.sha256
-        for page in offer.manifest.pages:
+def _hashes(stored: Iterable[StoredSnapshot]) -> Iterator[str]:
+    for snapshot in stored:
+        yield snapshot.sha256
+        for page in snapshot.manifest.pages:
             yield page.sha256
 
 
 def _pages(records: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
-    """Cut records into pages, where their customers' ids say."""
+    """Cut records into pages at places that their customers' ids decide."""
     page: list[bytes] = []
     size = 0
     for customer, record in records:

@@ -1,4 +1,4 @@
-"""Going on a few at a time: thousands who wake together would keep the event loop from everybody else for seconds."""
+"""Waking many waiting requests a few at a time: thousands at once would block the event loop for seconds."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _MOST: Final = 0.05
 
 
 class WakeQueue:
-    """Wakes those who wait, in their order. Belongs to one event loop."""
+    """Wakes waiting futures in order. Belongs to one event loop."""
 
     def __init__(self, at_once: int = _AT_ONCE, share: float = _SHARE) -> None:
-        """Wake `at_once` at a time, then leave others `share` of the time that these took."""
+        """Wake `at_once` at a time, then leave the event loop to others for `share` of the time that these took."""
         self._at_once, self._share = at_once, share
         self._due: deque[asyncio.Future[None]] = deque()
         self._waking: asyncio.Task[None] | None = None
 
     def wake(self, waiting: Iterable[asyncio.Future[None]]) -> None:
-        """Wake these, behind those who are due already. Whoever has gone away meanwhile is passed over."""
+        """Wake these after those that are due already. Cancelled futures are skipped."""
         self._due.extend(waiting)
         if self._due and self._waking is None:
             self._waking = asyncio.create_task(self._wake())
 
     def wake_all(self) -> None:
-        """Wake all who are due now."""
+        """Wake all futures that are due now."""
         while self._due:
             self._wake_next()
 
@@ -42,13 +42,13 @@ class WakeQueue:
                 for _ in range(min(self._at_once, len(self._due))):
                     self._wake_next()
                 begun = time.monotonic()
-                await asyncio.sleep(0)  # those who were woken come first
+                await asyncio.sleep(0)  # the woken tasks run first
                 taken = time.monotonic() - begun
                 await asyncio.sleep(min(_MOST, max(_LEAST, taken * self._share)))
         finally:
             self._waking = None
 
     def _wake_next(self) -> None:
-        one = self._due.popleft()
-        if not one.done():
-            one.set_result(None)
+        future = self._due.popleft()
+        if not future.done():
+            future.set_result(None)

@@ -1,4 +1,4 @@
-"""How a data folder does: what it holds, what is left beside it, and whether it can be written."""
+"""Monitoring the data folder: its size, the free space of its disk, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.replica.data_directory import DataDirectory
 
-_LOOK_EVERY: Final = 30.0
+_CHECK_INTERVAL: Final = 30.0
 _BLOCK: Final = 512
 
 _log = structlog.get_logger(__name__)
 
 
 class DiskReport(NamedTuple):
-    """`folder`: the one that was named, or a temporary one; `used`, `free`: bytes on its disk.
+    """`folder`: the configured one, or a temporary one; `used`, `free`: bytes on its disk.
 
-    `writable`: whether it can be written; if not, `stand_in` may be written in its place.
+    `writable`: whether it can be written; if not, `stand_in` may be the folder in use.
     """
 
     folder: Path
@@ -37,24 +37,24 @@ class DiskReport(NamedTuple):
 
 
 class DiskMonitor:
-    """Looks at a data directory. Belongs to the event loop's thread."""
+    """Monitors a data directory. Belongs to the event loop's thread."""
 
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
         self.report: DiskReport | None = None
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. A disk that does not answer leaves the report as it was."""
+        """Check periodically, until cancelled. If the disk does not answer, the report stays as it was."""
         while True:
-            report = await run_detached(self._look, "data")
+            report = await run_detached(self._check, "data")
             if not report.writable and (self.report is None or self.report.writable):
                 _log.error("cannot write the data folder", folder=str(report.folder))
             elif report.writable and self.report is not None and not self.report.writable:
                 _log.info("data folder is writable again", folder=str(report.folder))
             self.report = report
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_CHECK_INTERVAL)
 
-    def _look(self) -> DiskReport:
+    def _check(self) -> DiskReport:
         named, root = self._directory.named, self._directory.root
         free = 0
         with suppress(OSError):
@@ -70,7 +70,7 @@ class DiskMonitor:
 
 
 def _size(folder: Path) -> int:
-    """The bytes that everything in a folder takes on disk; links are not followed, and count once."""
+    """Return the size of a folder on disk, in bytes. Links are not followed; hard links count once."""
     total = 0
     seen: set[tuple[int, int]] = set()
     for where, _, names in os.walk(folder):

@@ -1,7 +1,7 @@
-"""A temporary folder in the place of a data folder that cannot be written: with the same good state, as far as it goes.
+"""Replacing a data folder that cannot be written by a temporary one with the same state, as far as possible.
 
-A volume turns read-only after an I/O error of its disk, which is exactly when a start must work from what is on it.
-What is immutable there is linked; what a writer needs to itself, the replica that follows a feed, is copied.
+A volume becomes read-only after an I/O error of its disk, which is exactly when a start must work from its data.
+Immutable data is linked; the replica of sync, which has a writer, is copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
-"""Errors of a folder that does not take anything any more, full ones apart: those are full for a while."""
+"""Errors of a folder that cannot be written any more. A full disk is not one: it is full for a while."""
 
 _PROBE: Final = ".writable"
 
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 def write_error(folder: Path) -> OSError | None:
-    """Why nothing can be written to a folder; none where something can, be it that the disk is full."""
+    """Return why a folder cannot be written; none if it can, or if only the disk is full."""
     probe = folder / _PROBE
     try:
         probe.unlink(missing_ok=True)
@@ -41,26 +41,26 @@ def write_error(folder: Path) -> OSError | None:
 
 
 def copy_to_temporary(folder: Path) -> Path:
-    """Make a temporary folder with what a data folder holds.
+    """Create a temporary folder with the content of a data folder.
 
     Raises:
-        OSError: there is no place for one.
+        OSError: if it cannot be created.
     """
-    made = Path(tempfile.mkdtemp(prefix="tiergate-"))
+    target_folder = Path(tempfile.mkdtemp(prefix="tiergate-"))
     with suppress(OSError):
-        shutil.copyfile(folder / "state.json", made / "state.json")
+        shutil.copyfile(folder / "state.json", target_folder / "state.json")
     for name in ("bundles", "subjects"):
-        (made / name).mkdir(mode=0o700)
-        for path in _inside(folder / name):
+        (target_folder / name).mkdir(mode=0o700)
+        for path in _list(folder / name):
             if not path.name.startswith("."):
-                (made / name / path.name).symlink_to(path)
-    _copy_replica(folder / "sync", made / "sync")
-    return made
+                (target_folder / name / path.name).symlink_to(path)
+    _copy_replica(folder / "sync", target_folder / "sync")
+    return target_folder
 
 
 def _copy_replica(source: Path, target: Path) -> None:
-    """Copy the newest replica of a feed with its log, and the floor. What does not fit is fetched from the store."""
-    found = [path for path in _inside(source) if path.suffix == ".sqlite" and path.stem.isdigit()]
+    """Copy the newest replica of sync with its log, and the floor. If it does not fit, the store has it."""
+    found = [path for path in _list(source) if path.suffix == ".sqlite" and path.stem.isdigit()]
     target.mkdir(mode=0o700)
     with suppress(OSError):
         shutil.copyfile(source / "floor.json", target / "floor.json")
@@ -69,7 +69,7 @@ def _copy_replica(source: Path, target: Path) -> None:
     newest = max(found, key=lambda path: int(path.stem))
     copies: list[Path] = []
     try:
-        for name in (f"{newest.name}-wal", newest.name):  # the one that gives it its name comes last
+        for name in (f"{newest.name}-wal", newest.name):  # the replica comes last: without it, the log is ignored
             if (source / name).exists():
                 copies.append(target / name)
                 shutil.copyfile(source / name, target / name)
@@ -80,7 +80,7 @@ def _copy_replica(source: Path, target: Path) -> None:
             copy.unlink(missing_ok=True)
 
 
-def _inside(folder: Path) -> Iterable[Path]:
+def _list(folder: Path) -> Iterable[Path]:
     try:
         return list(folder.iterdir())
     except OSError:

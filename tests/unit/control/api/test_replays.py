@@ -241,7 +241,7 @@ def test_revisions_outlive_history_and_history_is_never_guessed(api: tuple[Admin
     clock.now += 100 * day
     made(client.post("/v1/subscriptions/s1/items", json={"item": "extra-movies"}))
     clock.now += 100 * day
-    Snapshots(store).make(head(store))  # so that the feed need not go back further
+    Snapshots(store).create(head(store))  # so that the feed need not go back further
     apply_retention(store, clock.now, feed_days=30, history_days=50)
 
     found = replay(client, publication=1, basis={"position": head(store)})

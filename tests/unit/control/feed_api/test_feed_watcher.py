@@ -173,7 +173,7 @@ def test_it_ends_although_a_cancellation_was_lost_while_it_connected(
 
     async def follow() -> None:
         tail = FeedWatcher(store)
-        task = asyncio.create_task(tail._hear())
+        task = asyncio.create_task(tail._listen())
         await connecting.wait()
         task.cancel()
         done, _ = await asyncio.wait([task], timeout=PATIENCE)

@@ -64,8 +64,8 @@ def test_a_folder_holds_what_a_sidecar_believes(store: Store, tmp_path: Path) ->
     """The head leads to the manifest, that to the pages; bundles are whole and named by their revision."""
     manifest, snapshots = put_files(store), Snapshots(store)
     depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store))
-    offer = snapshots.make(1)
-    assert depot.bring(manifest.revision, offer, head_of(store, offer))
+    offer = snapshots.create(1)
+    assert depot.write(manifest.revision, offer, head_of(store, offer))
     folder = tmp_path / "depot"
     content = (folder / "snapshots" / f"{offer.sha256}.json").read_bytes()
     trust = TrustedFeed([KEY.verify_key], store=store.id)
@@ -80,10 +80,10 @@ def test_a_folder_holds_what_a_sidecar_believes(store: Store, tmp_path: Path) ->
 def test_what_never_changes_is_put_once(store: Store, tmp_path: Path) -> None:
     """A second time touches the head alone, also after a restart."""
     snapshots = Snapshots(store)
-    offer = snapshots.make(1)
+    offer = snapshots.create(1)
     seen = []
     for _ in range(2):
-        assert ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store)).bring(
+        assert ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store)).write(
             "", offer, head_of(store, offer)
         )
         files = [path for path in (tmp_path / "depot").rglob("*") if path.is_file() and path.name != "head.json"]
@@ -97,14 +97,14 @@ def test_pages_of_before_are_removed_after_a_while(store: Store, tmp_path: Path)
     snapshots = Snapshots(store)
     now = [store.clock() / 1000]
     depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store), clock=lambda: now[0])
-    first = snapshots.make(1)
-    depot.bring("", first, head_of(store, first))
+    first = snapshots.create(1)
+    depot.write("", first, head_of(store, first))
     write(store, "beta")
-    second = snapshots.make(2)
-    depot.bring("", second, head_of(store, second))
+    second = snapshots.create(2)
+    depot.write("", second, head_of(store, second))
     assert len(list((tmp_path / "depot" / "pages").iterdir())) == 2
     now[0] += 7 * 3600
-    depot.bring("", second, head_of(store, second))
+    depot.write("", second, head_of(store, second))
     (page,) = (tmp_path / "depot" / "pages").iterdir()
     assert page.name.startswith(second.manifest.pages[0].sha256)
 
@@ -112,13 +112,13 @@ def test_pages_of_before_are_removed_after_a_while(store: Store, tmp_path: Path)
 def test_a_store_that_fails_is_said_once_and_tried_again(store: Store, tmp_path: Path) -> None:
     """Nothing is raised: publishing goes on without it."""
     snapshots = Snapshots(store)
-    offer = snapshots.make(1)
+    offer = snapshots.create(1)
     depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store))
     (tmp_path / "depot" / "pages").write_text("in the way")
-    assert not depot.bring("", offer, head_of(store, offer))
+    assert not depot.write("", offer, head_of(store, offer))
     assert (depot.failing, depot.failures, depot.put_at) == (True, 1, 0.0)
     (tmp_path / "depot" / "pages").unlink()
-    assert depot.bring("", offer, head_of(store, offer))
+    assert depot.write("", offer, head_of(store, offer))
     assert not depot.failing
     assert depot.put_at > 0
 
@@ -145,10 +145,10 @@ def test_a_server_that_speaks_s3_is_one_too(store: Store, monkeypatch: pytest.Mo
             monkeypatch.setenv(name, value)
         httpx.put(f"http://{host}:{port}/depot").raise_for_status()
         manifest, snapshots = put_files(store), Snapshots(store)
-        offer = snapshots.make(1)
+        offer = snapshots.create(1)
         depot = ObjectStoreWriter("s3://depot/plans", snapshots, BundleArchives(store))
         for _ in range(2):
-            assert depot.bring(manifest.revision, offer, head_of(store, offer))
+            assert depot.write(manifest.revision, offer, head_of(store, offer))
         bucket = from_url("s3://depot/plans", client_options={"allow_http": True})
         head = bucket.get("head.json")
         assert (head.attributes["Content-Type"], head.attributes["Cache-Control"]) == ("application/json", "no-cache")

@@ -59,7 +59,7 @@ def test_a_snapshot_of_an_empty_store_is_empty(store: Store) -> None:
     """There is one even before anything was written."""
     made = Snapshots(store)
     assert made.newest() is None
-    offer = made.make(0)
+    offer = made.create(0)
     assert (offer.manifest.position, offer.manifest.pages, offer.publication) == (0, (), 0)
     assert made.newest() == offer
 
@@ -70,7 +70,7 @@ def test_a_snapshot_is_what_the_tables_say_at_its_position(store: Store) -> None
     store.change(lambda unit: remove_customer(unit, "gone"), SYSTEM)
     publish(store)
     made = Snapshots(store)
-    offer = made.make(1)
+    offer = made.create(1)
     head = store.read(lambda unit: unit.head())
     assert (offer.manifest.position, offer.manifest.chain, offer.publication) == (head.position, head.chain, 1)
     assert records(made, offer) == [store.read(lambda unit, id_=id_: unit.record(id_, public=True)) for id_ in "ab"]  # type: ignore[misc]
@@ -81,10 +81,10 @@ def test_nothing_is_made_that_is_there_already(store: Store) -> None:
     """A snapshot that reaches the position that is asked for is given again."""
     write(store, "a", "b")
     made = Snapshots(store)
-    offer = made.make(1)
+    offer = made.create(1)
     write(store, "c")
-    assert made.make(2) == offer
-    assert made.make(3).manifest.position == 3
+    assert made.create(2) == offer
+    assert made.create(3).manifest.position == 3
 
 
 def test_one_is_made_where_many_ask_at_once(store_url: str) -> None:
@@ -94,7 +94,7 @@ def test_one_is_made_where_many_ask_at_once(store_url: str) -> None:
     offers: list[StoredSnapshot] = []
 
     def make(one: Store) -> None:
-        offers.append(Snapshots(one).make(1))
+        offers.append(Snapshots(one).create(1))
 
     threads = [threading.Thread(target=make, args=(one,)) for one in stores * 2]
     for thread in threads:
@@ -113,7 +113,7 @@ def test_two_are_kept_and_what_the_others_alone_had_is_removed(store: Store) -> 
     before = blob_count(store)
     for number in range(1, 5):
         write(store, f"c{number}")
-        made.make(number)
+        made.create(number)
     assert [entry.position for entry in store.read(lambda unit: listed(unit.session))] == [4, 3]
     assert blob_count(store) == before + 4  # two manifests, two pages
 
@@ -124,9 +124,9 @@ def test_snapshots_share_the_pages_in_which_nothing_changed(store: Store, monkey
     monkeypatch.setattr(module, "_CUT", 20)
     many(store, 400)
     made = Snapshots(store)
-    first = made.make(1)
+    first = made.create(1)
     write(store, "c00200a")
-    second = made.make(401)
+    second = made.create(401)
     old, new = set(first.manifest.pages), set(second.manifest.pages)
     assert len(old) > 10
     assert len(new - old) == 1
@@ -137,7 +137,7 @@ def test_a_snapshot_from_before_the_floor_is_neither_offered_nor_kept(store: Sto
     """What was taken out of the feed must not be had from a snapshot."""
     write(store, "a")
     made = Snapshots(store)
-    offer = made.make(1)
+    offer = made.create(1)
     write(store, "b")
     raise_floor_to(store, 2)
     assert made.newest() is None
@@ -145,7 +145,7 @@ def test_a_snapshot_from_before_the_floor_is_neither_offered_nor_kept(store: Sto
     for entry in offer.manifest.pages:
         with pytest.raises(NotFoundError):
             made.page(entry.sha256)
-    assert made.make(2).manifest.position == 2
+    assert made.create(2).manifest.position == 2
 
 
 def raise_floor_to(store: Store, floor: int) -> None:

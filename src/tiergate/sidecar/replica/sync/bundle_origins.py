@@ -1,7 +1,6 @@
-"""Bundles and snapshots from wherever they can be had.
+"""Fetching bundles and snapshots from their origins: an object store, then the control plane.
 
-The object store comes first, which is there for that, then the control plane. What comes is proved before it counts as
-had, so that a torn or forged object is a reason to ask elsewhere.
+Content is verified before it counts as fetched, so that a damaged or forged object leads to the next origin.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from tiergate.bundle import ArchiveContent, PageEntry
     from tiergate.sidecar.replica.sync.control_plane_client import BundleOrigin
 
-_PATIENCE: Final = 5.0
+_FIRST_SECONDS: Final = 5.0
 _TRIES: Final = 3
 _BETWEEN_TRIES: Final = 0.5
 _SERVER_ERRORS: Final = 500
@@ -34,50 +33,50 @@ _log = structlog.get_logger(__name__)
 
 
 class BundleOrigins:
-    """A control plane, and an object store where there is one."""
+    """A control plane, and perhaps an object store."""
 
     def __init__(self, control: BundleOrigin, objects: BundleOrigin | None = None) -> None:
         self._control = control
-        self._files: Sequence[BundleOrigin] = (control,) if objects is None else (objects, control)
+        self._origins: Sequence[BundleOrigin] = (control,) if objects is None else (objects, control)
         self._objects = objects
-        self._hurries = True
+        self._is_first = True
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """The newest snapshot: the control plane's; the object store's where that cannot be reached.
+        """Fetch the newest snapshot from the control plane; from the object store if that cannot be reached.
 
-        A control plane that is merely silent is waited for in full from the second time on: perhaps it makes a
-        snapshot from which the feed goes on, and the object store's is too old for that.
+        From the second time on, it waits as long as necessary for a control plane that is silent: the snapshot in the
+        object store may be too old for the feed, and the control plane may be creating a new one.
 
         Raises:
-            SyncError: there is none to be had.
+            SyncError: if no origin has one.
         """
         if self._objects is None:
             return await self._control.snapshot()
         try:
-            async with asyncio.timeout(_PATIENCE if self._hurries else None):
+            async with asyncio.timeout(_FIRST_SECONDS if self._is_first else None):
                 return await self._control.snapshot()
         except TimeoutError:
-            self._hurries = False
-            why = f"no answer in {_PATIENCE:g} seconds"
+            self._is_first = False
+            reason = f"no response in {_FIRST_SECONDS:g} seconds"
         except SyncError as error:
             if not _is_passing(error):
                 raise
-            why = str(error)
-        _log.warning("cannot reach the control plane; using the snapshot in the object store", error=why)
+            reason = str(error)
+        _log.warning("cannot reach the control plane; using the snapshot in the object store", error=reason)
         try:
             return await self._objects.snapshot()
         except SyncError as error:
-            raise SyncError(error.url, f"{error.detail}; and of the control plane: {why}", error.status) from None
+            raise SyncError(error.url, f"{error.detail}; and the control plane: {reason}", error.status) from None
 
     async def page(self, entry: PageEntry) -> bytes:
-        """A page of a snapshot, its hash compared.
+        """Fetch a page of a snapshot, and verify its hash.
 
         Raises:
-            SyncError, TrustError: it is not to be had.
+            SyncError, TrustError: if no origin has it.
         """
 
-        async def get(depot: BundleOrigin) -> bytes:
-            content = await depot.page(entry)
+        async def get(origin: BundleOrigin) -> bytes:
+            content = await origin.page(entry)
             digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
             if digest != entry.sha256:
                 raise TrustError(
@@ -88,30 +87,30 @@ class BundleOrigins:
         return await self._get(get)
 
     async def bundle(
-        self, revision: str, have: str | None, is_whole: Callable[[ArchiveContent], bool]
+        self, revision: str, have: str | None, is_complete: Callable[[ArchiveContent], bool]
     ) -> ArchiveContent:
-        """The pack of a bundle, with all files that are not had; `is_whole` says whether it is that.
+        """Fetch the archive of a bundle; `is_complete` returns whether it has all files that are needed.
 
         Raises:
-            SyncError, BundleError: it is not to be had.
+            SyncError, BundleError: if no origin has it.
         """
 
-        async def get(depot: BundleOrigin) -> ArchiveContent:
+        async def get(origin: BundleOrigin) -> ArchiveContent:
             for known in (have, None) if have is not None else (None,):
-                pack = await asyncio.to_thread(read_archive, await depot.bundle(revision, known), revision)
-                if is_whole(pack):
-                    return pack
-            raise BundleError("manifest.json", f"lists files that did not come with the pack of `{revision}`")
+                content = await asyncio.to_thread(read_archive, await origin.bundle(revision, known), revision)
+                if is_complete(content):
+                    return content
+            raise BundleError("manifest.json", f"lists files that are not in the archive of `{revision}`")
 
         return await self._get(get)
 
     async def _get(self, get: Callable[[BundleOrigin], Awaitable[T]]) -> T:
-        """Ask one depot after the other, and those that fail in passing once more."""
+        """Try one origin after the other, and again those whose failure may pass."""
         for attempt in range(1, _TRIES + 1):
-            for depot in self._files:
-                is_last = depot is self._files[-1]
+            for origin in self._origins:
+                is_last = origin is self._origins[-1]
                 try:
-                    return await get(depot)
+                    return await get(origin)
                 except SyncError as error:
                     if is_last and (attempt == _TRIES or not _is_passing(error)):
                         raise
@@ -125,5 +124,5 @@ class BundleOrigins:
 
 
 def _is_passing(error: SyncError) -> bool:
-    """Whether asking again may help: there was no answer, or the server had trouble of its own."""
+    """Return whether the failure may pass: there was no response, or a server error."""
     return error.status is None or error.status >= _SERVER_ERRORS or error.status == _TOO_MANY

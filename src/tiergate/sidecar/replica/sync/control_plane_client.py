@@ -1,7 +1,7 @@
-"""What a sidecar asks of a control plane, over HTTP. Bytes come out: what is believed of them, `bundle.Trust` says.
+"""The client of a control plane's sync API, over HTTP. It returns bytes; `bundle.TrustedFeed` verifies them.
 
-Everything that is not the answer asked for is a `SyncError`, with the status and the problem's code where there is one.
-Redirects are not followed, nothing but HTTPS is spoken off loopback, bodies and times are bounded, compressed ones too.
+Everything except the requested content is a `SyncError`, with the status and the problem's code if there is one.
+Redirects are not followed, HTTPS is required beyond loopback, and sizes and times are limited, compressed or not.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ _SILENCE_SECONDS: Final = 20.0
 _WHOLE_SECONDS: Final = 60.0
 _SNAPSHOT_SECONDS: Final = 300.0
 _SLOWEST: Final = 16 * 1024
-"""Bytes per second at which a transfer may take as long as it has to: a slower one ends after `_WHOLE_SECONDS`."""
+"""Bytes per second at which a transfer may take any time: a slower one ends after `_WHOLE_SECONDS`."""
 
 _KEY_SECONDS: Final = 10.0
 _GZIP: Final = 31
 
 
 class BundleOrigin(Protocol):
-    """Where immutable files come from: a control plane or an object store."""
+    """An origin of immutable files: a control plane or an object store."""
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """The newest snapshot: its head's envelope, and its manifest.
+        """Fetch the newest snapshot: the envelope of its head, and its manifest.
 
         Raises:
-            SyncError: there is no answer, or not this one.
+            SyncError: if it cannot be fetched.
         """
         ...
 
     async def page(self, entry: PageEntry) -> bytes:
-        """A page of a snapshot.
+        """Fetch a page of a snapshot.
 
         Raises:
             SyncError: as `snapshot`.
@@ -67,7 +67,7 @@ class BundleOrigin(Protocol):
         ...
 
     async def bundle(self, revision: str, have: str | None) -> bytes:
-        """The pack of a bundle, perhaps without what the bundle `have` has.
+        """Fetch the archive of a bundle, perhaps without the files of the bundle `have`.
 
         Raises:
             SyncError: as `snapshot`.
@@ -82,7 +82,7 @@ class _Problem(msgspec.Struct):
 
 
 class ControlPlaneClient:
-    """The sync interface of a control plane."""
+    """The sync API of a control plane."""
 
     def __init__(
         self,
@@ -92,19 +92,19 @@ class ControlPlaneClient:
         authorities: str | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """Prepare; nothing is sent yet. `url` has passed `check_url`.
+        """Prepare; no request is sent yet. `url` has passed `check_url`.
 
-        `authorities`: the certificates, in PEM, of who may vouch for it instead of those that the system trusts.
+        `authorities`: CA certificates that verify the control plane (PEM), instead of those of the system.
 
         Raises:
-            SettingsError: they cannot be read.
+            SettingsError: if they cannot be read.
         """
         self.url = url.rstrip("/")
         self._key_file = key_file
         self._client = client or httpx.AsyncClient(
-            verify=True if authorities is None else _trusting(authorities),
+            verify=True if authorities is None else _tls_context(authorities),
             follow_redirects=False,
-            # Proxies and certificates as the environment says, but no proxy on the way to this machine itself.
+            # Proxies and certificates of the environment, but no proxy to this machine itself.
             trust_env=not is_loopback(urlsplit(url).hostname or ""),
             timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=120.0),
@@ -112,41 +112,41 @@ class ControlPlaneClient:
         )
 
     async def changes(self, after: int, wait: float, limit: int) -> bytes:
-        """The page of the feed after a position; where there is nothing yet, wait so many seconds for it.
+        """Fetch the page of the feed after a position; `wait`: seconds to wait if there is none yet.
 
         Raises:
-            SyncError: there is no answer, or not this one.
+            SyncError: if it cannot be fetched.
         """
         path = f"changes?after={after}&wait={wait:g}&limit={limit}"
         return await self._get(path, MAX_FEED_BYTES, wait=wait)
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """The newest snapshot, as `BundleOrigin` has it."""
+        """Fetch the newest snapshot, as in `BundleOrigin`."""
         content = await self._get("snapshot", _MAX_MANIFEST_BYTES, wait=_SNAPSHOT_SECONDS)
         head, _, rest = content.partition(b"\n")
         manifest, _, after = rest.partition(b"\n")
         try:
             envelope = bytes(msgspec.json.decode(head, type=dict[str, msgspec.Raw])["head"])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
-            raise SyncError(self.url, "its snapshot does not begin with a head") from None
+            raise SyncError(self.url, "the snapshot does not begin with a head") from None
         if after or not manifest:
-            raise SyncError(self.url, "its snapshot is not two lines")
+            raise SyncError(self.url, "the snapshot is not two lines")
         return envelope, manifest
 
     async def page(self, entry: PageEntry) -> bytes:
-        """A page of a snapshot, as `BundleOrigin` has it."""
+        """Fetch a page of a snapshot, as in `BundleOrigin`."""
         return await self._get(f"snapshot/pages/{entry.sha256}", entry.size, unpacked=False)
 
     async def bundle(self, revision: str, have: str | None) -> bytes:
-        """The pack of a bundle, as `BundleOrigin` has it."""
+        """Fetch the archive of a bundle, as in `BundleOrigin`."""
         known = "" if have is None else f"?have={quote(have, safe='')}"
         return await self._get(f"bundles/{quote(revision, safe='')}{known}", MAX_ARCHIVE_BYTES)
 
     async def subject(self, subject: Subject) -> bytes:
-        """What the store knows of one subject: an envelope.
+        """Fetch the envelope of a statement about one subject.
 
         Raises:
-            SyncError: there is no answer, or not this one.
+            SyncError: if it cannot be fetched.
         """
         path = f"subjects/{subject.type}s/{path_segment(subject.id)}"
         return await self._get(path, _MAX_SUBJECT_BYTES)
@@ -169,9 +169,9 @@ class ControlPlaneClient:
                     raise await self._refusal(url, response)
                 return await _read(response, url, most, unpacked=unpacked, limit=limit)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise SyncError(url, f"no answer: {str(error) or type(error).__name__}") from None
+            raise SyncError(url, f"no response: {str(error) or type(error).__name__}") from None
         except TimeoutError:
-            detail = f"no whole answer in {_WHOLE_SECONDS + wait:.0f} seconds, at {_SLOWEST} bytes a second at least"
+            detail = f"no complete response in {_WHOLE_SECONDS + wait:.0f} seconds, at least {_SLOWEST} bytes a second"
             raise SyncError(url, detail) from None
 
     async def _headers(self, *, packed: bool) -> Mapping[str, str]:
@@ -179,7 +179,7 @@ class ControlPlaneClient:
         path = self._key_file
         if path is not None:
             try:
-                async with asyncio.timeout(_KEY_SECONDS):  # it may be on a file system that does not answer
+                async with asyncio.timeout(_KEY_SECONDS):  # its file system may not answer
                     credential = await run_detached(lambda: read_credential(path), "key-file")
                 headers["authorization"] = f"Bearer {credential.key}"
             except TimeoutError:
@@ -196,18 +196,18 @@ class ControlPlaneClient:
         except (SyncError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             problem = _Problem()
         code = problem.type.removeprefix(PROBLEM_TYPE_PREFIX) if problem.type.startswith(PROBLEM_TYPE_PREFIX) else ""
-        said = problem.detail or problem.title
-        return SyncError(url, f"it answers {status}" + (f": {said[:300]}" if said else ""), status, code)
+        text = problem.detail or problem.title
+        return SyncError(url, f"status {status}" + (f": {text[:300]}" if text else ""), status, code)
 
 
 async def _read(
     response: httpx.Response, url: str, most: int, *, unpacked: bool = True, limit: asyncio.Timeout | None = None
 ) -> bytes:
-    """The body, never more than `most` bytes of it, packed or not. What arrives puts `limit` off, by its rate."""
+    """Read the body, never more than `most` bytes, compressed or not. Received bytes extend `limit` by their rate."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     unpacking = zlib.decompressobj(wbits=_GZIP) if encoding == "gzip" and unpacked else None
     if unpacking is None and encoding != "identity":
-        raise SyncError(url, f"its answer has the encoding `{encoding[:40]}`, which was not asked for")
+        raise SyncError(url, f"the response has the encoding `{encoding[:40]}`, which was not requested")
     body = bytearray()
     async for piece in response.aiter_raw():
         if limit is not None:
@@ -215,15 +215,15 @@ async def _read(
         try:
             body += piece if unpacking is None else unpacking.decompress(piece, most + 1 - len(body))
         except zlib.error as error:
-            raise SyncError(url, f"its answer cannot be unpacked: {error}") from None
+            raise SyncError(url, f"cannot decompress the response: {error}") from None
         if len(body) > most or (unpacking is not None and unpacking.unconsumed_tail):
-            raise SyncError(url, f"its answer has more than {most} bytes")
+            raise SyncError(url, f"the response has more than {most} bytes")
     if unpacking is not None and not unpacking.eof:
-        raise SyncError(url, "its answer ends early")
+        raise SyncError(url, "the response ends early")
     return bytes(body)
 
 
-def _trusting(authorities: str) -> ssl.SSLContext:
+def _tls_context(authorities: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cadata=authorities)
     except ssl.SSLError as error:
@@ -231,10 +231,10 @@ def _trusting(authorities: str) -> ssl.SSLContext:
 
 
 def check_url(url: str, *, insecure: bool) -> None:
-    """Refuse an address to which a key must not be sent.
+    """Reject an address to which a key must not be sent.
 
     Raises:
-        SettingsError: it is none, or is not HTTPS and beyond loopback.
+        SettingsError: if it is not an address, or beyond loopback without HTTPS.
     """
     try:
         parts = urlsplit(url)

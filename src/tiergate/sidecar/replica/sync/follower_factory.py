@@ -1,4 +1,4 @@
-"""Sync put together, from settings to what runs."""
+"""Composing the follower of a store from settings."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 def create_follower(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> FeedFollower:
-    """Make what follows the control plane that the settings name, and keeps what it has in a data directory.
+    """Create the follower of the configured control plane, with its data in a data directory.
 
     Raises:
-        SettingsError: a setting or the key file names what cannot be used, or there is no public key.
+        SettingsError: if a setting or the key file is not usable, or there is no public key.
     """
-    found = read_trust_config(
+    trusted = read_trust_config(
         settings.control_plane, settings.store_id, settings.public_key, settings.key_file, settings.public_key_pem
     )
-    if found.control_plane is None:
+    if trusted.control_plane is None:
         raise SettingsError("control-plane", "is required: the `key-file` does not name one")
-    check_url(found.control_plane, insecure=settings.insecure)
+    check_url(trusted.control_plane, insecure=settings.insecure)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
-    control = ControlPlaneClient(found.control_plane, settings.key_file, authorities=settings.control_plane_ca_pem)
+    control = ControlPlaneClient(trusted.control_plane, settings.key_file, authorities=settings.control_plane_ca_pem)
     objects = None
     if settings.object_store is not None:
         objects = ObjectStoreOrigin(settings.object_store, insecure=settings.insecure)
     on_demand = OnDemandOptions(settings.on_demand_timeout, settings.on_demand_keep) if settings.on_demand else None
-    rules = FollowOptions(settings.max_staleness, limits, on_demand)
-    report = SyncReport(found.control_plane, settings.object_store, max_staleness=settings.max_staleness)
+    options = FollowOptions(settings.max_staleness, limits, on_demand)
+    report = SyncReport(trusted.control_plane, settings.object_store, max_staleness=settings.max_staleness)
     try:
-        return FeedFollower(found, control, BundleOrigins(control, objects), directory, state, rules, report)
+        return FeedFollower(trusted, control, BundleOrigins(control, objects), directory, state, options, report)
     except OSError as error:
         raise SettingsError("data", f"folder `{directory.root}` cannot be used: {error.strerror}") from error

@@ -1,12 +1,12 @@
-"""What a sidecar reads from an object store: S3, Google Cloud Storage, Azure, or a folder.
+"""Reading from an object store: S3, Google Cloud Storage, Azure, or a folder.
 
     head.json                     the envelope of a head that names a snapshot: the one object that changes
     snapshots/<sha256>.json       a snapshot's manifest
     pages/<sha256>.ndjson.gz      a page of a snapshot
     bundles/<hex>.zip             a whole bundle, by the digits of its revision
 
-Whoever can write it can withhold, and nothing more: what comes out is believed by its hash or signature alone.
-Credentials come from where the cloud's own tools take them: the environment, the machine's or the pod's identity.
+A writer of the object store can withhold content, and nothing more: hashes and signatures verify it. Credentials come
+from the same places as for the cloud's own tools: the environment, the identity of the machine or of the pod.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 
 
 class ObjectStoreOrigin:
-    """An object store, as a `Depot`."""
+    """An object store, as a `BundleOrigin`."""
 
     def __init__(self, url: str, *, insecure: bool = False) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; no request is sent yet.
 
         Raises:
-            SettingsError: the address is none, or the library that reads it is not installed. A folder needs none.
+            SettingsError: if the URL is not supported, or the library is not installed. A folder needs no library.
         """
         if not url.startswith(_SCHEMES):
             words = ", ".join(f"`{scheme}…`" for scheme in _SCHEMES)
             raise SettingsError("object-store", f"`{url}` must be one of {words}")
         self.url = url
-        self._read: _Reads = _Folder(url) if url.startswith("file:") else _Bucket(url, insecure=insecure)
+        self._read: _ReadObject = _Folder(url) if url.startswith("file:") else _Bucket(url, insecure=insecure)
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """The newest snapshot, as `Depot` has it."""
+        """Fetch the newest snapshot, as in `BundleOrigin`."""
         envelope = await self._get("head.json", MAX_ENVELOPE_BYTES)
-        try:  # which object to read next is all that is taken from it before it is verified
+        try:  # before verification, only the name of the next object is used
             head = decode_statement(read_payload(envelope, payload_type(Head)), Head)
         except TrustError as error:
             raise SyncError(f"{self.url}/head.json", str(error)) from None
@@ -62,11 +62,11 @@ class ObjectStoreOrigin:
         return envelope, await self._get(f"snapshots/{head.snapshot}.json", _MAX_MANIFEST_BYTES)
 
     async def page(self, entry: PageEntry) -> bytes:
-        """A page of a snapshot, as `Depot` has it."""
+        """Fetch a page of a snapshot, as in `BundleOrigin`."""
         return await self._get(f"pages/{entry.sha256}.ndjson.gz", entry.size)
 
     async def bundle(self, revision: str, have: str | None) -> bytes:  # noqa: ARG002 - it is whole here
-        """The pack of a bundle, as `Depot` has it."""
+        """Fetch the archive of a bundle, as in `BundleOrigin`."""
         return await self._get(f"bundles/{revision.removeprefix('sha256:')}.zip", MAX_ARCHIVE_BYTES)
 
     async def _get(self, path: str, most: int) -> bytes:
@@ -82,24 +82,24 @@ class ObjectStoreOrigin:
         return content
 
 
-class _Reads(Protocol):
+class _ReadObject(Protocol):
     async def __call__(self, path: str, most: int) -> bytes:
-        """Read an object; of one that has more than `most` bytes, at least one byte more than that.
+        """Read an object; of one with more than `most` bytes, at least one byte more than that.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: if there is none.
         """
         ...
 
 
 class _Folder:
-    """A folder of this machine, such as one that keeps what all pods of a node begin with. Needs no library."""
+    """A folder of this machine, such as a cache for all pods of a node. It needs no library."""
 
     def __init__(self, url: str) -> None:
         self._root = Path(url2pathname(urlsplit(url).path))
 
     async def __call__(self, path: str, most: int) -> bytes:
-        async with asyncio.timeout(_FOLDER_SECONDS):  # one on a file server that does not answer would hold it for ever
+        async with asyncio.timeout(_FOLDER_SECONDS):  # a file server may not answer
             return await run_detached(lambda: self._get(path, most), "object-store")
 
     def _get(self, path: str, most: int) -> bytes:
@@ -107,7 +107,7 @@ class _Folder:
 
 
 class _Bucket:
-    """A bucket of a cloud."""
+    """A bucket of a cloud provider."""
 
     def __init__(self, url: str, *, insecure: bool) -> None:
         try:

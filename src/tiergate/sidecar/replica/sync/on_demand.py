@@ -1,12 +1,12 @@
-"""Subjects on demand, for stores too large to be held everywhere: what is asked for is fetched once, and followed.
+"""Subjects on demand, for stores too large for every sidecar: a requested subject is fetched once, then followed.
 
-INVARIANT (no change is lost between a statement and the feed): a statement is of some position, and the feed goes on
-while it is under way. So from before a subject is asked for until it is kept, the newest change of every customer that
-comes by is remembered; a statement waits until the feed has come as far as it; then, while nothing of the feed is being
-committed, the newer of the two is kept, and from there on that customer's changes are.
+INVARIANT (no change is lost between a statement and the feed): a statement has a position, and the feed continues while
+it is fetched. So from before the request until the record is stored, the newest change of every customer in the feed is
+remembered. A statement waits until the feed has reached its position. Then, while no commit of the feed is running, the
+newer of the two is stored, and from then on the customer's changes are followed.
 
-That a subject does not exist is known too, until the feed says otherwise. What is longest unused goes first. Whoever
-remembers answers is told of all of that.
+That a subject does not exist is stored too, until the feed has it. The least recently used customers are dropped first.
+Cached answers are invalidated with each of these steps.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _log = structlog.get_logger(__name__)
 
 
 class OnDemandReplica(Protocol):
-    """Who fetches and keeps what is asked for: the one that follows the feed."""
+    """The follower of the feed, as far as it fetches and stores single subjects."""
 
     committing: asyncio.Lock
-    """Held while something of the feed is committed, and while something is kept."""
+    """Locked during a commit of the feed, and while a fetched record is stored."""
 
     @property
     def position(self) -> int:
-        """How far everything that is committed goes."""
+        """The position up to which everything is committed."""
         ...
 
     async def fetch_statement(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
-        """What the store says of a subject, believed, and of no earlier position than was committed at the call.
+        """Fetch and verify a statement about a subject, not older than the position that is committed at the call.
 
         Raises:
-            SyncError, TrustError: it is not to be had.
+            SyncError, TrustError: if it cannot be fetched, or is rejected.
         """
         ...
 
@@ -63,25 +63,23 @@ class OnDemandReplica(Protocol):
         ...
 
     async def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
-        """Commit a record, or that it cannot be read, and that some customers are not held any more.
-
-        Answers about all of them are forgotten.
+        """Commit a record, delete the `dropped` customers, and invalidate the answers about all of them.
 
         Raises:
-            ReplicaError: the disk refuses.
+            ReplicaError: if the disk refuses.
         """
         ...
 
     def invalidate(self, changed: Iterable[ChangedSubjects]) -> None:
-        """Have answers forgotten."""
+        """Invalidate cached answers."""
         ...
 
 
 class OnDemand:
-    """The subjects that are held. Belongs to the event loop's thread."""
+    """The subjects that are stored. Belongs to the event loop's thread."""
 
     def __init__(self, replica: OnDemandReplica, *, timeout: float, keep: int) -> None:
-        """`timeout`: seconds that a check waits for its subject; `keep`: how many customers are held at most."""
+        """`timeout`: seconds that a check waits for its subject; `keep`: most customers that are stored."""
         self.failures = 0
         self._replica = replica
         self._timeout = timeout
@@ -92,10 +90,10 @@ class OnDemand:
         self._fetches: dict[Subject, asyncio.Task[bool]] = {}
         self._recent: dict[str, SubjectChange] = {}
 
-    # ── what the decider asks ────────────────────────────────────────────────────────────────────────────────────────
+    # ── for checks ────────────────────────────────────────────────────────────────────────────────────────
 
     def is_known(self, subject: Subject) -> bool:
-        """Whether what is held says all about a subject, be it that there is none."""
+        """Return whether a subject is stored, or known not to exist."""
         customer = subject.id if subject.type is SubjectType.CUSTOMER else self._customers.get(subject.id, "")
         if customer in self._stored:
             self._stored.move_to_end(customer)
@@ -106,7 +104,7 @@ class OnDemand:
         return False
 
     async def fetch(self, subject: Subject) -> bool:
-        """Have a subject fetched, once for all who wait for it, and say whether it is known in time."""
+        """Fetch a subject, once for all waiting checks, and return whether it is known in time."""
         if self.is_known(subject):
             return True
         fetch = self._fetches.get(subject)
@@ -122,10 +120,10 @@ class OnDemand:
             return False
         return not fetch.cancelled() and fetch.result()
 
-    # ── what the follower says ───────────────────────────────────────────────────────────────────────────────────────
+    # ── for the follower ───────────────────────────────────────────────────────────────────────────────────────
 
     def reset(self, stored: Iterable[tuple[str, Iterable[str]]]) -> None:
-        """Begin with the customers and their subscriptions that a replica holds, and with nothing else."""
+        """Begin with the customers of a replica and their subscriptions."""
         self._stored.clear()
         self._customers.clear()
         self._absent.clear()
@@ -133,17 +131,17 @@ class OnDemand:
             self._add(customer, frozenset(subscriptions))
 
     def filter_changes(self, changes: Iterable[RecordChange]) -> list[RecordChange]:
-        """Take note of changes that are about to be committed, and say which of them concern what is held."""
-        concerned: list[RecordChange] = []
+        """Remember changes that are about to be committed, and return those of stored customers."""
+        relevant: list[RecordChange] = []
         for change in changes:
             if self._fetches and isinstance(change, SubjectChange):
                 self._recent[change.customer] = change
             if change.customer in self._stored:
-                concerned.append(change)
-        return concerned
+                relevant.append(change)
+        return relevant
 
     def note_committed(self, changes: Iterable[RecordChange]) -> None:
-        """These changes were committed: what is held is what they say, as far as that can be read."""
+        """Note that changes were committed."""
         for change in changes:
             if not isinstance(change, SubjectChange):
                 continue
@@ -153,18 +151,16 @@ class OnDemand:
                     self._remove(customer)
                     self._add_absent(Subject(customer))
                 else:
-                    self._add(customer, frozenset(it.id for it in record.subscriptions))
+                    self._add(customer, frozenset(subscription.id for subscription in record.subscriptions))
             if record is not None:
-                self._remove_absent(customer, (it.id for it in record.subscriptions))
+                self._remove_absent(customer, (subscription.id for subscription in record.subscriptions))
 
     async def end(self) -> None:
-        """Give up what is under way."""
+        """Cancel all fetches."""
         fetchs = list(self._fetches.values())
         for fetch in fetchs:
             fetch.cancel()
         await asyncio.gather(*fetchs, return_exceptions=True)
-
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _fetch(self, subject: Subject) -> bool:
         try:
@@ -176,7 +172,7 @@ class OnDemand:
         except (TiergateError, OSError, TimeoutError) as error:
             self.failures += 1
             log = _log.error if isinstance(error, OperatorError) else _log.warning
-            log("cannot fetch a subject", subject=subject.id, error=str(error) or "it takes too long")
+            log("cannot fetch a subject", subject=subject.id, error=str(error) or "timeout")
             return False
         return True
 
@@ -186,44 +182,46 @@ class OnDemand:
             self._recent.clear()
 
     async def _store_statement(self, subject: Subject, statement: SubjectStatement | UnreadableStatement) -> None:
-        """Keep what a statement says, or what the feed has said since."""
+        """Store the record of a statement, or a newer one from the feed."""
         if isinstance(statement, SubjectStatement):
             record = self._newest(subject, statement)
         else:
-            unread = statement.record
-            newer = self._recent.get(unread.customer)
+            unreadable = statement.record
+            newer = self._recent.get(unreadable.customer)
             if newer is None or newer.position <= statement.position:
-                await self._store(unread, unread.customer, frozenset(unread.subscriptions))
+                await self._store(unreadable, unreadable.customer, frozenset(unreadable.subscriptions))
                 return
             record = newer.record
         if record is None:
             self._add_absent(subject)
         else:
-            await self._store(record, record.customer.id, frozenset(it.id for it in record.subscriptions))
+            await self._store(
+                record, record.customer.id, frozenset(subscription.id for subscription in record.subscriptions)
+            )
 
     async def _store(
         self, record: SubjectRecord | UnreadableRecord, customer: str, subscriptions: frozenset[str]
     ) -> None:
-        """Hold a customer from now on, unless that is so; those longest unused make room."""
+        """Store a customer, unless it is stored; the least recently used ones make room."""
         if customer in self._stored:
             return
         beyond = max(0, len(self._stored) + 1 - self._keep)
         dropped = list(islice(self._stored, beyond))
         await self._replica.store_record(record, dropped)
-        for one in dropped:
-            self._remove(one)
+        for id_ in dropped:
+            self._remove(id_)
         self._add(customer, subscriptions)
         self._remove_absent(customer, subscriptions)
 
     def _newest(self, subject: Subject, statement: SubjectStatement) -> SubjectRecord | None:
-        passed = {customer: it for customer, it in self._recent.items() if it.position > statement.position}
+        passed = {id_: change for id_, change in self._recent.items() if change.position > statement.position}
         record = statement.record
         if subject.type is SubjectType.CUSTOMER:
             return passed[subject.id].record if subject.id in passed else record
         if record is not None and record.customer.id not in passed:
             return record
-        for change in passed.values():  # few: what came by while this one was fetched
-            if change.record is not None and any(it.id == subject.id for it in change.record.subscriptions):
+        for change in passed.values():  # few: those that changed during the fetch
+            if change.record is not None and any(sub.id == subject.id for sub in change.record.subscriptions):
                 return change.record
         return None
 
@@ -245,7 +243,7 @@ class OnDemand:
             self._invalidate(self._absent.popitem(last=False)[0])
 
     def _remove_absent(self, customer: str, subscriptions: Iterable[str]) -> None:
-        """What a record shows to exist is not absent."""
+        """Note that a customer and its subscriptions exist."""
         subjects = [Subject(customer)]
         subjects += [Subject(id_, SubjectType.SUBSCRIPTION) for id_ in subscriptions]
         for subject in subjects:

@@ -1,8 +1,8 @@
-"""The key with which a sidecar asks a control plane, and the public keys of the store that it believes.
+"""The key that a sidecar sends to a control plane, and the public keys of the store that it trusts.
 
 A key file holds a bare key or token, or the JSON that `tiergate keys create --role sidecar` writes:
 `{"control_plane": "https://…", "key": "…", "store": "…", "public_keys": ["-----BEGIN PUBLIC KEY-----…"]}`. It is read
-again at every request, so that a token that is replaced in it, as Kubernetes does it, is used at once.
+again for every request, so that a replaced token, as of Kubernetes, is used at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HOW: Final = (
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """What a key file says."""
+    """The content of a key file."""
 
     key: str
     control_plane: str | None = None
@@ -39,7 +39,7 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class TrustConfig(NamedTuple):
-    """What is told from outside of whom to ask and whom to believe."""
+    """The configured control plane, store and keys."""
 
     control_plane: str | None
     store: str | None
@@ -50,7 +50,7 @@ def read_credential(path: Path) -> Credential:
     """Read a key file.
 
     Raises:
-        SettingsError: it cannot be read, or holds no key. The message holds nothing of it.
+        SettingsError: if it cannot be read, or has no key. The message contains nothing of it.
     """
     try:
         content = read_regular(path, _MOST_BYTES).strip()
@@ -75,20 +75,20 @@ def read_trust_config(
     key_file: Path | None,
     pems: Sequence[str] = (),
 ) -> TrustConfig:
-    """Put together what the settings and the key file say; the settings come first. `pems`: public keys themselves.
+    """Combine the settings and the key file; the settings take precedence. `pems`: public keys themselves.
 
     Raises:
-        SettingsError: a file cannot be read or used, there is no public key, or no store id where one is needed.
+        SettingsError: if a file is not usable, or there is no public key.
     """
     credential = None if key_file is None else read_credential(key_file)
     keys = [_public_key(path) for path in public_keys]
-    keys += [_parse(pem, "it", "public-key-pem") for pem in pems]
+    keys += [_parse(pem, "the value", "public-key-pem") for pem in pems]
     if credential is not None:
         control_plane = control_plane or credential.control_plane
         store = store or credential.store
-        keys += [_parse(pem, f"`{key_file}`", "key-file") for pem in credential.public_keys]
+        keys += [_parse(pem, f"the key in `{key_file}`", "key-file") for pem in credential.public_keys]
     if not keys:
-        raise SettingsError("public-key", f"is required, for nothing unsigned is accepted: {_HOW}")
+        raise SettingsError("public-key", f"is required, because unsigned data is rejected: {_HOW}")
     return TrustConfig(control_plane, store, tuple(dict.fromkeys(keys)))
 
 
@@ -97,11 +97,11 @@ def _public_key(path: Path) -> VerifyKey:
         pem = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise SettingsError("public-key", f"`{path}` cannot be read: {error.strerror}") from None
-    return _parse(pem, f"`{path}`", "public-key")
+    return _parse(pem, f"the key in `{path}`", "public-key")
 
 
 def _parse(pem: bytes | str, place: str, setting: str) -> VerifyKey:
     try:
         return VerifyKey.from_pem(pem)
     except ValueError as error:
-        raise SettingsError(setting, f"what {place} holds {error}") from None
+        raise SettingsError(setting, f"{place} {error}") from None

@@ -121,7 +121,7 @@ def test_a_packed_body_is_unpacked() -> None:
 def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
     """It cannot be bounded."""
     error = refusal(lambda _: reply(content=b"x", content_encoding="br"))
-    assert "`br`, which was not asked for" in str(error)
+    assert "`br`, which was not requested" in str(error)
 
 
 def test_a_page_of_a_snapshot_is_what_it_is() -> None:
@@ -166,7 +166,7 @@ def test_a_body_that_is_cut_is_a_sync_error(key_file: Path) -> None:
 
         async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            with pytest.raises(SyncError, match="no answer"):
+            with pytest.raises(SyncError, match="no response"):
                 await ControlPlaneClient(f"http://127.0.0.1:{port}", key_file).changes(0, 0, 10)
 
     asyncio.run(scenario())

@@ -236,7 +236,7 @@ def test_a_restart_serves_from_disk_without_the_control_plane(follow: Follow, si
             await sidecar.at(6)
             assert (sidecar.publication, sidecar.limit("acme")) == (2, 30)
             assert sidecar.state.stale_at == NOW + 60_000
-            await sidecar.failed("no answer")
+            await sidecar.failed("no response")
             assert sidecar.limit("acme") == 30
 
     run(scenario)

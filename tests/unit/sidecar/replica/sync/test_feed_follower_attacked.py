@@ -67,7 +67,7 @@ def test_a_page_that_was_tampered_with_changes_nothing(follow: Follow, simulator
 
 
 BUNDLES: dict[str, tuple[str, Callable[[str, bytes], bytes | int]]] = {
-    "torn": ("readable pack", lambda path, body: body[:-40] if path.startswith("bundles/") else body),
+    "torn": ("readable archive", lambda path, body: body[:-40] if path.startswith("bundles/") else body),
     "altered": (
         "bundle file",
         lambda path, body: body[:200] + b"XXXX" + body[204:] if path.startswith("bundles/") else body,
@@ -106,7 +106,7 @@ def test_a_pack_that_leaves_out_files_is_no_bundle(follow: Follow, simulator: Si
             nothing = write_archive(manifest, content, manifest)
             simulator.tamper = lambda path, body: nothing if path.startswith("bundles/") else body
             simulator.publish(content)
-            await sidecar.failed("files that did not come")
+            await sidecar.failed("files that are not in the archive")
             assert (sidecar.publication, sidecar.limit("acme")) == (1, 50)
 
     run(scenario)

@@ -46,7 +46,7 @@ def test_a_first_start_needs_no_control_plane(follow: Follow, bucket: Path) -> N
             await sidecar.at(4)
             assert (sidecar.limit("acme"), sidecar.limit("beta")) == (50, 30)
             assert sidecar.state.stale_at == NOW + 60_000
-            await sidecar.failed("no answer")
+            await sidecar.failed("no response")
 
     asyncio.run(scenario())
 
@@ -178,7 +178,7 @@ def test_a_silent_control_plane_does_not_hold_up_a_first_start(
     bucket: Path, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its snapshot is waited for in full only where the object store's was of no use."""
-    monkeypatch.setattr(bundle_origins, "_PATIENCE", 0.05)
+    monkeypatch.setattr(bundle_origins, "_FIRST_SECONDS", 0.05)
     objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
@@ -199,7 +199,7 @@ def test_where_neither_has_a_snapshot_both_are_named(tmp_path: Path) -> None:
     async def scenario() -> None:
         control = ControlPlaneClient(NOWHERE, None)
         with pytest.raises(
-            SyncError, match=r"head\.json`: there is no such object; and of the control plane: .*no answer"
+            SyncError, match=r"head\.json`: there is no such object; and the control plane: .*no response"
         ):
             await BundleOrigins(control, ObjectStoreOrigin(tmp_path.as_uri())).snapshot()
         await control.close()
