@@ -40,8 +40,8 @@ ATTACKS: dict[str, tuple[str, Callable[[str, bytes], bytes | int]]] = {
     "a better plan": ("broken_chain", lambda _, body: body.replace(b"silver", b"golden")),
     "another signature": ("unknown_key", forged),
     "no page": ("truncated", lambda path, body: b"<html>" if path == "changes" else body),
-    "an error": ("it status 500", lambda path, body: 500 if path == "changes" else body),
-    "nobody is let in": ("it status 401", lambda path, body: 401 if path == "changes" else body),
+    "an error": ("status 500", lambda path, body: 500 if path == "changes" else body),
+    "nobody is let in": ("status 401", lambda path, body: 401 if path == "changes" else body),
 }
 
 
