@@ -87,7 +87,7 @@ def test_a_public_key_may_be_given_itself(file: Path, tmp_path: Path) -> None:
     (tmp_path / "other.pem").write_text(other.to_pem())
     found = read_trust_config("https://plane.example", None, [tmp_path / "other.pem"], file, [PEM])
     assert found.keys == (other, key().verify_key)
-    with pytest.raises(SettingsError, match="`public-key-pem`: .*is no public key"):
+    with pytest.raises(SettingsError, match=r"`public-key-pem`: .*is no public key"):
         read_trust_config(
             "https://plane.example", None, (), file, ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
         )
