@@ -23,7 +23,7 @@ from tiergate.model import SubjectType
 from tiergate.naming import nearest
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
 from tiergate.store.subjects import read_stored
-from tiergate.store.write_order import Side, known_as_of
+from tiergate.store.write_order import Side, applied_writes
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
@@ -70,7 +70,7 @@ def get_customer(unit: ReadUnit, id_: str) -> View:
     stored = read_stored(unit.session, [id_], alone=True).get(id_)
     if stored is None:
         raise NotFoundError("customer", id_)
-    writes = known_as_of(unit.session, _KIND, [id_]).get(id_, {}).values()
+    writes = applied_writes(unit.session, _KIND, [id_]).get(id_, {}).values()
     view = customer_views([stored], unit)[0]
     return View(view.data, view.stamp, any(write.written_at > stored.stamp.updated_at for write in writes))
 

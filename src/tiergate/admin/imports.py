@@ -33,7 +33,15 @@ from tiergate.store import ReadUnit
 from tiergate.store.bulk_subjects import Upsert, lock_customers, write_subjects
 from tiergate.store.customers import CustomerFilter, search_customers
 from tiergate.store.subjects import read_stored, read_subscriptions
-from tiergate.store.write_order import EVERY_SIDE, Side, deleted_as_of, is_elder, known_as_of, remember, revive
+from tiergate.store.write_order import (
+    EVERY_SIDE,
+    Side,
+    applied_writes,
+    clear_deletions,
+    deletion_instants,
+    is_outdated,
+    record_writes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -193,10 +201,12 @@ def _write(actor: Actor, unit: WriteUnit, part: Part, published: PublishedCatalo
         upserts = [_with_author(upsert, actor.id) for upsert in upserts]
     changed = sum(_check_and_record(actor, unit, upsert, is_restore=is_restore) for upsert in upserts)
     write_subjects(unit, upserts)
-    revive(unit.session, SubjectType.CUSTOMER, [upsert.customer.id for upsert in upserts if upsert.before is None])
+    clear_deletions(
+        unit.session, SubjectType.CUSTOMER, [upsert.customer.id for upsert in upserts if upsert.before is None]
+    )
     new = [it.id for upsert in upserts for it in upsert.changed() if upsert.held(it.id) is None]
-    revive(unit.session, SubjectType.SUBSCRIPTION, new)
-    merger.remember()
+    clear_deletions(unit.session, SubjectType.SUBSCRIPTION, new)
+    merger.record_order()
     return ImportResult(len(part), sum(len(others) for _, others in part), changed, merger.outdated)
 
 
@@ -234,8 +244,8 @@ class _Merger:
             SubjectType.CUSTOMER: [line.subject.id for line, _ in part if line.as_of is not None],
             SubjectType.SUBSCRIPTION: [it.subject.id for _, others in part for it in others if it.as_of is not None],
         }
-        self._known = {kind: known_as_of(unit.session, kind, its) for kind, its in ids.items()}
-        self._deleted = {kind: deleted_as_of(unit.session, kind, its) for kind, its in ids.items()}
+        self._known = {kind: applied_writes(unit.session, kind, its) for kind, its in ids.items()}
+        self._deleted = {kind: deletion_instants(unit.session, kind, its) for kind, its in ids.items()}
         self._written: dict[SubjectType, list[tuple[str, Collection[Side], Instant]]] = {}
 
     def merge(self, upsert: Upsert, own: _Line[Customer], lines: Sequence[_Line[Subscription]]) -> Upsert | None:
@@ -261,7 +271,7 @@ class _Merger:
         if line.as_of is None:
             return False
         known = self._known[kind].get(line.subject.id, {})
-        if is_elder(line.as_of, sides, known):
+        if is_outdated(line.as_of, sides, known):
             self.outdated += 1
             return True
         changed = [side for side in sides if side not in known or known[side].as_of != line.as_of]
@@ -274,10 +284,10 @@ class _Merger:
         deleted = self._deleted[kind].get(line.subject.id)
         return deleted is not None and line.as_of is not None and line.as_of <= deleted
 
-    def remember(self) -> None:
+    def record_order(self) -> None:
         """Record the `as_of` of what is written."""
         for kind, written in self._written.items():
-            remember(self._unit.session, kind, written, self._unit.now)
+            record_writes(self._unit.session, kind, written, self._unit.now)
 
 
 def _with_author(upsert: Upsert, author: str) -> Upsert:

@@ -20,7 +20,7 @@ from tiergate.impact.subject_change.override_effects import reject_ineffective_o
 from tiergate.model import FOREVER, Customer, OverrideMode, SubjectType, Subscription, format_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
-from tiergate.store.write_order import mark_deleted, revive
+from tiergate.store.write_order import clear_deletions, record_deletion
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
@@ -129,7 +129,7 @@ def save_customer(
         reject_loss(actor, unit, account.record, after, resource_of(customer), accept_loss)
     if account is None:
         account = Account.create(unit, customer)
-        revive(unit.session, SubjectType.CUSTOMER, [customer.id])
+        clear_deletions(unit.session, SubjectType.CUSTOMER, [customer.id])
     elif not account.write_customer(customer):
         return account
     validator.check_totals(account.record)
@@ -147,7 +147,7 @@ def delete_customer(actor: Actor, unit: WriteUnit, account: Account, as_of: Inst
     customer = account.customer
     require_change(actor, customer, None)
     account.remove()
-    mark_deleted(unit.session, SubjectType.CUSTOMER, customer.id, as_of, unit.now)
+    record_deletion(unit.session, SubjectType.CUSTOMER, customer.id, as_of, unit.now)
     record_change(unit, customer, None)
 
 
@@ -187,7 +187,7 @@ def save_subscription(
     if accept_loss is not None and before is not None:
         reject_loss(actor, unit, account.record, after, resource_of(subscription), accept_loss)
     if is_new:
-        revive(unit.session, SubjectType.SUBSCRIPTION, [subscription.id])
+        clear_deletions(unit.session, SubjectType.SUBSCRIPTION, [subscription.id])
     if account.write_subscription(subscription):
         validator.check_totals(account.record)
         record_change(unit, before, subscription, verb)
@@ -204,7 +204,7 @@ def delete_subscription(actor: Actor, unit: WriteUnit, account: Account, id_: st
     before = account.subscription(id_).subscription
     require_change(actor, before, None)
     account.remove_subscription(id_)
-    mark_deleted(unit.session, SubjectType.SUBSCRIPTION, id_, as_of, unit.now)
+    record_deletion(unit.session, SubjectType.SUBSCRIPTION, id_, as_of, unit.now)
     record_change(unit, before, None)
 
 

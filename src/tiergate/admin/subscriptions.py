@@ -24,7 +24,7 @@ from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subscriptions import SubscriptionFilter, customer_of, get_subscription, search_subscriptions
-from tiergate.store.write_order import EVERY_SIDE, Side, known_as_of
+from tiergate.store.write_order import EVERY_SIDE, Side, applied_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -76,7 +76,7 @@ def read_subscription(unit: ReadUnit, id_: str) -> View:
     """
     stored = get_subscription(unit.session, id_)
     subscription, stamp = stored
-    writes = known_as_of(unit.session, _KIND, [id_]).get(id_, {}).values()
+    writes = applied_writes(unit.session, _KIND, [id_]).get(id_, {}).values()
     index = unit.published.index
     changed = state_data(subscription, index, stamp.updated_at) != state_data(subscription, index, unit.now)
     changed = changed or any(write.written_at > stamp.updated_at for write in writes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.admin.precondition import ANY_VERSION, Precondition
 from tiergate.admin.results import Data, SubjectResult
 from tiergate.model import SubjectType, format_instant
-from tiergate.store.write_order import Known, Side, deleted_as_of, is_elder, known_as_of, remember
+from tiergate.store.write_order import AppliedWrite, Side, applied_writes, deletion_instants, is_outdated, record_writes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,7 +45,7 @@ class WriteOrder:
     kind: SubjectType
     id: str
     as_of: Instant | None
-    known: Mapping[Side, Known]
+    known: Mapping[Side, AppliedWrite]
     deleted: Instant | None = None
 
     def undoes_deletion(self) -> bool:
@@ -59,13 +59,13 @@ class WriteOrder:
 
     def is_outdated(self, sides: Collection[Side]) -> bool:
         """Return whether a newer write of one of these sides was applied."""
-        return is_elder(self.as_of, sides, self.known)
+        return is_outdated(self.as_of, sides, self.known)
 
     def record(self, sides: Collection[Side]) -> None:
         """Record that the write was applied to these sides."""
         if self.as_of is not None:
             changed = [side for side in sides if side not in self.known or self.known[side].as_of != self.as_of]
-            remember(self.unit.session, self.kind, [(self.id, changed, self.as_of)], self.unit.now)
+            record_writes(self.unit.session, self.kind, [(self.id, changed, self.as_of)], self.unit.now)
 
     def applied(self, *, applied: bool = True) -> bool | None:
         """Return what the result of the write says of it: `None` for a write without `as_of`."""
@@ -86,14 +86,14 @@ def read_order(
     """Read the order of writes of a subject. The caller holds the subject's lock, if it exists."""
     if as_of is None and not deletes:
         return WriteOrder(unit, kind, id_, as_of, {})
-    known = known_as_of(unit.session, kind, [id_]).get(id_, {})
-    return WriteOrder(unit, kind, id_, as_of, known, deleted_as_of(unit.session, kind, [id_]).get(id_))
+    known = applied_writes(unit.session, kind, [id_]).get(id_, {})
+    return WriteOrder(unit, kind, id_, as_of, known, deletion_instants(unit.session, kind, [id_]).get(id_))
 
 
 def as_of_data(unit: ReadUnit, kind: SubjectType, ids: Sequence[str]) -> dict[str, Data]:
     """Return the instants of the last writes of some subjects as members of an answer, by id."""
     found: dict[str, Data] = {}
-    for id_, known in known_as_of(unit.session, kind, ids).items():
+    for id_, known in applied_writes(unit.session, kind, ids).items():
         own = Side.BILLING if kind is SubjectType.SUBSCRIPTION else Side.PEOPLE
         found[id_] = {
             "as_of" if side is own else f"{side.value}_as_of": format_instant(write.as_of)

@@ -1,13 +1,13 @@
-"""As of when what was last written about a customer or subscription was so, by the word of whoever wrote it.
+"""The instants (`as_of`) of the last writes of customers and subscriptions, as the writers reported them.
 
-Other systems tell what they know in events, which come twice and out of order. A write that says as of when it is so is
-remembered here, so that an elder one that comes later can be told from a newer one. What billing owns of a
-subscription and what people own of it are two sides, each with its own instant; a customer has people's alone.
+Other systems report what they know in events, which arrive twice and out of order. The `as_of` of a write is recorded
+here, so that an older write that arrives later is recognized. Billing's part of a subscription and people's part are
+two sides, each with its own instant; a customer has people's alone.
 
-What is deleted leaves a mark as of when it was, so that what was said before does not make it again. The mark is a row
-of a side of its own, beside those of both owners, and goes when there is something of its id again; the instants stay.
+A deletion leaves a mark with its instant, so that older writes do not create the subject again. The mark is a row of a
+side of its own, beside those of both owners. It is removed when the id exists again; the other instants stay.
 
-Whoever reads here in order to write holds the customer's lock (`store.customers.Account`).
+A caller that reads here in order to write holds the customer's lock (`store.customers.Account`).
 """
 
 from __future__ import annotations
@@ -46,42 +46,42 @@ _ADD = insert(_TABLE)
 
 
 class Side(StrEnum):
-    """Who owns a part of a subject."""
+    """The owner of a part of a subject."""
 
     BILLING = "billing"
     PEOPLE = "people"
 
 
 EVERY_SIDE: Final = frozenset(Side)
-"""Both."""
+"""Both sides."""
 
 
-class Known(NamedTuple):
-    """As of when the last write of a side was so, and when it was written."""
+class AppliedWrite(NamedTuple):
+    """The `as_of` of the last write of a side, and the instant at which it was written."""
 
     as_of: Instant
     written_at: Instant
 
 
-def known_as_of(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, dict[Side, Known]]:
-    """What is known of some subjects, by id and side; nothing of those of which nothing was said."""
-    found: dict[str, dict[Side, Known]] = {}
+def applied_writes(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, dict[Side, AppliedWrite]]:
+    """Return the last writes with `as_of` of some subjects, by id and side."""
+    found: dict[str, dict[Side, AppliedWrite]] = {}
     for begin in range(0, len(ids), _AT_ONCE):
         asked = {"kind": kind.value, "ids": ids[begin : begin + _AT_ONCE]}
         for row in session.connection().execute(_KNOWN, asked):
-            found.setdefault(row.id, {})[Side(row.side)] = Known(row.as_of, row.written_at)
+            found.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
     return found
 
 
-def is_elder(as_of: Instant | None, sides: Collection[Side], known: Mapping[Side, Known]) -> bool:
-    """Say whether a write of these sides is elder than one that was applied to any of them. The same instant is not."""
+def is_outdated(as_of: Instant | None, sides: Collection[Side], known: Mapping[Side, AppliedWrite]) -> bool:
+    """Return whether a write is older than one that was applied to any of these sides."""
     return as_of is not None and any(side in known and as_of < known[side].as_of for side in sides)
 
 
-def remember(
+def record_writes(
     session: Session, kind: SubjectType, written: Sequence[tuple[str, Collection[Side], Instant]], now: Instant
 ) -> None:
-    """Take down as of when what is written now is so: id, sides and instant of each subject, each named once."""
+    """Record writes: id, sides and `as_of` of each subject, each subject once."""
     rows = [
         {"kind": kind.value, "id": id_, "side": side.value, "as_of": as_of, "written_at": now}
         for id_, sides, as_of in written
@@ -94,8 +94,8 @@ def remember(
         connection.execute(_ADD, rows)
 
 
-def mark_deleted(session: Session, kind: SubjectType, id_: str, as_of: Instant, now: Instant) -> None:
-    """Take down that a subject is gone, as of an instant, in place of what is known of it."""
+def record_deletion(session: Session, kind: SubjectType, id_: str, as_of: Instant, now: Instant) -> None:
+    """Record that a subject was deleted at an instant, in place of its last writes."""
     connection = session.connection()
     connection.execute(_DROP, {"its_kind": kind.value, "its": id_})
     row = {"kind": kind.value, "id": id_, "as_of": as_of, "written_at": now}
@@ -103,8 +103,8 @@ def mark_deleted(session: Session, kind: SubjectType, id_: str, as_of: Instant, 
     connection.execute(_ADD, [row | {"side": side} for side in (*(side.value for side in owners), _DELETED)])
 
 
-def deleted_as_of(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, Instant]:
-    """As of when those of some subjects were deleted of which that is known, and that were not made again since."""
+def deletion_instants(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, Instant]:
+    """Return when some subjects were deleted, if they do not exist again."""
     found: dict[str, Instant] = {}
     for begin in range(0, len(ids), _AT_ONCE):
         asked = {"kind": kind.value, "ids": ids[begin : begin + _AT_ONCE]}
@@ -112,23 +112,23 @@ def deleted_as_of(session: Session, kind: SubjectType, ids: Sequence[str]) -> di
     return found
 
 
-def revive(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
-    """Take down that there are subjects of these ids again. What is elder than their deletion stays so."""
-    gone = deleted_as_of(session, kind, ids)
+def clear_deletions(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
+    """Remove the marks of deletions of ids that exist again. Writes older than the deletion stay outdated."""
+    gone = deletion_instants(session, kind, ids)
     if gone:
         keys = [{"its_kind": kind.value, "its": id_, "its_side": _DELETED} for id_ in gone]
         session.connection().execute(_DROP_SIDE, keys)
 
 
 def forget_deletions(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
-    """Forget those of some subjects that are gone, altogether."""
-    gone = deleted_as_of(session, kind, ids)
+    """Remove everything about those of some subjects that were deleted."""
+    gone = deletion_instants(session, kind, ids)
     if gone:
         session.connection().execute(_DROP, [{"its_kind": kind.value, "its": id_} for id_ in gone])
 
 
 def drop_deletions(session: Session, before: Instant) -> int:
-    """Forget some of what was deleted before an instant of the store's clock; return how many."""
+    """Remove some deletions from before an instant of the store's clock; return how many."""
     connection = session.connection()
     rows = connection.execute(_LONG_GONE.limit(_MOST_DROPPED), {"before": before}).all()
     if rows:

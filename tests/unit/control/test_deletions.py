@@ -11,7 +11,7 @@ from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
 from tiergate.control.api import erasure, imports
 from tiergate.control.background_jobs import apply_retention
 from tiergate.model import SubjectType
-from tiergate.store.write_order import deleted_as_of
+from tiergate.store.write_order import deletion_instants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +149,7 @@ def test_erasure_forgets_the_deletions_of_a_customer(api: tuple[Admin, Store, Ti
     admin.post(f"{CUSTOMER}/erase", json={}).raise_for_status()
 
     def gone(kind: SubjectType, ids: list[str]) -> set[str]:
-        return set(api[1].read(lambda unit: deleted_as_of(unit.session, kind, ids)))
+        return set(api[1].read(lambda unit: deletion_instants(unit.session, kind, ids)))
 
     assert gone(SubjectType.SUBSCRIPTION, ["s1", "s2"]) == {"s2"}
     assert gone(SubjectType.CUSTOMER, ["acme"]) == set()

@@ -5,16 +5,16 @@ from __future__ import annotations
 from tiergate.model import SubjectType
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.write_order import (
-    Known,
+    AppliedWrite,
     Side,
-    deleted_as_of,
+    applied_writes,
+    clear_deletions,
+    deletion_instants,
     drop_deletions,
     forget_deletions,
-    is_elder,
-    known_as_of,
-    mark_deleted,
-    remember,
-    revive,
+    is_outdated,
+    record_deletion,
+    record_writes,
 )
 
 CUSTOMER, SUBSCRIPTION = SubjectType.CUSTOMER, SubjectType.SUBSCRIPTION
@@ -25,18 +25,18 @@ def test_each_side_of_each_subject_is_remembered_by_itself(store_url: str) -> No
     store = Store.open(store_url, clock=lambda: 1_000)
 
     def write(unit: WriteUnit) -> None:
-        remember(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 7), ("t", list(Side), 8)], 900)
-        remember(unit.session, CUSTOMER, [("s", [Side.PEOPLE], 5)], 900)
-        remember(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 9)], unit.now)
+        record_writes(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 7), ("t", list(Side), 8)], 900)
+        record_writes(unit.session, CUSTOMER, [("s", [Side.PEOPLE], 5)], 900)
+        record_writes(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 9)], unit.now)
 
     store.change(write, SYSTEM)
-    found = store.read(lambda unit: known_as_of(unit.session, SUBSCRIPTION, ["s", "t", "u"]))
+    found = store.read(lambda unit: applied_writes(unit.session, SUBSCRIPTION, ["s", "t", "u"]))
     assert found == {
-        "s": {Side.BILLING: Known(9, 1_000)},
-        "t": {Side.BILLING: Known(8, 900), Side.PEOPLE: Known(8, 900)},
+        "s": {Side.BILLING: AppliedWrite(9, 1_000)},
+        "t": {Side.BILLING: AppliedWrite(8, 900), Side.PEOPLE: AppliedWrite(8, 900)},
     }
-    found = store.read(lambda unit: known_as_of(unit.session, CUSTOMER, ["s"]))
-    assert found == {"s": {Side.PEOPLE: Known(5, 900)}}
+    found = store.read(lambda unit: applied_writes(unit.session, CUSTOMER, ["s"]))
+    assert found == {"s": {Side.PEOPLE: AppliedWrite(5, 900)}}
     store.close()
 
 
@@ -45,36 +45,36 @@ def test_what_is_deleted_is_known_to_be_until_it_is_there_again(store_url: str) 
     store = Store.open(store_url, clock=lambda: 1_000)
 
     def write(unit: WriteUnit) -> None:
-        remember(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 7), ("v", [Side.BILLING], 3)], 900)
+        record_writes(unit.session, SUBSCRIPTION, [("s", [Side.BILLING], 7), ("v", [Side.BILLING], 3)], 900)
         for id_ in ("s", "t", "u"):
-            mark_deleted(unit.session, SUBSCRIPTION, id_, 8, 950 if id_ == "t" else unit.now)
-        mark_deleted(unit.session, CUSTOMER, "s", 9, unit.now)
-        revive(unit.session, SUBSCRIPTION, ["s", "x"])
+            record_deletion(unit.session, SUBSCRIPTION, id_, 8, 950 if id_ == "t" else unit.now)
+        record_deletion(unit.session, CUSTOMER, "s", 9, unit.now)
+        clear_deletions(unit.session, SUBSCRIPTION, ["s", "x"])
         forget_deletions(unit.session, SUBSCRIPTION, ["s", "u", "v"])
 
     store.change(write, SYSTEM)
     ids = ["s", "t", "u", "v"]
-    assert store.read(lambda unit: deleted_as_of(unit.session, SUBSCRIPTION, ids)) == {"t": 8}
-    assert store.read(lambda unit: deleted_as_of(unit.session, CUSTOMER, ids)) == {"s": 9}
-    found = store.read(lambda unit: known_as_of(unit.session, SUBSCRIPTION, ids))
+    assert store.read(lambda unit: deletion_instants(unit.session, SUBSCRIPTION, ids)) == {"t": 8}
+    assert store.read(lambda unit: deletion_instants(unit.session, CUSTOMER, ids)) == {"s": 9}
+    found = store.read(lambda unit: applied_writes(unit.session, SUBSCRIPTION, ids))
     assert {id_: {side: one.as_of for side, one in known.items()} for id_, known in found.items()} == {
         "s": {Side.BILLING: 8, Side.PEOPLE: 8},
         "t": {Side.BILLING: 8, Side.PEOPLE: 8},
         "v": {Side.BILLING: 3},
     }
-    assert store.read(lambda unit: known_as_of(unit.session, CUSTOMER, ids)).keys() == {"s"}
+    assert store.read(lambda unit: applied_writes(unit.session, CUSTOMER, ids)).keys() == {"s"}
     assert store.change(lambda unit: drop_deletions(unit.session, 1_000), SYSTEM) == 1
     assert store.change(lambda unit: drop_deletions(unit.session, 1_000), SYSTEM) == 0
-    assert store.read(lambda unit: known_as_of(unit.session, SUBSCRIPTION, ids)).keys() == {"s", "v"}
+    assert store.read(lambda unit: applied_writes(unit.session, SUBSCRIPTION, ids)).keys() == {"s", "v"}
     store.close()
 
 
 def test_what_is_elder_than_any_of_its_sides_is_passed_over() -> None:
     """The same instant is not elder, nor is what says none."""
-    known = {Side.BILLING: Known(7, 0), Side.PEOPLE: Known(3, 0)}
-    assert is_elder(6, [Side.BILLING], known)
-    assert is_elder(6, list(Side), known)
-    assert not is_elder(6, [Side.PEOPLE], known)
-    assert not is_elder(7, list(Side), known)
-    assert not is_elder(None, list(Side), known)
-    assert not is_elder(1, [Side.BILLING], {})
+    known = {Side.BILLING: AppliedWrite(7, 0), Side.PEOPLE: AppliedWrite(3, 0)}
+    assert is_outdated(6, [Side.BILLING], known)
+    assert is_outdated(6, list(Side), known)
+    assert not is_outdated(6, [Side.PEOPLE], known)
+    assert not is_outdated(7, list(Side), known)
+    assert not is_outdated(None, list(Side), known)
+    assert not is_outdated(1, [Side.BILLING], {})
