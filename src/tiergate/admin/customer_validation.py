@@ -35,7 +35,7 @@ class CustomerValidator:
         self._all = published.index
         self._bounds = TotalBounds.of(published.catalog)
         self.holdings = ItemCompatibility(self.index)
-        self.reader = SubjectReader(self.index, self._bounds, holdings=self.holdings)
+        self.reader = SubjectReader(self.index, self._bounds, compatibility=self.holdings)
 
     def check_holdings(
         self, items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], *, pointer: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.checks.item_references import check_references
-from tiergate.catalog.entries.features import read_feature
+from tiergate.catalog.entries.features import check_linked, read_feature
 from tiergate.catalog.entries.items import EntitlementReader, ItemText, read_item
 from tiergate.catalog.positions import CatalogPositions
 from tiergate.catalog.reading.document import Mapping, Node, Position
@@ -58,13 +58,7 @@ def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
         CatalogError: with all problems, sorted by position.
     """
     log = ProblemLog(MAX_PROBLEMS)
-    loader = _Loader(log)
-    files = expand_paths(paths, CATALOG_ENDINGS, log)
-    if not files and not log.count:
-        log.add(("catalog", 0, 0), "no-files", "no file given")
-    for path in files:
-        loader.read(read_document(path, log))
-    return loader.finish()
+    return _load([read_document(path, log) for path in expand_paths(paths, CATALOG_ENDINGS, log)], log)
 
 
 def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
@@ -74,25 +68,26 @@ def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
         CatalogError: with all problems, sorted by position.
     """
     log = ProblemLog(MAX_PROBLEMS)
-    loader = _Loader(log)
-    if not texts:
-        log.add(("catalog", 0, 0), "no-files", "no file given")
-    for name, text in texts.items():
-        loader.read(parse_document(name, text, log))
-    return loader.finish()
+    return _load([parse_document(name, text, log) for name, text in texts.items()], log)
 
 
-def read_catalog(documents: Iterable[tuple[Node, int, TextReport] | None], log: ProblemLog) -> LoadedCatalog | None:
+def read_catalog(documents: Iterable[_Document | None], log: ProblemLog) -> LoadedCatalog | None:
     """Load one catalog from parsed documents, which report to `log`; `None` after any problem."""
     before = log.count
-    loader = _Loader(log)
-    for document in documents:
-        loader.read(document)
-    loaded = loader.loaded()
+    loaded = _Loader(log).load(documents)
     return loaded if log.count == before else None
 
 
-_Entries = list[tuple[Node, int, TextReport]]
+def _load(documents: Sequence[_Document | None], log: ProblemLog) -> LoadedCatalog:
+    if not documents and not log.count:
+        log.add(("catalog", 0, 0), "no-files", "no file given")
+    loaded = _Loader(log).load(documents)
+    log.raise_any(CatalogError)
+    return loaded
+
+
+_Document = tuple[Node, int, TextReport]
+_Entries = list[_Document]
 
 
 class _Seen:
@@ -133,21 +128,13 @@ class _Loader:
         self._unnumbered: set[str] = set()
         self._plans: tuple[PlansPerSubscription, Position] | None = None
 
-    def finish(self) -> LoadedCatalog:
-        """Return the loaded catalog.
+    def load(self, documents: Iterable[_Document | None]) -> LoadedCatalog:
+        """Read all documents; the result is not valid after a problem."""
+        for document in documents:
+            self._collect(document)
+        return LoadedCatalog(self._build(), self.positions, frozenset(self._unnumbered), self._plans is not None)
 
-        Raises:
-            CatalogError: with all problems.
-        """
-        loaded = self.loaded()
-        self._log.raise_any(CatalogError)
-        return loaded
-
-    def loaded(self) -> LoadedCatalog:
-        """Read the collected entries; the result is not valid after a problem."""
-        return LoadedCatalog(self.build(), self.positions, frozenset(self._unnumbered), self._plans is not None)
-
-    def read(self, document: tuple[Node, int, TextReport] | None) -> None:
+    def _collect(self, document: _Document | None) -> None:
         """Collect the features, items and ladders of a file; nothing of a file that could not be read."""
         if document is None:
             self._complete = False
@@ -184,7 +171,7 @@ class _Loader:
             message = f"`plans` is `{self._plans[0].value}` in {file}, line {line}, and `{rule.value}` here"
             fields.problem("plans", "key-conflict", message)
 
-    def build(self) -> Catalog:
+    def _build(self) -> Catalog:
         for key in ("features", "items"):
             if key not in self._lists and self._complete and self._first is not None:
                 self._first.add(0, "missing-key", f"the key `{key}` is missing: write `{key}: []` if there are none")
@@ -215,17 +202,8 @@ class _Loader:
             if text is not None:
                 texts.append((text.feature, node, report))
         for feature, node, report in texts:
-            self._check_linked(feature, node, result, report)
+            check_linked(feature, node, 0, result, report, complete=self._complete)
         return result
-
-    def _check_linked(self, feature: Feature, node: Node, found: dict[str, Feature | None], report: TextReport) -> None:
-        if not feature.linked or not isinstance(node, Mapping):
-            return
-        for linked, place in Fields(node, 0, report).ids("linked"):
-            if linked == feature.id:
-                report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
-            elif linked not in found and self._complete:
-                report.add(place, "unknown-feature", f"no feature `{linked}`", suggestion(linked, found, report))
 
     def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:
         """Return all items by id, and the ids of those that exist but could not be read."""

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from msgspec.structs import replace
 
 from tiergate.catalog.checks.item_references import check_item
-from tiergate.catalog.entries.features import read_feature
+from tiergate.catalog.entries.features import check_linked, read_feature
 from tiergate.catalog.entries.items import EntitlementReader, read_item
 from tiergate.catalog.entries.values import read_entitlement
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, SourceText, describe
-from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.fields import Fields
 from tiergate.catalog.reading.json_pointers import pointers
 from tiergate.catalog.reading.json_reader import read_json
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
@@ -59,13 +59,8 @@ def read_feature_body(body: str | bytes, features: Collection[str], fixed: ReadO
     """
     text = _Body(body, fixed)
     read = read_feature(text.node, text.place, text.report)
-    if read is not None and isinstance(text.node, Mapping):
-        for linked, place in Fields(text.node, text.place, text.report).ids("linked") if text.is_right() else ():
-            if linked == read.feature.id:
-                text.report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
-            elif linked not in features:
-                near = suggestion(linked, features, text.report)
-                text.report.add(place, "unknown-feature", f"no feature `{linked}`", near)
+    if read is not None and text.is_right():
+        check_linked(read.feature, text.node, text.place, features, text.report)
     return text.result(read).feature
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.reading.document import Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, line_of, units_of
+from tiergate.catalog.reading.document import Mapping, Node, describe, shorten
+from tiergate.catalog.reading.fields import Fields, line_of, suggestion, units_of
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -24,6 +24,8 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tiergate.catalog.reading.problem_report import Report
     from tiergate.model import Instant
 
@@ -104,6 +106,19 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         across=fields.choice("across", Combine) or Combine.SUM,
     )
     return None if id_ is None or type_ is None else FeatureText(feature, is_checkable)
+
+
+def check_linked(
+    feature: Feature, node: Node, place: int, known: Collection[str], report: Report, *, complete: bool = True
+) -> None:
+    """Report ids in `linked` that are the feature's own or, in a complete catalog, unknown."""
+    if not feature.linked or not isinstance(node, Mapping):
+        return
+    for linked, at in Fields(node, place, report).ids("linked"):
+        if linked == feature.id:
+            report.add(at, "self-reference", f"`{linked}` names itself in `linked`")
+        elif linked not in known and complete:
+            report.add(at, "unknown-feature", f"no feature `{linked}`", suggestion(linked, known, report))
 
 
 def _refuse_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:

@@ -59,17 +59,29 @@ def read_external_ids(fields: Fields, report: Report) -> dict[str, str]:
     return _texts(fields, "external_ids", MAX_EXTERNAL_IDS, key, value)
 
 
+def read_attributes(fields: Fields, report: Report) -> dict[str, str]:
+    """Read the key `attributes`: text by id, sorted; empty if it is missing."""
+
+    def key(text: str, place: int) -> bool:
+        return is_id(text) or id_of(text, place, report) is not None
+
+    def value(node: Node, place: int) -> str | None:
+        return line_of(node, place, report)
+
+    return _texts(fields, "attributes", None, key, value)
+
+
 def _texts(
     fields: Fields,
     name: str,
-    most: int,
+    most: int | None,
     key: Callable[[str, int], bool],
     value: Callable[[Node, int], str | None],
 ) -> dict[str, str]:
     inner = fields.mapping(name) if name in fields else None
     if inner is None:
         return {}
-    if len(inner.entries) > most:
+    if most is not None and len(inner.entries) > most:
         fields.problem(name, "too-many", f"must have at most {most} entries, not {len(inner.entries):,}")
         return {}
     result: dict[str, str] = {}

@@ -9,11 +9,11 @@ from tiergate.catalog.checks.incompatible_changes import new_violations
 from tiergate.catalog.checks.item_compatibility import ItemCompatibility
 from tiergate.catalog.entries.features import read_period
 from tiergate.catalog.entries.items import MAX_VERSION
-from tiergate.catalog.entries.metadata import read_external_ids, read_metadata
+from tiergate.catalog.entries.metadata import read_attributes, read_external_ids, read_metadata
 from tiergate.catalog.entries.subscription_term import read_term
 from tiergate.catalog.entries.values import read_override_value
 from tiergate.catalog.reading.document import BROKEN, Mapping, Node, shorten
-from tiergate.catalog.reading.fields import MAX_LINE, Fields, id_of, line_of, suggestion
+from tiergate.catalog.reading.fields import Fields, suggestion
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Customer,
@@ -25,7 +25,6 @@ from tiergate.model import (
     Suspension,
     format_instant,
 )
-from tiergate.naming import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +44,7 @@ SUBSCRIPTION_KEYS = frozenset(
     }
 )
 _REQUIRED = ("id", "customer", "status", "items")
-_HELD_KEYS = frozenset({"item", "quantity", "version", "added_at", "from", "until"})
+_ITEM_KEYS = frozenset({"item", "quantity", "version", "added_at", "from", "until"})
 _OVERRIDE_KEYS = frozenset({"id", "feature", "mode", "value", "from", "until", "author", "reason"})
 _SUSPENSION_KEYS = frozenset({"feature", "from", "until", "reason"})
 _TYPED_CUSTOMER_KEYS = CUSTOMER_KEYS | {"type"}
@@ -69,26 +68,33 @@ class SubjectReader:
         index: CatalogIndex,
         bounds: TotalBounds,
         *,
-        holdings: ItemCompatibility | None = None,
-        stood: Callable[[str], Sequence[SubscriptionItem]] | None = None,
+        compatibility: ItemCompatibility | None = None,
+        previous_items: Callable[[str], Sequence[SubscriptionItem]] | None = None,
         as_of_until: Instant | None = None,
     ) -> None:
-        """`holdings`: the compatibility of the index's items, to reuse; `stood`, `as_of_until`: see `beside`."""
+        """`compatibility`: that of the index's items, to reuse; `previous_items`, `as_of_until`: see `beside`."""
         self._index = index
         self._bounds = bounds
-        self._holdings = ItemCompatibility(index) if holdings is None else holdings
+        self._compatibility = ItemCompatibility(index) if compatibility is None else compatibility
         self._shared: dict[tuple[str, Node], SubscriptionItem] = {}
-        self._stood = stood
+        self._previous_items = previous_items
         self._as_of_until = as_of_until
 
     def beside(
-        self, stood: Callable[[str], Sequence[SubscriptionItem]], *, as_of_until: Instant | None = None
+        self, previous_items: Callable[[str], Sequence[SubscriptionItem]], *, as_of_until: Instant | None = None
     ) -> SubjectReader:
-        """Return a reader for changes of existing subscriptions; `stood` returns a subscription's items by its id.
+        """Return a reader for changes of existing subscriptions.
 
-        Its existing violations are not reported again. `as_of_until`: lines may have `as_of`, up to this instant.
+        `previous_items` returns a subscription's items by its id; their violations are not reported again.
+        `as_of_until`: lines may have `as_of`, up to this instant.
         """
-        return SubjectReader(self._index, self._bounds, holdings=self._holdings, stood=stood, as_of_until=as_of_until)
+        return SubjectReader(
+            self._index,
+            self._bounds,
+            compatibility=self._compatibility,
+            previous_items=previous_items,
+            as_of_until=as_of_until,
+        )
 
     def customer(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Customer | None:
         """Read a customer; `None` after any problem."""
@@ -103,7 +109,7 @@ class SubjectReader:
         customer = Customer(
             id_ or "",
             fields.tags("tags") if "tags" in entries else (),
-            self._attributes(fields, report) if "attributes" in entries else {},
+            read_attributes(fields, report) if "attributes" in entries else {},
             self._overrides(fields, report) if "overrides" in entries else (),
             self._suspensions(fields, report) if "suspensions" in entries else (),
             fields.line("name") if "name" in entries else "",
@@ -210,8 +216,10 @@ class SubjectReader:
             if entry is not None:
                 result.append(entry)
         if report.count == before:
-            stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
-            for at, code, message, _ in new_violations(self._holdings, self._index.items, result, stood, customer):
+            previous = None if self._previous_items is None or id_ is None else partial(self._previous_items, id_)
+            for at, code, message, _ in new_violations(
+                self._compatibility, self._index.items, result, previous, customer
+            ):
                 report.add(entries[at][1], code, message)
         return tuple(result)
 
@@ -220,17 +228,17 @@ class SubjectReader:
         entries = node.entries if isinstance(node, Mapping) else {}
         item, quantity = entries.get("item"), entries.get("quantity")
         if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
-            return self._read_held(node, place, report)
+            return self._read_item(node, place, report)
         key = (item, quantity)
         result = self._shared.get(key)
         if result is None:
-            result = self._read_held(node, place, report)
+            result = self._read_item(node, place, report)
             if result is not None and len(self._shared) < _MOST_SHARED:
                 self._shared[key] = result
         return result
 
-    def _read_held(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
-        fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
+    def _read_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
+        fields = Fields.of(node, place, report, _ITEM_KEYS, ("item",))
         if fields is None:
             return None
         entries = fields.entries
@@ -246,22 +254,6 @@ class SubjectReader:
         if item is None or quantity is None:
             return None
         return SubscriptionItem(item, quantity, version, added_at, start, until)
-
-    @staticmethod
-    def _attributes(fields: Fields, report: Report) -> dict[str, str]:
-        node, place = fields.entries["attributes"], fields.at("attributes")
-        if not isinstance(node, Mapping):
-            Fields.of(node, place, report, frozenset())
-            return {}
-        result: dict[str, str] = {}
-        for key, inner in node.entries.items():
-            if not is_id(key):
-                id_of(key, node.key_place(key), report)
-                continue
-            text = line_of(inner, node.value_place(key), report, MAX_LINE)
-            if text is not None:
-                result[key] = text
-        return dict(sorted(result.items()))
 
     def _overrides(self, fields: Fields, report: Report) -> tuple[Override, ...]:
         result: list[Override] = []
@@ -285,9 +277,7 @@ class SubjectReader:
         if fields is None:
             return None
         id_, feature = fields.id("id"), self._feature(fields, report)
-        mode = (
-            (fields.choice("mode", OverrideMode) or OverrideMode.REPLACE) if "mode" in fields else OverrideMode.REPLACE
-        )
+        mode = fields.choice("mode", OverrideMode) or OverrideMode.REPLACE
         start, until = read_period(fields)
         author, reason = fields.line("author"), fields.prose("reason")
         value = None
@@ -310,12 +300,8 @@ class SubjectReader:
         return Override(id_ or f"{feature}-{counts[feature]}", feature, mode, value, start, until, author, reason)
 
     def _suspensions(self, fields: Fields, report: Report) -> tuple[Suspension, ...]:
-        result: list[Suspension] = []
-        for node, place in fields.entries_of("suspensions"):
-            suspension = self.suspension(node, place, report)
-            if suspension is not None:
-                result.append(suspension)
-        return tuple(result)
+        read = (self.suspension(node, place, report) for node, place in fields.entries_of("suspensions"))
+        return tuple(suspension for suspension in read if suspension is not None)
 
     def suspension(self, node: Node, place: int, report: Report) -> Suspension | None:
         """Read a suspension of one feature for the subject; `None` without a valid feature."""

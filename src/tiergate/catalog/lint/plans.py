@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog.lint.findings import Finding
@@ -36,17 +36,11 @@ def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Positi
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     for ladder in catalog.ladders:
         yield from (step.finding for step in broken_steps(ladder, catalog, granted))
-    on_one_ladder = {frozenset(pair) for ladder in catalog.ladders for pair in _pairs(ladder.plans)}
+    on_one_ladder = {frozenset(pair) for ladder in catalog.ladders for pair in combinations(ladder.plans, 2)}
     for family in families(catalog, place):
         yield from _family(family, granted, on_one_ladder)
     for plan in plans:
         yield from _linked(plan, catalog, granted[plan.id])
-
-
-def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for place, entry in enumerate(plans):
-        for other in plans[place + 1 :]:
-            yield entry, other
 
 
 def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
