@@ -29,7 +29,7 @@ def all_routes(store: Store) -> list[Endpoint]:
         store=store,
         signer=signer,
         sync=FeedApi(store, tail, HeadSigner(store.id, signer), Snapshots(store), BundleArchives(store)),
-        destinations=WebhookTargets(),
-        in_force=PublishedRoles(store),
+        targets=WebhookTargets(),
+        published_roles=PublishedRoles(store),
         probes=Probes(tail, build_registry(RequestCounts(), dict), store).endpoints(),
     )

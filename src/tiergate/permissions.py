@@ -1,8 +1,6 @@
-"""Whether a caller may do something to something: the question put to the table of roles, and its answer.
+"""Permissions: whether role policies allow a caller to do an action to a resource. Pure.
 
-Pure: who the caller is was found out before (`authentication`), and what a denial leads to is decided after (`access`).
-
-INVARIANT (errors close): where a policy errs, the answer is no, whatever others permit.
+INVARIANT (errors close): if a policy fails to evaluate, the action is denied, whatever other policies permit.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """One kind of operation; the words of `policies/roles.cedarschema`."""
+    """A kind of operation, as in `policies/roles.cedarschema`."""
 
     CREATE_FEATURE = "createFeature"
     EDIT_FEATURE = "editFeature"
@@ -53,7 +51,7 @@ class Action(StrEnum):
 
 
 class CallerKind(StrEnum):
-    """What a caller is."""
+    """A kind of caller."""
 
     KEY = "key"
     PERSON = "person"
@@ -61,19 +59,19 @@ class CallerKind(StrEnum):
 
 
 class Scope(NamedTuple):
-    """What a caller is narrowed to: some actions, some customers; none is everything that its roles allow."""
+    """Limits of a caller to actions and customers; `None`: everything that its roles allow."""
 
     actions: frozenset[str] | None = None
     customers: frozenset[str] | None = None
 
     def holds(self, other: Scope) -> bool:
-        """Say whether `other` is at least as narrow as this."""
+        """Return whether `other` is limited at least as much."""
         return _narrower(other.actions, self.actions) and _narrower(other.customers, self.customers)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `id` is unique among all callers, and is what the audit log names."""
+    """A caller. `id` is unique among all callers; the audit log names it."""
 
     id: str
     kind: CallerKind
@@ -83,73 +81,75 @@ class Caller:
 
     @cached_property
     def base(self) -> BaseEntities:
-        """The caller as entities, parsed once."""
+        """Return the caller as parsed entities, cached."""
         return BaseEntities(json.dumps(self.entities()), roles_schema())
 
     def entities(self) -> list[dict[str, object]]:
-        """The caller and its roles, in Cedar's JSON."""
+        """Return the caller and its roles in Cedar's JSON."""
         roles = [{"type": "Role", "id": role} for role in sorted(self.roles)]
         attrs: dict[str, object] = {"kind": self.kind}
         if self.scope.actions is not None:
             attrs["actions"] = [{"__entity": {"type": "Action", "id": it}} for it in sorted(self.scope.actions)]
         if self.scope.customers is not None:
             attrs["customers"] = sorted(self.scope.customers)
-        found: list[dict[str, object]] = [{"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}]
-        found += [{"uid": role, "attrs": {}, "parents": []} for role in roles]
-        return found
+        entities: list[dict[str, object]] = [
+            {"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}
+        ]
+        entities += [{"uid": role, "attrs": {}, "parents": []} for role in roles]
+        return entities
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an action is on. `customer` is whose it is, none where it is nobody's in particular."""
+    """The target of an action. `customer`: its owner, if it has one."""
 
     type: str
     id: str
     customer: str | None = None
 
     def entity(self) -> dict[str, object]:
-        """The resource, in Cedar's JSON."""
+        """Return the resource in Cedar's JSON."""
         attrs = {"customer": self.customer} if self.customer is not None else {}
         return {"uid": {"type": self.type, "id": self.id}, "attrs": attrs, "parents": []}
 
     @staticmethod
     def feature(id_: str = "*") -> Resource:
-        """A feature; without an id, features as such."""
+        """Return a feature; without an id, features in general."""
         return Resource("Feature", id_)
 
     @staticmethod
     def item(id_: str, private_to: str | None = None) -> Resource:
-        """An item, and the customer that it is private to."""
+        """Return an item, with the customer that it is private to."""
         return Resource("Item", id_, private_to)
 
     @staticmethod
     def customer_of(id_: str) -> Resource:
-        """A customer."""
+        """Return a customer."""
         return Resource("Customer", id_, id_)
 
     @staticmethod
     def subscription(id_: str, customer: str | None) -> Resource:
-        """A subscription, and whose it is; none where there is no such subscription."""
+        """Return a subscription with its customer; `None` if it does not exist."""
         return Resource("Subscription", id_, customer)
 
     @staticmethod
     def catalog() -> Resource:
-        """All features, items and versions together."""
+        """Return the whole catalog."""
         return _CATALOG
 
     @staticmethod
     def store() -> Resource:
-        """The store itself, and all customers and subscriptions together."""
+        """Return the store itself, with all customers and subscriptions."""
         return _STORE
 
 
-_MOST_ANSWERS: Final = 16_384
+_CACHED_PERMISSIONS: Final = 16_384
 _CATALOG: Final = Resource("Catalog", "catalog")
 _STORE: Final = Resource("Store", "store")
 
 
 class Permission(NamedTuple):
-    """The answer: whether it is allowed, the ids of the deciding policies, sorted, and what went wrong in any."""
+    """Whether an action is allowed, the sorted ids of the deciding policies, and errors of evaluation."""
 
     allowed: bool
     policies: tuple[str, ...]
@@ -157,49 +157,49 @@ class Permission(NamedTuple):
 
 
 class RolePolicies:
-    """A table of roles in force. Immutable, and safe to ask from several threads."""
+    """Role policies. Immutable, and safe to use from several threads."""
 
     def __init__(self, table: RoleTable) -> None:
         self._table = table
-        # The same question has the same answer: nothing but its own words enters into it.
-        self._answer = lru_cache(_MOST_ANSWERS)(self._evaluate)
+        # The result depends on nothing but the arguments.
+        self._cached = lru_cache(_CACHED_PERMISSIONS)(self._evaluate)
 
     @staticmethod
     def parse(text: str, file: str = "roles.cedar") -> RolePolicies:
-        """Read a table.
+        """Parse role policies.
 
         Raises:
-            RulesError: it has problems, or would leave no admin able to edit it; all of them, with their places.
+            RulesError: with all problems and their places; also if no admin could edit them any more.
         """
         return RolePolicies(read_roles(text, file))
 
     @property
     def text(self) -> str:
-        """The table as it was written."""
+        """Return the text of the policies."""
         return self._table.text
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles that the table names."""
+        """Return the roles that the policies name."""
         return self._table.roles
 
     def allows(self, caller: Caller, action: Action, resource: Resource) -> Permission:
-        """Ask whether `caller` may do `action` to `resource`."""
-        return self._answer(caller, action, resource)
+        """Return whether `caller` may do `action` to `resource`."""
+        return self._cached(caller, action, resource)
 
     def _evaluate(self, caller: Caller, action: Action, resource: Resource) -> Permission:
         try:
             entities = _with_resource(caller.base, resource)
-        except ValueError as error:  # a name that Cedar refuses: nothing is known of it, so nothing is allowed
+        except ValueError as error:  # Cedar rejects the name: nothing is allowed
             return Permission(allowed=False, policies=(), errors=(str(error),))
-        outcome = authorize_caller(
+        result = authorize_caller(
             self._table.policies, entities, roles_schema(), caller.id, action.value, Uid(resource.type, resource.id)
         )
-        return Permission(outcome.allowed and not outcome.errors, outcome.policies, outcome.errors)
+        return Permission(result.allowed and not result.errors, result.policies, result.errors)
 
 
 def shipped_roles() -> RolePolicies:
-    """The table of roles as shipped, in force until another one is published."""
+    """Return the shipped role policies, active until others are published."""
     return RolePolicies.parse(builtin_text("roles"))
 
 

@@ -256,8 +256,8 @@ def parts(store: Store) -> list[Endpoint]:
         store=store,
         signer=signer,
         sync=sync,
-        destinations=WebhookTargets(),
-        in_force=PublishedRoles(store),
+        targets=WebhookTargets(),
+        published_roles=PublishedRoles(store),
         probes=probes.endpoints(),
     )
 

@@ -1,4 +1,4 @@
-"""All routes of the control plane, put together by hand. Two of one method and path are an error at once."""
+"""All routes of the control plane. Two routes with the same method and path are an error."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def admin_api(
     store: Store,
     endpoints: Iterable[Endpoint],
     authenticator: Authenticator,
-    in_force: PublishedRoles,
-    known: RecentCallers,
+    roles: PublishedRoles,
+    recent: RecentCallers,
     *,
     threads: int,
 ) -> AdminApi:
-    """The application that serves these endpoints. `threads`: how many requests are worked on at once; see `AdminApi`.
+    """Return the application with these endpoints. `threads`: how many requests are processed at once; see `AdminApi`.
 
     Raises:
         ValueError: two endpoints have the same method and path.
@@ -62,9 +62,9 @@ def admin_api(
     return AdminApi(
         endpoints,
         identify=authenticator.identify,
-        roles=in_force,
+        roles=roles,
         store=store,
-        known=known,
+        known=recent,
         sidecar_threads=max(1, threads // 2),
     )
 
@@ -74,13 +74,13 @@ def all_endpoints(
     store: Store,
     signer: Signer,
     sync: FeedApi,
-    destinations: WebhookTargets,
-    in_force: PublishedRoles,
+    targets: WebhookTargets,
+    published_roles: PublishedRoles,
     probes: Iterable[Endpoint],
 ) -> list[Endpoint]:
-    """Every endpoint of the control plane."""
+    """Return every endpoint of the control plane."""
     publisher = Publisher(store, signer)
-    found = [
+    routes = [
         *features.endpoints(),
         *items.endpoints(),
         *drafts.endpoints(),
@@ -99,11 +99,13 @@ def all_endpoints(
         *imports.endpoints(),
         *custom_plans.endpoints(publisher),
         *plan_retirement.endpoints(),
-        *keys.endpoints(in_force, {"store": store.id, "public_keys": [key.to_pem() for key in signer.verify_keys]}),
-        *roles.endpoints(in_force),
+        *keys.endpoints(
+            published_roles, {"store": store.id, "public_keys": [key.to_pem() for key in signer.verify_keys]}
+        ),
+        *roles.endpoints(published_roles),
         *audit.endpoints(),
-        *WebhookEndpoints(destinations).endpoints(),
+        *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
         *probes,
     ]
-    return [*found, openapi.endpoint(found)]
+    return [*routes, openapi.endpoint(routes)]

@@ -1,6 +1,6 @@
-"""What the control plane counts and logs of its requests, and how Prometheus reads it.
+"""Metrics and logs of the control plane's requests, and their Prometheus format.
 
-INVARIANT (metrics are documented): every name here stands in docs/how-to/run-the-control-plane.md; a test compares.
+INVARIANT (metrics are documented): docs/how-to/run-the-control-plane.md has every name; a test compares.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    Told = Callable[[], Mapping[str, tuple[str, float]]]
-    """Words and a value for each name."""
+    Values = Callable[[], Mapping[str, tuple[str, float]]]
+    """Returns description and value by name."""
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RequestCounts:
-    """Counts of requests. Only the event loop's thread counts."""
+    """Counts of requests. Belongs to the event loop's thread."""
 
     def __init__(self) -> None:
         self.answered: dict[tuple[str, str, int], int] = {}
@@ -53,10 +53,10 @@ class RequestCounts:
 
 
 class ObservedApp:
-    """Counts and logs what an application answers."""
+    """Counts and logs the requests of an application."""
 
     def __init__(self, app: ASGIApp, requests: RequestCounts, paths: Iterable[str], logged: str) -> None:
-        """Observe `app`, whose routes have these paths. `logged`: `all`, `changes` or `none`, as the setting."""
+        """Wrap `app`, whose routes have these paths. `logged`: `all`, `changes` or `none`, as the setting."""
         self._app = app
         self._requests = requests
         self._groups = frozenset(_group(path) for path in paths)
@@ -97,11 +97,11 @@ class ObservedApp:
 
 
 class _Collector(Collector):
-    def __init__(self, requests: RequestCounts, gauges: Told, counters: Told) -> None:
+    def __init__(self, requests: RequestCounts, gauges: Values, counters: Values) -> None:
         self._requests, self._gauges, self._counters = requests, gauges, counters
 
     def collect(self) -> Iterator[Metric]:
-        """All families, each time from the present counts."""
+        """Return all metrics from the current counts."""
         answered = CounterMetricFamily(
             "tiergate_cp_requests", "Requests answered.", labels=["group", "method", "status"]
         )
@@ -126,22 +126,22 @@ class _Collector(Collector):
             yield CounterMetricFamily(f"tiergate_cp_{name}", words, value=value)
 
 
-def build_registry(requests: RequestCounts, gauges: Told, counters: Told = dict) -> CollectorRegistry:
-    """A registry of everything that this process tells: its own counts, and Python's and the system's."""
-    found = CollectorRegistry(auto_describe=False)
-    found.register(_Collector(requests, gauges, counters))
-    ProcessCollector(registry=found)
-    PlatformCollector(registry=found)
-    GCCollector(registry=found)
-    return found
+def build_registry(requests: RequestCounts, gauges: Values, counters: Values = dict) -> CollectorRegistry:
+    """Return a registry of the metrics of the process, of Python and of the system."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(requests, gauges, counters))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
 
 
 def metrics_text(source: CollectorRegistry) -> bytes:
-    """Write what a registry holds in Prometheus's text format."""
+    """Return the metrics of a registry in Prometheus's text format."""
     return generate_latest(source)
 
 
 def _group(path: str) -> str:
-    """What a path is about: its first part, after the version of the API."""
+    """Return the first part of a path after the version of the API."""
     parts = path.strip("/").split("/")
     return parts[1] if parts[0] == "v1" and len(parts) > 1 else parts[0]

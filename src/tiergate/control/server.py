@@ -111,7 +111,7 @@ class _ControlPlane:
         self._settings = settings
         self._connections, self._shortage = ConnectionTally(), DescriptorShortage()
         room = connection_limit(open_files, _KEPT_BACK)
-        destinations = _destinations(settings)
+        targets = _webhook_targets(settings)
         tokens = _tokens(settings)
         first_admin = BootstrapAdmin.read(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
@@ -138,19 +138,19 @@ class _ControlPlane:
         )
         self._requests = RequestCounts()
         self._probes = Probes(self._tail, build_registry(self._requests, self._gauges, self._counters), self._store)
-        self._sender = WebhookSender(destinations)
-        in_force = PublishedRoles(self._store)
+        self._sender = WebhookSender(targets)
+        roles = PublishedRoles(self._store)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
             sync=self._sync,
-            destinations=destinations,
-            in_force=in_force,
+            targets=targets,
+            published_roles=roles,
             probes=self._probes.endpoints(),
         )
         authenticator = Authenticator(self._store, tokens)
-        self._known = RecentCallers(self._store, authenticator, in_force)
-        api = admin_api(self._store, endpoints, authenticator, in_force, self._known, threads=settings.threads)
+        self._known = RecentCallers(self._store, authenticator, roles)
+        api = admin_api(self._store, endpoints, authenticator, roles, self._known, threads=settings.threads)
         self._listener = Listener(
             ObservedApp(api, self._requests, [it.path for it in endpoints], settings.log_requests),
             self._sockets,
@@ -308,7 +308,7 @@ def _certificate(settings: Settings) -> tuple[Path, Path] | None:
     return settings.tls_cert, settings.tls_key
 
 
-def _destinations(settings: Settings) -> WebhookTargets:
+def _webhook_targets(settings: Settings) -> WebhookTargets:
     try:
         return WebhookTargets(settings.webhook_network)
     except ValueError as error:

@@ -123,7 +123,7 @@ def test_what_asks_the_probes(tmp_path: Path, *, in_head: bool) -> None:
 @WHERE
 def test_a_sidecar_that_follows(monkeypatch: pytest.MonkeyPatch, *, in_head: bool) -> None:
     """It gives up, and tries again."""
-    monkeypatch.setattr("tiergate.sidecar.replica.sync.control_plane_client._TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("tiergate.sidecar.replica.sync.control_plane_client._WHOLE_SECONDS", 0.3)
 
     async def follow(port: int) -> None:
         plane = SyncedPlane(f"http://127.0.0.1:{port}", None)

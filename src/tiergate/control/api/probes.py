@@ -1,4 +1,4 @@
-"""What those ask who run the control plane: `/livez`, `/readyz`, `/metrics`, and the description of the API."""
+"""The endpoints for operators: `/livez`, `/readyz`, `/metrics`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from tiergate.store import Store
 
 PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
-"""What is answered however many connections there are."""
+"""Paths that are served beyond the connection limit."""
 
 _SILENT_MS: Final = 15_000
-"""After so long without an answer of the database, others should be asked."""
+"""Milliseconds without a response of the database after which the process is not ready."""
 
 
 class Probes:
-    """Endpoints that tell nothing about any customer, and are open to whoever reaches the port."""
+    """Endpoints without data of customers, open to everybody who reaches the port."""
 
     def __init__(self, tail: FeedWatcher, registry: CollectorRegistry, store: Store) -> None:
         self._tail, self._registry, self._store = tail, registry, store
         self.draining = False
 
     def endpoints(self) -> list[Endpoint]:
-        """All of them."""
+        """Return the routes."""
         return [
             Endpoint("GET", "/livez", Open.ANYBODY, self.live),
             Endpoint("GET", "/readyz", Open.ANYBODY, self.ready),
@@ -39,20 +39,20 @@ class Probes:
         ]
 
     async def live(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
-        """Say that the process runs."""
+        """Return that the process runs."""
         return Answer.json({"status": "live"})
 
     async def ready(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
-        """Say whether requests can be served."""
+        """Return whether requests can be served."""
         if self.draining:
-            raise RequestError(503, "not ready", "a shutdown has begun")
+            raise RequestError(503, "not ready", "shutting down")
         state = self._tail.state
-        # A question without an answer counts as a failed one: a host that is gone says nothing.
+        # No response counts as a failure: a host that is gone sends none.
         if state is None or self._store.clock() - state.confirmed_at > _SILENT_MS:
             raise RequestError(503, "not ready", "the database does not answer")
-        # One that only reads still serves sidecars: to take it out of the service would take sync from the fleet.
+        # A read-only database still serves sidecars, which need sync.
         return Answer.json({"status": "ready", "read_only": self._store.database.refusal is not None})
 
     async def metrics(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
-        """Tell all counts, for Prometheus."""
+        """Return all metrics, for Prometheus."""
         return Answer(200, metrics_text(self._registry), {"content-type": CONTENT_TYPE})

@@ -1,7 +1,7 @@
-"""One attempt to deliver: signed by Standard Webhooks, sent to an address that was checked, and what came back.
+"""One delivery attempt: sign an event by Standard Webhooks, send it to a checked address, return the result.
 
-Only the status of the answer is looked at, its body never: no redirect is followed, and no proxy of the environment
-used. Whether and when to try again is for the dispatcher to say.
+Only the status of the response counts, its body is not read. Redirects are not followed, and no proxy of the
+environment is used. The dispatcher decides whether and when to retry.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.deliveries import Claim
 
-_TIMEOUT: Final = 15.0  # seconds for all of an attempt: resolving, connecting, sending, and the head of the answer
+_TIMEOUT: Final = 15.0  # seconds for a whole attempt: resolve, connect, send, and receive the head of the response
 _MAX_ANSWER: Final = 200
 _MAX_RETRY_AFTER: Final = 4 * 60 * 60
 
 
 class Attempt(NamedTuple):
-    """What an attempt met with: the status, if there was an answer; words for the record; seconds to wait at least."""
+    """The result of an attempt: the status of the response, a text for the record, minimum seconds until a retry."""
 
     status: int | None
     answer: str
@@ -38,13 +38,13 @@ class Attempt(NamedTuple):
 
 
 class WebhookSender:
-    """Sends what is claimed. To be closed."""
+    """Sends claimed deliveries. Close it at the end."""
 
     def __init__(
-        self, destinations: WebhookTargets, *, tls: ssl.SSLContext | None = None, timeout: float = _TIMEOUT
+        self, targets: WebhookTargets, *, tls: ssl.SSLContext | None = None, timeout: float = _TIMEOUT
     ) -> None:
-        """Prepare. `tls`: whose certificates to trust, by default those that browsers do; `timeout` in seconds."""
-        self._destinations = destinations
+        """Send nothing yet. `tls`: the trusted CA certificates, by default those of browsers; `timeout` in seconds."""
+        self._targets = targets
         self._timeout = timeout
         self._client = httpx.AsyncClient(
             verify=httpx.create_ssl_context() if tls is None else tls,
@@ -56,34 +56,34 @@ class WebhookSender:
         )
 
     async def send(self, claim: Claim, now: Instant) -> Attempt:
-        """Make one attempt. Whatever goes wrong on the way is part of what is returned."""
+        """Make one attempt; never raises, failures are results."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._send(claim, now)
         except TimeoutError:
-            return Attempt(None, f"no answer within {self._timeout:g} seconds")
+            return Attempt(None, f"no response within {self._timeout:g} seconds")
         except RejectedTargetError as error:
             return Attempt(None, f"refused: {error}"[:_MAX_ANSWER])
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Attempt(None, f"{type(error).__name__}: {error}"[:_MAX_ANSWER])
 
     async def _send(self, claim: Claim, now: Instant) -> Attempt:
-        found = await self._destinations.find(claim.url)
+        target = await self._targets.find(claim.url)
         headers = {
-            "host": found.url.netloc.decode("ascii"),
+            "host": target.url.netloc.decode("ascii"),
             "content-type": "application/json",
             "user-agent": f"tiergate/{__version__}",
             "accept-encoding": "identity",
             **signature_headers(claim.id, claim.payload, claim.secrets, now),
         }
         unreachable: httpx.HTTPError | None = None
-        for address in found.addresses:
+        for address in target.addresses:
             request = self._client.build_request(
                 "POST",
-                found.url.copy_with(host=address),
+                target.url.copy_with(host=address),
                 content=claim.payload,
                 headers=headers,
-                extensions={"sni_hostname": found.name},
+                extensions={"sni_hostname": target.name},
             )
             try:
                 response = await self._client.send(request, stream=True)
@@ -93,16 +93,16 @@ class WebhookSender:
             await response.aclose()
             return Attempt(response.status_code, str(response.status_code), _retry_after(response.headers))
         if unreachable is None:
-            raise RejectedTargetError("there is no address")
+            raise RejectedTargetError("no address")
         raise unreachable
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close connections."""
         await self._client.aclose()
 
 
 def signature_headers(id_: str, payload: bytes, secrets: Iterable[str], now: Instant) -> dict[str, str]:
-    """The three headers of Standard Webhooks, with a signature by each secret, at an instant."""
+    """Return the headers of Standard Webhooks, with a signature by each secret, for an instant."""
     at = datetime.fromtimestamp(now // 1000, UTC)
     body = payload.decode()
     return {

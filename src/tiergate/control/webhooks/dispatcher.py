@@ -1,8 +1,8 @@
-"""The dispatcher: delivers events to webhooks, beside the control plane's requests.
+"""The dispatcher delivers events to webhooks, at least once, as a background job of the control plane.
 
-At least once: what is due is claimed, sent, and written down as delivered, waiting or dead. What fails is tried again
-after 5 seconds, and after ever longer pauses of up to 4 hours, for about a day; then it is dead, and stays in the
-record, from where it can be delivered anew. Any number of control planes on one database share the work.
+Due deliveries are claimed, sent, and recorded as delivered, waiting or dead. A failed delivery is retried after 5
+seconds and then with growing pauses of up to 4 hours, for about a day; then it is dead, and can be delivered again by
+hand. Any number of control planes with one database share the work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tiergate.store.deliveries import Claim
 
 ATTEMPTS: Final = 13
-"""How often a delivery is tried before it is dead."""
+"""Maximum number of attempts."""
 
 _FIRST_PAUSE: Final = 5.0
 _FACTOR: Final = 4.0
@@ -34,8 +34,8 @@ _LONGEST_PAUSE: Final = 4 * 60 * 60.0
 
 _AT_ONCE: Final = 32
 _EACH: Final = 8
-_LEASE: Final = 60_000  # milliseconds; longer than any attempt takes
-_KEPT: Final = 30 * 24 * 60 * 60 * 1000  # milliseconds for which what has ended stays in the record
+_LEASE: Final = 60_000  # milliseconds; longer than any attempt
+_KEPT: Final = 30 * 24 * 60 * 60 * 1000  # milliseconds for which finished deliveries are kept
 _CLEANING: Final = 60 * 60 * 1000
 _GONE: Final = 410
 
@@ -43,14 +43,14 @@ _log = structlog.get_logger(__name__)
 
 
 def pause_after(attempt: int, jitter: Callable[[float, float], float] = random.uniform) -> float | None:
-    """Seconds to wait after the attempt of this number, from 1, has failed; none after the last."""
+    """Return the seconds to wait after failed attempt number `attempt`, from 1; `None` after the last."""
     if attempt >= ATTEMPTS:
         return None
     return min(_FIRST_PAUSE * _FACTOR ** (attempt - 1), _LONGEST_PAUSE) * jitter(0.8, 1.2)
 
 
 class Dispatcher:
-    """Delivers until it is cancelled. `poll`: seconds after which it looks for what other processes have written."""
+    """Delivers until it is cancelled. `poll`: seconds between two checks for deliveries of other processes."""
 
     def __init__(self, store: Store, sender: WebhookSender, *, poll: float = 1.0) -> None:
         self._store = store
@@ -58,10 +58,10 @@ class Dispatcher:
         self._poll = poll
         self._busy: dict[str, int] = {}
         self._cleaned: Instant = 0
-        self._waiting = False
+        self._is_waiting = False
 
     async def run(self) -> None:
-        """Deliver, for ever. A database that is away is waited for."""
+        """Deliver forever; wait while the database is unavailable."""
         loop = asyncio.get_running_loop()
         awake = asyncio.Event()
 
@@ -85,14 +85,14 @@ class Dispatcher:
                         pass
 
     async def drain(self) -> int:
-        """Deliver all that is due now, once each, and return how many attempts that took."""
-        made = 0
+        """Deliver all that is due now, and return the number of attempts."""
+        attempts = 0
         while claims := await asyncio.to_thread(self._claim):
             for claim in claims:
                 self._enter(claim)
             await asyncio.gather(*(self._deliver(claim) for claim in claims))
-            made += len(claims)
-        return made
+            attempts += len(claims)
+        return attempts
 
     def _enter(self, claim: Claim) -> None:
         self._busy[claim.webhook] = self._busy.get(claim.webhook, 0) + 1
@@ -100,16 +100,18 @@ class Dispatcher:
     async def _claim_safely(self) -> list[Claim]:
         try:
             claims = await asyncio.to_thread(self._claim)
-        except Exception as error:  # noqa: BLE001 - the edge of a thread: whatever it is, the next look may do better
-            if not self._waiting:
-                _log.warning("deliveries wait for the database", exc_info=_trace(error), error=str(error))
-            self._waiting = True
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: the next attempt may succeed
+            if not self._is_waiting:
+                _log.warning(
+                    "cannot read due deliveries; waiting for the database", exc_info=_trace(error), error=str(error)
+                )
+            self._is_waiting = True
             return []
-        self._waiting = False
+        self._is_waiting = False
         return claims
 
     def _claim(self) -> list[Claim]:
-        """Claim what is due; without anything due, nothing is written."""
+        """Claim due deliveries; if none is due, write nothing."""
         now = self._store.clock()
         if now - self._cleaned >= _CLEANING:
             self._cleaned = now
@@ -125,8 +127,10 @@ class Dispatcher:
         try:
             attempt = await self._sender.send(claim, self._store.clock())
             await asyncio.to_thread(self._record, claim, attempt)
-        except Exception as error:  # noqa: BLE001 - as above: the claim runs out, and the delivery is made again
-            _log.error("a result was not written down", delivery=claim.id, exc_info=_trace(error), error=str(error))
+        except Exception as error:  # noqa: BLE001 - as above: the claim expires, and the delivery is repeated
+            _log.error(
+                "cannot record the result of a delivery", delivery=claim.id, exc_info=_trace(error), error=str(error)
+            )
         finally:
             self._busy[claim.webhook] -= 1
             if not self._busy[claim.webhook]:
@@ -136,7 +140,7 @@ class Dispatcher:
         result = _result(claim, attempt, self._store.clock())
         if not result.delivered:
             _log.warning(
-                "not delivered" if result.retry_at is not None else "given up",
+                "delivery failed" if result.retry_at is not None else "delivery given up",
                 delivery=claim.id,
                 webhook=claim.webhook,
                 attempt=claim.attempt,
@@ -146,7 +150,7 @@ class Dispatcher:
 
 
 def _trace(error: Exception) -> Exception | None:
-    """What a traceback is logged of: not of what an operator has to mend."""
+    """Return the error to log a traceback of: none for errors that operators fix."""
     return None if isinstance(error, OperatorError) else error
 
 

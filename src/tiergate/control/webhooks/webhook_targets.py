@@ -1,9 +1,8 @@
-"""Where events may be sent: which URLs, and which addresses behind them.
+"""The URLs and addresses that events may be sent to.
 
-An address that somebody types in must not open our own network to him: only `https` to public addresses, but for the
-networks that the operator allows, where plain `http` will do too. Names are checked by what they resolve to, every
-address of them, at the moment of sending; and to a checked address, not to a name, is then connected, so that a name
-that changes its mind in between gains nothing.
+A webhook's URL must not open our own network: only `https` to public addresses is allowed, and `http` too in the
+networks that the operator allows. A name is resolved for each attempt and every address of it is checked; the
+connection is then made to a checked address, so that a name that changes meanwhile gains nothing.
 """
 
 from __future__ import annotations
@@ -33,28 +32,28 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LOOPBACK: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
-# What Python's table of addresses takes for public, or does in some version of it, and is not.
-_INSIDE: Final = tuple(
+# Networks that some version of Python considers public, and that are not.
+_INTERNAL: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "168.63.129.16/32",  # answers inside of a cloud alone
+        "168.63.129.16/32",  # inside of a cloud
         "192.0.0.0/24",  # protocol assignments
-        "192.88.99.0/24",  # 6to4 relays, of former times
+        "192.88.99.0/24",  # former 6to4 relays
         "64:ff9b:1::/48",  # local NAT64
-        "fec0::/10",  # site-local, of former times
+        "fec0::/10",  # former site-local
     )
 )
-# IPv6 networks whose addresses end in the IPv4 address that is meant.
+# IPv6 networks whose addresses end with the IPv4 address that packets reach.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
 class RejectedTargetError(ValueError):
-    """Nothing may be sent there; the message says why."""
+    """Events cannot be sent there; the message has the reason."""
 
 
 class WebhookTarget(NamedTuple):
-    """A URL that may be sent to: the addresses to connect to, the port, and the name to check the certificate for."""
+    """A checked URL: the addresses to connect to, and the name for the certificate."""
 
     url: httpx.URL
     addresses: tuple[str, ...]
@@ -62,30 +61,30 @@ class WebhookTarget(NamedTuple):
 
 
 class WebhookTargets:
-    """What may be sent to. `allowed`: networks beside the public ones, such as `10.0.0.0/8`."""
+    """Checks URLs. `allowed`: networks besides the public ones, such as `10.0.0.0/8`."""
 
     def __init__(self, allowed: Iterable[str] = (), *, resolver: Resolver | None = None) -> None:
-        """Take the networks.
+        """Parse the networks.
 
         Raises:
-            ValueError: one of them is none.
+            ValueError: one is invalid.
         """
         self._allowed: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allowed)
         self._resolve = resolve if resolver is None else resolver
 
     def check_url(self, text: str) -> httpx.URL:
-        """Check all of a URL that can be told without resolving its name.
+        """Check a URL without resolving its name.
 
         Raises:
-            RejectedTargetError: it is malformed, or can never be sent to.
+            RejectedTargetError: it is malformed or never allowed.
         """
         if len(text) > _MAX_URL:
-            raise RejectedTargetError(f"a URL has {_MAX_URL} characters at most")
+            raise RejectedTargetError(f"a URL has at most {_MAX_URL} characters")
         try:
             url = httpx.URL(text)
             port = url.port
         except (httpx.InvalidURL, ValueError) as error:
-            raise RejectedTargetError(f"is no URL: {error}") from None
+            raise RejectedTargetError(f"is not a URL: {error}") from None
         if url.scheme not in _PORTS or (url.scheme == "http" and not self._allowed):
             raise RejectedTargetError("the URL must begin with `https://`")
         if not _HOST.fullmatch(url.raw_host) or (port is not None and not 0 < port < 65536):
@@ -95,7 +94,7 @@ class WebhookTargets:
         if url.fragment:
             raise RejectedTargetError("the URL must have no fragment (`#`)")
         name = url.host.rstrip(".").lower()
-        literal = _address(name) or _spelt_otherwise(name)
+        literal = _address(name) or _legacy_ipv4(name)
         if literal is not None:
             self._check_address(literal, url.scheme)
         elif _NUMBER.fullmatch(name.rpartition(".")[2]):
@@ -103,14 +102,14 @@ class WebhookTargets:
         elif (name in _LOOPBACK_NAMES or name.endswith(".localhost")) and not any(
             address in network for network in self._allowed for address in _LOOPBACK
         ):
-            raise RejectedTargetError(f"`{name}` is this machine, which is not in a network that is allowed")
+            raise RejectedTargetError(f"`{name}` is this machine, which is not in an allowed network")
         return url
 
     async def find(self, text: str) -> WebhookTarget:
         """Check a URL and resolve its name, once.
 
         Raises:
-            RejectedTargetError: the URL, or any of the addresses of its name, may not be sent to.
+            RejectedTargetError: the URL or an address of its name is not allowed.
             OSError: the name cannot be resolved now.
         """
         url = self.check_url(text)
@@ -121,26 +120,26 @@ class WebhookTargets:
             raise RejectedTargetError(f"`{name}` has no address")
         for address in addresses:
             if address is None:
-                raise RejectedTargetError(f"`{name}` resolves to what is no address")
+                raise RejectedTargetError(f"`{name}` resolves to an invalid address")
             self._check_address(address, url.scheme)
         return WebhookTarget(url, tuple(str(address) for address in addresses), name)
 
     def _check_address(self, address: Address, scheme: str) -> None:
-        meant = _meant(address)
-        if any(meant in network for network in self._allowed):
+        effective = _effective_address(address)
+        if any(effective in network for network in self._allowed):
             return
-        inside = any(meant in network for network in _INSIDE)
-        if inside or not meant.is_global or meant.is_multicast or meant.is_reserved:
-            raise RejectedTargetError(f"`{address}` is no public address, and not in a network that is allowed")
+        is_internal = any(effective in network for network in _INTERNAL)
+        if is_internal or not effective.is_global or effective.is_multicast or effective.is_reserved:
+            raise RejectedTargetError(f"`{address}` is not a public address, and not in an allowed network")
         if scheme != "https":
             raise RejectedTargetError(f"`{address}` is a public address: the URL must begin with `https://`")
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name, as the system gives them.
+    """Resolve all addresses of a name with the system's resolver.
 
     Raises:
-        OSError: it has none, or nobody can say now.
+        OSError: it has none, or cannot be resolved now.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -153,8 +152,8 @@ def _address(text: str) -> Address | None:
         return None
 
 
-def _spelt_otherwise(name: str) -> Address | None:
-    """The IPv4 address that systems take a name for: one number, fewer parts, octal or hexadecimal ones."""
+def _legacy_ipv4(name: str) -> Address | None:
+    """Return the IPv4 address that systems read from a name: one number, fewer parts, octal or hexadecimal parts."""
     if _NUMBER.fullmatch(name.rpartition(".")[2]) is None:
         return None
     try:
@@ -163,8 +162,8 @@ def _spelt_otherwise(name: str) -> Address | None:
         return None
 
 
-def _meant(address: Address) -> Address:
-    """The address that packets reach in the end: the IPv4 address inside of an IPv6 one, where there is one."""
+def _effective_address(address: Address) -> Address:
+    """Return the address that packets reach: the IPv4 address inside of an IPv6 address, if there is one."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

@@ -250,7 +250,7 @@ def test_a_receiver_that_hangs_is_left(store: Store, receiver: Receiver) -> None
     receiver.holding = threading.Event()
     emit(store)
     drain(store, timeout=0.3)
-    assert only(store, webhook).answer == "no answer within 0.3 seconds"
+    assert only(store, webhook).answer == "no response within 0.3 seconds"
 
 
 def test_a_redirect_is_a_failure(store: Store, receiver: Receiver) -> None:
