@@ -2,12 +2,11 @@
 
 Rules:
 
-- **A deadline, not a time-out for each step.** The time for a request is counted from its beginning, whatever it waits
-  for: connecting, sending, each byte of the answer, and a second attempt. Only a name server takes its own time.
-- **After a fork nothing is shared.** A connection belongs to the process that made it. A child drops the connections
-  of its parent without a word to the other side, because two processes that read from one socket get each other's
-  answers.
-- **One answer for one request.** A connection with bytes on it that nobody asked for is closed, never read.
+- **A deadline, not a time-out for each step.** The time of a request runs from its beginning: connecting, sending, each
+  byte of the response, and a second attempt. Only name resolution is not limited.
+- **Nothing is shared after a fork.** A connection belongs to the process that opened it. A child closes the connections
+  of its parent without sending anything, because two processes that read one socket get each other's responses.
+- **One response for one request.** A connection with unexpected bytes is closed, never read.
 - A request is sent at once, head and body together.
 """
 
@@ -36,7 +35,7 @@ _FIRST_FINAL: Final = 200
 
 
 class _Forks:
-    """How often this process is the child of a fork: tells it from its parent, whatever their process ids."""
+    """Counts the forks that led to this process, which distinguishes it from its parent if process ids repeat."""
 
     count = 0
 
@@ -50,7 +49,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Response(NamedTuple):
-    """A whole answer; the names of the headers in lower case."""
+    """A complete response; the names of the headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -58,15 +57,15 @@ class Response(NamedTuple):
 
 
 class _LateError(Exception):
-    """The time is over."""
+    """The deadline has passed."""
 
 
 class _UnansweredError(Exception):
-    """The other side has closed the connection before it answered with a single byte."""
+    """The other side closed the connection before the first byte of a response."""
 
 
 class _Reading:
-    """What the parser has read of one answer."""
+    """Reads one response."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -78,17 +77,17 @@ class _Reading:
         self.reusable = False
 
     def feed(self, data: bytes) -> None:
-        """Read on.
+        """Parse more bytes.
 
         Raises:
-            httptools.HttpParserError, httptools.HttpParserUpgrade: there is no answer in it.
+            httptools.HttpParserError, httptools.HttpParserUpgrade: if they are not a response.
         """
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self.status:
                 raise
-            self.reusable = False  # what follows the answer is none
+            self.reusable = False  # bytes after the response
 
     def on_message_begin(self) -> None:
         self.begun += 1
@@ -104,7 +103,7 @@ class _Reading:
 
     def on_message_complete(self) -> None:
         status = self.parser.get_status_code()
-        if status < _FIRST_FINAL:  # an interim answer: the final one follows
+        if status < _FIRST_FINAL:  # an interim response: the final one follows
             self.headers.clear()
             self.begun -= 1
         elif not self.status:
@@ -113,7 +112,7 @@ class _Reading:
 
 
 class _Connection:
-    """One connection, and the process that it belongs to."""
+    """A connection and the process that owns it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -123,11 +122,11 @@ class _Connection:
         self._poll.register(sock, select.POLLIN)
 
     def is_ours(self) -> bool:
-        """Whether this process made it."""
+        """Return whether this process opened it."""
         return self._forks == _Forks.count and self._process == os.getpid()
 
     def is_quiet(self) -> bool:
-        """Whether nothing has come since the last answer: neither an end nor bytes that nobody asked for."""
+        """Return whether nothing arrived since the last response: neither an end nor unexpected bytes."""
         return not self._poll.poll(0)
 
     def close(self) -> None:
@@ -135,12 +134,12 @@ class _Connection:
         self._sock.close()
 
     def ask(self, request: bytes, deadline: float) -> tuple[Response, bool]:
-        """Send a request and read the answer to its end; say whether the connection can be used again.
+        """Send a request and read the whole response; return it and whether the connection can be reused.
 
         Raises:
-            OSError, httptools.HttpParserError, httptools.HttpParserUpgrade: it cannot be sent, or the answer is none.
-            _LateError: not until `deadline`.
-            _UnansweredError: the connection was closed before an answer began.
+            OSError, httptools.HttpParserError, httptools.HttpParserUpgrade: if it cannot be sent or answered.
+            _LateError: if `deadline` passes.
+            _UnansweredError: if the connection is closed before a response begins.
         """
         self._sock.settimeout(_left(deadline))
         self._sock.sendall(request)  # with one time-out for the whole
@@ -151,27 +150,27 @@ class _Connection:
             data = self._sock.recv(_PIECE)
             if not data:
                 if received:
-                    raise ConnectionError("the connection broke off")
+                    raise ConnectionError("the connection was closed")
                 raise _UnansweredError
             received = True
             reading.feed(data)
             if reading.size > _MAX_BODY:
-                raise ConnectionError("the answer is too large")
+                raise ConnectionError("the response is too large")
         response = Response(reading.status, reading.headers, b"".join(reading.parts))
-        return response, reading.reusable and reading.begun == 1  # a second answer was not asked for
+        return response, reading.reusable and reading.begun == 1  # a second response is unexpected
 
 
 _FAILURES = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade, _LateError, _UnansweredError)
 
 
 class Connections:
-    """Sends requests to one address. Up to eight idle connections are kept."""
+    """Sends requests to one address. Keeps up to eight idle connections."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """Prepare to connect; nothing is sent yet. `timeout`: seconds for a request, from its beginning to its end.
+        """Prepare to connect; nothing is sent yet. `timeout`: seconds for a whole request.
 
         Raises:
-            SettingsError: `url` is neither `http://host:port` nor `unix:/path`.
+            SettingsError: if `url` is neither `http://host:port` nor `unix:/path`.
         """
         self.url = url
         self._timeout = timeout
@@ -181,12 +180,12 @@ class Connections:
         self._named = "localhost" if self._path else _authority(self._host, self._port)
 
     def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
-        """Send a request and read the answer to its end.
+        """Send a request and read the whole response.
 
-        A kept connection may have been closed by the other side meanwhile: then another one is tried, in the same time.
+        If the other side has closed an idle connection, another one is tried before the same deadline.
 
         Raises:
-            SidecarUnreachableError: nobody answers, or not in time.
+            SidecarUnreachableError: if there is no response in time.
         """
         deadline = time.monotonic() + self._timeout
         request = b"".join(_written(method, target, self._named, headers, body))
@@ -204,7 +203,7 @@ class Connections:
                 raise SidecarUnreachableError(self.url, _detail(error)) from None
             except BaseException:
                 if connection is not None:
-                    connection.close()  # an answer may still come: nobody else may read it
+                    connection.close()  # a response may still arrive: no other request may read it
                 raise
             if reusable:
                 self._keep(connection)
@@ -213,7 +212,7 @@ class Connections:
             return response
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the idle connections."""
         while True:
             try:
                 self._idle.pop().close()
@@ -221,7 +220,7 @@ class Connections:
                 return
 
     def _take(self) -> _Connection | None:
-        """A kept connection of this process on which nothing has come."""
+        """Return an idle connection of this process without unexpected bytes."""
         while True:
             try:
                 connection = self._idle.pop()
@@ -238,11 +237,11 @@ class Connections:
             connection.close()
 
     def _connect(self, deadline: float) -> _Connection:
-        """Connect to the first of the host's addresses that answers.
+        """Connect to the first address of the host that accepts.
 
         Raises:
-            OSError: to none of them.
-            _LateError: not until `deadline`.
+            OSError: if none accepts.
+            _LateError: if `deadline` passes.
         """
         if self._path:
             return _connected(socket.AF_UNIX, self._path, deadline)
@@ -269,10 +268,10 @@ def _connected(family: int, address: object, deadline: float) -> _Connection:
 
 
 def _left(deadline: float) -> float:
-    """How many seconds are left.
+    """Return the seconds until the deadline.
 
     Raises:
-        _LateError: none.
+        _LateError: if it has passed.
     """
     left = deadline - time.monotonic()
     if left <= 0:
@@ -311,12 +310,12 @@ def _authority(host: str, port: int) -> str:
 def _detail(error: Exception) -> str:
     match error:
         case _LateError() | TimeoutError():
-            return "it took too long"
+            return "the request timed out"
         case _UnansweredError():
-            return "the connection broke off"
+            return "the connection was closed"
         case OSError() if error.strerror:
             return error.strerror[:1].lower() + error.strerror[1:]
         case OSError():
             return str(error)
         case _:
-            return "the answer is no HTTP"
+            return "the response is not HTTP"

@@ -258,14 +258,16 @@ class Sidecar:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Make of whatever is no answer a `SidecarUnreachableError`, counted and told."""
+        """Convert failures to `SidecarUnreachableError`, count them and report them."""
         try:
             yield
         except UnicodeEncodeError:
             raise RequestError(400, "malformed text", "the check holds half of a surrogate pair") from None
         except ValueError as error:
             self._connections.close()
-            missed = SidecarUnreachableError(self._connections.url, f"what answers is no sidecar, {error}")
+            missed = SidecarUnreachableError(
+                self._connections.url, f"unexpected response: not a Tiergate sidecar: {error}"
+            )
             self._missed(missed)
             raise missed from None
         except SidecarUnreachableError as error:
@@ -282,9 +284,9 @@ class Sidecar:
             _call(self._on_no_answer, error)
 
     def _misled(self) -> SidecarUnreachableError:
-        """The error of an answer to another question; no connection is kept, because the next ones may be so, too."""
+        """Return the error of a response to another request, and close all connections: they may be shifted, too."""
         self._connections.close()
-        return SidecarUnreachableError(self._connections.url, "the answer is to another question")
+        return SidecarUnreachableError(self._connections.url, "the response belongs to another request")
 
     def _expected(self, answer: Answer, feature: str) -> Answer:
         if answer.feature != feature:
@@ -308,26 +310,26 @@ class Sidecar:
             return response
         problem = _members(read_json(response.body))
         if response.status >= _SERVER_ERROR:
-            raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "it cannot decide")))
+            raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "cannot decide")))
         raise _caller_error(problem, feature)
 
 
 def _trace(request_id: str | None, traceparent: str | None) -> dict[str, str]:
-    """The headers by which others find the request again; what cannot stand in one is left out."""
+    """Return the headers that identify the request in logs and traces, without invalid values."""
     given = {"x-request-id": request_id, "traceparent": traceparent}
     return {name: text for name, text in given.items() if isinstance(text, str) and _TEXT.fullmatch(text)}
 
 
 def _call(hook: Callable[[E], object], error: E) -> None:
-    """Call what a service hooked in; what goes wrong in it must not change the answer."""
+    """Call a hook of the service; its errors must not change the answer."""
     try:
         hook(error)
     except Exception:
-        _logger.exception("a hook of the client failed")
+        _logger.exception("a hook of the client raised an error")
 
 
 def _is_about(shown: object, subject: Subject) -> bool:
-    """Whether a list is about a subject, as far as it says so."""
+    """Return whether a list belongs to a subject, as far as the list names one."""
     if not isinstance(shown, dict):
         return True
     user = None if subject.user is None else normalize_subject_id(subject.user)
@@ -338,18 +340,18 @@ def _is_about(shown: object, subject: Subject) -> bool:
 def _members(content: object) -> Mapping[str, object]:
     if isinstance(content, dict):
         return content
-    raise ValueError("what it says is no object")
+    raise ValueError("the body is not an object")
 
 
 def _listed(content: object, name: str) -> list[object]:
     found = _members(content).get(name)
     if isinstance(found, list):
         return found
-    raise ValueError(f"it has no list of {name}")
+    raise ValueError(f"the body has no list `{name}`")
 
 
 def _caller_error(problem: Mapping[str, object], feature: str) -> CallerError:
-    """Say a problem document (RFC 9457) as the error that it was in the sidecar."""
+    """Convert a problem document (RFC 9457) to the error that the sidecar raised."""
     detail, field, suggestion = (str(problem.get(name, "")) for name in ("detail", "field", "suggestion"))
     if problem.get("type") == f"{PROBLEM_TYPE_PREFIX}unknown-feature":
         return UnknownFeatureError(feature, suggestion or None)

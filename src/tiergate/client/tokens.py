@@ -1,4 +1,4 @@
-"""The token that a sidecar wants: as it was given, or from a file, which is read again when it changes."""
+"""The token for a sidecar: a fixed one, or from a file that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _Stamp = tuple[int, int, int, int]
 
 
 def is_token(text: str) -> bool:
-    """Say whether a text can stand in the header `Authorization`: printable ASCII characters on one line."""
+    """Return whether a text can be sent in the header `Authorization`: printable ASCII characters on one line."""
     return bool(text) and text.isascii() and text.isprintable()
 
 
 class FixedToken:
-    """A token that does not change."""
+    """A token that never changes."""
 
     def __init__(self, token: str) -> None:
-        """Take the token.
+        """Check the token.
 
         Raises:
-            SettingsError: it is none.
+            SettingsError: if it is invalid.
         """
         if not is_token(token):
             raise SettingsError("token", "must be printable ASCII characters, on one line")
@@ -39,13 +39,13 @@ class FixedToken:
 
 
 class FileToken:
-    """The first line of a file. A file that cannot be read for a moment leaves the token as it was."""
+    """The first line of a file. If the file cannot be read, the previous token stays."""
 
     def __init__(self, path: Path) -> None:
         """Read the token.
 
         Raises:
-            SettingsError: the file cannot be read, or its first line is no token.
+            SettingsError: if the file cannot be read, or its first line is not a token.
         """
         self._path = path
         try:
@@ -55,7 +55,7 @@ class FileToken:
             raise SettingsError("token_file", f"`{path}`: {_detail(error)}") from None
 
     def current(self) -> str:
-        """The token as the file has it now."""
+        """Return the current token."""
         try:
             stamp = self._look()
             if stamp != self._stamp:
@@ -63,8 +63,10 @@ class FileToken:
                 self._stamp = stamp
         except (OSError, ValueError) as error:
             if self._stamp is not None:
-                self._stamp = None  # said once; read again at the next request
-                _logger.warning("cannot read the token file `%s`, keeping the token: %s", self._path, _detail(error))
+                self._stamp = None  # logged once; read again at the next request
+                _logger.warning(
+                    "cannot read the token file `%s`; keeping the previous token: %s", self._path, _detail(error)
+                )
         return self._token
 
     def _look(self) -> _Stamp:
