@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tiergate.cedar import builtin_schema, builtin_text
-from tiergate.compiler.schema_fragments import declarations
+from tiergate.compiler.schema_fragments import find_declarations
 from tiergate.permissions import Action, Caller, CallerKind, Resource, RolePolicies, shipped_roles
 
 PAGE = (ROOT / "docs" / "reference" / "roles.md").read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ def test_the_groups_and_types_are_those_of_the_schema() -> None:
         for action, row in ACTIONS.items()
     }
     assert said == found
-    assert {it.name for it in declarations(schema) if it.kind == "action"} == {*found} | {
+    assert {it.name for it in find_declarations(schema) if it.kind == "action"} == {*found} | {
         g for g, _ in found.values() if g
     }
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tiergate.cedar import builtin_text
-from tiergate.compiler.role_table import role_words
+from tiergate.compiler.role_table import role_actions
 from tiergate.errors import RulesError
 from tiergate.permissions import (
     Action,
@@ -107,7 +107,7 @@ def test_an_admin_may_do_everything(action: str, type_: str) -> None:
 def test_the_words_of_code_schema_and_test_are_the_same() -> None:
     """No action can be asked for that no table can name, and the other way round."""
     groups = {"catalog", "publishing", "subjects", "governance", "machines"}
-    assert set(ON) == {*Action} == role_words() - groups
+    assert set(ON) == {*Action} == role_actions() - groups
 
 
 def test_roles_combine() -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tiergate.admin.publishing import PublicationRequest
 from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
 from tiergate.catalog.reading.document import SourceText
-from tiergate.catalog.reading.json_pointers import pointers
+from tiergate.catalog.reading.json_pointers import find_pointers
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.apply_planner import ApplyRequest, plan_apply
@@ -118,7 +118,7 @@ def _load_object(text: str) -> LoadedCatalog:
     except CatalogError as error:
         source = SourceText(_NAME, text)
         offsets = [source.place(it.line, it.column) if it.line else 0 for it in error.problems]
-        by_offset = pointers(text, offsets)
+        by_offset = find_pointers(text, offsets)
         problems = [
             BodyProblem("/catalog" + (by_offset[offset] if it.line else ""), it.code, it.message, it.suggestion or None)
             for it, offset in zip(error.problems, offsets, strict=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.compiler.role_table import role_words
+from tiergate.compiler.role_table import role_actions
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import nearest, normalize_subject_id, parse_subject_id
@@ -118,7 +118,7 @@ def _invalid_members(wanted: KeyRequest, known_roles: frozenset[str]) -> Iterato
     if not wanted.roles:
         yield BodyProblem("/roles", "wrong-value", "must name a role: a key without roles may do nothing")
     yield from _unknown_words("role", wanted.roles, known_roles)
-    yield from _unknown_words("action", wanted.actions or (), role_words())
+    yield from _unknown_words("action", wanted.actions or (), role_actions())
     for index, customer in enumerate(wanted.customers or ()):
         try:
             parse_subject_id(customer)

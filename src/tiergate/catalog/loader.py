@@ -14,7 +14,7 @@ from tiergate.catalog.entries.features import check_linked, read_feature
 from tiergate.catalog.entries.items import EntitlementReader, ItemText, read_item
 from tiergate.catalog.positions import CatalogPositions
 from tiergate.catalog.reading.document import Mapping, Node, Position
-from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.fields import Fields, find_suggestion
 from tiergate.catalog.reading.files import check_api_version, expand_paths, parse_document, read_document
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.errors import CatalogError
@@ -237,7 +237,7 @@ class _Loader:
                     if items[plan].item.kind is not ItemKind.PLAN:
                         report.add(at, "not-a-plan", f"`{plan}` is not a plan: a ladder is made of plans")
                 elif plan not in unread and self._complete:
-                    report.add(at, "unknown-item", f"no item `{plan}`", suggestion(plan, items, report))
+                    report.add(at, "unknown-item", f"no item `{plan}`", find_suggestion(plan, items, report))
             if len(plans) < 2 and "plans" in fields:
                 fields.problem("plans", "short-ladder", "a ladder needs at least two plans")
             if id_ is not None and seen.is_new(id_, node, place, report):

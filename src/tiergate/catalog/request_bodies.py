@@ -20,7 +20,7 @@ from tiergate.catalog.entries.items import EntitlementReader, read_item
 from tiergate.catalog.entries.values import read_entitlement
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, SourceText, describe
 from tiergate.catalog.reading.fields import Fields
-from tiergate.catalog.reading.json_pointers import pointers
+from tiergate.catalog.reading.json_pointers import find_pointers
 from tiergate.catalog.reading.json_reader import read_json
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.catalog.writing.printer import PlainData, to_json_line
@@ -261,7 +261,7 @@ class _Body:
         """
         problems = self._log.sorted()
         places = [self._source.place(problem.line, problem.column) if problem.line else 0 for problem in problems]
-        result = pointers(self._text, places)
+        result = find_pointers(self._text, places)
         raise BodyError([_problem(problem, result[place]) for problem, place in zip(problems, places, strict=True)])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks, written_id
+from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks, read_written_id
 from tiergate.catalog.entries.subjects import SubjectReader
 from tiergate.catalog.reading.files import expand_paths
 from tiergate.catalog.reading.problem_report import ProblemLog
@@ -66,7 +66,7 @@ def read_subject_records(
         for record in records.read(path):
             consistency.note(record)
             if quarantine is not None and (record.subject is None or record.problems):
-                customer, id_ = written_id(record, "customer"), written_id(record, "id")
+                customer, id_ = read_written_id(record, "customer"), read_written_id(record, "id")
                 whose = (id_, None) if record.is_customer else (customer, id_)
                 quarantine.note(*whose, record.problems)
             yield record

@@ -44,7 +44,7 @@ def problem_at(
     return Problem("catalog", 0, 0, code, message, suggestion=suggestion or "")
 
 
-def catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
+def find_catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
     """Return all problems that prevent compiling this catalog, sorted by position."""
     result = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
     return sorted(set(result))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tiergate.model import Definition, Feature, Item, Value
 
 
-def feature_entities(features: Iterable[Feature]) -> bytes:
+def write_feature_entities(features: Iterable[Feature]) -> bytes:
     """Write `entities/features.json`: every feature and every tag, sorted by type and id."""
     listed = sorted(features, key=lambda feature: feature.id)
     tags = sorted({tag for feature in listed for tag in feature.tags})
@@ -40,7 +40,7 @@ class VersionWriter:
     def __init__(self, features: Mapping[str, Feature]) -> None:
         self._texts = {key: _Texts(feature.scale) for key, feature in features.items()}
 
-    def entities(self, item: Item, definition: Definition) -> bytes:
+    def write(self, item: Item, definition: Definition) -> bytes:
         """Write the entity file of one version: the version with a tag per entitlement, and its item."""
         ref = item_ref(item.kind, item.id)
         texts = self._texts

@@ -10,8 +10,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
-from tiergate.compiler.catalog_checks import catalog_problems, problem_at
-from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
+from tiergate.compiler.catalog_checks import find_catalog_problems, problem_at
+from tiergate.compiler.catalog_entities import VersionWriter, write_feature_entities
 from tiergate.compiler.item_policies import PermitWriter, read_shapes
 from tiergate.compiler.policy_validation import validate_files
 from tiergate.compiler.rule_checks import check_rules
@@ -63,13 +63,13 @@ def compile_catalog(
         RulesError: if the rules cannot be compiled; likewise.
     """
     positions = positions if positions is not None else {}
-    problems = catalog_problems(catalog, positions)
+    problems = find_catalog_problems(catalog, positions)
     if problems:
         raise CompileError(problems)
     files, schema = _rule_files(rules, catalog, rules_folder)
     files.update({f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES})
     files["catalog.json"] = canonical_json(catalog.index())
-    files["entities/features.json"] = feature_entities(catalog.features.values())
+    files["entities/features.json"] = write_feature_entities(catalog.features.values())
     compiled = _item_files(catalog, files, known or {})
     _validate(files, compiled, schema, positions, previous or {})
     return dict(sorted(files.items()))
@@ -88,8 +88,8 @@ def _item_files(
             if path in known and data_path in known:
                 files[path], files[data_path] = known[path], known[data_path]
             else:
-                files[path] = permits.permits(ref, definition.entitlements).encode()
-                files[data_path] = versions.entities(item, definition)
+                files[path] = permits.write(ref, definition.entitlements).encode()
+                files[data_path] = versions.write(item, definition)
             compiled[path] = (item, definition)
     return compiled
 

@@ -65,7 +65,7 @@ class PermitWriter:
             key: (f'{key}")\n', _Annotations(feature), _end(feature, shapes)) for key, feature in features.items()
         }
 
-    def permits(self, version: str, entitlements: Mapping[str, Value]) -> str:
+    def write(self, version: str, entitlements: Mapping[str, Value]) -> str:
         """Write the permits of `plan/pro@7`, one per entitlement, in the order of the features' ids.
 
         A value that grants nothing has one too: the catalog declares it, and the facts decide.

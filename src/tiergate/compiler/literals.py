@@ -39,21 +39,21 @@ def quote_string(text: str) -> str:
     return f'"{_UNREADABLE.sub(_escape, text)}"'
 
 
-def entity_literals(text: str) -> Iterator[tuple[int, Uid]]:
+def find_entity_literals(text: str) -> Iterator[tuple[int, Uid]]:
     """Yield the entity literals in policy text with their places; comments and strings have none."""
     for token in _TOKEN.finditer(text):
         if token["entity"] is not None:
             yield token.start(), Uid(_joined(token["type"]), _unescaped(token["id"]))
 
 
-def identifiers(text: str) -> Iterator[tuple[int, str]]:
+def find_identifiers(text: str) -> Iterator[tuple[int, str]]:
     """Yield the identifiers and paths in policy text outside entity literals, with their places."""
     for token in _TOKEN.finditer(text):
         if token["word"] is not None:
             yield token.start(), _joined(token["word"])
 
 
-def nesting(text: str, brackets: str = "({[") -> int:
+def nesting_depth(text: str, brackets: str = "({[") -> int:
     """Return the maximum nesting depth of brackets of these kinds."""
     depth = deepest = 0
     for token in _TOKEN.finditer(text):

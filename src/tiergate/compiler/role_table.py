@@ -22,9 +22,9 @@ from tiergate.cedar import (
     builtin_text,
     parse_policies,
 )
-from tiergate.compiler.literals import entity_literals
-from tiergate.compiler.rule_checks import check_types, parse_each
-from tiergate.compiler.schema_fragments import declarations
+from tiergate.compiler.literals import find_entity_literals
+from tiergate.compiler.rule_checks import check_types, parse_rules
+from tiergate.compiler.schema_fragments import find_declarations
 from tiergate.compiler.source_text import AuthorText
 from tiergate.errors import RulesError
 from tiergate.naming import ID_RULE, is_id, nearest
@@ -55,9 +55,9 @@ def roles_schema() -> Schema:
 
 
 @cache
-def role_words() -> frozenset[str]:
+def role_actions() -> frozenset[str]:
     """Return the actions, and groups of actions, that a table can name."""
-    return frozenset(entry.name for entry in declarations(builtin_schema("roles")) if entry.kind == "action")
+    return frozenset(entry.name for entry in find_declarations(builtin_schema("roles")) if entry.kind == "action")
 
 
 def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
@@ -67,7 +67,7 @@ def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
         RulesError: with all problems, in the order of the text.
     """
     source = AuthorText(file, text)
-    rows = parse_each(source)
+    rows = parse_rules(source)
     seen: set[str] = set()
     for policy, start, row in rows:
         _check_row(policy, start, seen, source)
@@ -97,9 +97,9 @@ def _check_row(policy: Policy, start: int, seen: set[str], source: AuthorText) -
 
 
 def _check_words(start: int, row: str, source: AuthorText) -> None:
-    for place, uid in entity_literals(row):
-        if uid.type == "Action" and uid.id not in role_words():
-            near = nearest(uid.id, role_words())
+    for place, uid in find_entity_literals(row):
+        if uid.type == "Action" and uid.id not in role_actions():
+            near = nearest(uid.id, role_actions())
             source.report(start + place, "unknown-action", f"there is no action `{uid.id}`", near)
         elif uid.type == "Role" and not is_id(uid.id):
             source.report(start + place, "bad-id", f"the role `{uid.id}` {ID_RULE}")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import Policy, PolicySyntaxError, Uid, parse_policies, split_policies, validate
-from tiergate.compiler.literals import entity_literals, identifiers, nesting
+from tiergate.compiler.literals import find_entity_literals, find_identifiers, nesting_depth
 from tiergate.compiler.symbol_table import SUBJECT_TYPES
 from tiergate.naming import ID_RULE, is_id
 
@@ -31,7 +31,7 @@ _READS = (".", "has", "hasTag", "getTag")
 
 def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> None:
     """Report every problem of one rule file to `source`."""
-    rules = parse_each(source)
+    rules = parse_rules(source)
     seen: set[str] = set()
     for policy, start, text in rules:
         _check_annotations(policy, seen, source, start)
@@ -44,11 +44,11 @@ def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> 
     check_types(source, rules, schema)
 
 
-def parse_each(source: AuthorText) -> list[tuple[Policy, int, str]]:
+def parse_rules(source: AuthorText) -> list[tuple[Policy, int, str]]:
     """Parse policies; return each with its place, counted in characters, and its text. Report what cannot be parsed."""
     pieces = list(_pieces(source.text))
     for start, text in pieces:
-        if len(text) > _MOST_CHARACTERS or nesting(text) > _MOST_NESTING:
+        if len(text) > _MOST_CHARACTERS or nesting_depth(text) > _MOST_NESTING:
             source.report(start, "too-complex", _TOO_COMPLEX)
     if source.problems:  # Cedar's parser would exhaust the stack, and end the process
         return []
@@ -99,7 +99,7 @@ def _check_annotations(policy: Policy, seen: set[str], source: AuthorText, start
 
 
 def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable, source: AuthorText) -> None:
-    written = [(place, uid) for place, uid in entity_literals(text)]
+    written = [(place, uid) for place, uid in find_entity_literals(text)]
     for uid in dict.fromkeys(reference.uid for reference in policy.references()):
         fault = vocabulary.fault(uid)
         if fault is not None:
@@ -109,7 +109,7 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable,
     for name in policy.entity_types():
         fault = vocabulary.type_fault(name)
         if fault is not None:
-            place = next((place for place, word in identifiers(text) if word == name), 0)
+            place = next((place for place, word in find_identifiers(text) if word == name), 0)
             source.report(start + place, *fault)
     for uid in _subjects_read(policy.json["conditions"]):
         place = next((place for place, result in written if result == uid), 0)
@@ -142,7 +142,7 @@ def _literal_subject(access: object) -> Uid | None:
 def _word_at_fault(text: str, message: str) -> int:
     """Return the place of the word that a message names: in backticks, or its last; 0 if the text has no such word."""
     named = _WORD_AT_FAULT.search(message)
-    return next((place for place, word in identifiers(text) if named is not None and word in named.groups()), 0)
+    return next((place for place, word in find_identifiers(text) if named is not None and word in named.groups()), 0)
 
 
 def _depth(tree: object) -> int:

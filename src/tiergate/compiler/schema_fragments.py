@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import PolicySyntaxError, Schema, builtin_schema
-from tiergate.compiler.literals import nesting
+from tiergate.compiler.literals import nesting_depth
 from tiergate.compiler.source_text import AuthorText
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Declaration:
     choices: tuple[str, ...] = ()
 
 
-def declarations(text: str) -> list[Declaration]:
+def find_declarations(text: str) -> list[Declaration]:
     """Return the declarations of schema text, in order. Lenient: Cedar checks whether the text is a schema."""
     return list(_declared([match for match in _TOKEN.finditer(text) if match["skip"] is None]))
 
 
-def joined_schema(fragments: Sequence[AuthorText]) -> str:
+def join_schema(fragments: Sequence[AuthorText]) -> str:
     """Return Tiergate's schema followed by the fragments, each below a line with its file name."""
     # The fragment's name alone: where the rules stand on this machine is not part of the bundle.
     parts = [f"\n// {PurePath(source.file).name}\n{source.text.rstrip()}\n" for source in fragments]
@@ -58,19 +58,21 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
 
     Reports every problem to its fragment; the parsed schema is `None` if there are problems.
     """
-    own = {declared.name for declared in declarations(builtin_schema())}
+    own = {declared.name for declared in find_declarations(builtin_schema())}
     result: list[Declaration] = []
     names: set[str] = set()
     for source in fragments:
-        if nesting(source.text, "({[<") > _MOST_NESTING:  # Cedar's parser would exhaust the stack, and end the process
+        if (
+            nesting_depth(source.text, "({[<") > _MOST_NESTING
+        ):  # Cedar's parser would exhaust the stack, and end the process
             source.report(0, "too-complex", f"brackets are nested more than {_MOST_NESTING} deep")
-        for declared in declarations(source.text):
+        for declared in find_declarations(source.text):
             fault = _fault(declared, own, names)
             if fault is not None:
                 source.report(declared.place, *fault)
             names.add(declared.name)
             result.append(declared)
-    text = joined_schema(fragments)
+    text = join_schema(fragments)
     if any(source.problems for source in fragments):
         return text, None, result
     try:
@@ -110,7 +112,7 @@ def _report(message: str, fragments: Sequence[AuthorText]) -> None:
 def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int] | None:
     names = set(_NAMED.findall(message))
     for source in fragments:
-        for declared in declarations(source.text):
+        for declared in find_declarations(source.text):
             if declared.name in names:
                 return source, declared.place
     return None
@@ -120,7 +122,7 @@ def _stumbled_over(message: str, fragments: Sequence[AuthorText]) -> tuple[Autho
     """Return the first declaration at which Cedar reports this message, if the fragments are read in order."""
     read: list[AuthorText] = []
     for source in fragments:
-        starts = [declared.place for declared in declarations(source.text)]
+        starts = [declared.place for declared in find_declarations(source.text)]
         for start, end in zip(starts, [*starts[1:], len(source.text)], strict=True):
             head = source.text[: source.text.rfind(";", start, end) + 1 or end]
             if _says(message, [*read, AuthorText(source.file, head)]):
@@ -133,7 +135,7 @@ def _stumbled_over(message: str, fragments: Sequence[AuthorText]) -> tuple[Autho
 
 def _says(message: str, fragments: Sequence[AuthorText]) -> bool:
     try:
-        Schema(joined_schema(fragments))
+        Schema(join_schema(fragments))
     except PolicySyntaxError as error:
         return str(error) == message
     return False

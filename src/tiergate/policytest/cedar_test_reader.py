@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import BROKEN, describe, shorten
-from tiergate.catalog.reading.fields import line_of, listing_of
+from tiergate.catalog.reading.fields import read_line, read_list
 from tiergate.catalog.reading.files import parse_document, read_text
 from tiergate.cedar import PolicyGroup, PolicySyntaxError, Schema, parse_policies, validate
 from tiergate.policytest.environments import CedarEnvironment
@@ -89,7 +89,7 @@ def read_cedar_tests(paths: Sequence[Path], log: ProblemLog) -> tuple[Test, ...]
             if report.count == 0:
                 report.add(place, "unknown-kind", "tests in Cedar's form are JSON: the name must end in `.json`")
             continue
-        for number, (node, at) in enumerate(listing_of(root, place, report)):
+        for number, (node, at) in enumerate(read_list(root, place, report)):
             test = _test(node, at, plain[number], number, report)
             if test is None:
                 continue
@@ -123,7 +123,7 @@ def _test(node: Node, place: int, plain: object, number: int, report: TextReport
     if decision not in ("allow", "deny") and decision is not BROKEN:
         fields.problem("decision", "unknown-word", f"must be `allow` or `deny`, not {describe(decision)}")
     reason = tuple(
-        found for inner, at in fields.entries_of("reason") if (found := line_of(inner, at, report, _MOST_TEXT))
+        found for inner, at in fields.entries_of("reason") if (found := read_line(inner, at, report, _MOST_TEXT))
     )
     errors = fields.integer("num_errors", 0, MOST_ERRORS)
     fields.entries_of("entities")
@@ -147,7 +147,7 @@ def _request(test: Fields, plain: dict[str, object], report: TextReport) -> Ceda
         return None
     request.mapping("context")
     principal, action, resource = [
-        (line_of(request.entries[key], request.at(key), report, _MOST_TEXT) or "") if key in request else ""
+        (read_line(request.entries[key], request.at(key), report, _MOST_TEXT) or "") if key in request else ""
         for key in ("principal", "action", "resource")
     ]
     context, entities = json.dumps(written.get("context", {})), json.dumps(plain.get("entities", []))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog.entries.values import read_override_value
 from tiergate.catalog.reading.document import Node, shorten
-from tiergate.catalog.reading.fields import line_of, suggestion, units_of
+from tiergate.catalog.reading.fields import find_suggestion, read_line, read_units
 from tiergate.model import FOREVER, FeatureType
 from tiergate.naming import policy_id, version_ref
 from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, StatedFields, read_allowed
@@ -70,18 +70,18 @@ class CheckRows:
             message = f"`{feature.id}` is a {feature.type.value}: only a quantity has `remaining`"
             self._report.add(place, "unfit-value", message)
             return False
-        return units_of(node, place, feature.scale, self._report) is not None
+        return read_units(node, place, feature.scale, self._report) is not None
 
     def _names(self, row: Fields, key: str, known: Collection[str]) -> tuple[str, ...]:
         """Return the names in a list, each `known`, sorted."""
         result = set()
         for node, place in row.entries_of(key):
-            name = line_of(node, place, self._report)
+            name = read_line(node, place, self._report)
             if name is None:
                 continue
             if name not in known:
                 what = "source" if key == "sources" else "policy"
-                near = suggestion(name, known, self._report)
+                near = find_suggestion(name, known, self._report)
                 self._report.add(place, f"unknown-{what}", f"no {what} `{shorten(name)}`", near)
             elif name in result:
                 self._report.add(place, "duplicate-entry", f"`{shorten(name)}` is in this list twice")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import Listing, Mapping, shorten
-from tiergate.catalog.reading.fields import line_of, number_of, subject_id_of, suggestion
+from tiergate.catalog.reading.fields import find_suggestion, read_any_number, read_line, read_subject_id
 from tiergate.engine import normalize_check
 from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType
@@ -121,7 +121,7 @@ class CheckTests:
             if isinstance(node, Mapping):
                 name, subject = self._subject(node, place)
             else:
-                name = subject_id_of(node, place, self._report) or ""
+                name = read_subject_id(node, place, self._report) or ""
                 subject = Subject(name)
             if name in result:
                 self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` is in this list twice")
@@ -149,7 +149,7 @@ class CheckTests:
             if name in meant or known.find(subject) is not None:
                 continue
             ids = known.records if subject.type is SubjectType.CUSTOMER else known.holders
-            near = suggestion(subject.id, ids, self._report)
+            near = find_suggestion(subject.id, ids, self._report)
             if near:
                 message = f"no {subject.type.value} `{subject.id}` (if it is meant, state `reason: unknown_subject`)"
                 self._report.add(places[name], "unknown-subject", message, near)
@@ -164,7 +164,7 @@ class CheckTests:
         return ids
 
     def _unknown_feature(self, id_: str, place: int) -> None:
-        near = suggestion(id_, self._features, self._report)
+        near = find_suggestion(id_, self._features, self._report)
         self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
 
     def _requests(self, test: Fields) -> list[_Request]:
@@ -175,7 +175,7 @@ class CheckTests:
         valid = []
         for name in requests.entries:
             place = requests.key_place(name)
-            if line_of(name, place, self._report) is None:
+            if read_line(name, place, self._report) is None:
                 continue
             fields = Fields.of(requests.entries[name], requests.at(name), self._report, REQUEST_KEYS)
             if fields is not None:
@@ -187,9 +187,10 @@ class CheckTests:
         if feature is not None and feature not in self._features:
             self._unknown_feature(feature, fields.at("feature"))
         amount, used, user_used, value = [
-            number_of(fields.entries[key], fields.at(key), self._report) if key in fields else None for key in _NUMBERS
+            read_any_number(fields.entries[key], fields.at(key), self._report) if key in fields else None
+            for key in _NUMBERS
         ]
-        level = line_of(fields.entries["level"], fields.at("level"), self._report) if "level" in fields else None
+        level = read_line(fields.entries["level"], fields.at("level"), self._report) if "level" in fields else None
         now = fields.instant("now")
         return _Request(name, place, fields, feature, now, amount, used, user_used, value, level)
 

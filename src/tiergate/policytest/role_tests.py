@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import shorten
-from tiergate.catalog.reading.fields import line_of, subject_id_of, suggestion
+from tiergate.catalog.reading.fields import find_suggestion, read_line, read_subject_id
 from tiergate.cedar import BaseEntities, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
-from tiergate.compiler.role_table import role_words, roles_schema
+from tiergate.compiler.role_table import role_actions, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
 from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, read_expected
@@ -138,24 +138,24 @@ class RoleTests:
             return
         for name, node in mapping.entries.items():
             fields = Fields.of(node, mapping.at(name), self._report, known, (required,))
-            if line_of(name, mapping.key_place(name), self._report) is not None and fields is not None:
+            if read_line(name, mapping.key_place(name), self._report) is not None and fields is not None:
                 yield name, fields
 
     def _caller(self, name: str, fields: Fields) -> Caller:
         roles = []
         for role, place in fields.ids("roles"):
             roles.append(role)
-            near = None if role in self._roles.roles else suggestion(role, self._roles.roles, self._report)
+            near = None if role in self._roles.roles else find_suggestion(role, self._roles.roles, self._report)
             if near:  # one that no row is about gives nothing, which may be the point
                 self._report.add(place, "unknown-role", f"no row names the role `{role}`", near)
         kind = fields.choice("kind", CallerKind) or CallerKind.PERSON
         actions = None
         if "actions" in fields:
             actions = frozenset(
-                names_of(fields.entries["actions"], fields.at("actions"), role_words(), "action", self._report)
+                names_of(fields.entries["actions"], fields.at("actions"), role_actions(), "action", self._report)
             )
         customers = (
-            frozenset(id_ for id_, _ in fields.ids("customers", subject_id_of)) if "customers" in fields else None
+            frozenset(id_ for id_, _ in fields.ids("customers", read_subject_id)) if "customers" in fields else None
         )
         id_ = fields.line("id") if "id" in fields else name
         return Caller(id_, kind, frozenset(roles), name, Scope(actions, customers))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import CrossRecordChecks, SubjectEntry, SubjectFileReader, SubjectReader
 from tiergate.catalog.reading.document import Listing, Mapping
-from tiergate.catalog.reading.fields import listing_of, subject_id_of
+from tiergate.catalog.reading.fields import read_list, read_subject_id
 from tiergate.catalog.reading.files import expand_paths
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
@@ -95,13 +95,13 @@ def _holder(
 ) -> Iterator[SubjectEntry]:
     """Yield a customer with one active subscription, written as its items, as if both were written in full."""
     place, at = holders.key_place(id_), holders.at(id_)
-    if subject_id_of(id_, place, report) is None:
+    if read_subject_id(id_, place, report) is None:
         return
     customer = _mapping({"id": id_}, place)
     yield SubjectEntry(reader.customer(customer, place, report), True, customer, place, report)
     entries: list[Node] = []
     places = array("q")
-    for item, where in listing_of(items, at, report):
+    for item, where in read_list(items, at, report):
         entries.append(_mapping({"item": item}, where) if isinstance(item, str) else item)
         places.append(where)
     sub = f"sub-{id_}" if is_subject_id(f"sub-{id_}") else id_  # one that is too long stands for itself

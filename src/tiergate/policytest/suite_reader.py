@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import BROKEN, Mapping, shorten
-from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
+from tiergate.catalog.reading.fields import find_suggestion, read_line, read_list
 from tiergate.catalog.reading.files import check_api_version, explain_os_error, parse_document, read_text
 from tiergate.cedar import builtin_text
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_environment, read_cedar_tests
@@ -218,7 +218,7 @@ class SuiteReader:
         self, head: _Head, fields: Fields, key: str, *, is_folder: bool = False, words: Collection[str] = ()
     ) -> Path | None:
         """Return the path of a key: of a folder, if so; `words` may stand in its place."""
-        text, place = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH), fields.at(key)
+        text, place = read_line(fields.entries[key], fields.at(key), head.report, _MOST_PATH), fields.at(key)
         path = None if text is None else self._resolved(head, text, place, words)
         if path is not None and is_folder and not path.is_dir():
             head.report.add(place, "unreadable-folder", f"`{shorten(text or '')}` is no folder")
@@ -228,8 +228,8 @@ class SuiteReader:
     def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:
         """Return the path or paths of a key."""
         node, place = fields.entries.get(key, BROKEN), fields.at(key)
-        entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, head.report)
-        texts = [(line_of(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]
+        entries = [(node, place)] if isinstance(node, str) else read_list(node, place, head.report)
+        texts = [(read_line(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]
         paths = [self._resolved(head, text, at) for text, at in texts if text is not None]
         return [path for path in paths if path is not None]
 
@@ -245,7 +245,7 @@ class SuiteReader:
         try:
             path.stat()
         except OSError as error:
-            near = suggestion(text, words, head.report)
+            near = find_suggestion(text, words, head.report)
             head.report.add(place, "unreadable-file", f"`{shorten(text)}` {explain_os_error(error)}", near)
             return None
         return path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import shorten
-from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
+from tiergate.catalog.reading.fields import find_suggestion, read_line, read_list
 from tiergate.policytest.suites import Test
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def read_tests(
 
 def names_of(node: Node, place: int, known: Collection[str], what: str, report: TextReport) -> list[str]:
     """Read one name or a list of names, each `known` and unique; `what`: the kind of name, for problems."""
-    entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, report)
+    entries = [(node, place)] if isinstance(node, str) else read_list(node, place, report)
     names: list[str] = []
     for entry, at in entries:
-        name = line_of(entry, at, report)
+        name = read_line(entry, at, report)
         if name is None:
             continue
         if name not in known:
-            near = suggestion(name, known, report)
+            near = find_suggestion(name, known, report)
             report.add(at, f"unknown-{what}", f"no {what} `{shorten(name)}` here", near)
         elif name in names:
             report.add(at, "duplicate-entry", f"`{shorten(name)}` is in this list twice")

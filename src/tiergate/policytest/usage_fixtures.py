@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import Mapping, shorten
-from tiergate.catalog.reading.fields import suggestion, units_of
+from tiergate.catalog.reading.fields import find_suggestion, read_units
 from tiergate.engine import MeteredUsage
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_usage(
     result: dict[tuple[str, str], MeteredUsage] = {}
     for name in subjects.entries:
         if name not in known:
-            near = suggestion(name, known, report)
+            near = find_suggestion(name, known, report)
             report.add(subjects.key_place(name), "unknown-subject", f"no subject `{shorten(name)}` here", near)
         used = subjects.mapping(name)
         if used is not None:
@@ -61,7 +61,7 @@ def read_usage(
 def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> MeteredUsage | None:
     feature = features.get(id_)
     if feature is None:
-        near = suggestion(id_, features, report)
+        near = find_suggestion(id_, features, report)
         report.add(used.key_place(id_), "unknown-feature", f"no feature `{shorten(id_)}`", near)
         return None
     if feature.metered is None:
@@ -70,7 +70,7 @@ def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: Text
         return None
     node: Node = used.entries[id_]
     if not isinstance(node, Mapping):
-        units = units_of(node, used.at(id_), feature.scale, report)
+        units = read_units(node, used.at(id_), feature.scale, report)
         return None if units is None else MeteredUsage(units)
     fields = Fields.of(node, used.at(id_), report, USAGE_KEYS)
     if fields is None:

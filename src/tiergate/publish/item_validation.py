@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog import check_draft, entitlements_data, read_entitlements_body, to_json_line
 from tiergate.catalog.checks.item_references import Holdability
-from tiergate.catalog.lint.granted_amounts import current, grants
-from tiergate.catalog.lint.plans import broken_steps
+from tiergate.catalog.lint.granted_amounts import current_definition, grants_by_feature
+from tiergate.catalog.lint.plans import find_broken_steps
 from tiergate.errors import BodyError
 from tiergate.model import Definition, ItemKind
 
@@ -114,7 +114,7 @@ def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
         for plan in ladder.plans:
             item = catalog.items.get(plan)
             if item is not None and item.versions:
-                definition = current(item)
+                definition = current_definition(item)
                 known = {id_: it for id_, it in definition.entitlements.items() if id_ in catalog.features}
-                granted[plan] = grants(Definition(definition.version, known), catalog.features)
-        yield from broken_steps(ladder, catalog, granted)
+                granted[plan] = grants_by_feature(Definition(definition.version, known), catalog.features)
+        yield from find_broken_steps(ladder, catalog, granted)

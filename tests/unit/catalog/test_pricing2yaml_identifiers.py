@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.catalog.pricing2yaml_files import PLAN, feature, imported, problems, write
 from tiergate.catalog.pricing2yaml import import_pricings
-from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, prefixed
+from tiergate.catalog.pricing2yaml.identifiers import add_prefix, assign_ids, make_prefix
 from tiergate.errors import ImportSourceError
 from tiergate.model import ItemKind
 from tiergate.naming import is_id
@@ -130,8 +130,8 @@ def test_a_prefix_is_the_service_and_the_version_of_the_pricing(tmp_path: Path, 
 
 def test_a_prefixed_id_is_never_too_long() -> None:
     """What gets too long is cut, and stays apart from what is cut alike."""
-    prefix = prefix_of("An Extraordinarily Long Name of a Service " * 3, "version " * 20)
-    ids = {prefixed(prefix, "x" * 90 + ending) for ending in "abc"}
+    prefix = make_prefix("An Extraordinarily Long Name of a Service " * 3, "version " * 20)
+    ids = {add_prefix(prefix, "x" * 90 + ending) for ending in "abc"}
     assert len(ids) == 3
     assert all(is_id(id_) and id_.startswith("an-extraordinarily-long-name-of") for id_ in ids)
 
@@ -139,7 +139,7 @@ def test_a_prefixed_id_is_never_too_long() -> None:
 @pytest.mark.parametrize("service", ["機能", "…", "-"])
 def test_a_service_without_letters_has_a_prefix(service: str) -> None:
     """A name of which no id can be made is its hash."""
-    assert is_id(prefix_of(service, "2025"))
+    assert is_id(make_prefix(service, "2025"))
 
 
 @pytest.mark.parametrize("head", ["saasName: Box\n", "version: '2025'\n", "saasName: Box\nversion: '2.0'\n", ""])

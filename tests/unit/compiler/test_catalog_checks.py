@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tiergate.compiler import Positions, compile_catalog
-from tiergate.compiler.catalog_checks import catalog_problems, problem_at
+from tiergate.compiler.catalog_checks import find_catalog_problems, problem_at
 from tiergate.errors import CompileError
 from tiergate.model import (
     UNLIMITED,
@@ -41,7 +41,7 @@ def item(**entitlements: Value) -> Item:
 
 def messages(catalog: Catalog) -> list[str]:
     """What is wrong with a catalog."""
-    return [problem.sentence for problem in catalog_problems(catalog, {})]
+    return [problem.sentence for problem in find_catalog_problems(catalog, {})]
 
 
 def test_a_catalog_that_holds_together_has_no_problems() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from tiergate.cedar import BaseEntities, Schema, builtin_schema
-from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
+from tiergate.compiler.catalog_entities import VersionWriter, write_feature_entities
 from tiergate.model import (
     UNLIMITED,
     AddedAmount,
@@ -43,7 +43,7 @@ PRO = Item(id="pro", kind=ItemKind.PLAN, versions=(DEFINITION,), rollouts=(Rollo
 
 def test_a_version_carries_its_entitlements_as_tags() -> None:
     """An item version has one tag for each feature that it gives, and is in its item."""
-    version, item = json.loads(VersionWriter(FEATURES).entities(PRO, DEFINITION))
+    version, item = json.loads(VersionWriter(FEATURES).write(PRO, DEFINITION))
     assert version == {
         "uid": {"type": "Item", "id": "plan/pro@7"},
         "attrs": {},
@@ -61,13 +61,13 @@ def test_a_version_carries_its_entitlements_as_tags() -> None:
 
 def test_each_entitlement_is_a_line() -> None:
     """A number that changes is a line that changes."""
-    lines = VersionWriter(FEATURES).entities(PRO, DEFINITION).decode().splitlines()
+    lines = VersionWriter(FEATURES).write(PRO, DEFINITION).decode().splitlines()
     assert [line for line in lines if '"storage"' in line] == ['      "storage": "2.5",']
 
 
 def test_features_are_in_their_tags() -> None:
     """Every feature stands with its type, unit and scale, in its tags, which stand too."""
-    entities = json.loads(feature_entities(FEATURES.values()))
+    entities = json.loads(write_feature_entities(FEATURES.values()))
     assert [entity["uid"] for entity in entities] == [
         *({"type": "Feature", "id": id_} for id_ in ["analytics", "api-limit", "movies", "storage", "support"]),
         *({"type": "Tag", "id": id_} for id_ in ["beta", "reports"]),
@@ -78,11 +78,11 @@ def test_features_are_in_their_tags() -> None:
 
 def test_the_order_of_the_features_does_not_matter() -> None:
     """Features in another order are the same file."""
-    assert feature_entities(reversed(FEATURES.values())) == feature_entities(FEATURES.values())
+    assert write_feature_entities(reversed(FEATURES.values())) == write_feature_entities(FEATURES.values())
 
 
 def test_entity_data_conforms_to_the_schema() -> None:
     """Cedar accepts all of it under the schema."""
     schema = Schema(builtin_schema())
-    BaseEntities(feature_entities(FEATURES.values()).decode(), schema)
-    BaseEntities(VersionWriter(FEATURES).entities(PRO, DEFINITION).decode(), schema)
+    BaseEntities(write_feature_entities(FEATURES.values()).decode(), schema)
+    BaseEntities(VersionWriter(FEATURES).write(PRO, DEFINITION).decode(), schema)

@@ -32,7 +32,7 @@ def feature_of(type_: FeatureType, id_: str = "seats") -> Feature:
 
 def permit(version: str, feature: Feature, value: Value) -> str:
     """One permit."""
-    return PermitWriter({feature.id: feature}, SHAPES).permits(version, {feature.id: value})
+    return PermitWriter({feature.id: feature}, SHAPES).write(version, {feature.id: value})
 
 
 def filled(template: dict[str, Any], version: str, feature: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_the_layout_is_that_of_cedars_formatter(type_: FeatureType, item: str, v
 def test_several_permits_are_laid_out_as_one_file() -> None:
     """A file holds its permits in the order of the features' ids, apart by an empty line."""
     features = {id_: feature_of(type_, id_) for id_, type_ in zip("dcba", FeatureType, strict=True)}
-    text = PermitWriter(features, SHAPES).permits(
+    text = PermitWriter(features, SHAPES).write(
         "plan/pro@7", {id_: VALUES[feature.type] for id_, feature in features.items()}
     )
     assert [it.id for it in parse_policies(text)] == [f"plan/pro@7/{id_}" for id_ in "abcd"]
@@ -80,7 +80,7 @@ def test_several_permits_are_laid_out_as_one_file() -> None:
 
 def test_a_version_that_gives_nothing_is_an_empty_file() -> None:
     """No entitlements are no permits."""
-    assert PermitWriter({}, SHAPES).permits("plan/pro@7", {}) == ""
+    assert PermitWriter({}, SHAPES).write("plan/pro@7", {}) == ""
 
 
 def test_a_permit_has_its_id_and_its_value() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiergate.cedar import Uid, format_text, parse_policies
-from tiergate.compiler.literals import entity_literals, identifiers, nesting, quote_string
+from tiergate.compiler.literals import find_entity_literals, find_identifiers, nesting_depth, quote_string
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 AWKWARD = st.text(
@@ -64,31 +64,35 @@ def test_an_entity_literal_is_found_with_its_id(text: str) -> None:
     """An entity literal that Cedar understands is found, with the id that Cedar reads."""
     written = f"permit (principal == Customer::{quote_string(text)}, action, resource);"
     place = written.index("Customer")
-    assert list(entity_literals(written)) == [(place, Uid("Customer", text))]
+    assert list(find_entity_literals(written)) == [(place, Uid("Customer", text))]
     assert parse_policies(written)[0].references()[0].uid == Uid("Customer", text)
 
 
 def test_every_spelling_of_an_entity_literal_is_found() -> None:
     """Spaces, line breaks, namespaces and Cedar's escapes do not hide a literal."""
     text = 'principal in [Shop :: Region::"e\\u{75}", A\n::\n"\\x42\\\'"] && context.x == B::"\\"c\\""'
-    assert [uid for _, uid in entity_literals(text)] == [Uid("Shop::Region", "eu"), Uid("A", "B'"), Uid("B", '"c"')]
+    assert [uid for _, uid in find_entity_literals(text)] == [
+        Uid("Shop::Region", "eu"),
+        Uid("A", "B'"),
+        Uid("B", '"c"'),
+    ]
 
 
 def test_comments_and_strings_hold_no_literals() -> None:
     """What merely looks like a literal is none."""
     text = '// Item::"a"\n"Item::\\"b\\"" == "c" // Item::"d"\n'
-    assert list(entity_literals(text)) == []
-    assert list(identifiers(text)) == []
+    assert list(find_entity_literals(text)) == []
+    assert list(find_identifiers(text)) == []
 
 
 def test_words_are_found_outside_of_literals() -> None:
     """Identifiers and types can be found by their names."""
     text = 'resource is Shop::Thing && Item::"x" has y'
-    assert [word for _, word in identifiers(text)] == ["resource", "is", "Shop::Thing", "has", "y"]
+    assert [word for _, word in find_identifiers(text)] == ["resource", "is", "Shop::Thing", "has", "y"]
 
 
 def test_nesting_counts_brackets_but_not_those_in_strings() -> None:
     """Brackets count where they are brackets."""
-    assert nesting('a(b[c{d}], "((((((") // (((((') == 3
-    assert nesting("Set<Set<Long>>") == 0
-    assert nesting("Set<Set<Long>>", "<") == 2
+    assert nesting_depth('a(b[c{d}], "((((((") // (((((') == 3
+    assert nesting_depth("Set<Set<Long>>") == 0
+    assert nesting_depth("Set<Set<Long>>", "<") == 2

@@ -15,7 +15,7 @@ SHAPES = read_shapes(builtin_text("templates"))
 def permits(count: int) -> str:
     """A file of permits, of which every hundredth reads an attribute that does not exist."""
     features = {it: Feature(id=it, type=FeatureType.QUANTITY) for it in (f"f{place:05d}" for place in range(count))}
-    text = PermitWriter(features, SHAPES).permits("plan/pro@1", dict.fromkeys(features, Amount(1)))
+    text = PermitWriter(features, SHAPES).write("plan/pro@1", dict.fromkeys(features, Amount(1)))
     parts = text.split("\n\n")
     return "\n\n".join(
         part.replace("context.given", "context.gven") if place % 100 == 99 else part for place, part in enumerate(parts)

@@ -4,7 +4,7 @@ import pytest
 
 from tiergate.cedar import builtin_schema
 from tiergate.compiler import compile_catalog
-from tiergate.compiler.schema_fragments import Declaration, declarations
+from tiergate.compiler.schema_fragments import Declaration, find_declarations
 from tiergate.errors import RulesError
 from tiergate.model import Catalog, Problem, Rules
 
@@ -98,7 +98,7 @@ def test_the_bundles_schema_holds_the_fragments_by_name() -> None:
 
 def test_declarations_of_tiergates_own_schema_are_found() -> None:
     """The reserved names are read from the schema itself."""
-    found = {(it.kind, it.name) for it in declarations(builtin_schema())}
+    found = {(it.kind, it.name) for it in find_declarations(builtin_schema())}
     entities = {"Tag", "Item", "Feature", "Customer", "Subscription", "User"}
     actions = {"access", "use", "consume", "set", "choose"}
     assert found == {*(("entity", it) for it in entities), *(("action", it) for it in actions), ("type", "Cap")}
@@ -109,7 +109,7 @@ def test_declarations_are_found_with_namespaces_and_choices() -> None:
     text = """@x("entity No;") // entity No;
 namespace A::B { entity C, D { entity: Long } tags String; }
 entity E enum ["f", "g"];"""
-    assert declarations(text) == [
+    assert find_declarations(text) == [
         Declaration("entity", "A::B::C", text.index("C, D")),
         Declaration("entity", "A::B::D", text.index("D {")),
         Declaration("entity", "E", text.index("E enum"), ("f", "g")),

@@ -46,7 +46,7 @@ class CrossRecordChecks:
         self._count += 1
         subject = record.subject
         if subject is None:
-            id_ = written_id(record, "id")
+            id_ = read_written_id(record, "id")
             if id_ is not None:
                 (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
         elif isinstance(subject, Customer):
@@ -109,7 +109,7 @@ class SuspectIds:
     def settle(self, record: SubjectEntry, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
         """Check one record again. Its problems are set aside in `quarantine` too."""
         self._left -= 1
-        id_ = written_id(record, "id")
+        id_ = read_written_id(record, "id")
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
             self._settle_twice(record, id_, log, quarantine)
         subject = record.subject
@@ -138,7 +138,7 @@ class SuspectIds:
 
     def _settle_twice(self, record: SubjectEntry, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
         position = _position(record, "id")
-        customer = id_ if record.is_customer else written_id(record, "customer")
+        customer = id_ if record.is_customer else read_written_id(record, "customer")
         first, first_customer = self._first.setdefault((record.is_customer, id_), (position, customer))
         if first == position:
             return
@@ -171,7 +171,7 @@ def _holds(ordered: array[int], wanted: int) -> bool:
     return place < len(ordered) and ordered[place] == wanted
 
 
-def written_id(record: SubjectEntry, key: str) -> str | None:
+def read_written_id(record: SubjectEntry, key: str) -> str | None:
     """Return the valid id that a record has under `key`."""
     id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
     try:

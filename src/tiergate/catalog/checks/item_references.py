@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog.reading.fields import suggestion
+from tiergate.catalog.reading.fields import find_suggestion
 from tiergate.model import Item, ItemKind
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _names_existing(
                 article = "an addon" if kind is ItemKind.ADDON else "a charge"
                 text.report.add(place, "not-a-plan", f"`{id_}` is {article}: `available_for` names plans")
         elif id_ not in unread and complete:
-            near = suggestion(id_, items, text.report)
+            near = find_suggestion(id_, items, text.report)
             text.report.add(place, "unknown-item", f"no item `{id_}`", near)
         if key == "excludes" and id_ in named:
             text.report.add(place, "contradiction", f"`{id_}` is in both `excludes` and `{named[id_]}`")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.reading.document import Mapping, Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, line_of, suggestion, units_of
+from tiergate.catalog.reading.fields import Fields, find_suggestion, read_line, read_units
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -118,7 +118,7 @@ def check_linked(
         if linked == feature.id:
             report.add(at, "self-reference", f"`{linked}` names itself in `linked`")
         elif linked not in known and complete:
-            report.add(at, "unknown-feature", f"no feature `{linked}`", suggestion(linked, known, report))
+            report.add(at, "unknown-feature", f"no feature `{linked}`", find_suggestion(linked, known, report))
 
 
 def _refuse_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:
@@ -141,7 +141,7 @@ def _range(fields: Fields, scale: int) -> tuple[int | None, int | None]:
 def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
     result: dict[str, None] = {}
     for node, place in fields.entries_of("levels"):
-        label = line_of(node, place, report)
+        label = read_line(node, place, report)
         if label in result:
             report.add(place, "duplicate-entry", f"duplicate level `{shorten(label)}`")
         elif label is not None:
@@ -172,7 +172,7 @@ def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...
 
 
 def _add_level(node: Node, place: int, scale: int, found: list[int], report: Report) -> None:
-    units = units_of(node, place, scale, report)
+    units = read_units(node, place, scale, report)
     if units is None:
         return
     if found and units <= found[-1]:

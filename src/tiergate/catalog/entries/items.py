@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.entries.metadata import read_metadata
 from tiergate.catalog.entries.values import read_entitlement
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, id_of, suggestion, units_of
+from tiergate.catalog.reading.fields import Fields, find_suggestion, read_id, read_units
 from tiergate.model import (
     BEGINNING,
     Audience,
@@ -105,7 +105,7 @@ class EntitlementReader:
     ) -> Value | None:
         if id_ not in self._features:
             if self._complete:
-                near = suggestion(id_, self._features, report)
+                near = find_suggestion(id_, self._features, report)
                 report.add(key_place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
             return None
         feature = self._features[id_]
@@ -257,7 +257,7 @@ def _audience(fields: Fields, report: TextReport) -> Audience:
         report.add(place, "key-conflict", "an audience has either `share` or `tag`")
         return everybody
     if "tag" in inner:
-        tag = id_of(inner.entries["tag"], inner.at("tag"), report)
+        tag = read_id(inner.entries["tag"], inner.at("tag"), report)
         return Audience(AudienceType.TAG, tag=tag) if tag else everybody
     return _share(inner, report)
 
@@ -269,7 +269,7 @@ def _share(fields: Fields, report: TextReport) -> Audience:
     if isinstance(node, str):
         report.add(place, "bad-number", f"must be a percentage such as 25 or `25%`, not {describe(node)}")
         return Audience()
-    steps = units_of(node, place, 2, report)
+    steps = read_units(node, place, 2, report)
     if steps is not None and steps > 100_00:
         report.add(place, "bad-number", f"must be at most 100 percent, not {node}")
     return Audience(AudienceType.SHARE, share=steps or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.reading.document import BROKEN, shorten
-from tiergate.catalog.reading.fields import id_of, line_of
+from tiergate.catalog.reading.fields import read_id, read_line
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def read_metadata(fields: Fields, report: Report) -> dict[str, str]:
     """Read the key `metadata`: text by key, sorted by key; empty if it is missing."""
 
     def key(text: str, place: int) -> bool:
-        return line_of(text, place, report, MAX_METADATA_KEY) is not None
+        return read_line(text, place, report, MAX_METADATA_KEY) is not None
 
     def value(node: Node, place: int) -> str | None:
-        return line_of(node, place, report, MAX_METADATA_VALUE, prose=True)
+        return read_line(node, place, report, MAX_METADATA_VALUE, prose=True)
 
     return _texts(fields, "metadata", MAX_METADATA, key, value)
 
@@ -47,10 +47,10 @@ def read_external_ids(fields: Fields, report: Report) -> dict[str, str]:
     """Read the key `external_ids`: system → id there, sorted by system; empty if it is missing."""
 
     def key(text: str, place: int) -> bool:
-        return is_id(text) or id_of(text, place, report) is not None
+        return is_id(text) or read_id(text, place, report) is not None
 
     def value(node: Node, place: int) -> str | None:
-        text = line_of(node, place, report, MAX_EXTERNAL_ID)
+        text = read_line(node, place, report, MAX_EXTERNAL_ID)
         if text is not None and text != text.strip():
             report.add(place, "bad-id", f"the id `{shorten(text)}` must not begin or end with white space")
             return None
@@ -63,10 +63,10 @@ def read_attributes(fields: Fields, report: Report) -> dict[str, str]:
     """Read the key `attributes`: text by id, sorted; empty if it is missing."""
 
     def key(text: str, place: int) -> bool:
-        return is_id(text) or id_of(text, place, report) is not None
+        return is_id(text) or read_id(text, place, report) is not None
 
     def value(node: Node, place: int) -> str | None:
-        return line_of(node, place, report)
+        return read_line(node, place, report)
 
     return _texts(fields, "attributes", None, key, value)
 

@@ -13,7 +13,7 @@ from tiergate.catalog.entries.metadata import read_attributes, read_external_ids
 from tiergate.catalog.entries.subscription_term import read_term
 from tiergate.catalog.entries.values import read_override_value
 from tiergate.catalog.reading.document import BROKEN, Mapping, Node, shorten
-from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.fields import Fields, find_suggestion
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Customer,
@@ -244,7 +244,7 @@ class SubjectReader:
         entries = fields.entries
         item = fields.id("item")
         if item is not None and item not in self._index.items:
-            near = suggestion(item, self._index.items, report)
+            near = find_suggestion(item, self._index.items, report)
             fields.problem("item", "unknown-item", f"no item `{item}`", near)
             item = None
         quantity = fields.integer("quantity", 1, MAX_QUANTITY) if "quantity" in entries else 1
@@ -319,6 +319,6 @@ class SubjectReader:
             return id_
         id_ = fields.id("feature")
         if id_ is not None:
-            near = suggestion(id_, self._index.features, report)
+            near = find_suggestion(id_, self._index.features, report)
             fields.problem("feature", "unknown-feature", f"no feature `{shorten(id_)}`", near)
         return None

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, suggestion, units_of
+from tiergate.catalog.reading.fields import Fields, find_suggestion, read_units
 from tiergate.model import (
     UNLIMITED,
     AddedAmount,
@@ -103,7 +103,7 @@ def _level(node: Node, place: int, feature: Feature, report: Report) -> Level | 
         return None
     label = feature.label_of(node)
     if label is None:
-        near = suggestion(node, feature.labels, report)
+        near = find_suggestion(node, feature.labels, report)
         levels = "" if near else ": it has " + _listed([f"`{shorten(label)}`" for label in feature.labels])
         report.add(place, "unknown-level", f"`{feature.id}` has no level `{shorten(node)}`{levels}", near)
         return None
@@ -118,7 +118,7 @@ def _number(node: Node, place: int, feature: Feature, report: Report) -> Value |
             message = f"`{feature.id}` must be a number or `unlimited`, not {describe(node)}"
             report.add(place, "unfit-value", message)
         return None
-    units = units_of(node, place, feature.scale, report)
+    units = read_units(node, place, feature.scale, report)
     return None if units is None else Amount(units)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.lint.addons import lint_addons
 from tiergate.catalog.lint.features import lint_features
 from tiergate.catalog.lint.findings import CODES
-from tiergate.catalog.lint.granted_amounts import current, grants
+from tiergate.catalog.lint.granted_amounts import current_definition, grants_by_feature
 from tiergate.catalog.lint.items import lint_items
 from tiergate.catalog.lint.linked_limits import lint_linked
 from tiergate.catalog.lint.plans import lint_plans
@@ -29,7 +29,9 @@ def lint(loaded: LoadedCatalog) -> list[Problem]:
     def place(item: str) -> Position:
         return positions.find("item", item) or ("", 0, 0)
 
-    granted = {item.id: grants(current(item), catalog.features) for item in catalog.items.values()}
+    granted = {
+        item.id: grants_by_feature(current_definition(item), catalog.features) for item in catalog.items.values()
+    }
     findings = [
         *lint_features(catalog),
         *lint_items(catalog, granted, place),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.granted_amounts import current, grant
+from tiergate.catalog.lint.granted_amounts import current_definition, granted_amount
 from tiergate.model import Amount, Combine, FeatureStatus, FeatureType, ItemKind, Per, format_units
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
         if feature.type is not FeatureType.RANGE or feature.combine is not Combine.SUM:
             continue
         for item in catalog.items.values():
-            value = current(item).entitlements.get(feature.id) if item.kind is ItemKind.PLAN and item.versions else None
+            value = (
+                current_definition(item).entitlements.get(feature.id)
+                if item.kind is ItemKind.PLAN and item.versions
+                else None
+            )
             if isinstance(value, Amount) and value.per is not Per.SUBSCRIPTION and value.units:
                 message = (
                     f"values of `{feature.id}` are added and multiplied: a quantity of 2 of `{item.id}` gives twice "
@@ -61,7 +65,7 @@ def _granted(catalog: Catalog) -> set[str]:
     for item in catalog.items.values():
         for definition in item.versions:
             for id_, value in definition.entitlements.items():
-                if id_ not in result and grant(value, catalog.features[id_]) is not None:
+                if id_ not in result and granted_amount(value, catalog.features[id_]) is not None:
                     result.add(id_)
     return result
 

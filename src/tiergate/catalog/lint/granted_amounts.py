@@ -43,7 +43,7 @@ Granted = dict[str, dict[str, Grant]]
 """Item → feature → what the item grants after all rollouts."""
 
 
-def grant(value: Value | None, feature: Feature) -> Grant | None:
+def granted_amount(value: Value | None, feature: Feature) -> Grant | None:
     """Return what a value grants, or `None`: a switch that is off and a number of 0 grant nothing."""
     match value:
         case None | Switch(False) | Amount(0) | AddedAmount(0):
@@ -61,9 +61,9 @@ def grant(value: Value | None, feature: Feature) -> Grant | None:
             return Grant(units, grows=(per or Per.UNIT) is Per.UNIT, adds=True)
 
 
-def grants(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
+def grants_by_feature(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
     """Return what a definition grants, by feature."""
-    result = {id_: grant(value, features[id_]) for id_, value in definition.entitlements.items()}
+    result = {id_: granted_amount(value, features[id_]) for id_, value in definition.entitlements.items()}
     return {id_: entry for id_, entry in result.items() if entry is not None}
 
 
@@ -74,12 +74,12 @@ def is_at_most(one: Grant, other: Grant | None) -> bool:
     return one.size <= other.size and (other.grows or not one.grows)
 
 
-def contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
+def is_contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
     """Return whether `other` grants all that `one` grants."""
     return all(is_at_most(result, other.get(id_)) for id_, result in one.items())
 
 
-def current(item: Item) -> Definition:
+def current_definition(item: Item) -> Definition:
     """Return the version of the last rollout to everybody, else the highest."""
     versions = {definition.version: definition for definition in item.versions}
     for rollout in reversed(item.rollouts):
@@ -88,6 +88,6 @@ def current(item: Item) -> Definition:
     return item.versions[-1]
 
 
-def show(value: Value | None, feature: Feature) -> str:
+def format_grant(value: Value | None, feature: Feature) -> str:
     """Write a value for a message."""
     return "nothing" if value is None else f"`{format_value(value, feature.scale)}`"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.granted_amounts import grant
+from tiergate.catalog.lint.granted_amounts import granted_amount
 from tiergate.model import AddedAmount, Amount, FeatureStatus, FeatureType, ItemKind, Switch
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _beside(switch: str, linked: list[str], item: Item, definition: Definition, 
         if isinstance(value, Amount | AddedAmount) and not value.units:
             message = f"`{item.id}` gives `{switch}`, but its linked limit `{id_}` is 0"
             yield Finding(("item", item.id, definition.version, id_), "linked-limit-zero", message)
-    nothing = all(grant(definition.entitlements.get(id_), catalog.features[id_]) is None for id_ in linked)
+    nothing = all(granted_amount(definition.entitlements.get(id_), catalog.features[id_]) is None for id_ in linked)
     named = any(id_ in definition.entitlements for id_ in linked)
     if item.kind is ItemKind.PLAN and nothing and not named:
         listed = ", ".join(f"`{id_}`" for id_ in linked)

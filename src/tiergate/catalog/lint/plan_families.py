@@ -51,7 +51,7 @@ class Family(NamedTuple):
     """Whether the ranks come from the order in the file only."""
 
 
-def families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Family]:
+def find_families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Family]:
     """Yield every family of two or more plans; `place` returns the position of a plan."""
     by_words: defaultdict[tuple[str, ...], defaultdict[_Rank, list[str]]] = defaultdict(lambda: defaultdict(list))
     by_stem: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)

@@ -6,8 +6,8 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.granted_amounts import Grant, contained, current, show
-from tiergate.catalog.lint.plan_families import Family, families
+from tiergate.catalog.lint.granted_amounts import Grant, current_definition, format_grant, is_contained
+from tiergate.catalog.lint.plan_families import Family, find_families
 from tiergate.model import ItemKind, format_units
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Positi
     """Compare plans; `place` returns the position of a plan."""
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     for ladder in catalog.ladders:
-        yield from (step.finding for step in broken_steps(ladder, catalog, granted))
+        yield from (step.finding for step in find_broken_steps(ladder, catalog, granted))
     on_one_ladder = {frozenset(pair) for ladder in catalog.ladders for pair in combinations(ladder.plans, 2)}
-    for family in families(catalog, place):
+    for family in find_families(catalog, place):
         yield from _family(family, granted, on_one_ladder)
     for plan in plans:
         yield from _linked(plan, catalog, granted[plan.id])
 
 
-def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
+def find_broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
     """Yield features of which a plan gives less than the plan below it; ignores plans that are not in `granted`."""
     plans = [plan for plan in ladder.plans if plan in granted]
     for lower, higher in pairwise(plans):
@@ -52,8 +52,8 @@ def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator
             if other is not None and grant.size <= other.size:
                 continue
             feature = catalog.features[id_]
-            above, below = current(catalog.items[higher]), current(catalog.items[lower])
-            more, less = (show(entry.entitlements.get(id_), feature) for entry in (below, above))
+            above, below = current_definition(catalog.items[higher]), current_definition(catalog.items[lower])
+            more, less = (format_grant(entry.entitlements.get(id_), feature) for entry in (below, above))
             message = (
                 f"`{higher}` gives {less} of `{id_}`, less than `{lower}` below it on the ladder `{ladder.id}`, "
                 f"which gives {more}"
@@ -83,7 +83,7 @@ def _family(
 
 
 def _is_less(one: dict[str, Grant], other: dict[str, Grant]) -> bool:
-    return contained(one, other) and not contained(other, one)
+    return is_contained(one, other) and not is_contained(other, one)
 
 
 def _falls(plans: list[str], granted: Granted) -> bool:
@@ -97,12 +97,12 @@ def _falls(plans: list[str], granted: Granted) -> bool:
 
 def _linked(plan: Item, catalog: Catalog, granted: dict[str, Grant]) -> Iterator[Finding]:
     """Check limits of a plan that cannot be used."""
-    definition = current(plan)
+    definition = current_definition(plan)
     for id_, grant in granted.items():
         feature = catalog.features[id_]
         minimum = feature.batch.minimum
         if minimum is not None and grant.size < minimum and not grant.adds:
-            shown = show(definition.entitlements[id_], feature)
+            shown = format_grant(definition.entitlements[id_], feature)
             least = format_units(minimum, feature.scale)
             message = f"`{plan.id}` gives {shown} of `{id_}`, but the smallest amount is {least}"
             yield Finding(("item", plan.id, definition.version, id_), "limit-below-minimum", message)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.granted_amounts import grant
+from tiergate.catalog.lint.granted_amounts import granted_amount
 from tiergate.model import AudienceType, FeatureStatus
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _archived(item: Item, features: dict[str, Feature]) -> Iterator[Finding]:
     for older, newer in pairwise(item.versions):
         for id_, value in newer.entitlements.items():
             feature = features[id_]
-            is_new = feature.status is FeatureStatus.ARCHIVED and grant(value, feature) is not None
-            if is_new and grant(older.entitlements.get(id_), feature) is None:
+            is_new = feature.status is FeatureStatus.ARCHIVED and granted_amount(value, feature) is not None
+            if is_new and granted_amount(older.entitlements.get(id_), feature) is None:
                 message = f"`{id_}` is archived, but version {newer.version} of `{item.id}` newly gives it"
                 yield Finding(("item", item.id, newer.version, id_), "archived-feature-given", message)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, prefixed
+from tiergate.catalog.pricing2yaml.identifiers import add_prefix, assign_ids, make_prefix
 from tiergate.catalog.pricing2yaml.syntax import ValueType
 from tiergate.catalog.reading.document import shorten
 from tiergate.model import (
@@ -62,11 +62,11 @@ class _Ids:
         declared = [(_FEATURE, key) for key in pricing.features] + [(_LIMIT, key) for key in pricing.limits]
         sold = [(_PLAN, key) for key in pricing.plans] + [(_ADD_ON, key) for key in pricing.add_ons]
         self._ids = assign_ids(declared) | assign_ids(sold)
-        self._prefix = prefix_of(pricing.service, pricing.version) if prefix else ""
+        self._prefix = make_prefix(pricing.service, pricing.version) if prefix else ""
 
     def __call__(self, kind: str, key: str) -> str:
         id_ = self._ids[kind, key]
-        return prefixed(self._prefix, id_) if self._prefix else id_
+        return add_prefix(self._prefix, id_) if self._prefix else id_
 
     def of(self, kind: str, keys: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(self(kind, key) for key in keys))

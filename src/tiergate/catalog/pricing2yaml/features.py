@@ -14,7 +14,7 @@ from tiergate.catalog.pricing2yaml.scalars import (
     read_switch,
     read_unit,
 )
-from tiergate.catalog.pricing2yaml.sections import names, read
+from tiergate.catalog.pricing2yaml.sections import read_field, read_names
 from tiergate.catalog.pricing2yaml.syntax import (
     FEATURE_KEYS,
     LIMIT_KEYS,
@@ -64,7 +64,7 @@ def read_feature(
     value_type, default = _value_type(fields), None
     if value_type is not None:
         default = _default(fields, value_type)
-    description = read(fields, "description", read_prose, "")
+    description = read_field(fields, "description", read_prose, "")
     if value_type is None or default is None:
         return None
     return SourceFeature(key, place, value_type, default, description)
@@ -81,14 +81,14 @@ def read_limit(
     if value_type is not None:
         default = _default(fields, value_type)
     limit_type = fields.choice("type", LimitType)
-    unit = read(fields, "unit", read_unit, "")
+    unit = read_field(fields, "unit", read_unit, "")
     metered = None
     if limit_type is LimitType.RENEWABLE:
         metered = Metered(_reset(fields, unit, report))
-    elif limit_type is LimitType.NON_RENEWABLE and read(fields, "trackable", _is_trackable, default=False):
+    elif limit_type is LimitType.NON_RENEWABLE and read_field(fields, "trackable", _is_trackable, default=False):
         metered = Metered()
-    linked = names(fields, "linkedFeatures", features, "feature", report)
-    description = read(fields, "description", read_prose, "")
+    linked = read_names(fields, "linkedFeatures", features, "feature", report)
+    description = read_field(fields, "description", read_prose, "")
     if value_type is None or default is None:
         return None
     return SourceFeature(key, place, value_type, default, description, unit, metered, linked)
@@ -102,7 +102,7 @@ def _default(fields: Fields, value_type: ValueType) -> Stated | None:
     if "defaultValue" not in fields:
         return None
     place = fields.at("defaultValue")
-    return read(fields, "defaultValue", lambda node: Stated(read_value(value_type, node), place), None)
+    return read_field(fields, "defaultValue", lambda node: Stated(read_value(value_type, node), place), None)
 
 
 def _is_trackable(node: Node) -> bool:
@@ -117,8 +117,8 @@ def _reset(fields: Fields, unit: str, report: TextReport) -> CalendarUnit:
     period = Fields.of(node, fields.at("period"), report, PERIOD_KEYS, ("unit",))
     if period is None or "unit" not in period:
         return CalendarUnit.MONTH
-    count = read(period, "value", _count, 1)
-    length = read(period, "unit", _length, 0)
+    count = read_field(period, "value", _count, 1)
+    length = read_field(period, "unit", _length, 0)
     if count == 12 and length == PERIOD_LENGTHS["MONTH"]:
         return CalendarUnit.YEAR
     reset = RESETS.get(count * length)

@@ -35,7 +35,7 @@ def assign_ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
             ids[kind, key] = key
             taken.add(key)
     for kind, key in sorted(set(keys) - ids.keys()):
-        readable = f"{key[: _MAX_ID - 30]}-{kind}" if is_id(key) else slug(key) or kind
+        readable = f"{key[: _MAX_ID - 30]}-{kind}" if is_id(key) else make_slug(key) or kind
         digest = _digest(kind, key)
         length = _HASH
         while (made := f"{readable[: _MAX_ID - 1 - length]}-{digest[:length]}") in taken:
@@ -45,12 +45,12 @@ def assign_ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     return ids
 
 
-def prefix_of(service: str, version: str) -> str:
+def make_prefix(service: str, version: str) -> str:
     """Return the prefix that `--prefix` adds to every id of a pricing, such as `box-2023-11-20`."""
     return f"{_part(service.lower(), _MAX_SERVICE)}-{_part(version, _MAX_VERSION)}"
 
 
-def prefixed(prefix: str, id_: str) -> str:
+def add_prefix(prefix: str, id_: str) -> str:
     """Add a prefix to an id; an id that is too long is cut, and ends with a hash of the whole."""
     whole = f"{prefix}-{id_}"
     if len(whole) <= _MAX_ID:
@@ -58,7 +58,7 @@ def prefixed(prefix: str, id_: str) -> str:
     return f"{whole[: _MAX_ID - 9]}-{_digest(whole)[:8]}"
 
 
-def slug(text: str) -> str:
+def make_slug(text: str) -> str:
     """Return the letters and digits of a text that an id allows, with `-` for the others; may be empty."""
     letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return _UNFIT.sub("-", "".join(letters)).strip("-._")
@@ -66,7 +66,7 @@ def slug(text: str) -> str:
 
 def _part(text: str, most: int) -> str:
     """Return a part of a prefix: a slug of at most `most` characters."""
-    readable = slug(text)
+    readable = make_slug(text)
     if not readable:
         return _digest(text)[:8]
     return readable if len(readable) <= most else f"{readable[: most - 9]}-{_digest(text)[:8]}"

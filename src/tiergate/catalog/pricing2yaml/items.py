@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.pricing2yaml.features import read_value
 from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceItem, Stated
 from tiergate.catalog.pricing2yaml.scalars import read_prose
-from tiergate.catalog.pricing2yaml.sections import named_entries, names, read
+from tiergate.catalog.pricing2yaml.sections import named_entries, read_field, read_names
 from tiergate.catalog.pricing2yaml.syntax import ADD_ON_KEYS, PLAN_KEYS, VALUE_KEYS, ValueType
 from tiergate.catalog.reading.document import BROKEN, Mapping, Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.fields import Fields, find_suggestion
 from tiergate.model import ItemKind
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ItemReader:
             key,
             place,
             ItemKind.PLAN,
-            read(fields, "description", read_prose, ""),
+            read_field(fields, "description", read_prose, ""),
             self._stated(fields, "features", ItemKind.PLAN),
             self._stated(fields, "usageLimits", ItemKind.PLAN),
         )
@@ -67,13 +67,13 @@ class ItemReader:
             key,
             place,
             ItemKind.ADDON,
-            read(fields, "description", read_prose, ""),
+            read_field(fields, "description", read_prose, ""),
             self._stated(fields, "features", ItemKind.ADDON),
             self._stated(fields, "usageLimits", ItemKind.ADDON),
             self._stated(fields, "usageLimitsExtensions", ItemKind.ADDON),
-            names(fields, "availableFor", self._plans, "plan", report) or tuple(self._plans or ()),
-            names(fields, "dependsOn", self._add_ons, "add-on", report, own=key),
-            names(fields, "excludes", self._add_ons, "add-on", report, own=key),
+            read_names(fields, "availableFor", self._plans, "plan", report) or tuple(self._plans or ()),
+            read_names(fields, "dependsOn", self._add_ons, "add-on", report, own=key),
+            read_names(fields, "excludes", self._add_ons, "add-on", report, own=key),
         )
         for limit in item.extensions.keys() & item.limits.keys():
             message = f"`{shorten(limit)}` is both set and extended by this add-on, which is ambiguous: use two add-ons"
@@ -95,7 +95,7 @@ class ItemReader:
                 continue
             if key not in declared:
                 is_other = key in (others or ())
-                near = None if is_other else suggestion(key, declared, self._report)
+                near = None if is_other else find_suggestion(key, declared, self._report)
                 message = f"no {what} `{shorten(key)}` in this pricing" + (f": it is a {other}" if is_other else "")
                 self._report.add(key_place, "unknown-reference", message, near)
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, describe, shorten
-from tiergate.catalog.reading.fields import Fields, line_of, suggestion
+from tiergate.catalog.reading.fields import Fields, find_suggestion, read_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -27,11 +27,11 @@ def named_entries(fields: Fields, section: str, report: TextReport) -> Iterator[
         return
     for index, (key, value) in enumerate(node.entries.items()):
         key_place, value_place = node.places[2 * index], node.places[2 * index + 1]
-        if line_of(key, key_place, report) is not None:
+        if read_line(key, key_place, report) is not None:
             yield key, key_place, value, value_place
 
 
-def read(fields: Fields, key: str, reader: Callable[[Node], _Read], default: _Read) -> _Read:
+def read_field(fields: Fields, key: str, reader: Callable[[Node], _Read], default: _Read) -> _Read:
     """Read the value of `key`; the default if it is missing, broken or, after a report, wrong."""
     node = fields.entries.get(key, BROKEN)
     if node is BROKEN:
@@ -43,7 +43,7 @@ def read(fields: Fields, key: str, reader: Callable[[Node], _Read], default: _Re
         return default
 
 
-def names(
+def read_names(
     fields: Fields, key: str, known: Collection[str] | None, what: str, report: TextReport, own: str | None = None
 ) -> tuple[str, ...]:
     """Return the names of a list, each once, that are all `known`; report unknown names, and `own`.
@@ -61,7 +61,7 @@ def names(
             if entry is not BROKEN:
                 report.add(place, "wrong-type", f"must be the name of a {what}, not {describe(entry)}")
         elif known is not None and entry not in known:
-            near = suggestion(entry, known, report)
+            near = find_suggestion(entry, known, report)
             report.add(place, "unknown-reference", f"no {what} `{shorten(entry)}` in this pricing", near)
         elif entry == own:
             report.add(place, "self-reference", f"`{shorten(entry)}` names itself in `{key}`")

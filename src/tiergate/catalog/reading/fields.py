@@ -33,12 +33,12 @@ _MAX_SUGGESTIONS = 100
 _Choice = TypeVar("_Choice", bound="StrEnum")
 
 
-def suggestion(word: str, known: Collection[str], report: Report) -> str | None:
+def find_suggestion(word: str, known: Collection[str], report: Report) -> str | None:
     """Return the one of `known` that was probably meant; nothing after many problems, because the search is slow."""
     return None if report.count > _MAX_SUGGESTIONS else nearest(word, known)
 
 
-def id_of(node: Node, place: int, report: Report) -> str | None:
+def read_id(node: Node, place: int, report: Report) -> str | None:
     """Read an id of the catalog."""
     if isinstance(node, str):
         if ID.fullmatch(node):
@@ -51,7 +51,7 @@ def id_of(node: Node, place: int, report: Report) -> str | None:
     return None
 
 
-def subject_id_of(node: Node, place: int, report: Report) -> str | None:
+def read_subject_id(node: Node, place: int, report: Report) -> str | None:
     """Read the id of a customer, subscription or user."""
     if isinstance(node, str):
         try:
@@ -59,10 +59,10 @@ def subject_id_of(node: Node, place: int, report: Report) -> str | None:
         except ValueError as error:
             report.add(place, "bad-id", f"the id `{shorten(node)}` {error}" if node else f"the id {error}")
             return None
-    return id_of(node, place, report)
+    return read_id(node, place, report)
 
 
-def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, prose: bool = False) -> str | None:
+def read_line(node: Node, place: int, report: Report, most: int = MAX_LINE, *, prose: bool = False) -> str | None:
     """Read a text that is not empty: one line, or several with `prose`."""
     if not isinstance(node, str):
         if node is not BROKEN:
@@ -84,7 +84,7 @@ def _is_number(node: Node) -> bool:
     return isinstance(node, Number) and not isinstance(node, bool)
 
 
-def number_of(node: Node, place: int, report: Report) -> Number | None:
+def read_any_number(node: Node, place: int, report: Report) -> Number | None:
     """Read a number of any size."""
     if isinstance(node, Number) and not isinstance(node, bool):
         return node
@@ -93,9 +93,9 @@ def number_of(node: Node, place: int, report: Report) -> Number | None:
     return None
 
 
-def units_of(node: Node, place: int, scale: int, report: Report, least: int = 0) -> int | None:
+def read_units(node: Node, place: int, scale: int, report: Report, least: int = 0) -> int | None:
     """Read a number in units of 10^-scale, at least `least` units."""
-    number = number_of(node, place, report)
+    number = read_any_number(node, place, report)
     if number is None:
         return None
     try:
@@ -109,7 +109,7 @@ def units_of(node: Node, place: int, scale: int, report: Report, least: int = 0)
     return units
 
 
-def instant_of(node: Node, place: int, report: Report) -> Instant | None:
+def read_instant(node: Node, place: int, report: Report) -> Instant | None:
     """Read an instant."""
     if not isinstance(node, str):
         if node is not BROKEN:
@@ -122,7 +122,7 @@ def instant_of(node: Node, place: int, report: Report) -> Instant | None:
         return None
 
 
-def listing_of(node: Node, place: int, report: Report) -> Sequence[tuple[Node, int]]:
+def read_list(node: Node, place: int, report: Report) -> Sequence[tuple[Node, int]]:
     """Read a list: its entries with their places."""
     if isinstance(node, Listing):
         return tuple(node.placed())
@@ -168,7 +168,7 @@ class Fields:
         if not entries.keys() <= known:
             for key in entries:
                 if key not in known:
-                    near = suggestion(key, known, self._report)
+                    near = find_suggestion(key, known, self._report)
                     self._report.add(self._mapping.key_place(key), "unknown-key", f"unknown key `{shorten(key)}`", near)
         for key in required:
             if key not in entries:
@@ -194,26 +194,26 @@ class Fields:
         node = self.entries.get(key, BROKEN)
         if isinstance(node, str) and ID.fullmatch(node):
             return node
-        return id_of(node, self.at(key), self._report) if node is not BROKEN else None
+        return read_id(node, self.at(key), self._report) if node is not BROKEN else None
 
     def subject_id(self, key: str) -> str | None:
         """Read the id of a customer, subscription or user."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, str) and ID.fullmatch(node):
             return node
-        return subject_id_of(node, self.at(key), self._report) if node is not BROKEN else None
+        return read_subject_id(node, self.at(key), self._report) if node is not BROKEN else None
 
     def line(self, key: str) -> str:
         """Read one line of text; empty if the key is missing."""
         if key not in self.entries:
             return ""
-        return line_of(self.entries[key], self.at(key), self._report) or ""
+        return read_line(self.entries[key], self.at(key), self._report) or ""
 
     def prose(self, key: str) -> str:
         """Read text of several lines; empty if the key is missing."""
         if key not in self.entries:
             return ""
-        return line_of(self.entries[key], self.at(key), self._report, MAX_PROSE, prose=True) or ""
+        return read_line(self.entries[key], self.at(key), self._report, MAX_PROSE, prose=True) or ""
 
     def flag(self, key: str) -> bool | None:
         """Read `true` or `false`."""
@@ -243,13 +243,13 @@ class Fields:
         """Read a number in units of 10^-scale."""
         if key not in self.entries:
             return None
-        return units_of(self.entries[key], self.at(key), scale, self._report, least)
+        return read_units(self.entries[key], self.at(key), scale, self._report, least)
 
     def instant(self, key: str) -> Instant | None:
         """Read an instant."""
         if key not in self.entries:
             return None
-        return instant_of(self.entries[key], self.at(key), self._report)
+        return read_instant(self.entries[key], self.at(key), self._report)
 
     def choice(self, key: str, choices: type[_Choice], also: str = "") -> _Choice | None:
         """Read a word of an enumeration; `also` is a further word, which the caller has handled already."""
@@ -263,7 +263,7 @@ class Fields:
         words = [str(choice) for choice in choices] + ([also] if also else [])
         if isinstance(node, Broken):
             return None
-        near = suggestion(node, words, self._report) if isinstance(node, str) else None
+        near = find_suggestion(node, words, self._report) if isinstance(node, str) else None
         listed = ", ".join(f"`{word}`" for word in words)
         self.problem(key, "unknown-word", f"must be one of {listed}, not {describe(node)}", near)
         return None
@@ -281,14 +281,14 @@ class Fields:
         """Return the entries of a list with their places; none if the key is missing."""
         if key not in self.entries:
             return ()
-        return listing_of(self.entries[key], self.at(key), self._report)
+        return read_list(self.entries[key], self.at(key), self._report)
 
     def is_empty_list(self, key: str) -> bool:
         """Return whether the key has an empty list."""
         node = self.entries.get(key)
         return isinstance(node, Listing) and not node.entries
 
-    def ids(self, key: str, read: Callable[[Node, int, Report], str | None] = id_of) -> Iterator[tuple[str, int]]:
+    def ids(self, key: str, read: Callable[[Node, int, Report], str | None] = read_id) -> Iterator[tuple[str, int]]:
         """Yield the ids of a list with their places, each once; report a second mention. `read` reads one id."""
         seen: set[str] = set()
         for node, place in self.entries_of(key):

@@ -20,7 +20,7 @@ def escape_pointer(part: str) -> str:
     return part.replace("~", "~0").replace("/", "~1")
 
 
-def pointers(text: str, places: Iterable[int]) -> dict[int, str]:
+def find_pointers(text: str, places: Iterable[int]) -> dict[int, str]:
     """Return for each place the pointer of its value or key; for a mark, of the enclosing value."""
     waiting = sorted(set(places), reverse=True)
     result: dict[int, str] = {}

@@ -11,7 +11,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, shorten
-from tiergate.catalog.reading.problem_report import report_twice
+from tiergate.catalog.reading.problem_report import report_duplicate_key
 from tiergate.catalog.reading.scalars import NUMBER, read_number
 from tiergate.text_normalization import to_nfc
 
@@ -167,7 +167,7 @@ class _Reader:
             value_place = self.start
             node = self.value(depth)
             if key in entries:
-                report_twice(key, place, entries, places, self._report)
+                report_duplicate_key(key, place, entries, places, self._report)
             else:
                 entries[key] = node
                 places.append(place)

@@ -98,7 +98,7 @@ class TextReport:
         return self.source.position(place)
 
 
-def report_twice(
+def report_duplicate_key(
     key: str, place: int, entries: Mapping[str, object], places: Sequence[int], report: TextReport
 ) -> None:
     """Report a key that is already in `entries`; `places` are those of a mapping."""

@@ -15,7 +15,7 @@ from yaml import events
 from yaml.cyaml import CParser  # type: ignore[attr-defined] # the stubs hide where it comes from
 
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, shorten
-from tiergate.catalog.reading.problem_report import report_twice
+from tiergate.catalog.reading.problem_report import report_duplicate_key
 from tiergate.catalog.reading.scalars import read_plain
 from tiergate.text_normalization import to_nfc
 
@@ -215,6 +215,6 @@ class _Builder:
             self._report.add(place, "merge-key", "the merge key `<<` is not supported: write the keys out")
             return _NO_KEY
         if top.entries is not None and key in top.entries:
-            report_twice(key, place, top.entries, top.places, self._report)
+            report_duplicate_key(key, place, top.entries, top.places, self._report)
             return _NO_KEY
         return key

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tiergate.catalog.lint.granted_amounts import Grant, grant
+from tiergate.catalog.lint.granted_amounts import Grant, granted_amount
 from tiergate.impact.item_availability import draft_changes, requirement_changes
 from tiergate.impact.rule_set import Rule, RuleSet, changed_rules, fields_read_by_rules, item_id
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
@@ -259,7 +259,7 @@ class _Given(NamedTuple):
         """Return what a value grants; `exact`: distinguish a value that grants nothing from none, as rules can."""
         if self.feature is None or value is None:
             return None
-        result = grant(value, self.feature)
+        result = granted_amount(value, self.feature)
         return False if result is None and self.exact else result
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog.lint.granted_amounts import Grant, grant, is_at_most
+from tiergate.catalog.lint.granted_amounts import Grant, granted_amount, is_at_most
 from tiergate.impact.item_availability import may_stop_counting
 from tiergate.model import AudienceType, Feature, FeatureStatus
 from tiergate.naming import version_ref
@@ -104,4 +104,4 @@ def _given(side: BundleSource, item: IndexedItem, id_: str, feature: Feature, no
     else:
         yield None
     for rollout in item.rollouts[begin:]:
-        yield grant(side.definition(version_ref(item.kind, item.id, rollout.version)).get(id_), feature)
+        yield granted_amount(side.definition(version_ref(item.kind, item.id, rollout.version)).get(id_), feature)
