@@ -10,7 +10,7 @@ from tiergate.catalog.reading.document import Node, shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_line, read_units
 from tiergate.model import FOREVER, FeatureType
 from tiergate.naming import policy_id, version_ref
-from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, StatedFields, read_allowed
+from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, OVERRIDE_PREFIX, StatedFields, read_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
 """The keys of a row."""
-
-OVERRIDE_PREFIX: Final = "override/"
-"""The prefix of override ids among sources."""
 
 
 class CheckRows:

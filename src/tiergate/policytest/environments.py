@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from tiergate.cedar import authorize_request
 from tiergate.engine import Evaluator, MeteredUsage, explain
 from tiergate.engine.fixed_sources import FixedUsage
-from tiergate.errors import CallerError
+from tiergate.errors import CallerError, TiergateError
 from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
 from tiergate.policytest.failure_reasons import explain_decision, explain_outcome, explain_permission
 from tiergate.policytest.results import CaseResult, Status
@@ -26,12 +26,24 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Decision
     from tiergate.permissions import Permission, RolePolicies
     from tiergate.policytest.compilation_cache import CompiledCatalog
-    from tiergate.policytest.results import Mismatch, Observer
+    from tiergate.policytest.results import Mismatch
     from tiergate.policytest.subject_fixtures import SubjectFixtures
     from tiergate.policytest.suites import Case
 
 _NO_USAGE = MeteredUsage()
 _Query = TypeVar("_Query", EntitlementQuery, PermissionQuery, CedarQuery)
+
+
+class Observer(Protocol):
+    """Is notified of every decided case, before the next one is decided. Coverage is one."""
+
+    def entitlement(self, environment: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
+        """A check was decided."""
+        ...
+
+    def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
+        """A role table was evaluated."""
+        ...
 
 
 class Environment(Protocol):
@@ -74,7 +86,7 @@ class EntitlementEnvironment:
         elapsed = perf_counter_ns() - start
         for observer in observers:
             observer.entitlement(self, case, evaluation)
-        return _result(case, evaluation.decision, mismatches, elapsed, lambda: explain_decision(self, query))
+        return _result(case, evaluation.decision, mismatches, elapsed, lambda: self._reasons(query))
 
     def evaluate(self, query: EntitlementQuery) -> Evaluation:
         """Decide a check, and keep the inputs of the decision.
@@ -93,6 +105,15 @@ class EntitlementEnvironment:
         """
         self._usage.usage = query.usage or _NO_USAGE
         return explain(self.engine, query.check, query.now)
+
+    def _reasons(self, query: EntitlementQuery) -> tuple[str, ...]:
+        try:
+            explanation = self.explain(query)
+        except TiergateError as error:
+            return (str(error),)
+        subject = query.check.subject
+        feature = self.index.features[query.check.feature]
+        return explain_decision(explanation, feature, self.subjects.find(subject), subject)
 
 
 class RoleEnvironment:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.model import FOREVER, format_instant
-from tiergate.policytest.entitlement_expectations import OVERRIDE_PREFIX
+from tiergate.policytest.expectations import OVERRIDE_PREFIX
 from tiergate.policytest.results import Mismatch
 
 if TYPE_CHECKING:

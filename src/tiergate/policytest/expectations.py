@@ -26,6 +26,9 @@ OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
 MOST_ERRORS: Final = 1_000_000
 """The most errors that a row may expect."""
 
+OVERRIDE_PREFIX: Final = "override/"
+"""The prefix of override ids among sources."""
+
 StatedFields = dict[str, Any]
 """The fields of `Expectation` that a row sets."""
 

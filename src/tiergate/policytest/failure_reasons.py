@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.engine import explanation_sentences
-from tiergate.errors import TiergateError
 
 if TYPE_CHECKING:
     from tiergate.cedar import CedarResult
+    from tiergate.engine import Explanation
+    from tiergate.model import Feature, Subject, SubjectRecord
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import EntitlementEnvironment
-    from tiergate.policytest.suites import EntitlementQuery, PermissionQuery
+    from tiergate.policytest.suites import PermissionQuery
 
 
-def explain_decision(environment: EntitlementEnvironment, query: EntitlementQuery) -> tuple[str, ...]:
+def explain_decision(
+    explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
+) -> tuple[str, ...]:
     """Explain a decision: the numbers, their sources, and the policies that decided."""
-    try:
-        explanation = environment.explain(query)
-    except TiergateError as error:
-        return (str(error),)
-    subject = query.check.subject
-    feature = environment.index.features[query.check.feature]
-    lines = explanation_sentences(explanation, feature, environment.subjects.find(subject), subject)
+    lines = explanation_sentences(explanation, feature, record, subject)
     policies = explanation.decision.policies
     return (*lines, f"Decided {_by(policies)}.") if policies else lines
 

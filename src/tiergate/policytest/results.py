@@ -1,19 +1,17 @@
-"""The results of cases, tests and suites, and the interface of observers."""
+"""The results of cases, tests and suites, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.cedar import CedarResult
-    from tiergate.engine import Evaluation
     from tiergate.model import Decision
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Case, Suite, Test
 
 
@@ -96,15 +94,3 @@ class RunReport:
     def has_passed(self) -> bool:
         """Whether no case failed or could not be decided."""
         return not any(case.status in (Status.FAILED, Status.ERROR) for case in self.cases())
-
-
-class Observer(Protocol):
-    """Is notified of every decided case, before the next one is decided. Coverage is one."""
-
-    def entitlement(self, environment: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
-        """A check was decided."""
-        ...
-
-    def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
-        """A role table was evaluated."""
-        ...

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tiergate.policytest.environments import Environment
-    from tiergate.policytest.results import Observer
+    from tiergate.policytest.environments import Environment, Observer
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Suite, Test
 

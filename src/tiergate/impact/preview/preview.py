@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.impact.preview.equivalence_classes import EquivalenceClass, SubjectClassifier
-from tiergate.impact.preview.subject_comparison import SubjectComparison, SubjectDifference
+from tiergate.impact.preview.subject_comparison import SubjectComparison
 from tiergate.impact.preview.subject_effects import (
     UNLIMITED,
     ComparedCheck,
@@ -45,13 +45,13 @@ class UsageLookup(Protocol):
         ...
 
 
-class _Found(NamedTuple):
+class _ClassEffect(NamedTuple):
     """An effect on a class: on the customer (-1) or the subscription at a position, at the instant at a position."""
 
     subscription: int
     feature: str
-    effect: Effect
     instant: int
+    effect: Effect
     before: LeastCheckResult
     after: LeastCheckResult
     shown_by: ComparedCheck | None
@@ -124,7 +124,7 @@ class ImpactPreview:
             reads_time=by_cedar and self._comparison.reads_time,
         )
         self._by_item = _features_of_items(old, new, self.touched.features)
-        self._known: dict[Hashable, tuple[_Found, ...]] = {}
+        self._known: dict[Hashable, tuple[_ClassEffect, ...]] = {}
 
     @property
     def decided(self) -> int:
@@ -140,16 +140,13 @@ class ImpactPreview:
         if not self.touched.features or not self._shapes.concerns(record):
             return []
         shape = self._shapes.of(record)
-        class_effects = self._found(record, shape)
-        return [self._told(value, record, shape) for value in class_effects]
+        return [self._subject_effect(effect, record, shape) for effect in self._class_effects(record, shape)]
 
-    def _look(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_Found]:
+    def _compute(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_ClassEffect]:
         subjects = [(-1, Subject(record.customer.id))]
         if len(record.subscriptions) > 1 or (self.touched.by_cedar and self._comparison.reads_kinds):
-            subjects += [
-                (place, Subject(effect_found.id, SubjectType.SUBSCRIPTION))
-                for place, effect_found in enumerate(shape.subscriptions)
-            ]
+            subscriptions = enumerate(shape.subscriptions)
+            subjects += [(place, Subject(it.id, SubjectType.SUBSCRIPTION)) for place, it in subscriptions]
         features = self._features_of(record)
         losses: set[tuple[int, str]] = set()
         for place, subject in subjects:
@@ -161,18 +158,18 @@ class ImpactPreview:
             losses |= {(place, feature) for feature, effect in reported if effect.takes}
         yield from self._kept(record, shape, losses)
 
-    def _found(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_Found, ...]:
+    def _class_effects(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_ClassEffect, ...]:
         """Return the effects on the class of a record."""
         effects = self._known.get(shape.key)
         if effects is None:
             if len(self._known) >= _MOST_SHAPES:
                 self._known.clear()
-            effects = self._known[shape.key] = tuple(self._look(record, shape))
+            effects = self._known[shape.key] = tuple(self._compute(record, shape))
         return effects
 
     def _differences(
         self, record: SubjectRecord, subject: Subject, place: int, shape: EquivalenceClass, features: Iterable[str]
-    ) -> Iterator[_Found]:
+    ) -> Iterator[_ClassEffect]:
         """Yield what differs for a subject at each of its instants, in order."""
         engines = self._comparison.engines
         for index, now in enumerate(shape.instants):
@@ -184,27 +181,24 @@ class ImpactPreview:
             for feature in features:
                 difference = self._comparison.difference(record, subject, feature, holdings, now, until)
                 if difference is not None:
-                    yield _found(place, feature, index, difference)
+                    yield _ClassEffect(place, feature, index, *difference)
 
-    def _kept(self, record: SubjectRecord, shape: EquivalenceClass, losses: set[tuple[int, str]]) -> Iterator[_Found]:
+    def _kept(
+        self, record: SubjectRecord, shape: EquivalenceClass, losses: set[tuple[int, str]]
+    ) -> Iterator[_ClassEffect]:
         """Yield what would be lost without overrides; `losses`: what is lost anyway."""
-        if not _has_overrides(record, self.touched.features):
-            return
         bare = _without_overrides(record, self.touched.features)
+        if bare == record:
+            return
         bare_class = self._shapes.of(bare)
         reported = set(losses)
-        for entry in self._found(bare, bare_class):
-            key, now = (entry.subscription, entry.feature), bare_class.instants[entry.instant]
-            if (
-                not entry.effect.takes
-                or entry.effect is Effect.UNPROVED
-                or key in reported
-                or now not in shape.instants
-            ):
+        for found in self._class_effects(bare, bare_class):
+            key, now = (found.subscription, found.feature), bare_class.instants[found.instant]
+            if not found.effect.takes or found.effect is Effect.UNPROVED:
                 continue
-            if _has_override(record, entry.feature, now):
+            if key not in reported and now in shape.instants and _has_override(record, found.feature, now):
                 reported.add(key)
-                yield entry._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
+                yield found._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
         """Return the affected features that a record can have; if rules may permit, all."""
@@ -213,38 +207,25 @@ class ImpactPreview:
         features: set[str] = set()
         features.update(override.feature for override in record.customer.overrides)
         for subscription in record.subscriptions:
-            features.update(entry.feature for entry in subscription.overrides)
+            features.update(effect.feature for effect in subscription.overrides)
             for held in subscription.items:
                 features |= self._by_item.get(held.item, frozenset())
         return sorted(features & self.touched.features)
 
-    def _told(self, found: _Found, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
-        customer = record.customer.id
-        subject = Subject(customer)
+    def _subject_effect(self, found: _ClassEffect, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
+        subject = Subject(record.customer.id)
         if found.subscription >= 0:
             subject = Subject(shape.subscriptions[found.subscription].id, SubjectType.SUBSCRIPTION)
-        used: Number | None = None
-        if self._usage is not None and found.effect.takes:
-            used = self._usage.used(subject, found.feature)
+        used = self._usage.used(subject, found.feature) if self._usage is not None and found.effect.takes else None
         above = used is not None and self._is_above(found, used, record, subject, shape)
-        since = shape.instants[found.instant]
+        since, before, after = shape.instants[found.instant], found.before, found.after
         if found.shown_by is not None:
             since = max(since, found.shown_by.at)
-        return SubjectEffect(
-            customer,
-            subject,
-            found.feature,
-            found.effect,
-            since,
-            found.before,
-            found.after,
-            used,
-            above,
-            found.shown_by,
-        )
+        customer, effect, shown_by = record.customer.id, found.effect, found.shown_by
+        return SubjectEffect(customer, subject, found.feature, effect, since, before, after, used, above, shown_by)
 
     def _is_above(
-        self, found: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
+        self, found: _ClassEffect, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
     ) -> bool:
         feature = self._comparison.engines[0].index.features.get(found.feature)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
@@ -259,24 +240,12 @@ class ImpactPreview:
         )
 
 
-def _found(subscription: int, feature: str, instant: int, difference: SubjectDifference) -> _Found:
-    return _Found(
-        subscription, feature, difference.effect, instant, difference.before, difference.after, difference.shown_by
-    )
-
-
-def _has_overrides(record: SubjectRecord, features: frozenset[str]) -> bool:
-    holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
-    return any(it.feature in features for holder in holders for it in holder.overrides)
-
-
 def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> SubjectRecord:
-    customer = replace(record.customer, overrides=_others(record.customer.overrides, features))
-    subscriptions = [
-        replace(subscription, overrides=_others(subscription.overrides, features))
-        for subscription in record.subscriptions
-    ]
-    return SubjectRecord(customer, tuple(subscriptions))
+    def others(holder: Customer | Subscription) -> tuple[Override, ...]:
+        return tuple(override for override in holder.overrides if override.feature not in features)
+
+    customer = replace(record.customer, overrides=others(record.customer))
+    return SubjectRecord(customer, tuple(replace(it, overrides=others(it)) for it in record.subscriptions))
 
 
 def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
@@ -285,10 +254,6 @@ def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
     overrides = (it for holder in holders for it in holder.overrides if it.feature == feature)
     modes = {it.mode for it in overrides if it.start <= now < it.until}
     return bool(modes) and OverrideMode.DISABLED not in modes
-
-
-def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[Override, ...]:
-    return tuple(value for value in overrides if value.feature not in features)
 
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:

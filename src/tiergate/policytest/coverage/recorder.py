@@ -24,7 +24,7 @@ from tiergate.policytest.suites import PermissionQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.engine import Evaluation
+    from tiergate.engine import Evaluation, Evaluator
     from tiergate.permissions import Permission
     from tiergate.policytest.compilation_cache import CompiledCatalog
     from tiergate.policytest.environments import Environment
@@ -57,9 +57,9 @@ class Recorder:
         target_sets: list[CatalogTargets | RoleTargets] = [*self._catalogs.values(), *self._tables.values()]
         return measure_coverage(target_sets, self._covered, self._reached, shipped=shipped)
 
-    def entitlement(self, environment: Environment, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, environment: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
         """Try the targets that a decision used."""
-        if not isinstance(environment, EntitlementEnvironment) or evaluation.facts is None or evaluation.slice is None:
+        if evaluation.facts is None or evaluation.slice is None:
             return
         if compare_decision(case.expected, evaluation.decision):
             return
@@ -68,20 +68,22 @@ class Recorder:
             for target, value in target_set.entitlement_targets(ref, feature):
                 if target not in self._covered:
                     bundle = MutatedBundle(environment.bundle, ref, feature.id, value)
-                    mutated = changed_evaluator(environment.engine, bundle=bundle).evaluate(
-                        evaluation.check, evaluation.now
-                    )
-                    self._mark(target_set, target, case, compare_decision(case.expected, mutated.decision))
+                    evaluator = changed_evaluator(environment.engine, bundle=bundle)
+                    self._try(target_set, target, case, evaluator, evaluation)
         for target in _tried_targets(target_set, case, evaluation):
             if target not in self._covered:
-                mutated = changed_evaluator(environment.engine, slices=target_set.slices(target)).evaluate(
-                    evaluation.check, evaluation.now
-                )
-                self._mark(target_set, target, case, compare_decision(case.expected, mutated.decision))
+                evaluator = changed_evaluator(environment.engine, slices=target_set.slices(target))
+                self._try(target_set, target, case, evaluator, evaluation)
 
-    def permission(self, environment: Environment, case: Case, permission: Permission) -> None:
+    def _try(
+        self, target_set: CatalogTargets, target: Target, case: Case, mutated: Evaluator, evaluation: Evaluation
+    ) -> None:
+        decision = mutated.evaluate(evaluation.check, evaluation.now).decision
+        self._mark(target_set, target, case, compare_decision(case.expected, decision))
+
+    def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
         """Try the targets that the result of a role table used."""
-        if not isinstance(environment, RoleEnvironment) or not isinstance(case.query, PermissionQuery):
+        if not isinstance(case.query, PermissionQuery):
             return
         if permission.errors or compare_permission(case.expected, permission):
             return
