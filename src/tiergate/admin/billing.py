@@ -95,8 +95,8 @@ def _read(unit: WriteUnit, account: Account, id_: str, text: bytes) -> Subscript
     subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
     problems = [
         BodyProblem(f"/items/{place}/version", "not-edited-here", "people own pins: billing does not change them")
-        for place, held in enumerate(subscription.items)
-        if held.version is not None
+        for place, entry in enumerate(subscription.items)
+        if entry.version is not None
     ]
     if problems:
         raise BodyError(problems)
@@ -151,12 +151,12 @@ def change_plan(
         scheduled = find_ending(unit.session, id_)
         items = replace_plan(before.items, validator.index, change, unit.now, scheduled)
         unchanged = items_from(remove_scheduled_change(before.items, validator.index, unit.now, scheduled), at)
-        places = find_incompatible(items, unchanged, validator.holdings, validator.index, change)
+        places = find_incompatible(items, unchanged, validator.compatibility, validator.index, change)
         ends[:] = dict.fromkeys(items[place].item for place in places)
         if places and not wanted.ends_addons:
             _reject_unfit(validator, items_from(items, at), unchanged, ends)
         items, ending = end_with_plan(items, places, at, unit.now)
-        validator.check_holdings(items_from(items, at), unchanged, pointer="/to")
+        validator.check_items(items_from(items, at), unchanged, pointer="/to")
         keep_ending(unit.session, id_, ending)
         return replace(before, items=items)
 
@@ -168,7 +168,7 @@ def change_plan(
 def _reject_unfit(validator: CustomerValidator, items: Items, unchanged: Items, ends: Sequence[PlainData]) -> None:
     hint = f'`"addons": "end"` ends {", ".join(f"`{item}`" for item in ends)} with the plan'
     try:
-        validator.check_holdings(items, unchanged, pointer="/to")
+        validator.check_items(items, unchanged, pointer="/to")
     except BodyError as error:
         raise BodyError([dataclasses.replace(it, detail=f"{it.detail}: {hint}") for it in error.problems]) from None
 

@@ -112,7 +112,7 @@ def add_to_subscription(actor: Actor, unit: WriteUnit, subscription: str, item: 
     """Add an item to a subscription, unless it has the item. Raises as `save_subscription`."""
     account = open_account_of(unit, subscription)
     before = account.subscription(subscription).subscription
-    if all(held.item != item for held in before.items):
+    if all(entry.item != item for entry in before.items):
         after = with_items(unit, account, before, (*before.items, SubscriptionItem(item, added_at=unit.now)))
         save_subscription(actor, unit, after, account)
     return subscription_views([account.subscription(subscription)], unit)[0]

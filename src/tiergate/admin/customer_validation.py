@@ -34,10 +34,10 @@ class CustomerValidator:
         self.index = _visible(published.index, customer)
         self._all = published.index
         self._bounds = TotalBounds.of(published.catalog)
-        self.holdings = ItemCompatibility(self.index)
-        self.reader = SubjectReader(self.index, self._bounds, compatibility=self.holdings)
+        self.compatibility = ItemCompatibility(self.index)
+        self.reader = SubjectReader(self.index, self._bounds, compatibility=self.compatibility)
 
-    def check_holdings(
+    def check_items(
         self, items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], *, pointer: str
     ) -> None:
         """Check that a customer may have these items together. Problems that `before` has already are accepted.
@@ -46,8 +46,8 @@ class CustomerValidator:
             BodyError: it may not; `pointer` is the place of the items in the body.
         """
         known = self.index.items
-        items = [held for held in items if held.item in known]
-        problems = list(new_violations(self.holdings, known, items, lambda: before, None))
+        items = [entry for entry in items if entry.item in known]
+        problems = list(new_violations(self.compatibility, known, items, lambda: before, None))
         if problems:
             raise BodyError([BodyProblem(pointer, problem.code, problem.message) for problem in problems])
 
@@ -124,9 +124,9 @@ class CustomerValidator:
         return replace(
             subscription,
             items=tuple(
-                held
-                for held in subscription.items
-                if held.item in items and (held.version is None or held.version in items[held.item].versions)
+                entry
+                for entry in subscription.items
+                if entry.item in items and (entry.version is None or entry.version in items[entry.item].versions)
             ),
             overrides=tuple(override for override in subscription.overrides if override.feature in features),
         )

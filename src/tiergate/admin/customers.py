@@ -41,11 +41,11 @@ def list_customers(unit: ReadUnit, wanted: CustomerFilter, after: str, limit: in
     Raises:
         ParameterError: there are none, and the catalog does not have the item or feature.
     """
-    found = search_customers(unit.session, wanted._replace(now=unit.now), after, limit + 1)
-    page = found[:limit]
+    rows = search_customers(unit.session, wanted._replace(now=unit.now), after, limit + 1)
+    page = rows[:limit]
     if not page:
         expect_known(unit.published.index, item=wanted.item, feature=wanted.feature)
-    return Page(customer_views(page, unit), page[-1].customer.id if len(found) > limit else None)
+    return Page(customer_views(page, unit), page[-1].customer.id if len(rows) > limit else None)
 
 
 def expect_known(index: CatalogIndex, *, item: str | None, feature: str | None) -> None:

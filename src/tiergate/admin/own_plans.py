@@ -1,6 +1,6 @@
 """Plans that buyers put together themselves, from the features that are offered for it.
 
-One item per customer, or per subscription, holds the plan: saving it again publishes its next version, and replaces the
+One item per customer, or per subscription, is the plan: saving it again publishes its next version, and replaces the
 plan that the subscription had. So nothing adds up, and nothing is left behind.
 
 The action `ownPlan` is all that is needed, and allows nothing else: a key narrowed to a customer and to this action can
@@ -71,7 +71,7 @@ def prepare_own_plan(
         NotFoundError: the customer or the subscription does not exist.
         ForbiddenError: the actor may not choose the id of the item.
         BodyError, ConflictError: the published catalog does not allow the plan.
-        LossError: the change takes something that another plan gives, and `accept_loss` is not its token.
+        LossError: the change reduces what another plan gives, and `accept_loss` is not its token.
     """
     if wanted.id is not None:
         actor.require(Action.SELL_CUSTOM, Resource.item(wanted.id, customer))
@@ -152,16 +152,16 @@ def _is_own_plan(catalog: Catalog, id_: str, customer: str) -> bool:
     return id_.startswith(OWN_PREFIX) and item is not None and item.private_to == customer
 
 
-def _makes_room(catalog: Catalog, held: SubscriptionItem, customer: str) -> bool:
+def _makes_room(catalog: Catalog, entry: SubscriptionItem, customer: str) -> bool:
     """Return whether the own plan of a customer replaces an item of a subscription."""
-    item = catalog.items.get(held.item)
+    item = catalog.items.get(entry.item)
     is_plan = item is not None and item.kind is ItemKind.PLAN
-    return _is_own_plan(catalog, held.item, customer) or (is_plan and catalog.plans is PlansPerSubscription.ONE)
+    return _is_own_plan(catalog, entry.item, customer) or (is_plan and catalog.plans is PlansPerSubscription.ONE)
 
 
 def _swapped_items(catalog: Catalog, subscription: Subscription, item: str, now: int) -> tuple[SubscriptionItem, ...]:
     """Return the items of a subscription with the own plan of its customer in place of its plan."""
-    present = next((held for held in subscription.items if held.item == item), None)
+    present = next((entry for entry in subscription.items if entry.item == item), None)
     added_at = now if present is None else present.added_at
     kept = [it for it in subscription.items if it.item != item and not _makes_room(catalog, it, subscription.customer)]
     return (SubscriptionItem(item, added_at=added_at), *kept)
@@ -174,7 +174,7 @@ def _check_swap(unit: ReadUnit, customer: str, subscription: str, plan: PrivateI
 
     Raises:
         BodyError: the subscription has items that the plan does not allow.
-        LossError: the change takes something that another plan gives.
+        LossError: the change reduces what another plan gives.
     """
     catalog, record = unit.published.catalog, unit.record(customer)
     if record is None:

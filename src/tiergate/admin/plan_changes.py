@@ -73,7 +73,7 @@ def remove_scheduled_change(items: Items, index: CatalogIndex, now: Instant, end
         leaving, coming = change
         at = items[leaving].until
         extended = replace(items[leaving], until=items[coming].until)
-        items = tuple(extended if place == leaving else held for place, held in enumerate(items) if place != coming)
+        items = tuple(extended if place == leaving else entry for place, entry in enumerate(items) if place != coming)
         if ending is not None and ending.at == at:
             items = _restore(items, ending)
     return items
@@ -83,7 +83,7 @@ def _restore(items: Items, ending: PlanEnding) -> Items:
     """Return the items with those restored that ended with a plan, unless they were changed since."""
     restored = list(items)
     for was in ending.items:
-        same = [place for place, held in enumerate(restored) if (held.item, held.start) == (was.item, was.start)]
+        same = [place for place, entry in enumerate(restored) if (entry.item, entry.start) == (was.item, was.start)]
         for place in same:
             if restored[place].until == ending.at:
                 restored[place] = replace(restored[place], until=was.until)
@@ -131,7 +131,7 @@ def replace_plan(
     """
     _expect_plan(index, change.to)
     ended = {place for place in _plans(items, index) if items[place].until <= now}
-    items = tuple(held for place, held in enumerate(items) if place not in ended)
+    items = tuple(entry for place, entry in enumerate(items) if place not in ended)
     items = remove_scheduled_change(items, index, now, ending)
     place = _leaving(items, index, change)
     old = items[place]
@@ -155,24 +155,24 @@ def replace_plan(
 
 
 def find_incompatible(
-    items: Items, unchanged: Items, holdings: ItemCompatibility, index: CatalogIndex, change: PlanChange
+    items: Items, unchanged: Items, compatibility: ItemCompatibility, index: CatalogIndex, change: PlanChange
 ) -> list[int]:
     """Return the indexes of add-ons and charges that the change makes impossible, and of those that need them.
 
     `items`: after the change; `unchanged`: without it.
     """
     known = index.items
-    before = [held for held in items_from(unchanged, change.at) if held.item in known]
-    excused = {before[one.place] for one in holdings.violations(before, None)}
+    before = [entry for entry in items_from(unchanged, change.at) if entry.item in known]
+    excused = {before[one.place] for one in compatibility.violations(before, None)}
     gone: set[int] = set()
     while True:
         places, rest = [], []
-        for place, held in enumerate(items):
-            if place not in gone and held.item in known and held.until > change.at:
+        for place, entry in enumerate(items):
+            if place not in gone and entry.item in known and entry.until > change.at:
                 places.append(place)
-                rest.append(replace(held, start=max(held.start, change.at)))
-        failing = {one.place for one in holdings.violations(rest, None) if one.code in _NEEDS}
-        failing |= {place for place, held in enumerate(rest) if _excludes(held, rest, index, change.to)}
+                rest.append(replace(entry, start=max(entry.start, change.at)))
+        failing = {one.place for one in compatibility.violations(rest, None) if one.code in _NEEDS}
+        failing |= {place for place, entry in enumerate(rest) if _excludes(entry, rest, index, change.to)}
         more = {
             places[place]
             for place in failing
@@ -183,10 +183,10 @@ def find_incompatible(
         gone |= more
 
 
-def _excludes(held: SubscriptionItem, items: Sequence[SubscriptionItem], index: CatalogIndex, plan: str) -> bool:
-    if plan not in index.items[held.item].excludes and held.item not in index.items[plan].excludes:
+def _excludes(entry: SubscriptionItem, items: Sequence[SubscriptionItem], index: CatalogIndex, plan: str) -> bool:
+    if plan not in index.items[entry.item].excludes and entry.item not in index.items[plan].excludes:
         return False
-    return any(max(one.start, held.start) < min(one.until, held.until) for one in items if one.item == plan)
+    return any(max(one.start, entry.start) < min(one.until, entry.until) for one in items if one.item == plan)
 
 
 def end_with_plan(items: Items, places: Collection[int], at: Instant, now: Instant) -> tuple[Items, PlanEnding | None]:
@@ -194,14 +194,14 @@ def end_with_plan(items: Items, places: Collection[int], at: Instant, now: Insta
 
     An immediate change removes them, as it removes the plan; so does a later one if they start after it.
     """
-    found = []
-    for place, held in enumerate(items):
+    remaining = []
+    for place, entry in enumerate(items):
         if place not in places:
-            found.append(held)
-        elif at > now and held.start < at:
-            found.append(replace(held, until=at))
+            remaining.append(entry)
+        elif at > now and entry.start < at:
+            remaining.append(replace(entry, until=at))
     ending = PlanEnding(at, tuple(items[place] for place in sorted(places))) if places and at > now else None
-    return tuple(found), ending
+    return tuple(remaining), ending
 
 
 def keep_schedule(
@@ -216,39 +216,39 @@ def keep_schedule(
     if change is None:
         return items
     leaving, coming = before[change.leaving], before[change.coming]
-    if any(held.item == coming.item != leaving.item for held in items):
+    if any(entry.item == coming.item != leaving.item for entry in items):
         return items
-    for place, held in enumerate(items):
-        if held.item == leaving.item and held.until == FOREVER:
-            found = (*items[:place], replace(held, until=leaving.until), *items[place + 1 :])
+    for place, entry in enumerate(items):
+        if entry.item == leaving.item and entry.until == FOREVER:
+            merged = (*items[:place], replace(entry, until=leaving.until), *items[place + 1 :])
             if ending is not None and ending.at == leaving.until:
                 named = {one.item for one in ending.items}
-                ends = [at for at, one in enumerate(found) if one.item in named and one.until == FOREVER]
-                found, _ = end_with_plan(found, ends, ending.at, now)
-            return (*found, coming)
+                ends = [at for at, one in enumerate(merged) if one.item in named and one.until == FOREVER]
+                merged, _ = end_with_plan(merged, ends, ending.at, now)
+            return (*merged, coming)
     return items
 
 
 def items_from(items: Sequence[SubscriptionItem], at: Instant) -> Items:
     """Return the items that last beyond an instant, as if they started then at the earliest."""
-    return tuple(replace(held, start=max(held.start, at)) for held in items if held.until > at)
+    return tuple(replace(entry, start=max(entry.start, at)) for entry in items if entry.until > at)
 
 
 def _plans(items: Sequence[SubscriptionItem], index: CatalogIndex) -> list[int]:
     known = index.items
     return [
         place
-        for place, held in enumerate(items)
-        if held.item in known and known[held.item].kind is ItemKind.PLAN and held.start < held.until
+        for place, entry in enumerate(items)
+        if entry.item in known and known[entry.item].kind is ItemKind.PLAN and entry.start < entry.until
     ]
 
 
 def _leaving(items: Items, index: CatalogIndex, change: PlanChange) -> int:
-    found = [place for place in _plans(items, index) if items[place].start <= change.at < items[place].until]
-    wanted = [place for place in found if change.from_item in {None, items[place].item}]
+    plans = [place for place in _plans(items, index) if items[place].start <= change.at < items[place].until]
+    wanted = [place for place in plans if change.from_item in {None, items[place].item}]
     when = format_instant(change.at)
     if not wanted:
-        active = ", ".join(f"`{items[place].item}`" for place in found) or "none"
+        active = ", ".join(f"`{items[place].item}`" for place in plans) or "none"
         plan = "plan" if change.from_item is None else f"plan `{change.from_item}`"
         raise ConflictError("no-plan", f"the subscription has no {plan} at {when}: it has {active}")
     if len(wanted) > 1:

@@ -190,7 +190,7 @@ def _move_record(published: PublishedCatalog, record: SubjectRecord, move: PlanM
         if items == subscription.items:
             continue
         try:
-            validator.check_holdings(items, subscription.items, pointer="")
+            validator.check_items(items, subscription.items, pointer="")
         except BodyError as error:
             detail = "; ".join(problem.sentence for problem in error.problems)
             kept.append(KeptSubscription(record.customer.id, subscription.id, detail))
@@ -204,16 +204,16 @@ def _move_record(published: PublishedCatalog, record: SubjectRecord, move: PlanM
 def _replace_plan(items: Items, move: PlanMove, now: Instant) -> Items:
     """Return the items with the plan replaced from an instant on. Entries that start later are replaced as wholes."""
     after: list[SubscriptionItem] = []
-    for held in items:
-        if held.item != move.item or held.until <= move.at or held.start >= held.until:
-            after.append(held)
-        elif move.at <= now or held.start >= move.at:
+    for entry in items:
+        if entry.item != move.item or entry.until <= move.at or entry.start >= entry.until:
+            after.append(entry)
+        elif move.at <= now or entry.start >= move.at:
             after.append(
-                SubscriptionItem(move.to, held.quantity, None, max(move.at, held.start), held.start, held.until)
+                SubscriptionItem(move.to, entry.quantity, None, max(move.at, entry.start), entry.start, entry.until)
             )
         else:
-            after.append(replace(held, until=move.at))
-            after.append(SubscriptionItem(move.to, held.quantity, None, move.at, move.at, held.until))
+            after.append(replace(entry, until=move.at))
+            after.append(SubscriptionItem(move.to, entry.quantity, None, move.at, move.at, entry.until))
     return tuple(after)
 
 
@@ -289,7 +289,7 @@ class _LossAnalysis:
 
 def _depends_on_customer(index: CatalogIndex, record: SubjectRecord, move: PlanMove) -> bool:
     """Return whether a rollout of an item is for a share of customers, or for new ones."""
-    ids = {held.item for it in record.subscriptions for held in it.items} | {move.to}
+    ids = {entry.item for it in record.subscriptions for entry in it.items} | {move.to}
     types = {AudienceType.SHARE, AudienceType.NEW}
     return any(
         rollout.audience.type in types for id_ in ids if id_ in index.items for rollout in index.items[id_].rollouts

@@ -54,7 +54,7 @@ class Past(NamedTuple):
 
     at: Instant
     customer: str
-    found: PastRecord
+    state: PastRecord
     publication: PastPublication
 
 
@@ -86,11 +86,11 @@ def replay(actor: Actor, store: Store, bundles: BundleCache, wanted: ReplayReque
         actor.require(Action.VIEW, Resource.store())
     past = store.read(lambda unit: _read_past(unit, store.id, wanted))
     subject = wanted.check.subject
-    if subject.type is SubjectType.SUBSCRIPTION and past.found.record is not None:
+    if subject.type is SubjectType.SUBSCRIPTION and past.state.record is not None:
         # The subscription may have been another customer's than it is now.
         actor.require(Action.VIEW, Resource.subscription(subject.id, past.customer))
     bundle = bundles.open(store, past.publication.revision)
-    basis, record = wanted.basis, past.found.record
+    basis, record = wanted.basis, past.state.record
     try:
         explanation = reproduce(bundle, wanted.check, past.at, basis, record, publication=past.publication.sequence)
     except BasisError as error:
@@ -123,18 +123,18 @@ def _read_past(unit: ReadUnit, store: str, wanted: ReplayRequest) -> Past:
 def _read_publication(unit: ReadUnit, wanted: ReplayRequest, at: Instant) -> PastPublication:
     position = wanted.basis.position
     if wanted.publication is not None:
-        found = PastPublication(wanted.publication, publication(unit.session, wanted.publication).revision)
+        published = PastPublication(wanted.publication, publication(unit.session, wanted.publication).revision)
     elif position is not None:
-        found = publication_upto(unit.session, position)
+        published = publication_upto(unit.session, position)
     else:
-        found = publication_at(unit.session, at)
-    if wanted.revision is not None and wanted.revision != found.revision:
+        published = publication_at(unit.session, at)
+    if wanted.revision is not None and wanted.revision != published.revision:
         raise ConflictError(
             "another-revision",
-            f"the decision is based on revision `{wanted.revision}`; publication {found.sequence} of this store is "
-            f"`{found.revision}`: it is another store's, or this store was restored to an older state",
+            f"the decision is based on revision `{wanted.revision}`; publication {published.sequence} of this store is "
+            f"`{published.revision}`: it is another store's, or this store was restored to an older state",
         )
-    return found
+    return published
 
 
 def _read_record(unit: ReadUnit, wanted: ReplayRequest, at: Instant) -> tuple[str, PastRecord]:

@@ -26,8 +26,8 @@ def reject_unsellable_items(
     Raises:
         ConflictError: it does; with the place of each below `pointer`.
     """
-    present = {held.item for held in before.items} if before is not None else set()
-    new = {place: held.item for place, held in enumerate(after.items) if held.item not in present}
+    present = {entry.item for entry in before.items} if before is not None else set()
+    new = {place: entry.item for place, entry in enumerate(after.items) if entry.item not in present}
     if not new:
         return
     published, statuses = unit.published.index.items, item_statuses(unit, set(new.values()))

@@ -70,7 +70,9 @@ def _required_actions(before: Customer | Subscription | None, after: Customer | 
     if before is None or after is None or _without_parts(old) != _without_parts(new):
         required.add(Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION)
     if isinstance(old, Subscription) and isinstance(new, Subscription):
-        if [replace(held, version=None) for held in old.items] != [replace(held, version=None) for held in new.items]:
+        if [replace(entry, version=None) for entry in old.items] != [
+            replace(entry, version=None) for entry in new.items
+        ]:
             required.add(Action.EDIT_ENTITLEMENT)
         if _changes_pins(old, new):
             required.add(Action.PIN_VERSION)
@@ -85,8 +87,10 @@ def _without_parts(subject: Customer | Subscription) -> Customer | Subscription:
 
 def _changes_pins(before: Subscription, after: Subscription) -> bool:
     """Return whether a pin is new, or was removed from an item that stays."""
-    old, new = ({(held.item, held.version) for held in it.items if held.version is not None} for it in (before, after))
-    kept = {held.item for held in after.items}
+    old, new = (
+        {(entry.item, entry.version) for entry in it.items if entry.version is not None} for it in (before, after)
+    )
+    kept = {entry.item for entry in after.items}
     return not new <= old or any(item in kept for item, _ in old - new)
 
 
@@ -237,10 +241,10 @@ def _with_added_at(
     """Return the items with the instants at which they were added: earlier items keep theirs."""
     if before is None and subscription.start is not None:
         return subscription.items  # they count as added at its start
-    known = {} if before is None else {held.item: held.added_at for held in before.items}
+    known = {} if before is None else {entry.item: entry.added_at for entry in before.items}
     return tuple(
-        held if held.added_at is not None else replace(held, added_at=known.get(held.item, now))
-        for held in subscription.items
+        entry if entry.added_at is not None else replace(entry, added_at=known.get(entry.item, now))
+        for entry in subscription.items
     )
 
 

@@ -60,7 +60,7 @@ def state_data(subscription: Subscription, index: CatalogIndex, now: Instant) ->
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
         ends: list[PlainData] = [
-            held.item for held in subscription.items if held is not leaving and held.until == leaving.until
+            entry.item for entry in subscription.items if entry is not leaving and entry.until == leaving.until
         ]
         data["scheduled_change"] = {
             "from_item": leaving.item,

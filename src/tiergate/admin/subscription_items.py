@@ -41,8 +41,8 @@ def add_item(
     """Add an item from its JSON text."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
-        held = read_subject_body(text, validator_for(unit.published, account.customer.id).reader.subscription_item)
-        added = replace(held, added_at=unit.now) if held.added_at is None else held
+        entry = read_subject_body(text, validator_for(unit.published, account.customer.id).reader.subscription_item)
+        added = replace(entry, added_at=unit.now) if entry.added_at is None else entry
         return with_items(unit, account, before, (*before.items, added))
 
     result = change_subscription(actor, unit, subscription, edit, conditions, verb="item_added")
@@ -58,8 +58,8 @@ def patch_item(
         place = _find(before, item, unit.now)
         text = apply_merge_patch(patch, subscription_item_data(before.items[place]))
         reader = validator_for(unit.published, account.customer.id).reader
-        held = read_subject_body(text, reader.subscription_item, {"item": item})
-        return with_items(unit, account, before, _with_entry(before, place, held))
+        entry = read_subject_body(text, reader.subscription_item, {"item": item})
+        return with_items(unit, account, before, _with_entry(before, place, entry))
 
     return change_subscription(actor, unit, subscription, edit, conditions, verb="item_changed")
 
@@ -123,7 +123,7 @@ def _find(subscription: Subscription, item: str, now: Instant) -> int:
         NotFoundError: the subscription does not have it.
         ConflictError: the subscription has several entries with it.
     """
-    every = [place for place, held in enumerate(subscription.items) if held.item == item]
+    every = [place for place, entry in enumerate(subscription.items) if entry.item == item]
     found = [place for place in every if subscription.items[place].until > now] or every
     if not found:
         raise NotFoundError("item", item)
@@ -133,8 +133,8 @@ def _find(subscription: Subscription, item: str, now: Instant) -> int:
     return found[0]
 
 
-def _with_entry(subscription: Subscription, place: int, held: SubscriptionItem) -> tuple[SubscriptionItem, ...]:
-    return (*subscription.items[:place], held, *subscription.items[place + 1 :])
+def _with_entry(subscription: Subscription, place: int, entry: SubscriptionItem) -> tuple[SubscriptionItem, ...]:
+    return (*subscription.items[:place], entry, *subscription.items[place + 1 :])
 
 
 def with_items(

@@ -60,12 +60,12 @@ def list_subscriptions(unit: ReadUnit, wanted: SubscriptionFilter, after: str, l
     Raises:
         ParameterError: there are none, and the catalog does not have the item or feature.
     """
-    found = search_subscriptions(unit.session, wanted._replace(now=unit.now), after, limit + 1)
-    page = found[:limit]
+    rows = search_subscriptions(unit.session, wanted._replace(now=unit.now), after, limit + 1)
+    page = rows[:limit]
     if not page:
         index = validator_for(unit.published, wanted.customer or "").index
         expect_known(index, item=wanted.item, feature=wanted.feature)
-    return Page(subscription_views(page, unit), page[-1].subscription.id if len(found) > limit else None)
+    return Page(subscription_views(page, unit), page[-1].subscription.id if len(rows) > limit else None)
 
 
 def read_subscription(unit: ReadUnit, id_: str) -> View:

@@ -51,8 +51,8 @@ def endpoints() -> list[Endpoint]:
                 "at": format_instant(past.at),
                 "publication": past.publication.sequence,
                 "revision": past.publication.revision,
-                "position": past.found.position,
-                "redacted": past.found.redacted,
+                "position": past.state.position,
+                "redacted": past.state.redacted,
                 "sentences": reasoning_sentences(result.reasoning),
                 "reasoning": result.reasoning,
             }
@@ -66,8 +66,8 @@ def endpoints() -> list[Endpoint]:
             {
                 **members,
                 "sentences": reasoning_sentences(result.reasoning),
-                "position": result.past.found.position,
-                "redacted": result.past.found.redacted,
+                "position": result.past.state.position,
+                "redacted": result.past.state.redacted,
             }
         )
 
