@@ -39,9 +39,9 @@ from tiergate.model import (
 from tiergate.sidecar.api.app import DEFAULT_CACHE_BYTES, NativeApi, app
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.check_service import CheckService
-from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as DEFAULT_FAST_PATH_BYTES
+from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as DEFAULT_FAST_PATH_BYTES
 from tiergate.sidecar.fast_path import FastPath
-from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits, protocol_class
+from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol, protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
@@ -167,7 +167,7 @@ class Service:
         catalog: str = CATALOG,
         rules: tuple[tuple[str, str], ...] = (),
         access: Access | None = None,
-        limits: WireLimits | None = None,
+        limits: ListenerLimits | None = None,
         memo: bool = True,
         max_body: int = 2**20,
         body_timeout: float = 10.0,
@@ -191,7 +191,9 @@ class Service:
             subjects=ensures,
         )
         self.native = NativeApi(self.service, DEFAULT_CACHE_BYTES if memo else 0)
-        self.quick = FastPath(self.service, "tcp", memo_bytes=DEFAULT_FAST_PATH_BYTES if memo else 0, max_body=max_body)
+        self.quick = FastPath(
+            self.service, "tcp", cache_bytes=DEFAULT_FAST_PATH_BYTES if memo else 0, max_body=max_body
+        )
         self.app = app(
             self.native, access if access is not None else Access(), max_body=max_body, body_timeout=body_timeout
         )

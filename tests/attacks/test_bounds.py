@@ -10,11 +10,11 @@ import pytest
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
-from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits
+from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol
 
 CHECK = {"subject": "acme", "feature": "movies"}
 SOUND = post("/v1/check", CHECK)
-LIMITS = WireLimits(head_timeout=0.2, linger=0.05)
+LIMITS = ListenerLimits(head_timeout=0.2, linger=0.05)
 
 
 def test_a_body_that_announces_too_much_is_refused_unread() -> None:
@@ -177,7 +177,7 @@ def test_a_head_that_grows_is_refused_before_it_ends(pieces: int) -> None:
 
 def test_more_connections_than_there_may_be_are_told_so() -> None:
     """Those that are open go on; a new one is answered with 503 and closed."""
-    service = Service(customer("acme"), limits=WireLimits(connections=2, linger=0.05))
+    service = Service(customer("acme"), limits=ListenerLimits(connections=2, linger=0.05))
     with service.serve() as where, Connection(where.connect()) as first, Connection(where.connect()) as second:
         assert [first.ask(SOUND).status, second.ask(SOUND).status] == [200, 200]
         with Connection(where.connect()) as third:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving import Service, customer, post
 from tests.wire import Connection
-from tiergate.sidecar.http_protocol import WireLimits
+from tiergate.sidecar.http_protocol import ListenerLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ SOUND = post("/v1/check", {"subject": "acme", "feature": "movies"})
 @pytest.fixture(params=["uvloop", "asyncio"])
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Service, Where]]:
     """A sidecar on either event loop that was asked the sound request before."""
-    service = Service(customer("acme"), limits=WireLimits(linger=0.2))
+    service = Service(customer("acme"), limits=ListenerLimits(linger=0.2))
     with service.serve(loop=request.param) as where:
         with Connection(where.connect()) as connection:
             for _ in range(3):

@@ -16,7 +16,7 @@ from tiergate.model import BEGINNING
 from tiergate.sidecar import fast_path
 from tiergate.sidecar.api import app
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.http_protocol import WireLimits
+from tiergate.sidecar.http_protocol import ListenerLimits
 from tiergate.sidecar.metrics import Metrics, exposition, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.replica.file_source import follower, source_copies
@@ -33,7 +33,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 def test_the_bounds_on_the_page_are_in_force() -> None:
     """Each row of the table of bounds has the numbers of the code, and no row is missing or too many."""
-    kept, wire, mib = CacheLimits(), WireLimits(), 2**20
+    kept, wire, mib = CacheLimits(), ListenerLimits(), 2**20
     queue = inspect.signature(DecisionLog).parameters["capacity"].default
     expected = {
         "subjects kept by the engine": f"{kept.subjects:,} and {kept.subject_bytes // mib} MiB",
@@ -41,7 +41,7 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
         "decisions kept": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
         "entitlements of item versions kept": f"{DEFAULT_KEPT_ENTITLEMENTS:,}",
         "remembered answers, and lists of entitlements": f"{app.DEFAULT_CACHE_BYTES // mib} MiB together",
-        "remembered requests of each listener": f"{fast_path.DEFAULT_MEMO_BYTES // mib} MiB",
+        "remembered requests of each listener": f"{fast_path.DEFAULT_CACHE_BYTES // mib} MiB",
         "decision log, waiting to be written": f"{queue:,} records",
         "checks of one `POST /v1/checks`": f"{MAX_CHECKS:,}",
         "the head of a request": f"{wire.head_bytes // 2**10} KiB and {wire.head_fields} fields",

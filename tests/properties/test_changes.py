@@ -37,14 +37,14 @@ NO_DEFAULTS: list[tuple[bytes, bytes]] = []
 class Sidecar:
     """All of a sidecar that remembers, and an engine beside it that does not."""
 
-    def __init__(self, world: World, limits: CacheLimits | None, memo_bytes: int, denied: str) -> None:
+    def __init__(self, world: World, limits: CacheLimits | None, cache_bytes: int, denied: str) -> None:
         self.clock = Clock()
         self.state = State(self.clock)
         self.limits = limits
         self.denied = denied
         service = CheckService(self.state, Metrics(), stale_deny=[denied])
-        self.native = NativeApi(service, memo_bytes)
-        self.quick = FastPath(service, "test", memo_bytes=memo_bytes)
+        self.native = NativeApi(service, cache_bytes)
+        self.quick = FastPath(service, "test", cache_bytes=cache_bytes)
         self.quick.learn(post("/v1/check", b""), self.native.checks.respond_now)
         self.subjects = Subjects(world.records)
         self.number = 0
@@ -141,8 +141,8 @@ def test_a_sidecar_answers_as_one_that_remembers_nothing(
     plain, ruled = World(catalog, first), World(catalog, second, data.draw(rule_files(catalog, first), label="rules"))
     limits = data.draw(st.sampled_from([None, TIGHT]), label="limits")
     inquirers = [Inquirer(catalog, known, seed) for known in (first, second)]
-    memo_bytes = data.draw(st.sampled_from([2**20, 12_000]), label="memo")
-    sidecar = Sidecar(plain, limits, memo_bytes, inquirers[0].features[0])
+    cache_bytes = data.draw(st.sampled_from([2**20, 12_000]), label="memo")
+    sidecar = Sidecar(plain, limits, cache_bytes, inquirers[0].features[0])
     checks = [ask for inquirer in inquirers for _, ask in inquirer.asks(nows=1, checks=4)]
     random = inquirers[0].random
 

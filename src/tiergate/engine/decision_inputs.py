@@ -1,8 +1,7 @@
-"""The basis of a decision: what it rested on beside check, instant and bundle, so that it can be made again.
+"""The basis of a decision: everything beside the check, the instant and the bundle that it was made from.
 
-Written into the decision log by whoever decided, read back by whoever replays. A decision is a pure function of the
-check, the instant, the bundle, the subject's record and this. What the record was, the basis either holds, or it says
-where in a store's feed it stands.
+The sidecar writes it to the decision log; a replay reads it. A decision is a pure function of the check, the instant,
+the bundle, the subject's record and this. The basis contains the record, or its place in a store's feed.
 """
 
 from __future__ import annotations
@@ -133,10 +132,9 @@ def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:
 
 
 def mark_stale(decision: Decision, *, denied: bool) -> Decision:
-    """A decision as it is given once the data is stale: it says so, and is a denial where its feature is denied then.
+    """Return a decision as it is once the data is stale: marked, and a denial if its feature is denied then.
 
-    The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
-    stands is not for time to say.
+    The denial overrides every reason that `stale_data` precedes. The entitlement stays; time does not end the denial.
     """
     if denied and REASON_PRECEDENCE[decision.reason] > REASON_PRECEDENCE[Reason.STALE_DATA]:
         return replace(decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True)

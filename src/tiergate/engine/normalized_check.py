@@ -1,4 +1,4 @@
-"""Questions: a check read against its feature, in whole units. What does not fit the feature's type is a mistake."""
+"""Checks normalized to whole units by their features. A field that does not fit the feature's type is an error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NUMBERS = _FIELDS[:-1]
 _TYPES = dict(
     zip(_FIELDS, [*[FeatureType.QUANTITY] * 3, FeatureType.RANGE, FeatureType.CUSTOM], strict=True),
 )
-"""The type of feature that knows each field."""
+"""The type of feature that accepts each field."""
 
 
 class NormalizedCheck(NamedTuple):
-    """What is asked, in units: `used` and `user_used` are `None` where the check does not say.
+    """A check in whole units; `used` and `user_used` are `None` if the check does not contain them.
 
-    `value` is 0 and `rank` 1 where the check names none: the least that there is to ask for.
+    `value` is 0 and `rank` 1, the smallest, if the check names none.
     """
 
     amount: int = 0
@@ -65,7 +65,7 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
 
 
 def expect_valid_check(check: Check) -> None:
-    """See that there can be a feature that takes a check; for whoever has no catalog to look in.
+    """Check that some feature could accept a check, without any catalog.
 
     Raises:
         UnknownFeatureError: no catalog can have the feature.
@@ -84,10 +84,10 @@ def expect_valid_check(check: Check) -> None:
 
 
 def expect_valid_subject(subject: Subject) -> None:
-    """See that there can be a subject.
+    """Check that a subject's ids are valid.
 
     Raises:
-        CheckError: an id is none; names it.
+        CheckError: if an id is invalid; names it.
     """
     for field, id_ in (("subject.id", subject.id), ("subject.user", subject.user)):
         if id_ is None or is_subject_id(id_):
@@ -157,7 +157,7 @@ def _rank(level: str, feature: Feature) -> int:
 
 
 def _refuse(feature: Feature, *fields: Number | str | None) -> None:
-    """Refuse the fields, in the order of `_FIELDS`, that the feature's type does not know and the check gives."""
+    """Reject given fields, in the order of `_FIELDS`, that the feature's type does not accept."""
     for name, given in zip(_FIELDS, fields, strict=True):
         if given is not None:
             raise CheckError(name, f"a {feature.type.value} such as `{feature.id}` does not accept `{name}`")

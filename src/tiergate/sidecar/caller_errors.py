@@ -1,7 +1,7 @@
-"""A trace of callers' mistakes in the log: which feature, field or credential, though never more than a few a minute.
+"""Logs callers' errors (feature, field or credential) with a bound of a few a minute.
 
-Metrics count every refused request by its kind. What a counter cannot say, such as the feature that a service spells
-wrong, is logged here: each text once a minute, and at most ten texts, so that nobody fills a disk by asking nonsense.
+Metrics count rejected requests by type. This log adds the details, such as a misspelled feature: each text once a
+minute, and at most ten texts, so that no caller can fill a disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 
 class CallerErrorLog:
-    """Logs refused requests at the level of warnings. `clock`: seconds that only ever grow."""
+    """Logs rejected requests as warnings. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,7 +31,7 @@ class CallerErrorLog:
         self._left_out = 0
 
     def note(self, endpoint: str, status: int, slug: str, detail: str) -> None:
-        """Log a refusal, unless the same was logged in this minute, or too many were, or it is no caller's mistake."""
+        """Log a rejected request, unless the limit of this minute is reached or the server is at fault."""
         if status >= _SERVER_ERROR:
             return
         now = self._clock()

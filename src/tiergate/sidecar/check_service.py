@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Decision, Instant, Subject, SubjectRecord
     from tiergate.sidecar.decision_log import DecisionLog
-    from tiergate.sidecar.metrics import Metrics, ReasonTally
+    from tiergate.sidecar.metrics import DecisionCounts, Metrics
     from tiergate.sidecar.state import Generation, State, StateView
     from tiergate.sidecar.subject_versions import SubjectVersion
 
@@ -85,7 +85,7 @@ class ServedDecision:
         decision: Decision,
         window: tuple[Instant, Instant],
         version: SubjectVersion,
-        counts: ReasonTally,
+        counts: DecisionCounts,
         basis: bytes,
         *,
         is_cacheable: bool,

@@ -2,20 +2,19 @@
 
 Two steps, both on the bytes of one segment that came while the connection was at rest:
 
-1. *Repeats.* The very same bytes were answered before: the same answer goes out, with a decision id of its own.
-2. *Known heads.* The same head, up to the values of `Content-Length` and of the headers that differ in each request
-   (`traceparent`, `tracestate`, `X-Request-ID`), came before and was admitted: the parser found it sound, the
-   protections let it pass, routing found its endpoint. What follows it, in the length that it announces, is that
-   endpoint's body.
+1. *Repeats.* The same bytes were answered before: the same response is sent, with a decision id of its own.
+2. *Known heads.* The same head was admitted before, up to the values of `Content-Length`, `traceparent`, `tracestate`
+   and `X-Request-ID`: the parser accepted it, request limits let it pass, and routing found its endpoint. The rest of
+   the segment, of the announced length, is that endpoint's body.
 
 Rules:
 
-- A head is learnt only from a request that took the long way: whole in one segment, admitted, HTTP/1.1, with one
-  `Content-Length` and without what changes how a message is framed or how the connection goes on.
-- Everything is learnt for one listener, because another admits differently.
-- What a repeat answers holds for the present generation, edition of its subject and instant, or is not given.
-- Whatever is unusual is left to the long way, which is the authority. INVARIANT (quick is slow): both ways answer the
-  same, but for the decision id and the date; the tests of the API run through both.
+- A head is learned only from a request on the slow path: whole in one segment, admitted, HTTP/1.1, with one
+  `Content-Length`, and without headers that change the framing or the connection.
+- Heads and repeats are learned for one listener, because others admit differently.
+- A repeat is sent only while its decision is valid: same generation, same version of the subject, within its window.
+- Everything unusual is left to the slow path, which is the authority. INVARIANT (quick is slow): both respond the same,
+  except for the decision id and the date; the tests of the API use both.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
 EXTENSION = "tiergate.segment"
 """The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
 
-DEFAULT_MEMO_BYTES = 16 * 2**20
-"""What one listener remembers by default of requests as they came."""
+DEFAULT_CACHE_BYTES = 16 * 2**20
+"""The default memory of one listener's repeats and heads."""
 
 _HEADS_BYTES = 2 * 2**20
 _MAX_HEAD = 8_192
@@ -59,7 +58,7 @@ _HEAD = b"content-type: application/json\r\ncontent-length: %d\r\ntiergate-decis
 
 
 class _Head:
-    """An admitted head, and the endpoint that its requests go to."""
+    """An admitted head and its endpoint."""
 
     __slots__ = ("endpoint", "weight")
 
@@ -69,7 +68,7 @@ class _Head:
 
 
 class _Repeat:
-    """A request that is answered without being read: the head of its answer up to the decision id, and the rest."""
+    """A request that is not read again: the head of its response up to the decision id, and the decision."""
 
     __slots__ = ("decision", "head", "weight")
 
@@ -80,18 +79,18 @@ class _Repeat:
 
 
 class FastPath:
-    """What one listener remembers of requests as they came. `memo_bytes` bounds it; `max_body` as for the long way."""
+    """The fast path of one listener. `cache_bytes` limits its memory; `max_body`: as on the slow path."""
 
     def __init__(
-        self, service: CheckService, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
+        self, service: CheckService, name: str, *, cache_bytes: int = DEFAULT_CACHE_BYTES, max_body: int = 2**20
     ) -> None:
         self._service = service
         self._clock = service.clock
         self._log = service.log
         self._durations = service.metrics.durations["check"]
         self._max_body = max_body
-        self.repeats: ResponseCache[_Repeat] = ResponseCache(memo_bytes)
-        self._heads: ResponseCache[_Head] = ResponseCache(min(memo_bytes, _HEADS_BYTES))
+        self.repeats: ResponseCache[_Repeat] = ResponseCache(cache_bytes)
+        self._heads: ResponseCache[_Head] = ResponseCache(min(cache_bytes, _HEADS_BYTES))
         self._answer_heads: dict[int, bytes] = {}
         self._defaults: list[tuple[bytes, bytes]] | None = None
         self._preamble = b""
@@ -99,9 +98,9 @@ class FastPath:
         service.metrics.sizes[name] = lambda: (len(self.repeats), self.repeats.size)
 
     def answer(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
-        """Answer a segment that came at rest; none where it must take the long way.
+        """Return the response to a segment that came at rest; `None` if it must take the slow path.
 
-        `defaults` are the headers of every answer; a new list means that they changed.
+        `defaults`: the headers of every response; a new list means that they changed.
         """
         begun = time.perf_counter_ns()
         repeat = self.repeats.young.get(segment)
@@ -150,7 +149,7 @@ class FastPath:
         return encode_response(reply, context, defaults)
 
     def learn(self, segment: bytes, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
-        """Learn the head of a request that took the long way and was admitted to an endpoint."""
+        """Learn the head of a request that was admitted to an endpoint on the slow path."""
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         parts = _VARYING.split(segment[:end])
         names = [name.lower() for name in parts[1::3]]
@@ -164,7 +163,7 @@ class FastPath:
             self._heads.put(key, _Head(endpoint, SLOT + len(key) + 100))
 
     def forget(self) -> None:
-        """Forget every request: what was admitted before may be no longer."""
+        """Forget every request, because requests are admitted differently from now on."""
         self.repeats.clear()
         self._heads.clear()
 
@@ -182,7 +181,7 @@ class FastPath:
 
 
 def learn(scope: Scope, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
-    """Have the quick path, if the protocol has one, learn from a request that an endpoint is about to answer."""
+    """Let the fast path, if there is one, learn from a request that an endpoint is about to answer."""
     found = scope.get("extensions", {}).get(EXTENSION)
     if found is not None:
         path, segment = found["path"], found["segment"]

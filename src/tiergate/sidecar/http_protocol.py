@@ -50,7 +50,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WireLimits:
+class ListenerLimits:
     """Bounds of one listener: of a request's head, in bytes, headers and seconds; of connections at once.
 
     `linger`: for how many seconds a connection at rest still answers after a shutdown has begun, and for how many at
@@ -64,7 +64,9 @@ class WireLimits:
     linger: float = 0.25
 
 
-def protocol_class(metrics: Metrics, quick: FastPath | None, limits: WireLimits | None = None) -> type[SidecarProtocol]:
+def protocol_class(
+    metrics: Metrics, quick: FastPath | None, limits: ListenerLimits | None = None
+) -> type[SidecarProtocol]:
     """Make the protocol class of one listener, for uvicorn's `http=`. Without a quick path every request is parsed."""
     return type(
         "SidecarProtocol",
@@ -72,7 +74,7 @@ def protocol_class(metrics: Metrics, quick: FastPath | None, limits: WireLimits 
         {
             "metrics": metrics,
             "quick": quick,
-            "limits": limits if limits is not None else WireLimits(),
+            "limits": limits if limits is not None else ListenerLimits(),
             "excess": ExcessConnections(),
         },
     )
@@ -83,7 +85,7 @@ class SidecarProtocol(ConnectionProtocol):
 
     metrics: ClassVar[Metrics]
     quick: ClassVar[FastPath | None] = None
-    limits: ClassVar[WireLimits] = WireLimits()
+    limits: ClassVar[ListenerLimits] = ListenerLimits()
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ _LOWEST, _HIGHEST = 10, 31
 _SOURCES = ("engine", "memo", "repeat")
 
 
-class ReasonTally:
+class DecisionCounts:
     """Decisions of one reason, by the endpoint that gave them and where they came from.
 
     `engine`: decided; `memo`: the same check had been decided; `repeat`: the very same request had been answered.
@@ -86,11 +86,11 @@ class Metrics:
     """Every count of one process. Whoever counts adds to the attributes; only the event loop's thread does."""
 
     def __init__(self) -> None:
-        self.reasons: Mapping[Reason, ReasonTally] = {reason: ReasonTally() for reason in Reason}
+        self.reasons: Mapping[Reason, DecisionCounts] = {reason: DecisionCounts() for reason in Reason}
         self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements", "explain")}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
-        self.mistakes = CallerErrorLog()
+        self.caller_errors = CallerErrorLog()
         self.connections = 0
         self.descriptors = DescriptorShortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}

@@ -1,13 +1,11 @@
-"""What was answered before, by the bytes that asked for it: bounded in bytes, cheap to look up.
+"""A cache of responses by the bytes of their requests: bounded in bytes, cheap to look up.
 
-A memo has two halves. Entries go into the young one; when that is full it becomes the old one, and what was old goes.
-What is found in the old half moves to the young one. That keeps what is asked for, much as a least recently used
-order does, but a lookup that hits costs one dictionary access and moves nothing.
+It has two halves. Entries go into the young half; when that is full, it becomes the old one, and the old one is
+dropped. An entry that is found in the old half moves to the young one. That is close to a least recently used order,
+but a hit in the young half costs one dictionary access and moves nothing.
 
-Nothing is freed at once: tens of thousands of entries would hold up a check for milliseconds. What goes is buried,
-and each new entry frees a few of the buried ones.
-
-It knows nothing of what its values mean: whoever looks one up sees whether it still holds.
+Nothing large is freed at once, because that would delay a check by milliseconds: dropped halves are buried, and each
+new entry frees a few buried ones. Callers check whether a value is still valid.
 """
 
 from __future__ import annotations
@@ -18,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SLOT = 150
-"""About what an entry costs beside its key and value: two headers, and a place in a dictionary that is half empty."""
+"""The approximate bytes of an entry without its key and value: two headers, and a slot of a half empty dictionary."""
 
 _PARTS = 3
-"""The young half, the old half, and what is buried."""
+"""The young half, the old half, and the buried entries."""
 
 _FREED = 8
-"""How many buried entries go for each one that comes."""
+"""How many buried entries are freed for each new one."""
 
 
 class Weighed(Protocol):
-    """A value that knows what it weighs: the bytes that it and its key keep in memory."""
+    """A value with its weight: the approximate bytes of it and its key."""
 
     @property
     def weight(self) -> int:
@@ -59,7 +57,7 @@ class ResponseCache(Generic[V]):
 
     @property
     def size(self) -> int:
-        """How many bytes can be found in it, about."""
+        """The approximate bytes of all entries."""
         return 2 * (self.limit // _PARTS) - self._room - self._old_room
 
     def get(self, key: bytes) -> V | None:
@@ -84,7 +82,7 @@ class ResponseCache(Generic[V]):
         return value
 
     def put(self, key: bytes, value: V) -> None:
-        """Remember a value, unless it weighs more than a third of all that may be held."""
+        """Cache a value, unless it weighs more than a third of the limit."""
         self.drop(key)
         if self._buried:
             self._free()
@@ -108,7 +106,7 @@ class ResponseCache(Generic[V]):
                 self._old_room += value.weight
 
     def clear(self) -> None:
-        """Forget everything, at once; free it little by little."""
+        """Forget everything now, and free it little by little."""
         self._buried = [half for half in (self.young, self._old) if half]
         self.young, self._old = {}, {}
         self._room = self._old_room = self.limit // _PARTS

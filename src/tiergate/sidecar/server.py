@@ -39,9 +39,9 @@ from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.tokens import TokenFile
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
-from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
+from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as QUICK_PATH_BYTES
 from tiergate.sidecar.fast_path import FastPath
-from tiergate.sidecar.http_protocol import WireLimits, protocol_class
+from tiergate.sidecar.http_protocol import ListenerLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.disk_health import DiskMonitor
@@ -185,11 +185,11 @@ class _Sidecar:
         self, name: str, access: Access, sockets: list[socket.socket], leave: Callable[[], None] = lambda: None
     ) -> Listener:
         settings = self._settings
-        memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
-        quick = FastPath(self._service, name, memo_bytes=memo_bytes, max_body=settings.max_body)
+        cache_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
+        quick = FastPath(self._service, name, cache_bytes=cache_bytes, max_body=settings.max_body)
         if self._tokens is not None:
             self._tokens.changed.append(quick.forget)
-        limits = WireLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
+        limits = ListenerLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
         return Listener(
             app(self._native, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
             sockets,
@@ -205,7 +205,7 @@ class _Sidecar:
             probes(self._state, self._metrics, access),
             self._probe_sockets,
             # Its connections are none of the API's, which are what is counted.
-            protocol=protocol_class(Metrics(), None, WireLimits(connections=self._most_probes)),
+            protocol=protocol_class(Metrics(), None, ListenerLimits(connections=self._most_probes)),
             shutdown_timeout=_PROBE_SHUTDOWN,
             each_second=self._look_around,
         )

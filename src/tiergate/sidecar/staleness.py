@@ -1,7 +1,6 @@
-"""What is denied once the data is stale: the operator's choice, feature by feature.
+"""The operator's choice of features that are denied once the data is stale.
 
-A choice is a feature's id, `tag:` and a tag, or `*` for every feature. It is made of words, because the catalog that
-gives them a meaning comes later and changes: what a catalog does not know of it is for the caller to tell somebody.
+An entry is a feature's id, `tag:` and a tag, or `*` for every feature. What entries match changes with the catalog.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ TAG = "tag:"
 
 
 class FeatureSelection(NamedTuple):
-    """The features of one catalog that a choice names, and the words of it that name nothing there."""
+    """The features of a catalog that are selected, and the entries that match nothing in it."""
 
     features: frozenset[str]
     unknown: tuple[str, ...]
@@ -29,19 +28,19 @@ class FeatureSelection(NamedTuple):
 NONE_CHOSEN = FeatureSelection(frozenset(), ())
 
 
-def select_features(words: Iterable[str], features: Mapping[str, Feature]) -> FeatureSelection:
-    """Look up what a choice names among the features of a catalog."""
+def select_features(entries: Iterable[str], features: Mapping[str, Feature]) -> FeatureSelection:
+    """Select features of a catalog."""
     chosen: set[str] = set()
     unknown: list[str] = []
-    for word in words:
-        if word == EVERY:
+    for entry in entries:
+        if entry == EVERY:
             chosen.update(features)
             continue
-        if word.startswith(TAG):
-            found = [name for name, feature in features.items() if word.removeprefix(TAG) in feature.tags]
+        if entry.startswith(TAG):
+            found = [name for name, feature in features.items() if entry.removeprefix(TAG) in feature.tags]
         else:
-            found = [word] if word in features else []
+            found = [entry] if entry in features else []
         if not found:
-            unknown.append(word)
+            unknown.append(entry)
         chosen.update(found)
     return FeatureSelection(frozenset(chosen), tuple(unknown))

@@ -1,16 +1,14 @@
-"""What the sidecar knows at this moment: the generation of data in force, and what stands around it.
+"""The state of a running sidecar: the current generation of data, and whether it is stale.
 
-One `State` is shared by everything that answers. It does no I/O: whoever loads or follows data makes a
-`Generation` and installs it, or says which subjects of the present one changed; whoever remembers answers subscribes
-in order to forget them, and keeps the `Edition` of its subject with each.
+One `State` is shared by everything that responds. It does no I/O: loaders install a `Generation`, or report which
+subjects of the current one changed; caches subscribe, and keep the `SubjectVersion` with each response.
 
 Rules:
 
-- Everything here is called from the event loop's thread. A loader in another thread or process hands over with
-  `loop.call_soon_threadsafe`.
-- A generation is installed whole or not at all, and never replaced by an older one.
-- Subscribers are told before the first answer of a new generation can be made.
-- A subject that changes within a generation is forgotten alone, in the engine and in every memo, by one call:
+- Everything is called in the event loop's thread; other threads use `loop.call_soon_threadsafe`.
+- A generation is installed as a whole, and never replaced by an older one.
+- Subscribers are called before the first decision of a new generation.
+- A subject that changes within a generation is forgotten alone, in the engine and in every cache, by
   `subject_changed`. INVARIANT (no answer outlives its edition).
 """
 
@@ -57,10 +55,9 @@ class FeedPosition(NamedTuple):
 
 
 class StateView(NamedTuple):
-    """All that one request is answered by, taken once: the generation, if there is one, and when its data gets stale.
+    """What one request is decided by, read once: the generation, if there is one, and the instant it becomes stale.
 
-    `epoch` counts how often everything remembered had to be forgotten: what is made by a view is remembered only while
-    it is still the state's.
+    `epoch` counts how often all caches were cleared: a response is cached only if it is still the state's.
     """
 
     generation: Generation | None
@@ -77,22 +74,18 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a loader tells `/status` and the metrics about its work.
+    """What a loader reports to `/status` and the metrics.
 
-    `mode`: `files` or `sync`. `loading`: a load is under way. `loaded_at`, `failed_at`: the last load that
-    succeeded and the last one that failed. `error`: why the newest attempt failed, in one line, or none if it did
-    not; `problems`: what was wrong with which file then. `loads`, `failures`: how many since the process began.
-    `quarantined`: how many subjects are decided by an earlier record, or none, because their own cannot be used.
-    `abandoned`: those that came to nothing because files were rewritten under the reading. `customers`,
-    `subscriptions`: how many are held, where known.
+    `mode`: `files` or `sync`. `loaded_at`, `failed_at`: the last load that succeeded, and that failed. `error`: why the
+    newest attempt failed; `problems`: of which files. `loads`, `failures`, `abandoned` (files changed while they were
+    read): counts since the start. `quarantined`: subjects with an unusable record, decided by an earlier one or none.
+    `customers`, `subscriptions`: how many are loaded, if known.
 
-    Of files alone: `behind`, for how many seconds they have said something else than what is in force.
+    Files only: `behind`, for how many seconds the files have differed from the active data.
 
-    Of sync alone: `position`, the last entry of the feed that is in force; `latest`, the newest that was heard of, and
-    `lag`, how many entries are between them; `last_sync_at`, when the store was last heard and believed;
-    `sync_errors`, how often that failed; `clock_skew`, by how many seconds the store's clock is ahead of this
-    machine's, below 0 where it is behind, and 0 where the time that an answer took does not tell; `max_staleness`, in
-    seconds, after which data is stale; `control_plane`, its URL.
+    Sync only: `position`, the last active entry of the feed; `latest`, the newest known one; `lag`, the entries between
+    them; `last_sync_at`, the last verified response of the store; `sync_errors`; `clock_skew`, the seconds that the
+    store's clock is ahead; `max_staleness`, in seconds; `control_plane`, its URL.
     """
 
     mode: str
@@ -125,14 +118,10 @@ def _no_report() -> StatusReport:
 
 
 class State:
-    """The generation in force, the clock, and whether the process is going down.
+    """The current generation, the clock, and whether the process is shutting down.
 
-    `subject_versions` are those of the subjects that cached answers depend on. `feed_position` is the last feed entry
-    that decisions depend on, none with files: the follower sets it in the same event loop turn. `clock` gives UTC
-    milliseconds.
-    `report` is asked at each `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a
-    shutdown has begun: set it with `drain()`. `unloaded` says that checks are answered though nothing was ever loaded:
-    `give_up_waiting()` begins that, and the first generation ends it.
+    `feed_position`: of the decisions, none with files; the follower sets it in the same event loop turn as the data.
+    `clock` returns UTC milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
     """
 
     __slots__ = (
@@ -162,22 +151,22 @@ class State:
 
     @property
     def current(self) -> Generation | None:
-        """The generation in force; none until the first one is installed."""
+        """The current generation; none until the first one is installed."""
         return self._current
 
     @property
     def view(self) -> StateView:
-        """What a request is answered by that begins now."""
+        """The view of a request that begins now."""
         return StateView(self._current, self._stale_at, self._epoch)
 
     @property
     def epoch(self) -> int:
-        """How often subscribers were told to forget everything."""
+        """How often all caches were cleared."""
         return self._epoch
 
     @property
     def stale_at(self) -> Instant:
-        """The instant from which answers say that their data is stale; FOREVER with files."""
+        """The instant from which decisions are stale; FOREVER with files."""
         return self._stale_at
 
     @property
@@ -187,24 +176,24 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """Whether checks are answered, and will be for a while."""
+        """Whether checks are served, and no shutdown has begun."""
         return (self._current is not None or not self._waiting) and not self._draining
 
     @property
     def unloaded(self) -> bool:
-        """Whether checks are answered without anything to decide by."""
+        """Whether checks are served without data."""
         return self._current is None and not self._waiting
 
     @property
     def stale(self) -> bool:
-        """Whether answers say that their data is stale, now."""
+        """Whether decisions are stale now."""
         return self.unloaded or self.clock() >= self._stale_at
 
     def install(self, generation: Generation) -> None:
-        """Put a generation in force and have every subscriber forget what it remembers.
+        """Activate a generation, and clear all caches.
 
         Raises:
-            ValueError: its number is not above the current one.
+            ValueError: if its number is not above the current one.
         """
         if self._current is not None and generation.number <= self._current.number:
             msg = f"generation {generation.number} does not follow {self._current.number}"
@@ -213,13 +202,10 @@ class State:
         self._notify()
 
     def subject_changed(self, customer: str, subscriptions: Collection[str]) -> None:
-        """Forget what is remembered of a customer, of subscriptions and of their users, and of nobody else.
+        """Forget everything cached about a customer, subscriptions and their users, and about nobody else.
 
-        To be called in the same turn of the event loop in which their new data can first be read. `subscriptions` are
-        those that the customer has now and those that it had before: one that it lost or that left it for another
-        customer is answered differently too, and so is one that did not exist until now. Of a subscription that moves
-        both customers change. Whoever stops following a subject says so here as well: what is remembered of it would
-        no longer be forgotten in time.
+        Call it in the same event loop turn in which the new data can first be read, and when a subject is no longer
+        followed. `subscriptions`: those before and after the change. If a subscription moves, both customers change.
         """
         if self._current is not None:
             forget = self._current.engine.forget
@@ -229,27 +215,27 @@ class State:
         self.subject_versions.outdate(customer, subscriptions)
 
     def set_stale_at(self, stale_at: Instant) -> None:
-        """Set the instant from which answers say `stale`.
+        """Set the instant from which decisions are stale.
 
-        Remembered answers are never kept beyond the instant that was known when they were made, so moving it
-        forward while the data is fresh costs nothing; every other move makes subscribers forget.
+        No response is cached beyond the instant that was known when it was made, so that moving the instant forward
+        while data is fresh costs nothing; every other move clears all caches.
         """
         before, self._stale_at = self._stale_at, stale_at
         if stale_at < before or before <= self.clock():
             self._notify()
 
     def serve_unloaded(self) -> None:
-        """Have checks answered from now on although there is nothing to decide by, until there is."""
+        """Serve checks without data from now on, until the first generation is installed."""
         self._waiting = False
         self._notify()
 
     def drain(self) -> None:
-        """Say that a shutdown has begun: `/readyz` turns, and connections close after their next answer."""
+        """Begin the shutdown: `/readyz` fails, and connections close after their next response."""
         self._draining = True
         self._notify()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, in the event loop's thread, whenever remembered answers must be forgotten."""
+        """Call `callback` whenever cached responses must be forgotten."""
         self._subscribers.append(callback)
 
     def _notify(self) -> None:

@@ -1,14 +1,11 @@
-"""Editions of subjects: what every remembered answer rests on, so that a change of one subject forgets only its own.
+"""Versions of subjects, so that a change of one subject invalidates only its own cached responses.
 
-An edition is a customer's or subscription's data between two changes. Whoever makes an answer takes the subject's
-edition *before* looking at the data and keeps it with the answer; when the data changes, the edition is marked
-outdated, and with it, at once and however many there are, every answer that rests on it. The next answer takes a new
-edition. INVARIANT (no answer outlives its edition): an answer whose edition is outdated is never given.
+A version is a customer's or subscription's data between two changes. Code that makes a response gets the version
+*before* it reads the data, and keeps it with the response. A change marks the version outdated, and with it every
+response that depends on it. INVARIANT (no answer outlives its edition): one of an outdated version is never sent.
 
-A subject has an edition only while an answer rests on it, whether the subject exists or not: nobody's answers are
-forgotten when it is created. Users share the edition of the customer or subscription that they are in.
-
-It knows nothing of engines or memos, and it is for one thread.
+A subject has a version only while a response depends on it. Users share the version of their customer or subscription.
+Not for several threads.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from tiergate.model import Subject
 
 _WEIGHT = 240
-"""About what an edition keeps in memory, in bytes: itself, a weak reference, and its place under the subject's id."""
+"""The approximate bytes of a version: itself, a weak reference, and its entry under the subject's id."""
 
 
 class SubjectVersion:
@@ -37,13 +34,13 @@ class SubjectVersion:
         self._weight = _WEIGHT
 
     def claim_weight(self) -> int:
-        """About how many bytes it keeps in memory, for the first who asks; nothing for those who come after."""
+        """Return the approximate bytes of this version to the first caller, and 0 to all others."""
         weight, self._weight = self._weight, 0
         return weight
 
 
 class SubjectVersions:
-    """The present edition of every subject that something rests on."""
+    """The current version of every subject that a response depends on."""
 
     __slots__ = ("_customers", "_subscriptions")
 
@@ -52,15 +49,15 @@ class SubjectVersions:
         self._subscriptions: WeakValueDictionary[str, SubjectVersion] = WeakValueDictionary()
 
     def of(self, subject: Subject) -> SubjectVersion:
-        """The present edition of a subject, or of whom its user is in. It lasts as long as somebody keeps it."""
+        """Return the current version of a subject, or of the one that its user is in."""
         present = self._customers if subject.type is SubjectType.CUSTOMER else self._subscriptions
-        edition = present.get(subject.id)
-        if edition is None:
-            edition = present[subject.id] = SubjectVersion()
-        return edition
+        version = present.get(subject.id)
+        if version is None:
+            version = present[subject.id] = SubjectVersion()
+        return version
 
     def outdate(self, customer: str, subscriptions: Collection[str]) -> None:
-        """Mark the editions of a customer and of subscriptions outdated."""
+        """Mark the versions of a customer and of subscriptions outdated."""
         _outdate(self._customers, customer)
         for subscription in subscriptions:
             _outdate(self._subscriptions, subscription)
@@ -70,6 +67,6 @@ class SubjectVersions:
 
 
 def _outdate(present: WeakValueDictionary[str, SubjectVersion], name: str) -> None:
-    edition = present.pop(name, None)
-    if edition is not None:
-        edition.is_outdated = True
+    version = present.pop(name, None)
+    if version is not None:
+        version.is_outdated = True

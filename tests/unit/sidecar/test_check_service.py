@@ -131,7 +131,7 @@ def test_a_batch_that_was_asked_before_is_answered_at_once(service: Service) -> 
 
 def published_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Have new generations come while the engine decides, as soon as it gives way; in each acme has another limit."""
-    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    monkeypatch.setattr(time_slicing, "_SLICE_NS", -1)
     left = times
 
     def publish() -> None:
@@ -176,7 +176,7 @@ def test_a_list_rests_on_one_publication(service: Service, monkeypatch: pytest.M
 
 def test_others_have_their_turn_while_a_batch_is_decided(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a thousand checks would hold up everybody for a tenth of a second."""
-    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    monkeypatch.setattr(time_slicing, "_SLICE_NS", -1)
     turned = 0
 
     async def other() -> None:
@@ -285,7 +285,7 @@ def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service) -> No
 
 def changed_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> list[Check]:
     """Have a customer change its plan, again and again, while the engine decides."""
-    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    monkeypatch.setattr(time_slicing, "_SLICE_NS", -1)
     decided: list[Check] = []
     left = times
 

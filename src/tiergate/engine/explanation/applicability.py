@@ -1,7 +1,6 @@
 """Whether each subscription, item, override and suspension counts at an instant, and why.
 
-Says of each single thing what `active` and `facts` made of all of them together, and asks their own functions where
-there is something to decide.
+Uses the functions of `active_items` and `facts` wherever there is something to decide.
 """
 
 from __future__ import annotations

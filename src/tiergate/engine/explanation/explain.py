@@ -1,7 +1,6 @@
-"""Explanations: everything that a decision rested on, as data for a person or for another Cedar engine.
+"""Explanations: everything that a decision was made from, for `trace` and for another Cedar engine.
 
-The slow path beside `decide`: it evaluates afresh, and reads the text of the policies from the bundle. What all this
-means is for `reasoning` to say, and for `sentences` in words.
+Slow: evaluates without caches, and reads the text of the policies from the bundle.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ class Explanation(msgspec.Struct, frozen=True):
     items: dict[str, IndexedItem]
 
 
-class _Known(NamedTuple):
+class _KnownSubject(NamedTuple):
     """What is there of an evaluation of a subject that is known."""
 
     feature: Feature
@@ -82,7 +81,7 @@ class _Known(NamedTuple):
 
 
 def explain(evaluator: Evaluator, check: Check, now: Instant, *, export: bool = True) -> Explanation:
-    """Decide a check afresh and lay open why; with `export` also for another Cedar engine.
+    """Evaluate a check and explain the decision; with `export` also for another Cedar engine.
 
     Raises:
         UnknownFeatureError, CheckError: as `Evaluator.decide`.
@@ -92,7 +91,7 @@ def explain(evaluator: Evaluator, check: Check, now: Instant, *, export: bool = 
 
 
 def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: bool = False) -> Explanation:
-    """Lay open why an evaluation of this engine decided as it did.
+    """Explain the decision of an evaluation of this evaluator.
 
     Raises:
         BundleError: the text of a policy cannot be read.
@@ -117,7 +116,7 @@ def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: 
             {},
             items,
         )
-    known = _Known(feature, question, facts, active, part, principal)
+    known = _KnownSubject(feature, question, facts, active, part, principal)
     context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
     texts = _texts(evaluator, known)
     policies = _shown(evaluator, evaluation.decision, texts)
@@ -169,7 +168,7 @@ def _shown(evaluator: Evaluator, decision: Decision, texts: Mapping[str, str]) -
 
 
 def _export(
-    evaluator: Evaluator, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]
+    evaluator: Evaluator, check: Check, known: _KnownSubject, context: dict[str, Any], texts: Mapping[str, str]
 ) -> Export:
     feature, active = known.feature, known.active_items
     principal = principal_entities(check.subject, active.customer, active.refs)
@@ -191,7 +190,7 @@ def _export(
     )
 
 
-def _texts(evaluator: Evaluator, known: _Known) -> dict[str, str]:
+def _texts(evaluator: Evaluator, known: _KnownSubject) -> dict[str, str]:
     """The text of every policy of the slice by its id. Nothing is parsed here: what is long was parsed before."""
     bundle, part = evaluator.bundle, known.part
     built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))

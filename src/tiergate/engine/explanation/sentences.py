@@ -1,11 +1,9 @@
-"""A decision's reasoning in plain sentences that a support person can read out.
+"""A decision's reasoning in plain sentences, for support staff to read out.
 
-Says only what stands in the reasoning. INVARIANT (sentences do not contradict): the first sentence says yes exactly
-where the check is allowed and names the decision's reason; every number is one of the decision's or the question's. A
-property test reads them again.
+INVARIANT (sentences do not contradict): the first sentence is a yes exactly if the check is allowed, and names the
+decision's reason; every number is one of the decision or the check. A property test parses the sentences.
 
-The first sentence answers; then come what could not be evaluated, the numbers, what gave them, what does not count and
-why, what else stood against it, and what will change.
+The order: the answer, errors, numbers, their sources, what does not count and why, other reasons, future changes.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST = 12
-"""The most things of one sort that are told one by one; data has all."""
+"""The most sentences of one kind; the data has all."""
 
 _KINDS = {"plan": "plan", "addon": "add-on", "charge": "charge"}
 _STOPPED = frozenset({Reason.UNKNOWN_SUBJECT, Reason.EVALUATION_ERROR})
@@ -47,7 +45,7 @@ _STOPPED = frozenset({Reason.UNKNOWN_SUBJECT, Reason.EVALUATION_ERROR})
 def explanation_sentences(
     explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
 ) -> tuple[str, ...]:
-    """Say why a decision is as it is, each sentence a text of its own.
+    """Return sentences that explain a decision.
 
     `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
     """
@@ -55,12 +53,12 @@ def explanation_sentences(
 
 
 def reasoning_sentences(reasoning: Reasoning) -> tuple[str, ...]:
-    """Say a reasoning, each sentence a text of its own."""
-    return tuple(_Telling(reasoning).sentences())
+    """Return the sentences of a reasoning."""
+    return tuple(_SentenceWriter(reasoning).sentences())
 
 
-class _Telling:
-    """One reasoning on its way into words."""
+class _SentenceWriter:
+    """Writes the sentences of one reasoning."""
 
     def __init__(self, reasoning: Reasoning) -> None:
         self._it = reasoning

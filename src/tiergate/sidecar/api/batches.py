@@ -156,7 +156,7 @@ class _Batch:
             service.log_failure(error)
             problem = problem_document(locate_error(error, body, at), at)
             service.metrics.count_problem(problem.slug)
-            service.metrics.mistakes.note("checks", problem.status, problem.slug, problem.detail)
+            service.metrics.caller_errors.note("checks", problem.status, problem.slug, problem.detail)
             self._results.append(problem_json(problem))
             self._decisions.append(None)
         else:

@@ -58,7 +58,7 @@ def refused(
     problem = problem_document(error)
     metrics.count_request(endpoint, problem.status)
     metrics.count_problem(problem.slug)
-    metrics.mistakes.note(endpoint, problem.status, problem.slug, problem.detail)
+    metrics.caller_errors.note(endpoint, problem.status, problem.slug, problem.detail)
     return _response(problem, extra)
 
 
