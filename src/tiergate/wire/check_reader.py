@@ -1,13 +1,12 @@
-"""Request bodies and queries read strictly into the model: exact numbers, nothing defaulted, nothing overlooked.
+"""Reads checks and queries strictly: numbers are exact, nothing gets a default, unknown and repeated fields are errors.
 
-A body is read twice at most. The quick reading accepts only what is certainly well formed; whatever it does not
-accept goes to the thorough one, which is the authority: it accepts too what was merely unusual, and names the field
-of what is wrong. INVARIANT (quick is thorough): what the quick reading accepts, the thorough one reads the same.
+A body is read at most twice. The fast reader accepts only what is certainly valid. The thorough reader decides about
+the rest: it also accepts unusual forms, and names the wrong field. INVARIANT (quick is thorough): what the fast reader
+accepts, the thorough one reads the same.
 
-Ids of subjects and labels of levels are read in the normal form C, so that two spellings of one id are one subject.
+Ids of subjects and labels of levels are normalized to NFC, so that two spellings of an id are one subject.
 
-Fields are named by JSON Pointers (RFC 6901) into the body, such as `/checks/3/subject/id`; those of a query by
-their name.
+Fields are named by JSON Pointers (RFC 6901) into the body, such as `/checks/3/subject/id`; query parameters by name.
 """
 
 from __future__ import annotations
@@ -56,22 +55,22 @@ _TYPES = {"customer": SubjectType.CUSTOMER, "subscription": SubjectType.SUBSCRIP
 
 
 def read_check(body: bytes, at: str = "") -> Check:
-    """Read the JSON of one check. `at` is the pointer to it, where it is part of a larger body.
+    """Read the JSON of one check. `at` is the pointer to it if it is part of a larger body.
 
     Raises:
-        RequestError: the body is no JSON.
-        CheckError: a field is missing, unknown, given twice or of a wrong type; names it.
+        RequestError: if the body is not JSON.
+        CheckError: if a field is missing, unknown, repeated or of a wrong type; names it.
     """
     check = _read_quickly(body)
     return check if check is not None else _read_thoroughly(body, at)
 
 
 def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
-    """Read the JSON of a check that may say at which instant, `at`, it is asked; none where it does not.
+    """Read the JSON of a check and its instant `at`, if it has one.
 
     Raises:
-        RequestError: the body is no JSON.
-        CheckError: as `read_check`, or `at` is no instant.
+        RequestError: if the body is not JSON.
+        CheckError: as `read_check`, or if `at` is not an instant.
     """
     whole = _parse(body)
     check = _check_of(whole, "", (*CHECK_FIELDS, _AT))
@@ -84,11 +83,11 @@ def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
 
 
 def split_checks(body: bytes) -> list[bytes]:
-    """Split `{"checks": […]}` into the JSON of each check, which is not read yet.
+    """Split `{"checks": […]}` into the JSON of each check, without reading the checks.
 
     Raises:
-        RequestError: the body is no JSON.
-        CheckError: it is not an object with one list of at most 1,000 checks.
+        RequestError: if the body is not JSON.
+        CheckError: if it is not an object with one list of at most 1,000 checks.
     """
     head = _CHECKS_HEAD.match(body)
     tail = _CHECKS_TAIL.search(body, max(0, len(body) - 64)) if head else None
@@ -107,7 +106,7 @@ def split_checks(body: bytes) -> list[bytes]:
     if not isinstance(checks_field, list):
         raise CheckError("/checks", f"must be a list, not {_kind(checks_field)}")
     if len(checks_field) > MAX_CHECKS:
-        raise CheckError("/checks", f"may hold {MAX_CHECKS} checks at most, not {len(checks_field)}")
+        raise CheckError("/checks", f"must have at most {MAX_CHECKS} checks, not {len(checks_field)}")
     return _split_thoroughly(body)
 
 
@@ -115,7 +114,7 @@ def read_query(query: bytes) -> Subject:
     """Read the subject from a query such as `subject=acme&type=customer&user=u1`.
 
     Raises:
-        CheckError: a parameter is missing, unknown, given twice or of a wrong form; names it.
+        CheckError: if a parameter is missing, unknown, repeated or invalid; names it.
     """
     found: dict[str, str] = {}
     for pair in query.split(b"&"):
@@ -137,7 +136,7 @@ def read_query(query: bytes) -> Subject:
 
 
 def locate(field: str, body: bytes, at: str = "") -> str:
-    """Turn the engine's name of a field, such as `subject.id`, into the pointer to it in this body."""
+    """Return the JSON Pointer, in this body, to a field that the engine names, such as `subject.id`."""
     if field.startswith("subject."):
         try:
             about = _decode_about(body)
@@ -173,7 +172,7 @@ def _read_quickly(body: bytes) -> Check | None:
             SubjectType.CUSTOMER if subject.type is UNSET else _TYPES[subject.type],
             None if subject.user is UNSET else normalize_subject_id(subject.user),
         )
-    # A field that is given twice has a second colon, beside those that stand in strings as they are.
+    # A repeated field has a second colon, besides those in strings.
     more = body.count(b":") - colons
     if more and (b"\\" in body or more != sum(text.count(":") for text in (about.id, about.user, level) if text)):
         return None
@@ -183,7 +182,7 @@ def _read_quickly(body: bytes) -> Check | None:
 
 
 class _UnusualError(Exception):
-    """A field that the quick reading leaves to the thorough one."""
+    """The fast reader leaves a field to the thorough one."""
 
 
 def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
@@ -202,18 +201,18 @@ def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
 
 
 class _Object(dict[str, object]):
-    """An object of the body; `twice` is a field that it has twice."""
+    """An object of the body; `repeated` is a field that it has twice."""
 
-    __slots__ = ("twice",)
+    __slots__ = ("repeated",)
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
-        self.twice: str | None = None
+        self.repeated: str | None = None
         if len(self) != len(pairs):
             seen: set[str] = set()
             for name, _ in pairs:
                 if name in seen:
-                    self.twice = name
+                    self.repeated = name
                     break
                 seen.add(name)
 
@@ -225,7 +224,7 @@ class _Unusable(msgspec.Struct):
 
 
 def _number(text: str) -> Number | None:
-    """The exact number that a JSON number says; none where it is longer or larger than any that means something."""
+    """Return the exact value of a JSON number; nothing if it is too long or too large to mean anything."""
     if len(text) > _MAX_NUMBER:
         return None
     try:
@@ -243,7 +242,7 @@ def _read_number(text: str) -> Number | _Unusable:
     return _Unusable(f"`{text[:20]}…` is out of every range") if number is None else number
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"`{name}` is not a JSON value")
 
 
@@ -254,7 +253,7 @@ def _parse(body: bytes) -> object:
             object_pairs_hook=_Object,
             parse_int=_read_number,
             parse_float=_read_number,
-            parse_constant=_refuse_constant,
+            parse_constant=_reject_constant,
         )
     except UnicodeDecodeError as error:
         raise _malformed(f"byte {error.start} is not UTF-8") from None
@@ -291,7 +290,7 @@ def _check_of(whole: object, at: str, known: Iterable[str]) -> Check:
 
 
 def _split_thoroughly(body: bytes) -> list[bytes]:
-    """The checks of a body that is known to be sound, each as it stands."""
+    """Return the raw checks of a body that is known to be valid."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw]])
     except _UNREADABLE as error:
@@ -319,8 +318,8 @@ def _subject(value: object, at: str) -> Subject:
 def _expect_fields(value: object, at: str, known: Iterable[str], required: Iterable[str]) -> None:
     if not isinstance(value, _Object):
         raise CheckError(at, f"must be an object, not {_kind(value)}")
-    if value.twice is not None:
-        raise CheckError(f"{at}/{_escape(value.twice)}", "is given twice")
+    if value.repeated is not None:
+        raise CheckError(f"{at}/{_escape(value.repeated)}", "is given twice")
     for name in value:
         if name not in known:
             raise CheckError(f"{at}/{_escape(name)}", "is not a field here", nearest(name, known))
@@ -335,7 +334,7 @@ def _string(value: object, at: str) -> str:
     if not value:
         raise CheckError(at, "must not be empty")
     if not _is_text(value):
-        raise CheckError(at, "holds half of a surrogate pair, which is no character")
+        raise CheckError(at, "has half of a surrogate pair, which is not a character")
     return value
 
 
@@ -372,7 +371,7 @@ def _is_text(value: str) -> bool:
 
 
 def _escape(name: str) -> str:
-    """A name as a part of a pointer (RFC 6901, section 3), cut where it is long, and always text."""
+    """Return a name as a part of a JSON Pointer (RFC 6901, section 3): shortened, and always valid text."""
     shown = name[:_MAX_SHOWN].replace("~", "~0").replace("/", "~1")
     return shown.encode("utf-8", "replace").decode("utf-8")
 

@@ -199,7 +199,7 @@ def test_a_batch_may_be_empty() -> None:
 def test_a_batch_may_have_a_thousand_checks_and_no_more() -> None:
     """More than that belongs into several requests."""
     assert len(split_checks(b'{"checks": [%b]}' % b",".join([b"1"] * 1_000))) == 1_000
-    with pytest.raises(CheckError, match="may hold 1000 checks at most, not 1001"):
+    with pytest.raises(CheckError, match="must have at most 1000 checks, not 1001"):
         split_checks(b'{"checks": [%b]}' % b",".join([b"1"] * 1_001))
 
 

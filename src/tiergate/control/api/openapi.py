@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document of the administration API, made from the routes, and served at `/openapi.json`.
+"""The OpenAPI 3.1 document of the administration API, generated from the routes and served at `/openapi.json`.
 
-Routes say their paths, parameters, actions and summaries (`access.Endpoint`), `shapes` which schemas they take and
-give, `schemas` what these are. What is the same for all routes is said here.
+Routes define paths, parameters, actions and summaries (`router.Endpoint`), `route_schemas` the schemas of their bodies
+and responses, `schemas` what these are. What all routes have in common is defined here.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _OPTIONAL_BODIES: Final = frozenset(
 )
 _REFUSALS: Final = {
     "400": "The request as a whole is wrong.",
-    "401": "No credentials, or none that are known.",
-    "403": "No role of the caller's allows it.",
-    "404": "There is no such thing.",
-    "409": "It contradicts what stands.",
-    "412": "Somebody else has changed it since (`If-Match`).",
-    "422": "The body does not say what it must, and every place where it does not.",
+    "401": "The credentials are missing or unknown.",
+    "403": "No role of the caller allows it.",
+    "404": "The resource does not exist.",
+    "409": "The request contradicts the current state.",
+    "412": "The resource has changed (`If-Match`).",
+    "422": "The body is invalid; all errors are listed.",
 }
 _TYPED: Final[dict[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
@@ -87,7 +87,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
         "info": {
             "title": "Tiergate control plane",
             "version": __version__,
-            "summary": "What customers get: edited, published, given and taken away.",
+            "summary": "Edit and publish what plans include; manage customers, subscriptions and overrides.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -96,7 +96,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
         "components": {
             "schemas": component_schemas(),
             "parameters": _shared_parameters(),
-            "headers": {"ETag": {"description": "Names this state.", "schema": {"type": "string"}}},
+            "headers": {"ETag": {"description": "Identifies this version.", "schema": {"type": "string"}}},
             "responses": {
                 status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
                 for status, text in {**_REFUSALS, "default": "Any other problem."}.items()
@@ -165,19 +165,19 @@ def _shared_parameters() -> Schema:
             "name": "Tiergate-Reason",
             "in": "header",
             "schema": text,
-            "description": "Why, for the audit log; percent-encoded where it is not ASCII.",
+            "description": "The reason, for the audit log; percent-encoded if it is not ASCII.",
         },
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
             "schema": text,
-            "description": "The same request with the same key is answered alike, and done once.",
+            "description": "A repeated request with the same key gets the same response and has no second effect.",
         },
         "IfMatch": {
             "name": "If-Match",
             "in": "header",
             "schema": text,
-            "description": "The entity tag that was seen; 412 where somebody else has changed it since.",
+            "description": "The expected entity tag; 412 if the resource has changed.",
         },
     }
 
@@ -196,9 +196,9 @@ def _responses(one: Endpoint, shape: Shape) -> Schema:
     if shape.ordered:
         either = [ref(name) for name in (shape.gives if shape.status == 200 else None, "PassedOver") if name]
         content = {shape.media: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
-        found["200"] = well | {"description": "Done, or passed over.", "content": content}
+        found["200"] = well | {"description": "Done, or ignored because newer data is known.", "content": content}
     if one.method == "GET" and not shape.page:
-        found["304"] = {"description": "It is what the entity tag names (`If-None-Match`)."}
+        found["304"] = {"description": "Not modified (`If-None-Match`)."}
     refusals = [status for status in _REFUSALS if one.method in _WRITES or status < "409"]
     return found | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
 

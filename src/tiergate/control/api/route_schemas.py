@@ -1,6 +1,6 @@
-"""What each route of the API takes and gives: the names of schemas, by method and path.
+"""The schemas of each route's body and response: names of components, by method and path.
 
-A route that is missing here is described without them; tests hold this table against the routes.
+A route that is missing here has no schemas in the document; tests compare this table with the routes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ NDJSON: Final = "application/x-ndjson"
 
 
 class Shape(NamedTuple):
-    """The schemas of a route: of its answer, of its body; its status when all is well, and the answer's media type.
+    """The schemas of a route: `takes` for the body, `gives` for the response; the status on success; the media type.
 
-    `page`: a list of what it gives, page by page. Without `gives`, an answer of a media type has no schema, and one of
-    none has no body. `created`: the status 201 beside 200, of a route that creates what is not there. `ordered`: 200
-    with `PassedOver` besides, for a write that is elder than what is known.
+    `page`: the response is a page of `gives`. Without `gives`, a response with a media type has no schema, and one
+    without has no body. `created`: the status may be 201 instead of 200, of a route that may create the resource.
+    `ordered`: 200 with `PassedOver` is possible, for a write that is older than the known data.
     """
 
     gives: str | None = None

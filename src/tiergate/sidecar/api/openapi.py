@@ -28,7 +28,7 @@ def description() -> Json:
         "info": {
             "title": "Tiergate sidecar",
             "version": __version__,
-            "summary": "What a customer's plan allows, answered on localhost.",
+            "summary": "Decides on localhost what a customer's plan allows.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -48,7 +48,7 @@ def description() -> Json:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Needed where the sidecar has a token file, as it must beyond loopback.",
+                    "description": "Required if the sidecar has a token file; beyond loopback it must have one.",
                 }
             },
         },
@@ -62,7 +62,7 @@ def _check() -> Json:
     return {
         "operationId": "check",
         "summary": "May this subject use this feature?",
-        "description": "Answers 200 for allow and deny alike. An unknown subject is a denial, an unknown feature not.",
+        "description": "The status is 200 for allow and deny. An unknown subject is denied; an unknown feature is 404.",
         "requestBody": _body(
             "Check",
             switch={"subject": "acme", "feature": "analytics"},
@@ -86,8 +86,8 @@ def _checks() -> Json:
     return {
         "operationId": "checks",
         "summary": f"Up to {MAX_CHECKS} checks at once.",
-        "description": "Results stand in the order of the checks; each is a decision or a problem. All rest on one "
-        "publication and one instant. The decision id of the n-th, counted from 0, is the header's with `.n`.",
+        "description": "Results are in the order of the checks; each is a decision or a problem. All use the same "
+        "publication and instant. The decision id of the n-th, counted from 0, is the header's with `.n`.",
         "requestBody": _body(
             "Checks",
             two={"checks": [{"subject": "acme", "feature": "analytics"}, {"subject": "acme", "feature": "movies"}]},
@@ -106,7 +106,7 @@ def _checks() -> Json:
 def _entitlements() -> Json:
     return {
         "operationId": "entitlements",
-        "summary": "What a subject holds of every feature.",
+        "summary": "What a subject has of every feature.",
         "parameters": [
             {"name": "subject", "in": "query", "required": True, "schema": SUBJECT_ID_SCHEMA, "example": "acme"},
             {"name": "type", "in": "query", "schema": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER}},
@@ -115,12 +115,12 @@ def _entitlements() -> Json:
         ],
         "responses": {
             "200": {
-                "description": "Every feature of the catalog, by id, with the decision on the least check of it.",
+                "description": "Every feature of the catalog, by id, with the decision on the smallest check of it.",
                 "headers": _header_refs("ETag", "X-Request-ID"),
                 "content": {"application/json": {"schema": _ref("Entitlements")}},
             },
             "304": {
-                "description": "It is what the entity tag names.",
+                "description": "Not modified.",
                 "headers": _header_refs("ETag", "X-Request-ID"),
             },
             **_refusals("400"),
@@ -132,8 +132,8 @@ def _explain() -> Json:
     return {
         "operationId": "explain",
         "summary": "Why is this check decided as it is?",
-        "description": "The decision is the one that the same check has at that instant, with all that it rests on. It "
-        "is not a decision given: it has no id, and is not in the decision log.",
+        "description": "The decision of the same check at that instant, with everything that it is based on. It has "
+        "no id and is not in the decision log.",
         "requestBody": _body(
             "CheckAt",
             now={"subject": "acme", "feature": "movies", "used": 50},
@@ -178,16 +178,16 @@ def _refusals(*statuses: str) -> Json:
 def _headers() -> Json:
     return {
         "Tiergate-Decision-Id": {
-            "description": "Names this answer, as in the decision log.",
+            "description": "Identifies this decision in the decision log.",
             "required": True,
             "schema": {"type": "string", "pattern": "^[0-9a-f]{20,}$"},
         },
         "X-Request-ID": {
-            "description": "The request's, where it is 1 to 128 letters, digits and `._~:/+=@-`.",
+            "description": "The request's, if it has 1 to 128 letters, digits and `._~:/+=@-`.",
             "schema": {"type": "string"},
         },
         "ETag": {
-            "description": "Names this state of the list. It changes with the data, the publication and time.",
+            "description": "Identifies this state of the list. It changes with the data, the publication and time.",
             "required": True,
             "schema": {"type": "string"},
         },

@@ -1,11 +1,11 @@
-"""Who may ask, and how much they may send: what stands before every endpoint. Pure ASGI.
+"""Limits on requests before any endpoint: host, origin, token, media type, size and time of the body. Pure ASGI.
 
-Local is not trusted blindly. A web page that somebody opens on this machine can send requests to it, under a name of
-its own that it lets point to 127.0.0.1 (DNS rebinding): a foreign `Host` or `Origin` is refused, and so is a body
-that does not call itself JSON, which a page cannot send without asking first. Beyond loopback there is a token.
+Local requests are not trusted blindly. A web page that is open on this machine can send requests to it, under a name of
+its own that resolves to 127.0.0.1 (DNS rebinding). So a foreign `Host` or `Origin` is rejected, and so is a body whose
+media type is not JSON, which a page cannot send without a preflight request. Beyond loopback a token is required.
 
-Every body is read here, whole, within bounds of size and time, before anything else looks at the request: so nothing
-of it is left on the connection, and endpoints get it in one piece. The bounds of a request's head are the protocol's.
+Every body is read here, whole, within limits of size and time, before anything else looks at the request: nothing of it
+remains on the connection, and endpoints get it in one piece. The protocol limits a request's head.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may ask at one listener.
+    """Which requests one listener accepts.
 
-    `names`: host names that requests may use, beside loopback's. `addresses`: whether they may use any IP address in
-    place of a name, which no web page under a name of its own does. `everywhere`: whether hosts and origins are not
-    looked at, as on a Unix socket, which no web page reaches. `origins`: pages that may ask. `tokens`: one of
-    which every request must carry, or none.
+    `names`: accepted host names, besides loopback's. `addresses`: whether any IP address is an accepted host; a page
+    under a name of its own never sends one. `everywhere`: whether hosts and origins are not checked, as on a Unix
+    socket, which no web page reaches. `origins`: accepted origins of web pages. `tokens`: every request needs one of
+    them; `None`: no token is needed.
     """
 
     names: frozenset[str] = frozenset()
@@ -51,10 +51,10 @@ class Access:
     tokens: Tokens | None = None
 
     def admit(self, scope: Scope) -> None:
-        """Let a request pass.
+        """Check a request.
 
         Raises:
-            RequestError: 400, 401, 403 or 421, with what is not acceptable.
+            RequestError: 400, 401, 403 or 421, if it is not accepted.
         """
         found: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
@@ -103,9 +103,7 @@ def _is_address(name: str) -> bool:
 def _admit_token(tokens: Tokens, values: list[bytes]) -> None:
     scheme, _, given = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
     if scheme.lower() != b"bearer" or not tokens.admit(given.strip()):
-        raise RequestError(
-            401, "unauthorized", "the header `Authorization: Bearer` with this sidecar's token is needed"
-        )
+        raise RequestError(401, "unauthorized", "the header `Authorization: Bearer` must have a token of this sidecar")
 
 
 class RequestLimits:
@@ -140,7 +138,7 @@ class RequestLimits:
         await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; none where the client went away."""
+        """Return the whole body, or nothing if the client disconnected."""
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._max_body:
                 raise self._too_large()
@@ -169,18 +167,18 @@ class RequestLimits:
 
 
 def require_json(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """See that a body calls itself JSON.
+    """Check the media type of a body.
 
     Raises:
-        RequestError: 415, it does not.
+        RequestError: 415, if it is not JSON.
     """
     types = [value for name, value in headers if name == b"content-type"]
     if len(types) != 1 or _JSON.fullmatch(types[0].strip()) is None:
-        raise RequestError(415, "unsupported media type", "the header `Content-Type: application/json` is needed")
+        raise RequestError(415, "unsupported media type", "the header `Content-Type` must be `application/json`")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give a body that was read once more, then whatever comes."""
+    """Return a `receive` that repeats a body that was read, then continues."""
     message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
     async def replay() -> Message:

@@ -1,8 +1,7 @@
-"""The tokens that requests to the API may carry: those of a file, which is read again when it changes.
+"""Tokens that the API accepts, from a file that is read again when it changes.
 
-A file may hold several, one a line, so that a token can be changed without a moment in which somebody is refused: add
-the new one, have the callers use it, take the old one away. A file that cannot be read, or holds something else, leaves
-the tokens as they were.
+A file may have several tokens, one a line, so that a token can be replaced without rejecting anybody: add the new one,
+change the callers, remove the old one. If a file cannot be read or is invalid, the previous tokens stay.
 """
 
 from __future__ import annotations
@@ -23,39 +22,39 @@ _logger = logging.getLogger(__name__)
 
 _TOKEN: Final = re.compile(rb"[!-~]{16,}")
 _MAX_BYTES: Final = 64 * 1024
-_RULE: Final = "must hold a token, or several, one a line, of at least 16 visible ASCII characters each"
+_RULE: Final = "must have one or more tokens, one a line, each of at least 16 visible ASCII characters"
 
 _Stamp = tuple[int, int, int, int]
 
 
 class Tokens:
-    """Some tokens."""
+    """A set of accepted tokens."""
 
     def __init__(self, *tokens: bytes) -> None:
         self._tokens = tokens
 
     def admit(self, given: bytes) -> bool:
-        """Say whether a token is one of these, in a time that does not depend on which."""
+        """Return whether a token is accepted, in a time that does not depend on which."""
         found = False
         for token in self._tokens:
             found = hmac.compare_digest(given, token) or found
         return found
 
     def replace(self, *tokens: bytes) -> bool:
-        """Let others stand in their place; say whether they are any different."""
+        """Replace the tokens; return whether they changed."""
         changed = tokens != self._tokens
         self._tokens = tokens
         return changed
 
 
 class TokenFile:
-    """The tokens of a file. `changed` is called after they have become others."""
+    """The tokens of a file. The callbacks in `changed` run after a change."""
 
     def __init__(self, path: Path, setting: str) -> None:
         """Read the file.
 
         Raises:
-            SettingsError: it cannot be read, or holds no tokens.
+            SettingsError: if it cannot be read or is invalid.
         """
         self._path = path
         self.changed: list[Callable[[], None]] = []
@@ -63,7 +62,7 @@ class TokenFile:
             self._seen: _Stamp | None = self._stamp()
             self.tokens = Tokens(*self._read())
         except OSError as error:
-            raise SettingsError(setting, f"`{path}` cannot be read: {error.strerror}") from None
+            raise SettingsError(setting, f"cannot read `{path}`: {error.strerror}") from None
         except ValueError as error:
             raise SettingsError(setting, f"`{path}` {error}") from None
         self._failing = ""
@@ -78,7 +77,7 @@ class TokenFile:
         except (OSError, ValueError) as error:
             why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             if why != self._failing:
-                _logger.warning("the token file `%s` %s; keeping the tokens that were read before", self._path, why)
+                _logger.warning("the token file `%s` %s; keeping the previous tokens", self._path, why)
             self._failing = why
             return
         self._seen, self._failing = stamp, ""
