@@ -86,7 +86,7 @@ class Bundle:
             if path not in found:
                 raise BundleError(path, "is missing")
             if found[path] != entry.size:
-                raise BundleError(path, f"does not have the `{entry.size}` bytes that the manifest says")
+                raise BundleError(path, f"does not have the `{entry.size}` bytes that the manifest lists")
         for path in sorted(found.keys() - manifest.files.keys()):
             raise BundleError(path, "is not listed in the manifest")
 
@@ -170,7 +170,7 @@ class Bundle:
         version = _Uid(**naming.item_uid(ref))
         given = [entity.tags for entity in entities if entity.uid == version]
         if len(given) != 1:
-            raise BundleError(path, f"does not say once what `{ref}` gives")
+            raise BundleError(path, f"does not define `{ref}` exactly once")
         definition: dict[str, Value] = {}
         for name, text in given[0].items():
             feature = self.index.features.get(name)

@@ -109,7 +109,7 @@ def check_content(path: str, content: bytes, expected: FileEntry) -> None:
     """
     found = entry_of(content)
     if found.size != expected.size:
-        raise BundleError(path, f"does not have the `{expected.size}` bytes that the manifest says")
+        raise BundleError(path, f"does not have the `{expected.size}` bytes that the manifest lists")
     if found.sha256 != expected.sha256:
         raise BundleError(path, "is not the file that the manifest lists: its hash differs")
 
@@ -129,7 +129,7 @@ def _check_replaceable(directory: Path) -> None:
     if directory.is_symlink() or not directory.is_dir():
         raise BundleError(str(directory), "exists and is not a directory")
     if not (directory / MANIFEST).is_file() and any(directory.iterdir()):
-        raise BundleError(str(directory), "exists and holds something other than a bundle")
+        raise BundleError(str(directory), "exists and is not a bundle")
 
 
 def _write_all(files: Mapping[str, bytes], directory: Path, like: Path) -> None:

@@ -54,7 +54,7 @@ def check_path(path: str) -> None:
         BundleError: if it is absolute, has an empty, `.`, `..` or hidden segment, or an unusual character.
     """
     if _PATH.fullmatch(path) is None or path == MANIFEST:
-        raise BundleError(path, "is not a path that a bundle may hold")
+        raise BundleError(path, "is not a path that a bundle may have")
 
 
 def entry_of(content: bytes) -> FileEntry:

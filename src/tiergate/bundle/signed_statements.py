@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from tiergate import naming
-from tiergate.bundle import envelope
+from tiergate.bundle.envelope import sign
 from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
 from tiergate.model import Instant, SubjectRecord, SubjectType
@@ -152,7 +152,7 @@ def sign_statement(statement: Statement, keys: Iterable[SigningKey]) -> bytes:
     Raises:
         ValueError: if there is no key, or the statement is too large.
     """
-    return envelope.sign(payload_type(type(statement)), encode_statement(statement), keys)
+    return sign(payload_type(type(statement)), encode_statement(statement), keys)
 
 
 def decode_statement(payload: bytes, kind: type[S]) -> S:

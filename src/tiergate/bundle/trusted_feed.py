@@ -1,14 +1,14 @@
 """What is verified of one store: a state machine over bytes, after python-tuf's `trusted_metadata_set`.
 
 It keeps the trusted keys, the store's id and a cursor: the position up to which the feed is verified. Each `verify_…`
-method takes bytes and returns what they hold, if the store signed them and they are not older than the cursor. It has
+method takes bytes and returns their content, if the store signed them and they are not older than the cursor. It has
 no network, no files and no clock: callers fetch, keep, and pass the time.
 
     feed = TrustedFeed(keys, store="shop", cursor=stored)
     page = feed.verify_page(client.changes(after=feed.position), now)
     replica.apply(page.steps)        # `feed.cursor` is now the end of the page
 
-Rules; the number stands in the code where a rule is enforced:
+Rules; the code has the number where it enforces a rule:
 
 1. The store's id is configured, or set by the first statement that verifies. Statements of other stores are rejected.
 2. A statement counts only in an envelope that a trusted key signed, and of the expected type (`envelope`).
@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tiergate.bundle import envelope as envelopes
+from tiergate.bundle.envelope import read_payload, verify
 from tiergate.bundle.signed_statements import (
     Head,
     Publication,
@@ -232,7 +232,7 @@ class TrustedFeed:
         except TrustError as error:
             if error.kind is not RejectionReason.MALFORMED:
                 raise
-            payload = envelopes.verify(envelope, payload_type(SubjectStatement), self._keys)  # 2
+            payload = verify(envelope, payload_type(SubjectStatement), self._keys)  # 2
             statement = decode_unreadable_statement(payload, error)
             self._check_store(statement.store)
         is_about = isinstance(statement, UnreadableStatement) or _is_about(statement.record, subject)
@@ -276,7 +276,7 @@ class TrustedFeed:
         return head
 
     def _verify_statement(self, envelope: bytes, kind: type[S]) -> S:
-        statement = decode_statement(envelopes.verify(envelope, payload_type(kind), self._keys), kind)  # 2
+        statement = decode_statement(verify(envelope, payload_type(kind), self._keys), kind)  # 2
         self._check_store(statement.store)
         return statement
 
@@ -340,7 +340,7 @@ def _check_publication(publication: Publication, change: PublicationChange, curs
 
 def _read_covered_publication(envelope: bytes, head: Head) -> Publication:
     """Read a publication whose bytes are covered by a hash in `head` (6)."""
-    publication = decode_statement(envelopes.read_payload(envelope, payload_type(Publication)), Publication)
+    publication = decode_statement(read_payload(envelope, payload_type(Publication)), Publication)
     if publication.store != head.store:  # 1
         detail = f"a publication of store `{publication.store}` is in the feed of `{head.store}`"
         raise TrustError(RejectionReason.OTHER_STORE, detail)

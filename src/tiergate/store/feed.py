@@ -1,11 +1,11 @@
-"""The change feed: one total order of everything that sidecars must know.
+"""The table of the change feed: one total order of everything that sidecars must know.
 
-A position is given under a lock on the one row of `feed_head`, as the last thing that a transaction does before it
-commits. INVARIANT (feed order): whoever holds the lock commits before the next one gets it, so positions have no gaps,
-are visible in their order, and a reader who has seen position n will never meet a smaller one that is new. Changes that
-commit together (`tiergate.store.group_commit`) are one holder: each sees the head as the one before left it.
+A transaction assigns positions under a lock on the one row of `feed_head`, as its last step before the commit.
+INVARIANT (feed order): the transaction that has the lock commits before the next one gets it. So positions have no gaps
+and become visible in order, and a reader that has seen position n never finds a smaller new one. Changes that commit
+together (`tiergate.store.group_commit`) share the lock: each sees the head as the one before left it.
 
-Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.feed.lines`) computes the same.
+`tiergate.feed` writes the lines and their hash chain.
 """
 
 from __future__ import annotations

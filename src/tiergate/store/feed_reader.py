@@ -98,7 +98,7 @@ def publication_envelope(session: Session, sequence: int) -> bytes | None:
 
 
 def is_read_only(session: Session) -> bool:
-    """Say whether PostgreSQL takes no changes: a replica after a failover, or told so by its operator."""
+    """Return whether PostgreSQL is read-only: a replica after a failover, or by its configuration."""
     found = session.connection().execute(text("SELECT current_setting('transaction_read_only')")).scalar_one()
     return bool(found == "on")
 
@@ -107,7 +107,7 @@ async def notifications(database: Database) -> AsyncGenerator[None]:
     """Yield once when listening has begun, then whenever another control plane on this PostgreSQL grew the feed.
 
     Raises:
-        StoreError: the connection cannot be made, or is lost. Whoever listens begins again, and reads what was missed.
+        StoreError: if the connection cannot be made, or is lost. The caller reconnects, and reads missed lines.
     """
     url = database.engine.url.set(drivername="postgresql").update_query_dict(_ALIVE)
     try:

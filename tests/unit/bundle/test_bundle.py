@@ -128,8 +128,8 @@ def test_an_unknown_version_is_refused(opened: OpenFiles) -> None:
     [
         (b"[", "is not entity data"),
         (b"{}", "is not entity data"),
-        (b"[]", "does not say once what `plan/pro@7` gives"),
-        (entities({}, "plan/pro@8"), "does not say once what `plan/pro@7` gives"),
+        (b"[]", "does not define `plan/pro@7` exactly once"),
+        (entities({}, "plan/pro@8"), "does not define `plan/pro@7` exactly once"),
         (entities({"nothing": "3"}), "gives `nothing`, which the catalog does not have"),
         (entities({"analytics": "3"}), "gives `analytics` what cannot be read: `3` is not a value of a switch"),
         (entities({"movies": "1.5"}), "gives `movies` what cannot be read: must be a whole number"),

@@ -217,11 +217,7 @@ class FeedApi:
         return self._watcher.state
 
     async def _state_reaching(self, position: int) -> FeedState:
-        """Return the state of the feed, which reaches the position of a reader; reads the database if necessary.
-
-        Raises:
-            ConflictError: if the feed ends before the position.
-        """
+        """Return the state of the feed, which reaches the position of a reader; reads the database if necessary."""
         if self._watcher.state is None:
             await self._watcher.confirm(_CONFIRM_SECONDS)
         state = self._state()
@@ -235,11 +231,7 @@ class FeedApi:
 
     @contextmanager
     def _count_waiting(self) -> Iterator[None]:
-        """Count a waiting request.
-
-        Raises:
-            RequestError: if too many requests are waiting.
-        """
+        """Count a waiting request."""
         if self.waiting >= self._max_waiting:
             raise RequestError(503, "too many readers", f"{self._max_waiting} requests wait already")
         self.waiting += 1
@@ -273,11 +265,7 @@ _JSON: Final = {"content-type": "application/json"}
 
 
 def _seconds(request: AdminRequest) -> float:
-    """Return how long the request waits.
-
-    Raises:
-        RequestError: 400 if it is not a number of seconds.
-    """
+    """Return how long the request waits."""
     text = request.query.get("wait", "0")
     if not _SECONDS.fullmatch(text):
         raise RequestError(400, "invalid request", "`wait` must be a number of seconds")

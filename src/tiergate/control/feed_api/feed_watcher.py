@@ -231,11 +231,7 @@ class FeedWatcher:
             pause = min(2 * pause, _RECONNECT_AT_LAST)
 
     async def _receive(self, notified: AsyncGenerator[None]) -> None:
-        """Wake the watcher at notifications. In silence, send one to this process: a pooler may lose them all.
-
-        Raises:
-            StoreError: if notifications do not arrive.
-        """
+        """Wake the watcher at notifications. In silence, send one to this process: a pooler may lose them all."""
         next_notification = asyncio.create_task(_next(notified))
         is_testing = await self._notify_self()
         try:
@@ -272,9 +268,6 @@ def _raise_if_canceled() -> None:
 
     `asyncio.wait_for` of Python 3.11, on which psycopg waits, drops a cancellation that comes at the same moment as the
     socket's event (https://github.com/python/cpython/issues/81839).
-
-    Raises:
-        CancelledError: if it was.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

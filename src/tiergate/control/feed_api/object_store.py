@@ -60,7 +60,7 @@ class ObjectStoreWriter:
         """
         check_address(url)
         try:
-            import obstore  # noqa: PLC0415 - whoever has no object store need not load it
+            import obstore  # noqa: PLC0415 - loaded only if there is an object store
             from obstore.store import from_url  # noqa: PLC0415
         except ImportError:
             words = "needs a library that is not installed: `pip install tiergate[object-store]`"

@@ -41,10 +41,10 @@ class WakeQueue:
             while self._due:
                 for _ in range(min(self._at_once, len(self._due))):
                     self._wake_next()
-                begun = time.monotonic()
+                began = time.monotonic()
                 await asyncio.sleep(0)  # the woken tasks run first
-                taken = time.monotonic() - begun
-                await asyncio.sleep(min(_MOST, max(_LEAST, taken * self._share)))
+                seconds = time.monotonic() - began
+                await asyncio.sleep(min(_MOST, max(_LEAST, seconds * self._share)))
         finally:
             self._waking = None
 

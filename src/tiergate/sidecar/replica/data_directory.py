@@ -85,11 +85,7 @@ class DataDirectory:
 
     @classmethod
     def _open_read_only(cls, root: Path, refusal: OSError) -> Self:
-        """Lock a directory as far as possible, and continue in a temporary one.
-
-        Raises:
-            SettingsError: if another sidecar uses it, or there is no place for a temporary one.
-        """
+        """Lock a directory as far as possible, and continue in a temporary one."""
         directory = cls(root)
         try:
             with contextlib.suppress(FileNotFoundError, PermissionError):

@@ -162,11 +162,7 @@ class FileFollower:
         self._report.end(result, time.monotonic() - began, self._state.clock(), serving=serving)
 
     async def _load(self) -> LoadResult:
-        """Load the files, and activate the result.
-
-        Raises:
-            OperatorError, OSError: if the result cannot be opened or recorded; nothing has changed.
-        """
+        """Load the files, and activate the result."""
         job = LoadJob(
             self._sources, str(self._directory.root), self._loaded, verify=not self._is_verified, strict=self._strict
         )
@@ -179,11 +175,7 @@ class FileFollower:
         return result
 
     async def _activate(self, loaded: LoadedState | None) -> None:
-        """Activate the state that a load returned, as a new publication if it differs from the last one.
-
-        Raises:
-            OperatorError, OSError: if it cannot be opened or recorded; nothing has changed.
-        """
+        """Activate the state that a load returned, as a new publication if it differs from the last one."""
         before = self._loaded
         if loaded is None:
             self._loaded = None
@@ -286,11 +278,7 @@ class FileFollower:
                 self._behind_since = began
 
     async def _stamps(self) -> tuple[FileStamp, ...]:
-        """Return the stamps of the files.
-
-        Raises:
-            OperatorError: if the file system does not answer.
-        """
+        """Return the stamps of the files."""
         if self._stamping is None:
             self._stamping = run_detached(lambda: stamp_files(self._paths), "stamps")
         done, _ = await asyncio.wait([self._stamping], timeout=_LONGEST_LOOK)

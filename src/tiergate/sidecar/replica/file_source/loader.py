@@ -111,11 +111,7 @@ class _Load:
         return _result(self._state if is_usable else None, problems)
 
     def _build_bundle(self) -> tuple[str, LoadedFiles, int | None]:
-        """Return the revision of the catalog's files, written to disk, and its largest number if it is new.
-
-        Raises:
-            AuthorError: if the files have problems.
-        """
+        """Return the revision of the catalog's files, written to disk, and its largest number if it is new."""
         state = self._state if self._has_bundle else None
         maker = _maker()
         copied, rules = self._copies.catalog, self._copies.rules
@@ -149,11 +145,7 @@ class _Load:
         return largest is None or file.most_held * largest + file.most_overridden <= MAX_TOTAL_UNITS
 
     def _build_replica(self, opened: Bundle, *, fits: bool) -> tuple[ReplicaFile, LoadedFiles]:
-        """Return the replica of the subjects' files under this bundle; `fits`: the existing replica fits the bundle.
-
-        Raises:
-            AuthorError: if the files have problems.
-        """
+        """Return the replica of the subjects' files under this bundle; `fits`: the existing replica fits the bundle."""
         maker = _maker() + (b"\0strict" if self._strict else b"")
         copied = self._copies.subjects
         digest = copied.digest(SubjectsError, salt=maker)
@@ -182,11 +174,7 @@ class _Load:
         return made, files
 
     def _is_bundle_damaged(self, revision: str) -> bool:
-        """Return whether a bundle is missing or damaged.
-
-        Raises:
-            UnreadableError: if that is not known, for a cause that passes by itself.
-        """
+        """Return whether a bundle is missing or damaged."""
         try:
             opened = Bundle.open(self._data.bundle(revision))
             for path in opened.paths():

@@ -48,30 +48,18 @@ _GZIP: Final = 31
 
 
 class BundleOrigin(Protocol):
-    """An origin of immutable files: a control plane or an object store."""
+    """An origin of immutable files: a control plane or an object store. All methods raise `SyncError`."""
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """Fetch the newest snapshot: the envelope of its head, and its manifest.
-
-        Raises:
-            SyncError: if it cannot be fetched.
-        """
+        """Fetch the newest snapshot: the envelope of its head, and its manifest."""
         ...
 
     async def page(self, entry: PageEntry) -> bytes:
-        """Fetch a page of a snapshot.
-
-        Raises:
-            SyncError: as `snapshot`.
-        """
+        """Fetch a page of a snapshot."""
         ...
 
     async def bundle(self, revision: str, have: str | None) -> bytes:
-        """Fetch the archive of a bundle, perhaps without the files of the bundle `have`.
-
-        Raises:
-            SyncError: as `snapshot`.
-        """
+        """Fetch the archive of a bundle, perhaps without the files of the bundle `have`."""
         ...
 
 

@@ -45,17 +45,8 @@ class OnDemandReplica(Protocol):
     committing: asyncio.Lock
     """Locked during a commit of the feed, and while a fetched record is stored."""
 
-    @property
-    def position(self) -> int:
-        """The position up to which everything is committed."""
-        ...
-
     async def fetch_statement(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
-        """Fetch and verify a statement about a subject, not older than the position that is committed at the call.
-
-        Raises:
-            SyncError, TrustError: if it cannot be fetched, or is rejected.
-        """
+        """Fetch a statement, not older than the position that is committed at the call."""
         ...
 
     async def wait_for_position(self, position: int) -> None:
@@ -63,11 +54,7 @@ class OnDemandReplica(Protocol):
         ...
 
     async def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
-        """Commit a record, delete the `dropped` customers, and invalidate the answers about all of them.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Commit a record, delete the `dropped` customers, and invalidate the answers about all of them."""
         ...
 
     def invalidate(self, changed: Iterable[ChangedSubjects]) -> None:

@@ -25,7 +25,7 @@ _BARE: Final = re.compile(r"[!-~]{8,16384}")
 _HOW: Final = (
     "give `public-key`, a file with the store's public key, or `public-key-pem`, the key itself (the control plane's "
     "operator gets it with `tiergate keys signing-key public-key`), or a `key-file` as `tiergate keys create --role "
-    "sidecar` writes it, which holds it"
+    "sidecar` writes it, which contains it"
 )
 
 
@@ -64,7 +64,7 @@ def read_credential(path: Path) -> Credential:
     else:
         credential = Credential(content.decode("ascii", "replace"))
     if _BARE.fullmatch(credential.key) is None:
-        raise SettingsError("key-file", f"`{path}` must hold one key or token, of visible ASCII characters")
+        raise SettingsError("key-file", f"`{path}` must contain one key or token, of visible ASCII characters")
     return credential
 
 
