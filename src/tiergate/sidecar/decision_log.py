@@ -48,7 +48,7 @@ _STDOUT = "-"
 
 
 class Mask(StrEnum):
-    """What the log says of a name."""
+    """How the log writes a name."""
 
     KEEP = "keep"
     HASH = "hash"
@@ -74,16 +74,16 @@ class LogRules:
 
     @property
     def wants_records(self) -> bool:
-        """Whether a line holds the subject's record, which says who it is."""
+        """Whether a line contains the subject's record, which identifies it."""
         return self.records and self.subject is Mask.KEEP
 
     @property
     def masks(self) -> bool:
-        """Whether any name is not written as it is."""
+        """Whether any name is masked."""
         return (self.subject, self.user) != (Mask.KEEP, Mask.KEEP)
 
     def want(self, decision: Decision) -> bool:
-        """Say whether decisions like this are logged, sampling apart."""
+        """Return whether such a decision is logged, apart from sampling."""
         return (
             self.sample > 0
             and (self.allowed is None or decision.allowed is self.allowed)
@@ -121,7 +121,7 @@ class DecisionLog:
 
     @property
     def dropped(self) -> int:
-        """How many records were wanted and are not in the log."""
+        """The number of selected records that are not in the log."""
         return self._lost + self._refused
 
     def start(self) -> None:
@@ -148,7 +148,7 @@ class DecisionLog:
         self._queue.append(record)
 
     def reopen(self) -> None:
-        """Open the file anew, as after a rotation. May be called in a signal handler."""
+        """Open the file again, as after a rotation. Safe in a signal handler."""
         self._reopening = True
         self._wake.set()
 

@@ -1,18 +1,18 @@
-"""The HTTP protocol of one connection: uvicorn's on httptools, made strict, and with a quick path before it.
+"""The HTTP protocol of one connection to the sidecar: uvicorn's on httptools, made strict, behind a fast path.
 
-What this adds to :class:`uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`:
+What it adds to :class:`uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`:
 
-- **The quick path.** A segment that comes while the connection is at rest may be answered before the parser sees it
-  (`quickpath`). INVARIANT (at rest): the parser stands between messages, no answer is pending or queued, writing is
-  not paused, and neither the connection nor the server is about to end. Only then does a segment begin a request, and
-  only then is an answer the next one. `_settle` is the one place that says so.
-- **Bounds.** The head of a request is bounded in bytes, in headers and in time, also on a connection that never sends
-  anything; a connection is closed when it has been idle for once to twice `timeout_keep_alive`.
-- **Order.** A malformed request that was pipelined behind sound ones is answered after them.
-- **Ends.** Who closes its own direction still gets its answers. A connection is closed in two steps where more may be
-  under way, so that a reset does not destroy the last answer. A shutdown lets connections at rest linger for a moment,
-  in which a request that was under way is still answered.
-- **Form.** Every refusal is a problem document. Trailers are no headers. Upgrades are ignored.
+- **Fast path.** A segment that comes while the connection is at rest may be answered before the parser sees it
+  (`fast_path`). INVARIANT (at rest): the parser is between messages, no response is pending or queued, writing is not
+  paused, and neither the connection nor the server is about to end. Only then does a segment begin a request, and only
+  then is a response the next one. Only `_settle` decides that.
+- **Limits.** A request's head is limited in bytes, headers and time, even if a connection never sends anything; a
+  connection is closed after one to two times `timeout_keep_alive` without a request.
+- **Order.** A malformed request that was pipelined behind valid ones is answered after them.
+- **Ends.** A client that closes its own direction still gets its responses. A connection closes in two steps if more
+  may be coming, so that a reset does not destroy the last response. At shutdown, connections at rest stay open for a
+  moment, in which a request on its way is still answered.
+- **Form.** Every rejection is a problem document. Trailers are not headers. Upgrades are ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _PIECE = 16 * 2**10
-"""How many bytes are parsed at once: tiny requests, each of which costs kilobytes, are queued by the hundred then."""
+"""How many bytes are parsed at once, so that tiny requests, which cost kilobytes each, are queued by the hundred."""
 
 _UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
@@ -51,10 +51,9 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerLimits:
-    """Bounds of one listener: of a request's head, in bytes, headers and seconds; of connections at once.
+    """Limits of one listener: of a request's head, in bytes, headers and seconds; of open connections.
 
-    `linger`: for how many seconds a connection at rest still answers after a shutdown has begun, and for how many at
-    most one that is closed goes on reading.
+    `linger`: the seconds in which a connection at rest still responds after a shutdown began, or reads after its end.
     """
 
     head_bytes: int = 32 * 2**10
@@ -81,7 +80,7 @@ def protocol_class(
 
 
 class SidecarProtocol(ConnectionProtocol):
-    """One connection. Its class attributes are what `protocol_class` gives it."""
+    """One connection. `protocol_class` sets its class attributes."""
 
     metrics: ClassVar[Metrics]
     quick: ClassVar[FastPath | None] = None
@@ -137,12 +136,12 @@ class SidecarProtocol(ConnectionProtocol):
         super().connection_lost(exc)
 
     def give_up(self) -> None:
-        """Close it, whatever is under way: there are too many connections, and this one asks nothing."""
+        """Close this silent connection, because there are too many."""
         self.metrics.count_problem("too-many-connections")
         super().give_up()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a segment the quick way, or have it parsed."""
+        """Respond to a segment on the fast path, or parse it."""
         if self._at_rest:
             quick = self.quick
             if quick is not None:
@@ -160,7 +159,7 @@ class SidecarProtocol(ConnectionProtocol):
             self._parse(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Go on until everything that was asked is answered, if anything was."""
+        """Respond to the requests before the end, if there are any."""
         self._ended = True
         if self._lingering:
             return False
@@ -178,17 +177,17 @@ class SidecarProtocol(ConnectionProtocol):
         return True
 
     def pause_writing(self) -> None:
-        """Leave the quick path while the client does not read."""
+        """Leave the fast path while the client does not read."""
         super().pause_writing()
         self._at_rest = False
 
     def resume_writing(self) -> None:
-        """Come back to it."""
+        """Return to the fast path."""
         super().resume_writing()
         self._settle()
 
     def shutdown(self) -> None:
-        """Answer what was asked, and what is under way, then close."""
+        """Respond to pending requests, then close."""
         self._ending = self._unread = True
         self._at_rest = False
         self._mark_last()
@@ -200,12 +199,12 @@ class SidecarProtocol(ConnectionProtocol):
             self.transport.close()
 
     def _mark_last(self) -> None:
-        """Have the newest answer say that the connection closes, if it is the last."""
+        """Let the newest response announce the end, if it is the last."""
         if self._ending and not self._backlog and self._waits():
             self.cycle.keep_alive = False
 
     def _waits(self) -> bool:
-        """Whether an answer is pending."""
+        """Return whether a response is pending."""
         return not getattr(self.cycle, "response_complete", True)  # no cycle: nothing was asked yet
 
     def _settle(self) -> None:
@@ -227,7 +226,7 @@ class SidecarProtocol(ConnectionProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing happened since this was set, and nothing is under way."""
+        """Close the connection if nothing has happened since the timer was set."""
         self.timeout_keep_alive_task = None
         if self._used or self._waits() or not self._between:
             self._rearm()
@@ -279,7 +278,7 @@ class SidecarProtocol(ConnectionProtocol):
             self._refuse(self._refusal or RequestError(400, "malformed request", detail))
 
     def _feed_plainly(self, data: bytes) -> bytes:
-        """Have data parsed up to a wish for another protocol; say what is to be parsed in its place."""
+        """Parse data up to an upgrade request; return what to parse instead."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -288,7 +287,7 @@ class SidecarProtocol(ConnectionProtocol):
         return b""
 
     def on_message_begin(self) -> None:
-        """Leave the rest: a request begins."""
+        """Begin a request."""
         self._at_rest = self._between = False
         self._in_head = True
         self._head_bytes = 0
@@ -297,12 +296,12 @@ class SidecarProtocol(ConnectionProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what comes after the head is a trailer, and ignored."""
+        """Add a header; trailers are ignored."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start to answer, or queue the request behind others.
+        """Start to respond, or queue the request behind others.
 
         Raises:
             RequestError: the head is too large, or names nothing; the parser turns it into its own error.
@@ -316,7 +315,7 @@ class SidecarProtocol(ConnectionProtocol):
             self._ignore_upgrade()
             return
         if not self.url.startswith(b"/"):
-            self._take_absolute_target()
+            self._read_absolute_target()
         # The rest of the method is uvicorn's, with what is ours: no upgrade, our transport, and when to end.
         if self._is_excess:
             self.expect_100_continue = False
@@ -328,7 +327,7 @@ class SidecarProtocol(ConnectionProtocol):
             self.metrics.count_request("other", 503)
             self.metrics.count_problem("too-many-connections")
 
-    def _take_absolute_target(self) -> None:
+    def _read_absolute_target(self) -> None:
         """Read `http://host/path`, whose host stands in place of the header's (RFC 9112, section 3.2.2)."""
         match = _ABSOLUTE.match(self.url)
         if match is not None:
@@ -337,7 +336,7 @@ class SidecarProtocol(ConnectionProtocol):
             raise self._refused(RequestError(400, "malformed request", "the request target is not a path"))
 
     def _ignore_upgrade(self) -> None:
-        """Have the request parsed once more, without the wish for another protocol.
+        """Parse the request again without the upgrade.
 
         The parser would take its body for that protocol's; and Java's client, for one, wishes for HTTP/2 in each
         request of a connection until it gets an answer.
@@ -353,13 +352,13 @@ class SidecarProtocol(ConnectionProtocol):
         self._plain_head = b"\r\n".join((*lines, b"", b""))
 
     def _refused(self, error: RequestError) -> RequestError:
-        """Remember why the parser is about to be stopped in a head."""
+        """Store why the parser stops in this head."""
         self._in_head = True
         self._refusal = error
         return error
 
     def on_message_complete(self) -> None:
-        """Stand between messages again."""
+        """Note that the parser is between messages."""
         if self._plain_head:
             return
         super().on_message_complete()
@@ -368,7 +367,7 @@ class SidecarProtocol(ConnectionProtocol):
             self._settle()
 
     def on_response_complete(self) -> None:
-        """Answer what is queued, or rest."""
+        """Start the next queued request, or rest."""
         self.server_state.total_requests += 1
         if self._lingering or self.transport.is_closing():
             return
@@ -392,7 +391,7 @@ class SidecarProtocol(ConnectionProtocol):
         return RequestError(431, "request header fields too large", detail)
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer the present request with a problem, after all before it, and close; read nothing more."""
+        """Respond to this request with a problem, after all before it, and close; read nothing more."""
         self._deaf = self._ending = self._unread = True
         self._at_rest = False
         self._stop_head_timer()
@@ -401,7 +400,7 @@ class SidecarProtocol(ConnectionProtocol):
             reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
         if self._in_head or self._between:
             if not self._waits():
-                self._say_last(reply)
+                self._write_last(reply)
                 return
             # It has no cycle yet, and waits for those that have.
             self.pipeline.appendleft((self._last_cycle(), refusal(reply)))
@@ -416,7 +415,7 @@ class SidecarProtocol(ConnectionProtocol):
             if self.cycle.response_started:
                 self.transport.abort()
             else:
-                self._say_last(reply)
+                self._write_last(reply)
 
     def _last_cycle(self) -> RequestResponseCycle:
         scope = self.scope.copy()
@@ -436,13 +435,13 @@ class SidecarProtocol(ConnectionProtocol):
         )
         return self.cycle
 
-    def _say_last(self, reply: HttpResponse) -> None:
+    def _write_last(self, reply: HttpResponse) -> None:
         self.server_state.total_requests += 1
         self._write(encode_response(reply, NO_CONTEXT, self.server_state.default_headers))
         self._finish()
 
     def _finish(self) -> None:
-        """Close after the last answer: at once, or, where more may be coming, without destroying that answer."""
+        """Close after the last response: at once, or in two steps if more may be coming."""
         self._deaf = self._ending = True
         self._at_rest = False
         if self._ended or not (self._unread or self._is_excess or not self._between):

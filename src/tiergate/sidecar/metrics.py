@@ -1,10 +1,9 @@
-"""What the sidecar counts, and how Prometheus reads it.
+"""The sidecar's metrics, and their Prometheus exposition.
 
-Counting is done with plain integers, because a repeated check is answered in two or three microseconds; the
-collector below turns them into Prometheus's exposition when somebody asks. Durations fall into buckets whose bounds
-are powers of two nanoseconds: the bucket of a duration is its bit length.
+Counts are plain integers, because a repeated check takes two or three microseconds; the collector converts them when
+Prometheus scrapes. Buckets are bounded by powers of two nanoseconds: a duration's bucket is its bit length.
 
-INVARIANT (metrics are documented): every name here stands in docs/reference/metrics.md, and a test compares them.
+INVARIANT (metrics are documented): every name is in docs/reference/metrics.md; a test compares them.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ _SOURCES = ("engine", "memo", "repeat")
 
 
 class DecisionCounts:
-    """Decisions of one reason, by the endpoint that gave them and where they came from.
+    """Decisions of one reason, by endpoint and source.
 
-    `engine`: decided; `memo`: the same check had been decided; `repeat`: the very same request had been answered.
+    `engine`: decided; `memo`: the same check was cached; `repeat`: the same request was cached.
     """
 
     __slots__ = ("check_engine", "check_memo", "check_repeat", "checks_engine", "checks_memo")
@@ -58,7 +57,7 @@ class DecisionCounts:
 
 
 class Durations:
-    """How long an endpoint took: `counts[n]` were shorter than 2^n nanoseconds and not than half of that."""
+    """Durations of an endpoint: `counts[n]` are those from 2^(n-1) up to 2^n nanoseconds."""
 
     __slots__ = ("counts", "total")
 
@@ -72,7 +71,7 @@ class Durations:
         self.total += nanoseconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """The cumulated buckets, as Prometheus wants them."""
+        """Return the cumulative buckets for Prometheus."""
         found: list[tuple[str, float]] = []
         cumulated = sum(self.counts[:_LOWEST])
         for power in range(_LOWEST, _HIGHEST + 1):
@@ -83,7 +82,7 @@ class Durations:
 
 
 class Metrics:
-    """Every count of one process. Whoever counts adds to the attributes; only the event loop's thread does."""
+    """Every count of one process. Only the event loop's thread changes them."""
 
     def __init__(self) -> None:
         self.reasons: Mapping[Reason, DecisionCounts] = {reason: DecisionCounts() for reason in Reason}
@@ -98,7 +97,7 @@ class Metrics:
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def count_request(self, endpoint: str, status: int) -> None:
-        """Count an answered request; those that are answered as repeats are counted by their reason alone."""
+        """Count a request; repeats are counted by their reason only."""
         key = (endpoint, status)
         self.requests[key] = self.requests.get(key, 0) + 1
 
@@ -107,7 +106,7 @@ class Metrics:
         self.problems[slug] = self.problems.get(slug, 0) + 1
 
     def repeats(self) -> int:
-        """How many requests were answered as repeats."""
+        """Return the number of repeats."""
         return sum(tally.check_repeat for tally in self.reasons.values())
 
 
@@ -128,7 +127,7 @@ class _StateCollector(Collector):
     def _answers(self) -> Iterator[Metric]:
         metrics = self._metrics
         decisions = CounterMetricFamily(
-            "tiergate_decisions", "Decisions given.", labels=["endpoint", "reason", "source"]
+            "tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"]
         )
         for reason, tally in metrics.reasons.items():
             for endpoint in ("check", "checks"):
@@ -138,7 +137,7 @@ class _StateCollector(Collector):
                     if count or source == "engine":
                         decisions.add_metric([endpoint, reason.value, source], count)
         yield decisions
-        requests = CounterMetricFamily("tiergate_requests", "Requests answered.", labels=["endpoint", "status"])
+        requests = CounterMetricFamily("tiergate_requests", "Requests with a response.", labels=["endpoint", "status"])
         counts = dict(metrics.requests)
         repeats = metrics.repeats()
         if repeats:
@@ -146,13 +145,13 @@ class _StateCollector(Collector):
         for (endpoint, status), count in sorted(counts.items()):
             requests.add_metric([endpoint, str(status)], count)
         yield requests
-        problems = CounterMetricFamily("tiergate_problems", "Problems answered, by their type.", labels=["type"])
+        problems = CounterMetricFamily("tiergate_problems", "Problems, by type.", labels=["type"])
         for slug, count in sorted(metrics.problems.items()):
             problems.add_metric([slug], count)
         yield problems
         durations = HistogramMetricFamily(
             "tiergate_request_duration_seconds",
-            "From a whole request in memory to its answer handed to the system.",
+            "From the complete request to the response handed to the system.",
             labels=["endpoint"],
         )
         for endpoint, duration in metrics.durations.items():
@@ -164,11 +163,11 @@ class _StateCollector(Collector):
         yield GaugeMetricFamily("tiergate_connections", "Open connections of the API.", value=metrics.connections)
         yield CounterMetricFamily(
             "tiergate_open_files_exhausted",
-            "How often no descriptor was left, so that new connections were reset.",
+            "How often new connections were reset because no descriptor was left.",
             value=metrics.descriptors.count,
         )
-        entries = GaugeMetricFamily("tiergate_memo_entries", "Remembered answers.", labels=["memo"])
-        size = GaugeMetricFamily("tiergate_memo_bytes", "Memory of remembered answers, about.", labels=["memo"])
+        entries = GaugeMetricFamily("tiergate_memo_entries", "Cached responses.", labels=["memo"])
+        size = GaugeMetricFamily("tiergate_memo_bytes", "The approximate memory of cached responses.", labels=["memo"])
         for memo, sizes in metrics.sizes.items():
             count, weight = sizes()
             entries.add_metric([memo], count)
@@ -177,10 +176,10 @@ class _StateCollector(Collector):
         yield size
         data = metrics.data()
         if data is not None:
-            yield GaugeMetricFamily("tiergate_data_bytes", "What the data folder holds on disk.", value=data.used)
-            yield GaugeMetricFamily("tiergate_data_free_bytes", "What its disk has left.", value=data.free)
+            yield GaugeMetricFamily("tiergate_data_bytes", "The size of the data folder.", value=data.used)
+            yield GaugeMetricFamily("tiergate_data_free_bytes", "The free space of its disk.", value=data.free)
             yield GaugeMetricFamily(
-                "tiergate_data_writable", "1 where the data folder can be written.", value=int(data.writable)
+                "tiergate_data_writable", "1 if the data folder is writable.", value=int(data.writable)
             )
         written, dropped = metrics.log_records()
         records = CounterMetricFamily(
@@ -195,25 +194,25 @@ class _StateCollector(Collector):
         report = state.report()
         current = state.current
         yield InfoMetricFamily("tiergate_build", "The version that runs.", value={"version": __version__})
-        yield GaugeMetricFamily("tiergate_ready", "1 where checks are answered.", value=int(state.ready))
-        yield GaugeMetricFamily("tiergate_stale", "1 where answers say stale.", value=int(state.stale))
+        yield GaugeMetricFamily("tiergate_ready", "1 if checks are served.", value=int(state.ready))
+        yield GaugeMetricFamily("tiergate_stale", "1 if decisions are stale.", value=int(state.stale))
         yield GaugeMetricFamily(
             "tiergate_unloaded",
-            "1 where the startup deadline has passed and there is still nothing to decide by.",
+            "1 if the startup deadline has passed and no data is loaded.",
             value=int(state.unloaded),
         )
         if current is not None:
-            yield InfoMetricFamily("tiergate_bundle", "The bundle in force.", value={"revision": current.revision})
-            yield GaugeMetricFamily("tiergate_publication", "The publication in force.", value=current.publication)
+            yield InfoMetricFamily("tiergate_bundle", "The active bundle.", value={"revision": current.revision})
+            yield GaugeMetricFamily("tiergate_publication", "The active publication.", value=current.publication)
             yield GaugeMetricFamily(
-                "tiergate_generation", "How many states of data this process has seen.", value=current.number
+                "tiergate_generation", "The number of generations of data since the start.", value=current.number
             )
             yield GaugeMetricFamily(
                 "tiergate_generation_timestamp_seconds",
-                "When the state in force was made.",
+                "When the active generation was built.",
                 value=current.loaded_at / 1000,
             )
-        loads = CounterMetricFamily("tiergate_loads", "Loads of data, by how they ended.", labels=["outcome"])
+        loads = CounterMetricFamily("tiergate_loads", "Loads of data, by outcome.", labels=["outcome"])
         loads.add_metric(["success"], report.loads)
         loads.add_metric(["failure"], report.failures)
         loads.add_metric(["abandoned"], report.abandoned)
@@ -221,30 +220,30 @@ class _StateCollector(Collector):
         if report.behind is not None:
             yield GaugeMetricFamily(
                 "tiergate_load_behind_seconds",
-                "How long the files have said something else than what is in force.",
+                "How long the files have differed from the active data.",
                 value=report.behind,
             )
         if report.loaded_at is not None:
             yield GaugeMetricFamily(
                 "tiergate_load_last_success_timestamp_seconds",
-                "When the last good load ended.",
+                "When the last successful load ended.",
                 value=report.loaded_at / 1000,
             )
         yield GaugeMetricFamily(
             "tiergate_load_failing",
-            "1 where the newest load failed and older data is in force.",
+            "1 if the newest load failed and older data is active.",
             value=int(report.error is not None),
         )
         if report.load_seconds is not None:
             yield GaugeMetricFamily(
-                "tiergate_load_duration_seconds", "How long the last good load took.", value=report.load_seconds
+                "tiergate_load_duration_seconds", "The duration of the last successful load.", value=report.load_seconds
             )
         yield GaugeMetricFamily(
             "tiergate_quarantined_subjects",
-            "Subjects whose records cannot be used, so that earlier ones are, or none.",
+            "Subjects with unusable records, decided by earlier ones or none.",
             value=report.quarantined,
         )
-        subjects = GaugeMetricFamily("tiergate_subjects", "Subjects held.", labels=["type"])
+        subjects = GaugeMetricFamily("tiergate_subjects", "Subjects that are loaded.", labels=["type"])
         for kind, count in (("customer", report.customers), ("subscription", report.subscriptions)):
             if count is not None:
                 subjects.add_metric([kind], count)
@@ -255,34 +254,36 @@ class _StateCollector(Collector):
         if report.mode != SYNC:
             return
         yield CounterMetricFamily(
-            "tiergate_sync_errors", "How often the store was not heard, or not believed.", value=report.sync_errors
+            "tiergate_sync_errors",
+            "Requests to the store that failed or whose response was not verified.",
+            value=report.sync_errors,
         )
         if report.lag is not None:
             yield GaugeMetricFamily(
-                "tiergate_sync_lag_entries", "Entries of the feed that are not in force yet.", value=report.lag
+                "tiergate_sync_lag_entries", "Entries of the feed that are not active yet.", value=report.lag
             )
         if report.last_sync_at is not None:
             yield GaugeMetricFamily(
                 "tiergate_sync_last_success_timestamp_seconds",
-                "When the store was last heard and believed.",
+                "When a response of the store was last verified.",
                 value=report.last_sync_at / 1000,
             )
         if report.clock_skew is not None:
             yield GaugeMetricFamily(
                 "tiergate_sync_clock_skew_seconds",
-                "By how much the store's clock is ahead of this machine's; below 0 where it is behind.",
+                "The seconds that the store's clock is ahead of this machine's; negative if it is behind.",
                 value=report.clock_skew,
             )
         if self._state.stale_at < FOREVER:
             yield GaugeMetricFamily(
                 "tiergate_stale_timestamp_seconds",
-                "From when on answers say stale, unless the store is heard before.",
+                "When decisions become stale, unless a response of the store is verified before.",
                 value=self._state.stale_at / 1000,
             )
 
 
 def registry(metrics: Metrics, state: State) -> CollectorRegistry:
-    """A registry of everything that this process tells: its own counts, and Python's and the system's."""
+    """Return a registry of the counts of this process, of Python and of the system."""
     found = CollectorRegistry(auto_describe=False)
     found.register(_StateCollector(metrics, state))
     ProcessCollector(registry=found)
@@ -292,5 +293,5 @@ def registry(metrics: Metrics, state: State) -> CollectorRegistry:
 
 
 def exposition(source: CollectorRegistry) -> bytes:
-    """Write what a registry holds in Prometheus's text format."""
+    """Encode a registry in Prometheus's text format."""
     return generate_latest(source)
