@@ -100,7 +100,7 @@ def test_no_loss_of_one_customer_is_overlooked(drawn: tuple[Document, Document, 
     records = old.records[customer], new.records[customer]
     features = affected_features(*records, source)
     effects = subject_effects(RecordChange(*records, features), source, NOW, revived=True)
-    lost = {it.feature for it in effects if it.effect.takes}
+    lost = {it.feature for it in effects if it.effect.reduces}
     event(f"{how}: {'takes' if lost else 'takes nothing'}")
     ids = [it["id"] for it in before["subscriptions"]]
     ways = [dict.fromkeys(ids, "as it is"), dict.fromkeys(ids, "active"), dict.fromkeys(ids, "expired")]
@@ -132,7 +132,7 @@ def test_a_loss_that_is_found_is_one(drawn: tuple[Document, Document, Document, 
     for effect in subject_effects(
         RecordChange(*records, affected_features(*records, source)), source, NOW, revived=True
     ):
-        if not effect.effect.takes:
+        if not effect.effect.reduces:
             continue
         key = effect.subject.id if effect.subject.type is SubjectType.SUBSCRIPTION else ""
         found = []

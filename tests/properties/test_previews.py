@@ -190,9 +190,9 @@ def test_the_effects_of_a_change_are_those_that_the_reference_model_decides(seed
     owner = {it["id"]: it["customer"] for it in known["subscriptions"]} | customers
     old, new = World(before, known).bundle, World(after, empty()).bundle
     if could_store(World(before, known), new) and not can_reduce(old, new, find_affected_scope(old, new, now), now):
-        assert impact.takes == 0
+        assert impact.reduces == 0
     assert impact.touched == len({owner[id_] for _, id_, _, _, _ in wanted})
-    assert impact.takes == len({owner[id_] for _, id_, _, it, _ in wanted if Effect(it).takes})
+    assert impact.reduces == len({owner[id_] for _, id_, _, it, _ in wanted if Effect(it).reduces})
 
 
 def could_store(world: World, new: Bundle) -> bool:

@@ -183,7 +183,7 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     assert impact.touched == sum(any(it.verdict != KEPT for it in effects) for effects in by_buyer.values())
     assert impact.above == sum(any(it.above for it in effects) for effects in by_buyer.values())
     takes = sum(any(it.verdict in {"loses", "less", "other"} for it in effects) for effects in by_buyer.values())
-    assert impact.takes == takes
+    assert impact.reduces == takes
     for effect in Effect:
         count = sum(any(it.verdict == effect for it in effects) for effects in by_buyer.values())
         assert impact.customers[effect] == count

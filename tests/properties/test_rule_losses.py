@@ -32,7 +32,7 @@ def expect_shown(one: SubjectEffect, engines: tuple[Evaluator, Evaluator], recor
     assert before[0] is shown.before[0]
     assert after[0] is shown.after[0]
     assert one.since >= NOW
-    if one.effect.takes:
+    if one.effect.reduces:
         assert before[0]
         assert not after[0]
 
@@ -49,7 +49,7 @@ def expect_told(
     for check, at in checks_of(record, choose, feature, CHECKS):
         before, after = decided(engines, record, check, at)
         if before[0] and not after[0]:
-            assert any(it.takes for it in told), (check, at, before, after)
+            assert any(it.reduces for it in told), (check, at, before, after)
         elif after[0] and not before[0]:
             assert told & {Effect.GAINS, Effect.MORE, Effect.OTHER, Effect.UNPROVED}, (check, at, before, after)
 

@@ -53,7 +53,7 @@ def reject_loss(
         return
     may_reduce = actor.may(Action.EDIT_ENTITLEMENT, resource)
     effects = subject_effects(RecordChange(before, after, features), source, unit.now, revived=not may_reduce)
-    losses = [effect for effect in effects if effect.effect.takes]
+    losses = [effect for effect in effects if effect.effect.reduces]
     if losses and not may_reduce:
         because = f"the change would reduce {_describe_losses(losses, unit.now)}"
         raise ForbiddenError(Action.EDIT_ENTITLEMENT, resource.type, scoped=False, explanation=because)
@@ -72,7 +72,7 @@ def reject_swap_loss(
     """
     source = CatalogDefinitions(catalog, catalog.index())
     change = RecordChange(before, after, affected_features(before, after, source))
-    losses = [effect for effect in subject_effects(change, source, now) if effect.effect.takes]
+    losses = [effect for effect in subject_effects(change, source, now) if effect.effect.reduces]
     _require_accepted(after.customer.id, losses, accepted, now)
 
 

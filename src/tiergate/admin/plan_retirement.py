@@ -114,7 +114,9 @@ def retire_plan(
     if dry_run:
         return RetirementResult(move.at, losses.subscriptions, losses.impact, token, 0, losses.kept)
     if token and accept_loss != token:
-        detail = f"{losses.impact.takes:,} customers would lose something by the move from `{move.item}` to `{move.to}`"
+        detail = (
+            f"{losses.impact.reduces:,} customers would lose something by the move from `{move.item}` to `{move.to}`"
+        )
         raise LossError(detail, impact_data(losses.impact), token)
     actor.change(store, lambda unit: _archive(unit, move))
     movable = set(losses.customers)

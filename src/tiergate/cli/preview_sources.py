@@ -96,8 +96,8 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         for path in local.usage:
             figures.read(path, features)
         with counting("reading customers") as reading:
-            spool.take(read_subjects(subjects, old.index, TotalBounds(old.index, old.definition)), reading)
-        for _ in () if table is None else table.kept(spool.records()):
+            spool.write(read_subjects(subjects, old.index, TotalBounds(old.index, old.definition)), reading)
+        for _ in () if table is None else table.store_passing(spool.records()):
             pass
         usage = figures if local.usage or local.log else None
         listing = None if local.listing is None else opened.enter_context(local.listing.open("wb"))

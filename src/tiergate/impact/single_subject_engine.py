@@ -133,18 +133,23 @@ class SingleSubjectEngine:
             evaluation = self._engine.evaluate(check, now)
         except CheckError as error:
             return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake=error.field)
-        return _said(evaluation, ruled=ruled)
+        return _compared_decision(evaluation, ruled=ruled)
 
 
-def _said(evaluation: Evaluation, *, ruled: bool) -> ComparedDecision:
+def _compared_decision(evaluation: Evaluation, *, ruled: bool) -> ComparedDecision:
     decision = evaluation.decision
     rules = tuple(policy for policy in decision.policies if policy.startswith("rule/"))
     return ComparedDecision(
-        decision.allowed, decision.reason.value, _held(decision), "", evaluation.context if ruled else "", rules
+        decision.allowed,
+        decision.reason.value,
+        _granted_value(decision),
+        "",
+        evaluation.context if ruled else "",
+        rules,
     )
 
 
-def _held(decision: Decision) -> EntitlementValue:
+def _granted_value(decision: Decision) -> EntitlementValue:
     if decision.reason is Reason.UNKNOWN_SUBJECT:
         return NO_ENTITLEMENT
     entitlement = decision.entitlement

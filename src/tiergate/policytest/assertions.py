@@ -116,7 +116,11 @@ def assert_decision(
         decision = _read(decider.ask(check))
     mismatches = compare_decision(expected, decision)
     if mismatches:
-        why = _why(decider, check, at) if isinstance(decider, Evaluator) else _told(decider, check, decision)
+        why = (
+            _explain_by_engine(decider, check, at)
+            if isinstance(decider, Evaluator)
+            else _explain_by_sidecar(decider, check, decision)
+        )
         raise AssertionError(_message(check, request or {}, mismatches, decision, why))
     return decision
 
@@ -217,12 +221,12 @@ def _read(body: bytes) -> Decision:
     )
 
 
-def _why(engine: Evaluator, check: Check, now: Instant) -> tuple[str, ...]:
+def _explain_by_engine(engine: Evaluator, check: Check, now: Instant) -> tuple[str, ...]:
     feature = engine.index.features[check.feature]
     return explanation_sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
 
 
-def _told(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:
+def _explain_by_sidecar(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:
     """Return a sidecar's explanation; its policies alone if it cannot explain, or decides differently by now."""
     policies = ", ".join(decision.policies) or "no policy"
     plain = (f"decided by {policies}, at publication {decision.publication}",)

@@ -124,7 +124,7 @@ def _suite(
     reasons = [it.reason for it in entries if it.reason is not None]
     files = {"tests.json": _json([it.test for it in entries])}
     if isinstance(environment, EntitlementEnvironment):
-        files["policies.cedar"] = _whole_policies(environment.bundle)
+        files["policies.cedar"] = _all_policies(environment.bundle)
         files["schema.cedarschema"] = environment.bundle.text("schema.cedarschema")
         if reasons:
             files["reasons.cedar"] = environment.bundle.text("policies/reasons.cedar")
@@ -163,7 +163,7 @@ def _check(environment: EntitlementEnvironment, expected: Expectation, evaluatio
         deciding = ()
     forbidding = [entry for entry in deciding if not entry.startswith(_REASON_PREFIX)]
     reasons = [value for value in deciding if value.startswith(_REASON_PREFIX)]
-    test = {**query, "decision": _word(allowed=allowed), "reason": forbidding, "num_errors": errors}
+    test = {**query, "decision": _decision(allowed=allowed), "reason": forbidding, "num_errors": errors}
     return _Entry(test, {**query, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
 
@@ -205,14 +205,14 @@ def _permission(expected: Expectation, query: PermissionQuery) -> _Entry:
         {
             "request": request,
             "entities": entities,
-            "decision": _word(allowed=expected.allowed),
+            "decision": _decision(allowed=expected.allowed),
             "reason": list(expected.policies or ()),
             "num_errors": expected.errors or 0,
         }
     )
 
 
-def _whole_policies(bundle: Bundle) -> str:
+def _all_policies(bundle: Bundle) -> str:
     """Return every policy that may permit or forbid, user-defined rules with their full ids."""
     texts = [bundle.text("policies/guards.cedar"), bundle.text("policies/overrides.cedar")]
     texts += [bundle.text(path) for path in bundle.paths("policies/items/")]
@@ -241,7 +241,7 @@ def _folder(name: str, used_folders: set[str]) -> str:
     return result
 
 
-def _word(*, allowed: bool) -> str:
+def _decision(*, allowed: bool) -> str:
     return "allow" if allowed else "deny"
 
 

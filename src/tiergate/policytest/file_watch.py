@@ -48,7 +48,7 @@ class FileWatch:
 
     def wait(self) -> frozenset[str]:
         """Wait for a change, and return the changed files. An interrupt ends it, and is raised."""
-        changed = self._look() | self._new()
+        changed = self._changed_files() | self._new_files()
         if changed:
             return changed
         has_begun = False
@@ -64,7 +64,9 @@ class FileWatch:
             ignore_permission_denied=True,
         ):
             changed = (
-                frozenset(path for _, path in changes) | self._look() | (frozenset() if has_begun else self._new())
+                frozenset(path for _, path in changes)
+                | self._changed_files()
+                | (frozenset() if has_begun else self._new_files())
             )
             if changed:
                 return changed
@@ -78,11 +80,11 @@ class FileWatch:
         current = file_stamps(named)
         self._stamps = {file: stamp for file, stamp in current.items() if file not in self._outputs} | self._stamps
 
-    def _look(self) -> frozenset[str]:
+    def _changed_files(self) -> frozenset[str]:
         """Return the files that have changed since before the run."""
         return frozenset(file for file, stamp in self._stamps.items() if _stamp(file) != stamp)
 
-    def _new(self) -> frozenset[str]:
+    def _new_files(self) -> frozenset[str]:
         """Return the files created since the run started."""
         return frozenset(file_stamps(self._paths).keys() - self._stamps.keys() - self._outputs)
 

@@ -94,7 +94,7 @@ def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: FixtureFactory)
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
-        return _tiergate_workbench.made(tiergate_files).catalog
+        return _tiergate_workbench.compiled(tiergate_files).catalog
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) 
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
-        return _tiergate_workbench.made(tiergate_files).bundle
+        return _tiergate_workbench.compiled(tiergate_files).bundle
 
 
 @pytest.fixture

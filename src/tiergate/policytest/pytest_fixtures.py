@@ -88,12 +88,12 @@ class FixtureFactory:
     """Creates the values of fixtures, each once. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._made: dict[_Key, CompiledFixture] = {}
+        self._compiled: dict[_Key, CompiledFixture] = {}
         self._engines: dict[_Key, Evaluator] = {}
         self._sidecars: dict[_Key, LiveSidecar] = {}
         self._ends = ExitStack()
 
-    def made(self, files: Files) -> CompiledFixture:
+    def compiled(self, files: Files) -> CompiledFixture:
         """Compile a catalog and rules.
 
         Raises:
@@ -101,11 +101,11 @@ class FixtureFactory:
             AuthorError: if the files have problems.
         """
         key = _key(files._replace(subjects=()))
-        if key not in self._made:
+        if key not in self._compiled:
             _require("catalog", files.catalog)
             created = compile_files(files.catalog, files.rules)
-            self._made[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
-        return self._made[key]
+            self._compiled[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
+        return self._compiled[key]
 
     def engine(self, files: Files) -> Evaluator:
         """Create an engine on the files.
@@ -116,7 +116,7 @@ class FixtureFactory:
         """
         key = _key(files)
         if key not in self._engines:
-            catalog, bundle = self.made(files)
+            catalog, bundle = self.compiled(files)
             _require("subjects", files.subjects)
             result = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
             customers = [subject for subject in result if isinstance(subject, Customer)]

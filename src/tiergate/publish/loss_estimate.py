@@ -128,7 +128,7 @@ class LossEstimate:
             BundleError: a bundle cannot be read.
         """
         records = changed_records(unit.session, position, _MOST_CHANGED)
-        return records is None or any(it.effect.takes for record in records for it in self._preview.effects(record))
+        return records is None or any(it.effect.reduces for record in records for it in self._preview.effects(record))
 
     def _run_worker(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
         with tempfile.TemporaryDirectory(prefix="tiergate-loss-") as folder:

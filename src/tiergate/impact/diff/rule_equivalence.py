@@ -141,7 +141,7 @@ class RuleComparer:
         within = space.diagrams.both(space.diagram(care), space.diagram(members))
         search = CounterexampleSearch(self.sides, (old, new), self._now)
         unshown: list[tuple[str, str]] = []
-        for turn, diagram in _turns(space, outcomes, within):
+        for turn, diagram in _reason_changes(space, outcomes, within):
             if len(ruling.counterexamples) >= _MOST_TURNS:
                 break
             counterexample = search.find(space, diagram)
@@ -172,7 +172,9 @@ class RuleComparer:
             ruling.rules = tuple(sorted(unread))
 
 
-def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Iterator[tuple[tuple[str, str], int]]:
+def _reason_changes(
+    space: CaseSpace, outcomes: list[ReasonFormulas], within: int
+) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield each change from one reason to another; those from or to `granted` come first."""
     created = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
     turns = [(was, becomes) for was in created[0] for becomes in created[1] if was != becomes]

@@ -75,7 +75,7 @@ class _Findings:
             tuple(self._item_changes()),
             tuple(self._differences()),
             tuple(self._feature_changes()),
-            tuple(self._turns()),
+            tuple(self._decision_changes()),
             tuple(self._unproved()),
             tuple(self._notes()),
         )
@@ -150,7 +150,7 @@ class _Findings:
             shown = [self.decided.evidence(topic, example) for example in _examples(cases)]
             yield FeatureChange(id_, change, topic.changed, len(cases), *shown)
 
-    def _turns(self) -> Iterator[DecisionChange]:
+    def _decision_changes(self) -> Iterator[DecisionChange]:
         for id_, cases in self.decided.turned.items():
             topic = self.decided.topics[id_]
             grouped: defaultdict[tuple[bool, str, bool, str], list[DifferingCase]] = defaultdict(list)

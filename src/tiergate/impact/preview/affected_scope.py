@@ -49,10 +49,10 @@ def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> A
         BundleError: if a bundle cannot be read.
     """
     search = _Search(old, new, now)
-    search.look_at_features()
-    search.look_at_items()
-    search.look_at_rules()
-    return search.found()
+    search.add_changed_features()
+    search.add_changed_items()
+    search.add_changed_rules()
+    return search.scope()
 
 
 class _Search:
@@ -78,7 +78,7 @@ class _Search:
         sides = self.sides(feature)
         return any(rule.concerns(side) for rule in rules for side in sides)
 
-    def look_at_features(self) -> None:
+    def add_changed_features(self) -> None:
         """Add the features with a deciding change, and the items or rules that grant them."""
         ids = self.old.index.features.keys() | self.new.index.features.keys()
         for id_ in ids:
@@ -104,7 +104,7 @@ class _Search:
                 ):
                     self.items.add(item.id)
 
-    def look_at_items(self) -> None:
+    def add_changed_items(self) -> None:
         """Add the items whose versions or rollouts grant something else."""
         for id_ in self.old.index.items.keys() | self.new.index.items.keys():
             before, after = _ItemSide.of(self.old, id_), _ItemSide.of(self.new, id_)
@@ -116,9 +116,9 @@ class _Search:
             if different:
                 self.features |= different
                 self.items.add(id_)
-        self._look_at_dependents()
+        self._add_dependents()
 
-    def _look_at_dependents(self) -> None:
+    def _add_dependents(self) -> None:
         """Add the items that may count on one side only: by status, or by what they require."""
         sides = self.old.index, self.new.index
         for id_ in sorted(requirement_changes(*sides, self.now) | draft_changes(*sides)):
@@ -143,7 +143,7 @@ class _Search:
         courses = [_course(item, feature, given, self.now) for item, given in zip((before, after), sides, strict=True)]
         return courses[0] != courses[1]
 
-    def look_at_rules(self) -> None:
+    def add_changed_rules(self) -> None:
         """Add what changed rules, rules that name changed items, and other changes to Cedar affect."""
         old, new = self.books
         ids = self.old.index.features.keys() | self.new.index.features.keys()
@@ -163,9 +163,9 @@ class _Search:
             self.features |= concerned
             self.anybody = True
         for rule in self.rules:
-            self._look_at_named(rule, ids)
+            self._add_named(rule, ids)
 
-    def _look_at_named(self, rule: Rule, ids: Iterable[str]) -> None:
+    def _add_named(self, rule: Rule, ids: Iterable[str]) -> None:
         """Add the features that a rule affects because it names a changed item or feature."""
         features = self.changed_features & rule.named("Feature")
         items = self.changed_items & {item_id(ref) for ref in rule.named("Item")}
@@ -177,7 +177,7 @@ class _Search:
             self.items |= items
             self.anybody = self.anybody or bool(features) or rule.policy.reads_tags()
 
-    def found(self) -> AffectedScope:
+    def scope(self) -> AffectedScope:
         by_cedar = self.books[0].builtin != self.books[1].builtin
         return AffectedScope(
             frozenset(self.features),

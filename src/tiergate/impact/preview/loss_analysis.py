@@ -33,10 +33,10 @@ def can_reduce(old: BundleSource, new: BundleSource, scope: AffectedScope, now: 
         return False
     if scope.by_cedar or may_stop_counting(old.index, new.index, now):
         return True
-    return any(_lessens(old, new, scope, feature, now) for feature in sorted(scope.features))
+    return any(_reduces(old, new, scope, feature, now) for feature in sorted(scope.features))
 
 
-def _lessens(old: BundleSource, new: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
+def _reduces(old: BundleSource, new: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
     before, after = old.index.features.get(id_), new.index.features.get(id_)
     if before is None or before.status is FeatureStatus.DRAFT:
         return False  # nothing was allowed

@@ -96,7 +96,7 @@ def losses_of(effects: Iterable[SubjectEffect], now: Instant) -> list[Loss]:
             effect.after.value,
         )
         for effect in effects
-        if effect.effect.takes
+        if effect.effect.reduces
     ]
 
 

@@ -155,8 +155,8 @@ class ImpactPreview:
                 if (difference.feature, difference.effect) not in reported:
                     reported.add((difference.feature, difference.effect))
                     yield difference
-            losses |= {(place, feature) for feature, effect in reported if effect.takes}
-        yield from self._kept(record, shape, losses)
+            losses |= {(place, feature) for feature, effect in reported if effect.reduces}
+        yield from self._kept_effects(record, shape, losses)
 
     def _class_effects(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_ClassEffect, ...]:
         """Return the effects on the class of a record."""
@@ -183,7 +183,7 @@ class ImpactPreview:
                 if difference is not None:
                     yield _ClassEffect(place, feature, index, *difference)
 
-    def _kept(
+    def _kept_effects(
         self, record: SubjectRecord, shape: EquivalenceClass, losses: set[tuple[int, str]]
     ) -> Iterator[_ClassEffect]:
         """Yield what would be lost without overrides; `losses`: what is lost anyway."""
@@ -194,7 +194,7 @@ class ImpactPreview:
         reported = set(losses)
         for found in self._class_effects(bare, bare_class):
             key, now = (found.subscription, found.feature), bare_class.instants[found.instant]
-            if not found.effect.takes or found.effect is Effect.UNPROVED:
+            if not found.effect.reduces or found.effect is Effect.UNPROVED:
                 continue
             if key not in reported and now in shape.instants and _has_override(record, found.feature, now):
                 reported.add(key)
@@ -216,7 +216,7 @@ class ImpactPreview:
         subject = Subject(record.customer.id)
         if found.subscription >= 0:
             subject = Subject(shape.subscriptions[found.subscription].id, SubjectType.SUBSCRIPTION)
-        used = self._usage.used(subject, found.feature) if self._usage is not None and found.effect.takes else None
+        used = self._usage.used(subject, found.feature) if self._usage is not None and found.effect.reduces else None
         above = used is not None and self._is_above(found, used, record, subject, shape)
         since, before, after = shape.instants[found.instant], found.before, found.after
         if found.shown_by is not None:

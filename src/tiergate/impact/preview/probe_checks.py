@@ -81,15 +81,15 @@ def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[Check
             continue
         places = [it.total - amount for it in known if it.feature.type is FeatureType.QUANTITY and not it.unlimited]
         own = [left for cap in caps for left in (cap - amount, cap)]
-        yield from _asked(amount, Fraction(0), None)
-        yield from _asked(amount, Fraction(_ABOVE_ALL), None)
+        yield from _checks(amount, Fraction(0), None)
+        yield from _checks(amount, Fraction(_ABOVE_ALL), None)
         for used in places:
-            yield from _asked(amount, used, None)
+            yield from _checks(amount, used, None)
         for user_used in own:
-            yield from _asked(amount, Fraction(0), user_used)
+            yield from _checks(amount, Fraction(0), user_used)
 
 
-def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[CheckParameters]:
+def _checks(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[CheckParameters]:
     if used < 0 or (user_used is not None and user_used < 0):
         return
     data, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)

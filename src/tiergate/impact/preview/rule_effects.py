@@ -128,7 +128,7 @@ class RuleEffectSearch:
             )
         return result
 
-    def look(
+    def find_effects(
         self,
         customer: Customer,
         subject: Subject,
@@ -144,11 +144,11 @@ class RuleEffectSearch:
             BundleError: if a bundle cannot be read.
         """
         try:
-            return self._looked(customer, subject, sides, now, until)
+            return self._find_effects(customer, subject, sides, now, until)
         except (TooLargeError, RecursionError):
             return RuleEffect(None, None, None, doubtful=True)
 
-    def _looked(
+    def _find_effects(
         self,
         customer: Customer,
         subject: Subject,
@@ -162,7 +162,7 @@ class RuleEffectSearch:
         space = CaseSpace([was, becomes], [Requester(kind, subject.id, TextClass(customer.id))])
         before, after = space.diagram(was), space.diagram(becomes)
         diagrams = space.diagrams
-        search = _Asked(self, subject, feature, now, until)
+        search = _CheckSearch(self, subject, feature, now, until)
         lost = search.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
         given = search.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
         common = search.shown(space, diagrams.both(before, after), (True, True))
@@ -203,7 +203,7 @@ class RuleEffectSearch:
         )
 
 
-class _Asked:
+class _CheckSearch:
     """Searches checks of one subject."""
 
     def __init__(

@@ -247,7 +247,7 @@ class SubjectComparison:
         if not are_comparable(before, after):
             return self._unproven(question)
         inputs = before.rule_inputs, after.rule_inputs
-        result = effects.look(question.record.customer, question.subject, inputs, question.now, question.until)
+        result = effects.find_effects(question.record.customer, question.subject, inputs, question.now, question.until)
         if result.doubtful:
             return self._unproven(question)
         was = frozenset(check for check in (result.taken, result.common) if check is not None)
@@ -262,6 +262,6 @@ class SubjectComparison:
     def _unproven(self, question: _Question) -> _Decided:
         """Return the loss that limits show, else that none is excluded."""
         decided = self._compare_limits(question)
-        if decided.effect is not None and decided.effect.takes:
+        if decided.effect is not None and decided.effect.reduces:
             return decided
         return decided._replace(effect=Effect.UNPROVED)

@@ -39,12 +39,12 @@ class Effect(StrEnum):
     GAINS = "gains"
 
     @property
-    def takes(self) -> bool:
+    def reduces(self) -> bool:
         """Whether something that was allowed is denied, or may be."""
         return self in {Effect.LOSES, Effect.LESS, Effect.OTHER, Effect.UNPROVED}
 
     @property
-    def touches(self) -> bool:
+    def affects(self) -> bool:
         """Whether some decision differs, or may."""
         return self is not Effect.KEPT
 
@@ -153,11 +153,11 @@ class Impact:
     features: dict[str, FeatureImpact] = field(default_factory=dict)
 
     @property
-    def takes(self) -> int:
+    def reduces(self) -> int:
         """How many customers lose something or get less: at least one of their checks becomes denied."""
-        return self._takes
+        return self._reduces
 
-    _takes: int = 0
+    _reduces: int = 0
 
     def count(self, effects: list[SubjectEffect]) -> None:
         """Count the effects on one customer and its subscriptions, if any."""
@@ -165,9 +165,9 @@ class Impact:
         if not effects:
             return
         result = {effect.effect for effect in effects}
-        self.touched += any(it.touches for it in result)
+        self.touched += any(it.affects for it in result)
         self.customers.update(result)
-        self._takes += any(value.takes for value in result)
+        self._reduces += any(value.reduces for value in result)
         self.above += any(entry.above for entry in effects)
         above: set[str] = set()
         for effect in effects:
@@ -176,14 +176,14 @@ class Impact:
             if effect.above and effect.feature not in above:
                 above.add(effect.feature)
                 tally.above += 1
-            _show(tally.examples.setdefault(effect.effect, []), effect)
+            _keep_example(tally.examples.setdefault(effect.effect, []), effect)
 
     def add(self, other: Impact) -> None:
         """Add the totals of other customers."""
         self.examined += other.examined
         self.touched += other.touched
         self.above += other.above
-        self._takes += other._takes
+        self._reduces += other._reduces
         self.customers.update(other.customers)
         for id_, other_feature in other.features.items():
             tally = self.features.setdefault(id_, FeatureImpact())
@@ -192,10 +192,10 @@ class Impact:
             tally.above += other_feature.above
             for effect, examples in other_feature.examples.items():
                 for example in examples:
-                    _show(tally.examples.setdefault(effect, []), example)
+                    _keep_example(tally.examples.setdefault(effect, []), example)
 
 
-def _show(examples: list[SubjectEffect], effect: SubjectEffect) -> None:
+def _keep_example(examples: list[SubjectEffect], effect: SubjectEffect) -> None:
     """Keep an effect as an example while there are few; prefer those whose usage exceeds the new limit."""
     if len(examples) < _EXAMPLES:
         examples.append(effect)
@@ -209,7 +209,7 @@ def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
     """Return the totals as JSON members; `named`: with the examples, which name customers."""
     data: dict[str, object] = {
         "examined": impact.examined,
-        "customers": {"touched": impact.touched, "take": impact.takes, "above": impact.above}
+        "customers": {"touched": impact.touched, "take": impact.reduces, "above": impact.above}
         | _counts(impact.customers),
         "features": [_feature_data(id_, tally, named=named) for id_, tally in sorted(impact.features.items())],
     }
@@ -238,15 +238,15 @@ def effect_data(effect: SubjectEffect) -> dict[str, object]:
     if not effect.is_customer:
         data["subscription"] = effect.subject.id
     data |= {"feature": effect.feature, "effect": effect.effect.value, "since": format_instant(effect.since)}
-    data |= {"before": _answered_data(effect.before), "after": _answered_data(effect.after)}
+    data |= {"before": _result_data(effect.before), "after": _result_data(effect.after)}
     if effect.used is not None:
         data |= {"used": effect.used, "above": effect.above}
     if effect.shown_by is not None:
-        data["shown_by"] = _asked_data(effect.shown_by)
+        data["shown_by"] = _check_data(effect.shown_by)
     return data
 
 
-def _asked_data(check: ComparedCheck) -> dict[str, object]:
+def _check_data(check: ComparedCheck) -> dict[str, object]:
     data: dict[str, object] = {"at": format_instant(check.at)}
     for name in ("user", "amount", "used", "user_used", "value", "level"):
         value = getattr(check, name)
@@ -263,5 +263,5 @@ def _reason(reason: Reason | None) -> str:
     return "unknown_feature" if reason is None else reason.value
 
 
-def _answered_data(answered: LeastCheckResult) -> dict[str, object]:
+def _result_data(answered: LeastCheckResult) -> dict[str, object]:
     return {"allowed": answered.allowed, "reason": _reason(answered.reason), "value": answered.value}

@@ -45,7 +45,7 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def take(self, subjects: Iterable[Customer | Subscription], progress: Callable[[int], None] | None = None) -> None:
+    def write(self, subjects: Iterable[Customer | Subscription], progress: Callable[[int], None] | None = None) -> None:
         """Write all subjects; errors of `subjects` pass through. `progress` receives the number of customers."""
         waiting: list[list[bytes]] = [[] for _ in range(PARTS)]
         encode = msgspec.msgpack.Encoder().encode
@@ -119,7 +119,7 @@ class RecordTable:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def kept(self, records: Iterable[SubjectRecord]) -> Iterator[SubjectRecord]:
+    def store_passing(self, records: Iterable[SubjectRecord]) -> Iterator[SubjectRecord]:
         """Store every record as it passes."""
         encode = msgspec.msgpack.Encoder().encode
         for record in records:

@@ -78,19 +78,19 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
         effects = None if listing is None else folder
         where = None if usage is None else str(usage.flushed())
         job = _Job(str(sides[0]), str(sides[1]), str(spool.folder), where, now, at, effects)
-        impact = _tallied(job, count, progress)
+        impact = _preview_parts(job, count, progress)
         if listing is not None:
             for part in range(PARTS):
                 listing.write(Path(folder, f"effects-{part}").read_bytes())
     return impact
 
 
-def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> Impact:
+def _preview_parts(job: _Job, count: int, progress: Callable[[int], None] | None) -> Impact:
     """Run all parts, and add their totals in the order of the parts."""
     tallies: dict[int, Impact] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(job,)) as pool:
-        waiting = {pool.submit(_look, part): part for part in range(PARTS)}
+    with ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(job,)) as pool:
+        waiting = {pool.submit(_preview_part, part): part for part in range(PARTS)}
         for done in as_completed(waiting):
             tallies[waiting[done]] = done.result()
             if progress is not None:
@@ -113,13 +113,13 @@ _workers: list[_Worker] = []
 """The worker of this process."""
 
 
-def _begin(job: _Job) -> None:
+def _start_worker(job: _Job) -> None:
     old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
     usage = None if job.figures is None else UsageTable(Path(job.figures))
     _workers[:] = [_Worker(job, ImpactPreview(old, new, now=job.now, at=job.at, usage=usage))]
 
 
-def _look(part: int) -> Impact:
+def _preview_part(part: int) -> Impact:
     (worker,) = _workers
     impact = Impact()
     lines: list[bytes] = []

@@ -138,15 +138,17 @@ def subject_effects(
     features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
     result: dict[tuple[object, ...], SubjectEffect] = {}
     seen: set[tuple[Subject, str, bool]] = set()
-    for look in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
-        before, after = (_looked_at(record, look, None if revived else now) for record in (change.before, change.after))
+    for assumption in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
+        before, after = (
+            _as_compared(record, assumption, None if revived else now) for record in (change.before, change.after)
+        )
         new: list[SubjectEffect] = []
-        for effect in _look(before, after, features, source, now):
+        for effect in _record_effects(before, after, features, source, now):
             key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
-            if key not in result and (effect.subject, effect.feature, effect.effect.takes) not in seen:
+            if key not in result and (effect.subject, effect.feature, effect.effect.reduces) not in seen:
                 result[key] = effect
                 new.append(effect)
-        seen |= {(it.subject, it.feature, it.effect.takes) for it in new}
+        seen |= {(it.subject, it.feature, it.effect.reduces) for it in new}
     return list(result.values())
 
 
@@ -156,13 +158,13 @@ def ever_differs(
     """Return whether two records of a customer ever differ in a feature's value, ignoring suspensions."""
     effective = _effective(source.index.features[feature])
     for alive in (False, True):
-        left, right = (_alive(record, None) if alive else _unsuspended(record) for record in (before, after))
+        left, right = (_always_counting(record, None) if alive else _unsuspended(record) for record in (before, after))
         for subject, records in _subjects(left, right):
             sides = [
                 _timeline(effective, _windows(record, subject, source, now), subject, source) for record in records
             ]
             if any(
-                was is not None and becomes is not None and _told(was) != _told(becomes)
+                was is not None and becomes is not None and _decided_value(was) != _decided_value(becomes)
                 for _, was, becomes in _merged(*sides)
             ):
                 return True
@@ -184,7 +186,7 @@ def _effective(feature: Feature) -> Feature:
     return replace(feature, suspensions=(), status=FeatureStatus.ACTIVE)
 
 
-def _told(facts: Facts) -> tuple[float, bool]:
+def _decided_value(facts: Facts) -> tuple[float, bool]:
     return comparable_size(facts), facts.disabled
 
 
@@ -201,13 +203,17 @@ def _unsuspended(record: SubjectRecord) -> SubjectRecord:
     )
 
 
-def _looked_at(record: SubjectRecord, look: str, now: Instant | None) -> SubjectRecord:
-    if look == _AS_IT_IS:
+def _as_compared(record: SubjectRecord, assumption: str, now: Instant | None) -> SubjectRecord:
+    if assumption == _AS_IT_IS:
         return _unsuspended(record)
-    return _alive(record, now) if look == _COUNTING else SubjectRecord(replace(record.customer, suspensions=()))
+    return (
+        _always_counting(record, now)
+        if assumption == _COUNTING
+        else SubjectRecord(replace(record.customer, suspensions=()))
+    )
 
 
-def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
+def _always_counting(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
     """Return the record as if its subscriptions always counted, except those that ended by `now`, if given."""
     return SubjectRecord(
         replace(record.customer, suspensions=()),
@@ -227,12 +233,12 @@ def _counting(subscription: Subscription) -> Subscription:
     )
 
 
-def _look(
+def _record_effects(
     before: SubjectRecord, after: SubjectRecord, features: Collection[Feature], source: CatalogDefinitions, now: Instant
 ) -> Iterator[SubjectEffect]:
     """Yield the effects on the customer, then on each of its subscriptions that can have changed."""
     for subject, records in _subjects(before, after):
-        yield from _compared(subject, records, features, source, now)
+        yield from _feature_effects(subject, records, features, source, now)
 
 
 def _subjects(
@@ -250,7 +256,7 @@ def _subjects(
             yield Subject(old.id, SubjectType.SUBSCRIPTION), alone
 
 
-def _compared(
+def _feature_effects(
     subject: Subject,
     records: tuple[SubjectRecord, SubjectRecord],
     features: Collection[Feature],
@@ -268,7 +274,7 @@ def _compared(
             effect = _effect(was, becomes)
             if effect is None:
                 continue
-            key = (effect, _answered(was), _answered(becomes))
+            key = (effect, _least_check(was), _least_check(becomes))
             if key not in reported:
                 reported.add(key)
                 yield SubjectEffect(customer, subject, feature.id, effect, max(start, now), key[1], key[2])
@@ -341,7 +347,7 @@ def _effect(was: Facts, becomes: Facts) -> Effect | None:
     return Effect.MORE if after > before else Effect.LESS
 
 
-def _answered(facts: Facts) -> LeastCheckResult:
+def _least_check(facts: Facts) -> LeastCheckResult:
     """Return the result of the least check, as far as the granted value decides it."""
     feature = facts.feature
     if facts.disabled:

@@ -104,7 +104,7 @@ def _of_override(
         bare = location.keep(record, lambda it: it.feature != override.feature)
         alone = location.keep(record, lambda it: it.feature != override.feature or it.id == override.id)
         change = RecordChange(bare, alone, frozenset({override.feature}))
-        lowered = next((effect for effect in subject_effects(change, source, now) if effect.effect.takes), None)
+        lowered = next((effect for effect in subject_effects(change, source, now) if effect.effect.reduces), None)
         if lowered is not None:
             value = override_data(override, source.index.features).get("value")
             since = "" if lowered.since <= now else f", from {format_instant(lowered.since)} on"

@@ -116,7 +116,7 @@ def test_examples_are_few_and_first_those_who_are_above() -> None:
         figures.put(Subject("c900"), "movies", 45)
         impact = preview_impact(old, new, (customer(f"c{i}", "gold") for i in range(1000)), now=NOW, usage=figures)
     examples = impact.features["movies"].examples[Effect.LESS]
-    assert (impact.examined, impact.takes, impact.customers[Effect.LESS], len(examples)) == (1000, 1000, 1000, 10)
+    assert (impact.examined, impact.reduces, impact.customers[Effect.LESS], len(examples)) == (1000, 1000, 1000, 10)
     assert [it.customer for it in examples if it.above] == ["c900"]
 
 

@@ -114,7 +114,7 @@ def test_a_rule_about_subscriptions_takes_from_the_only_one() -> None:
     """A customer is not denied, its subscription is."""
     rule = '@id("s") forbid (principal is Subscription, action == Action::"consume", resource);'
     found = effects(f'@id("n") forbid ({SCOPE}) when {{ false }};', rule, holder("acme"))
-    assert [(it.subject.id, it.effect.takes) for it in found] == [("acme-s", True)]
+    assert [(it.subject.id, it.effect.reduces) for it in found] == [("acme-s", True)]
 
 
 def test_a_rule_of_a_day_to_come_takes_from_then_on() -> None:
@@ -133,7 +133,7 @@ def test_a_change_that_is_not_compared_may_take() -> None:
     assert found.effect is Effect.UNPROVED
     impact = Impact()
     impact.count([found])
-    assert (impact.takes, impact.touched) == (1, 1)
+    assert (impact.reduces, impact.touched) == (1, 1)
     assert not effects(old, old + TRIAL % 10, holder("acme"))
 
 
@@ -165,7 +165,7 @@ def test_who_keeps_something_by_an_override_alone_is_told() -> None:
         "gone": [],
         "less": [(Effect.LESS, NOW)],
     }
-    assert (impact.touched, impact.takes, impact.customers[Effect.KEPT]) == (2, 2, 1)
+    assert (impact.touched, impact.reduces, impact.customers[Effect.KEPT]) == (2, 2, 1)
 
 
 def test_what_an_override_keeps_is_told_as_it_would_be_without() -> None:

@@ -38,7 +38,7 @@ def test_subjects_come_back_as_whole_customers(tmp_path: Path) -> None:
     Random(1).shuffle(subjects)
     with Spool(tmp_path) as spool:
         heard: list[int] = []
-        spool.take(subjects, heard.append)
+        spool.write(subjects, heard.append)
         found = list(spool.records())
         assert spool.customers == 500
     assert sorted(found, key=lambda it: it.customer.id) == sorted(RECORDS, key=lambda it: it.customer.id)
@@ -48,7 +48,7 @@ def test_subjects_come_back_as_whole_customers(tmp_path: Path) -> None:
 def test_kept_records_are_found_by_customer_and_by_subscription() -> None:
     """And nobody else."""
     with RecordTable() as table:
-        assert list(table.kept(RECORDS)) == RECORDS
+        assert list(table.store_passing(RECORDS)) == RECORDS
         assert table.find(Subject("c3")) == RECORDS[3]
         assert table.find(Subject("s3-2", SubjectType.SUBSCRIPTION)) == RECORDS[3]
         assert table.find(Subject("s3-2")) is None

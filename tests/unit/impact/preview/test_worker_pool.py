@@ -17,7 +17,7 @@ def test_several_processes_find_what_one_finds() -> None:
     old, new = bundle(OLD), bundle("  - {id: gold, kind: plan, entitlements: {movies: 40, analytics: true}}\n")
     records = [customer(f"c{i}", *["gold"] * (i % 3)) for i in range(300)]
     with Spool() as spool, UsageTable() as figures:
-        spool.take(it for record in records for it in (record.customer, *record.subscriptions))  # type: ignore[misc]
+        spool.write(it for record in records for it in (record.customer, *record.subscriptions))  # type: ignore[misc]
         figures.put(Subject("c7"), "movies", 45)
         found = []
         for processes in (1, 2):
@@ -33,7 +33,7 @@ def test_several_processes_find_what_one_finds() -> None:
                 processes=processes,
             )
             assert heard[-1] == 300
-            found.append((impact_data(impact), impact.takes, listing.getvalue()))
+            found.append((impact_data(impact), impact.reduces, listing.getvalue()))
     assert found[0] == found[1]
     assert found[0][1] == 200
     assert b'"above":true' in found[0][2]
