@@ -92,10 +92,10 @@ def publish(
 
 def preview(actor: Actor, publisher: Publisher, wanted: PublicationRequest) -> Members:
     """Return what publishing would change, also for customers, and the tags with which to publish exactly that."""
-    found = publisher.preview(wanted.planner, estimates=True)
-    data = preview_data(actor, found)
-    if found.estimate is not None:
-        impact = found.estimate.tally(publisher.store)
+    result = publisher.preview(wanted.planner, estimates=True)
+    data = preview_data(actor, result)
+    if result.estimate is not None:
+        impact = result.estimate.tally(publisher.store)
         data |= impact_data(actor, impact, impact["loss"])
     return data
 
@@ -111,11 +111,11 @@ def stream_preview(
 
 
 def _preview_lines(
-    actor: Actor, publisher: Publisher, found: PublishPreview, at: Instant | None
+    actor: Actor, publisher: Publisher, result: PublishPreview, at: Instant | None
 ) -> Iterator[ImpactLine]:
-    outcome = preview_data(actor, found)
-    if found.estimate is not None:
-        for line in found.estimate.lines(publisher.store, listing=sees_store(actor)):
+    outcome = preview_data(actor, result)
+    if result.estimate is not None:
+        for line in result.estimate.lines(publisher.store, listing=sees_store(actor)):
             if "impact" in line:
                 outcome |= impact_data(actor, line["impact"], line["loss"] if at is None else "")
             else:

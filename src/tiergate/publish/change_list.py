@@ -25,7 +25,7 @@ from tiergate.publish.published_state import rule_texts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiergate.model import Catalog, Item, Rules, Value
+    from tiergate.model import Catalog, Feature, Item, Rules, Value
     from tiergate.publish.changeset import Changeset
     from tiergate.publish.published_state import PublishedState
 
@@ -84,29 +84,24 @@ def _rollouts(item: Item) -> _Data:
 
 def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalog) -> Iterator[ValueChange]:
     """Yield added and removed versions; an added one is compared with the one before it, feature by feature."""
-    was = {} if before is None else {it.version: it for it in before.versions}
-    now = {} if after is None else {it.version: it for it in after.versions}
-    for number in sorted(was.keys() | now.keys()):
-        if number in was and number in now:
+    removed = {} if before is None else {it.version: it for it in before.versions}
+    added = {} if after is None else {it.version: it for it in after.versions}
+    versions = removed | added
+    for number in sorted(removed.keys() ^ added.keys()):
+        path, base_number = f"versions/{number}", max((it for it in versions if it < number), default=None)
+        if number in removed:
+            yield ValueChange(path, raw_json(definition_data(removed[number], old.features)["entitlements"]))
             continue
-        path = f"versions/{number}"
-        if number in was:
-            yield ValueChange(path, raw_json(definition_data(was[number], old.features)["entitlements"]))
-            continue
-        lower = [it for it in (*was, *now) if it < number]
-        base = (was.get(max(lower)) or now[max(lower)]) if lower else None
-        if base is None:
-            yield ValueChange(path, None, raw_json(_given(now[number].entitlements, new)))
-            continue
-        known = {**old.features, **new.features}
-        one = entitlements_data({id_: it for id_, it in base.entitlements.items() if id_ in known}, known)
-        found = list(compare_values(one, _given(now[number].entitlements, new), f"{path}/"))
-        yield from found or [ValueChange(path, None, raw_json(_given(now[number].entitlements, new)))]
+        data, changes = _given(added[number].entitlements, new.features), []
+        if base_number is not None:
+            base = removed.get(base_number) or added[base_number]
+            base_data = _given(base.entitlements, old.features | new.features)
+            changes = list(compare_values(base_data, data, f"{path}/"))
+        yield from changes or [ValueChange(path, None, raw_json(data))]
 
 
-def _given(entitlements: Mapping[str, Value], catalog: Catalog) -> _Data:
-    known = {id_: value for id_, value in entitlements.items() if id_ in catalog.features}
-    return entitlements_data(known, catalog.features)
+def _given(entitlements: Mapping[str, Value], features: Mapping[str, Feature]) -> _Data:
+    return entitlements_data({id_: value for id_, value in entitlements.items() if id_ in features}, features)
 
 
 def _ladders(old: Catalog, new: Catalog) -> Iterator[Change]:

@@ -41,8 +41,8 @@ class PublicationPlan:
         """Return what prevents the publication: the changeset's own problems and those of validation, sorted."""
         own = self.changeset.problems
         known = {(it.file, it.line, it.column, it.code) for it in own}
-        found = validate_catalog(unit, current.catalog, self.changeset.catalog, self.positions)
-        return sorted({*own, *(it for it in found if (it.file, it.line, it.column, it.code) not in known)})
+        problems = validate_catalog(unit, current.catalog, self.changeset.catalog, self.positions)
+        return sorted({*own, *(it for it in problems if (it.file, it.line, it.column, it.code) not in known)})
 
 
 Planner = Callable[[ReadUnit, PublishedState], PublicationPlan]
