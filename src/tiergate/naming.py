@@ -38,8 +38,8 @@ SUBJECT_ID_RULE = (
     "and not begin with `ext:`"
 )
 
-# Control characters (Cc), line and paragraph separators, what turns the direction of writing round (the property
-# Bidi_Control), the byte order mark, noncharacters: none is a letter of any script, and none can be seen.
+# Control characters (Cc), line and paragraph separators, direction marks (the property Bidi_Control), the byte order
+# mark, noncharacters: none is a letter of any script, and all are invisible.
 _UNSEEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufeff\ufffe\uffff"
 _UNSEEN_BEYOND = "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(1, 17))
 

@@ -89,7 +89,7 @@ def read_item_body(
         for key, reason in elsewhere.items():
             if key in text.node.entries:
                 text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` cannot be edited here: {reason}")
-        # What was refused is taken out, so that no second problem follows.
+        # Remove rejected keys, so that they cause no second problem.
         text.node = _changed(text.node, text.place, without=elsewhere, put={})
         if not has_draft:
             text.node = _changed(text.node, text.place, put={"entitlements": Mapping({}, array("q"))})

@@ -131,7 +131,7 @@ class SubjectFileReader:
             line = content.decode()
             if "\\u" in line and _SURROGATE_ESCAPE.search(line):
                 return None
-            # A line in ASCII without escapes is in the normal form C; any other may not be.
+            # A line in ASCII without escapes is in the normal form C.
             node = (_decode if line.isascii() and "\\u" not in line else _decode_composed)(line)
             if not isinstance(node, Mapping):
                 return None

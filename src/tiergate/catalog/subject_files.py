@@ -72,9 +72,9 @@ def read_subject_records(
             yield record
     doubts = consistency.doubts(is_complete=records.is_complete)
     if doubts:
-        # Everything that a record has wrong by itself is reported already.
+        # Problems of single records are already reported.
         again = SubjectFileReader(reader, ProblemLog(0))
-        for path in filter(Path.is_file, files):  # a pipe has nothing more to say
+        for path in filter(Path.is_file, files):  # a pipe cannot be read twice
             for record in again.read(path, placed=True):
                 doubts.settle(record, log, quarantine)
         doubts.finish(str(files[0]), log, quarantine)

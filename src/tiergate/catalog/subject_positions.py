@@ -58,7 +58,7 @@ def read_placed_records(
     places: dict[str, dict[Part, Position]] = {}
     log = ProblemLog(0)
     records = SubjectFileReader(SubjectReader(index, bounds), log)
-    for path in filter(Path.is_file, expand_paths(paths, SUBJECTS_ENDINGS, log)):  # a pipe has nothing more to say
+    for path in filter(Path.is_file, expand_paths(paths, SUBJECTS_ENDINGS, log)):  # a pipe cannot be read twice
         for record in records.read(path, placed=True):
             subject = record.subject
             if subject is None:

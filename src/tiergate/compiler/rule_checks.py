@@ -50,7 +50,7 @@ def parse_rules(source: AuthorText) -> list[tuple[Policy, int, str]]:
     for start, text in pieces:
         if len(text) > _MOST_CHARACTERS or nesting_depth(text) > _MOST_NESTING:
             source.report(start, "too-complex", _TOO_COMPLEX)
-    if source.problems:  # Cedar's parser would exhaust the stack, and end the process
+    if source.problems:  # Cedar's parser would exhaust the stack and end the process
         return []
     try:
         policies = parse_policies(source.text)
@@ -69,7 +69,7 @@ def parse_rules(source: AuthorText) -> list[tuple[Policy, int, str]]:
 
 def check_types(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], schema: Schema) -> None:
     """Report what is not valid under a schema, unless there are problems already."""
-    if source.problems:  # a name that is none would only be reported twice, and less clearly
+    if source.problems:  # an unknown name would be reported twice, and less clearly
         return
     for finding in validate(source.text, schema):
         start, text = rules[finding.place][1:] if finding.place >= 0 else (0, "")

@@ -48,7 +48,7 @@ def find_declarations(text: str) -> list[Declaration]:
 
 def join_schema(fragments: Sequence[AuthorText]) -> str:
     """Return Tiergate's schema followed by the fragments, each below a line with its file name."""
-    # The fragment's name alone: where the rules stand on this machine is not part of the bundle.
+    # Only the fragment's name: the path on this machine is not part of the bundle.
     parts = [f"\n// {PurePath(source.file).name}\n{source.text.rstrip()}\n" for source in fragments]
     return "".join([builtin_schema(), *parts])
 
@@ -64,7 +64,7 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
     for source in fragments:
         if (
             nesting_depth(source.text, "({[<") > _MOST_NESTING
-        ):  # Cedar's parser would exhaust the stack, and end the process
+        ):  # Cedar's parser would exhaust the stack and end the process
             source.report(0, "too-complex", f"brackets are nested more than {_MOST_NESTING} deep")
         for declared in find_declarations(source.text):
             fault = _fault(declared, own, names)

@@ -94,10 +94,10 @@ class SymbolTable:
             return Fault("unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`")
         return self._absent(ref, self.items, "unknown-item", "the catalog has no item")
 
-    def _absent(self, name: str, known: Collection[str], code: str, says: str) -> Fault | None:
+    def _absent(self, name: str, known: Collection[str], code: str, message: str) -> Fault | None:
         if name in known:
             return None
-        return Fault(code, f"{says} `{name}`", self.suggestions.find(name, known))
+        return Fault(code, f"{message} `{name}`", self.suggestions.find(name, known))
 
 
 def _subject_fault(uid: Uid) -> Fault | None:

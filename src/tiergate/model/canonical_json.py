@@ -21,7 +21,7 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {
             key: entry if entry.__class__ is str else _plain(entry) for key, entry in value.items()
-        }  # texts by the thousand
+        }  # there are thousands of texts
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, msgspec.Struct) and not value.__struct_config__.array_like:

@@ -98,7 +98,7 @@ def _instant(wall: datetime, zone: tzinfo) -> Instant:
     early, late = sorted((wall.replace(tzinfo=zone, fold=fold) - _EPOCH) // _MILLISECOND for fold in (0, 1))
     if _shown(early, zone) >= wall:  # it exists, once or twice
         return early
-    while late - early > 1:  # it is skipped: between the two, the clocks are put forward
+    while late - early > 1:  # it is skipped: the clocks go forward between the two
         middle = (early + late) // 2
         if _shown(middle, zone) >= wall:
             late = middle

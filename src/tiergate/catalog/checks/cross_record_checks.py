@@ -35,8 +35,7 @@ class CrossRecordChecks:
         self._bounds = bounds
         self._customers = array("q")
         self._subscriptions = array("q")
-        # By subscription: the hash of its customer's id, and a bound of its totals. So too by customer with overrides
-        # of its own that add.
+        # Per subscription, and per customer with own overrides of mode `add`: hash of the customer's id, bound of totals.
         self._holders = array("q")
         self._totals = array("q")
         self._count = 0

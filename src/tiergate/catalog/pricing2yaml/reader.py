@@ -65,7 +65,7 @@ def _check_syntax_version(fields: Fields) -> None:
     key = "syntaxVersion" if fields.entries.get("syntaxVersion") is not None else "version"
     version = fields.entries.get(key)
     if key == "version" and not (isinstance(version, str) and version.replace(".", "", 1).isdigit() and "." in version):
-        return  # the version of the pricing, in a file that leaves out that of the syntax
+        return  # the version of the pricing, in a file without syntax version
     if version is not BROKEN and version not in SYNTAX_VERSIONS:
         known = ", ".join(SYNTAX_VERSIONS)
         fields.problem(key, "unknown-syntax", f"must be a version of Pricing2Yaml, {known}, not {describe(version)}")

@@ -140,5 +140,7 @@ def suspension(*, in_feature: bool) -> Schema:
         "until": ref("instant", "When it ends; left out: never."),
         "reason": prose("Why."),
     }
-    whom = "everybody" if in_feature else "this subject"
-    return closed(properties, () if in_feature else ["feature"], f"A feature switched off for {whom} over an interval.")
+    target = "everybody" if in_feature else "this subject"
+    return closed(
+        properties, () if in_feature else ["feature"], f"A feature switched off for {target} over an interval."
+    )
