@@ -62,9 +62,8 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
     result: list[Declaration] = []
     names: set[str] = set()
     for source in fragments:
-        if (
-            nesting_depth(source.text, "({[<") > _MOST_NESTING
-        ):  # Cedar's parser would exhaust the stack and end the process
+        # Cedar's parser would exhaust the stack and end the process.
+        if nesting_depth(source.text, "({[<") > _MOST_NESTING:
             source.report(0, "too-complex", f"brackets are nested more than {_MOST_NESTING} deep")
         for declared in find_declarations(source.text):
             fault = _fault(declared, own, names)

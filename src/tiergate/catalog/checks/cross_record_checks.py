@@ -35,7 +35,7 @@ class CrossRecordChecks:
         self._bounds = bounds
         self._customers = array("q")
         self._subscriptions = array("q")
-        # Per subscription, and per customer with own overrides of mode `add`: hash of the customer's id, bound of totals.
+        # Per subscription, and per customer with own `add` overrides: hash of the customer's id, bound of totals.
         self._holders = array("q")
         self._totals = array("q")
         self._count = 0
