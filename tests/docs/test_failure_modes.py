@@ -12,12 +12,13 @@ from tiergate.catalog import quarantine
 from tiergate.catalog.reading.files import MAX_FILE_BYTES
 from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES
 from tiergate.engine.bounded_cache import CacheLimits
+from tiergate.http.metrics import metrics_text
 from tiergate.model import BEGINNING
 from tiergate.sidecar import fast_path
 from tiergate.sidecar.api import app
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.http_protocol import ListenerLimits
-from tiergate.sidecar.metrics import Metrics, exposition, registry
+from tiergate.sidecar.metrics import Metrics, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.replica.file_source import follower, source_copies
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL
@@ -92,7 +93,7 @@ def test_the_metrics_on_the_page_exist() -> None:
     state = State(lambda: BEGINNING, lambda: StatusReport(mode="sync", behind=0, clock_skew=0))
     metrics = Metrics()
     metrics.data = lambda: DiskReport(PAGE, 0, 0, writable=True)
-    shown = exposition(registry(metrics, state)).decode()
+    shown = metrics_text(registry(metrics, state)).decode()
     named = {re.match(r"tiergate_\w+", span) for span in spans(PAGE)}
     assert {match[0] for match in named if match and f"# TYPE {match[0].removesuffix('_total')}" not in shown} == set()
 

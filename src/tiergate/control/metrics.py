@@ -9,22 +9,21 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from tiergate import __version__
+from tiergate.http.metrics import process_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     Values = Callable[[], Mapping[str, tuple[str, float]]]
     """Returns description and value by name."""
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -128,17 +127,7 @@ class _Collector(Collector):
 
 def build_registry(requests: RequestCounts, gauges: Values, counters: Values = dict) -> CollectorRegistry:
     """Return a registry of the metrics of the process, of Python and of the system."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(requests, gauges, counters))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def metrics_text(source: CollectorRegistry) -> bytes:
-    """Return the metrics of a registry in Prometheus's text format."""
-    return generate_latest(source)
+    return process_registry(_Collector(requests, gauges, counters))
 
 
 def _group(path: str) -> str:

@@ -10,17 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from tiergate import __version__
+from tiergate.http.metrics import process_registry
 from tiergate.model import FOREVER, Reason
 from tiergate.process.open_files import DescriptorShortage
 from tiergate.sidecar.caller_errors import CallerErrorLog
@@ -29,12 +23,14 @@ from tiergate.sidecar.state import SYNC
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from prometheus_client import (
+        CollectorRegistry,
+    )
     from prometheus_client.core import Metric
 
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The exposition format that `exposition` writes."""
 
 _LOWEST, _HIGHEST = 10, 31
@@ -283,15 +279,5 @@ class _StateCollector(Collector):
 
 
 def registry(metrics: Metrics, state: State) -> CollectorRegistry:
-    """Return a registry of the counts of this process, of Python and of the system."""
-    found = CollectorRegistry(auto_describe=False)
-    found.register(_StateCollector(metrics, state))
-    ProcessCollector(registry=found)
-    PlatformCollector(registry=found)
-    GCCollector(registry=found)
-    return found
-
-
-def exposition(source: CollectorRegistry) -> bytes:
-    """Encode a registry in Prometheus's text format."""
-    return generate_latest(source)
+    """Return a registry of the metrics of this process, of Python and of the system."""
+    return process_registry(_StateCollector(metrics, state))

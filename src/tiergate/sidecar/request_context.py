@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from tiergate.http.request_ids import is_request_id
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TOKEN = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _PRINTABLE = re.compile(rb"[ -~]{1,512}")
 _CONTEXT_HEADERS = frozenset({b"x-request-id", b"traceparent", b"tracestate"})
 
@@ -39,12 +40,13 @@ def make_context(values: Mapping[bytes, bytes]) -> RequestContext:
 
     An id is safe if it is 1 to 128 letters, digits and `._~:/+=@-`; the others, if they are printable and not long.
     """
+    request_id = values.get(b"x-request-id")
     return RequestContext(
-        _safe(values.get(b"x-request-id"), _TOKEN),
-        _safe(values.get(b"traceparent"), _PRINTABLE),
-        _safe(values.get(b"tracestate"), _PRINTABLE),
+        request_id if request_id is not None and is_request_id(request_id) else None,
+        _printable(values.get(b"traceparent")),
+        _printable(values.get(b"tracestate")),
     )
 
 
-def _safe(value: bytes | None, form: re.Pattern[bytes]) -> bytes | None:
-    return value if value is not None and form.fullmatch(value) else None
+def _printable(value: bytes | None) -> bytes | None:
+    return value if value is not None and _PRINTABLE.fullmatch(value) else None

@@ -11,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
+from tiergate.http.metrics import metrics_text
 from tiergate.model import Reason
 from tiergate.sidecar.api.responses import refuse
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.metrics import Durations, exposition, registry
+from tiergate.sidecar.metrics import Durations, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
@@ -28,7 +29,7 @@ CHECK = b'{"subject": "acme", "feature": "movies"}'
 
 def told(service: Service) -> dict[str, Metric]:
     """What Prometheus reads."""
-    text = exposition(registry(service.metrics, service.state)).decode()
+    text = metrics_text(registry(service.metrics, service.state)).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 

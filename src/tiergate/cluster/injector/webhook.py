@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from prometheus_client import (
-    CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
     Info,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
 )
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -29,6 +24,7 @@ from starlette.routing import Route
 
 from tiergate import __version__
 from tiergate.cluster.injector.mutation import ReviewError, review_pod
+from tiergate.http.metrics import CONTENT_TYPE, metrics_text, process_registry
 from tiergate.wire.problem import MEDIA_TYPE, problem, problem_json
 
 if TYPE_CHECKING:
@@ -44,7 +40,6 @@ PATH: Final = "/inject"
 
 _MAX_BYTES: Final = 8 * 1024**2
 _JSON: Final = "application/json"
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
 
@@ -53,9 +48,7 @@ class InjectorMetrics:
     """The metrics of this process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+        self.registry = process_registry()
         Info("tiergate_injector_build", "Version of this process.", registry=self.registry).info(
             {"version": __version__}
         )
@@ -122,8 +115,8 @@ def probe_app(is_ready: Callable[[], bool], counts: InjectorMetrics) -> ASGIApp:
         return _problem(503, "not-ready", "not ready", "no certificate yet, or shutting down")
 
     async def metrics(_: Request) -> Response:
-        response = Response(generate_latest(counts.registry))
-        response.headers["content-type"] = _TEXT
+        response = Response(metrics_text(counts.registry))
+        response.headers["content-type"] = CONTENT_TYPE
         return response
 
     app = Starlette(routes=[Route("/livez", live), Route("/readyz", ready), Route("/metrics", metrics)])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint, Open
-from tiergate.control.metrics import CONTENT_TYPE, metrics_text
 from tiergate.errors import RequestError
+from tiergate.http.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

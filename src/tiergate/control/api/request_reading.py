@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.concurrency import run_in_threadpool
 
 from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.http.request_ids import is_request_id
 from tiergate.naming import nearest
 from tiergate.text_normalization import to_nfc
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _BODY_TIMEOUT: Final = 30.0
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PAGING: Final = ("limit", "cursor")
 
@@ -37,7 +37,7 @@ def raw_path(http: Request) -> bytes:
 def request_id(http: Request) -> str:
     """Return the caller's request id if it has one that can be logged, else a new one."""
     given = http.headers.getlist("x-request-id")
-    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else str(uuid.uuid4())
+    return given[0] if len(given) == 1 and is_request_id(given[0].encode("latin-1")) else str(uuid.uuid4())
 
 
 def bearer_token(http: Request) -> str:

@@ -16,10 +16,11 @@ from starlette.routing import Route
 
 from tiergate import __version__
 from tiergate.errors import RequestError, TiergateError
+from tiergate.http.metrics import CONTENT_TYPE, metrics_text
 from tiergate.model import Instant, Problem, format_instant
 from tiergate.sidecar.api.request_limits import Access, RequestLimits
 from tiergate.sidecar.api.responses import ProblemHandler
-from tiergate.sidecar.metrics import CONTENT_TYPE, exposition, registry
+from tiergate.sidecar.metrics import registry
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class _Endpoints:
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """All counts, for Prometheus."""
-        response = Response(exposition(self._registry))
+        response = Response(metrics_text(self._registry))
         response.headers["content-type"] = CONTENT_TYPE
         return response
 
