@@ -148,7 +148,7 @@ def _denied(local: Local, old: Bundle, new: Bundle, table: RecordTable, now: Ins
 
     for path in local.log:
         with open_log(path) as lines:
-            found = find_new_denials(read_log(lines, str(path), tell), new, table.find, now, old=old, tell=tell)
+            found = find_new_denials(read_log(lines, str(path), tell), new, table.find, now, baseline=old, tell=tell)
             for one in found:
                 if not one.by_change:
                     continue

@@ -27,37 +27,40 @@ def always_counts(item: IndexedItem | None, now: Instant) -> bool:
     )
 
 
-def availability_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+def availability_changes(baseline: CatalogIndex, candidate: CatalogIndex, now: Instant) -> set[str]:
     """Return the items that may count on one side only, requirements aside."""
-    ids = old.items.keys() | new.items.keys()
-    return {id_ for id_ in ids if _differs(old.items.get(id_), new.items.get(id_), now)}
+    ids = baseline.items.keys() | candidate.items.keys()
+    return {id_ for id_ in ids if _differs(baseline.items.get(id_), candidate.items.get(id_), now)}
 
 
-def requirement_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+def requirement_changes(baseline: CatalogIndex, candidate: CatalogIndex, now: Instant) -> set[str]:
     """Return the items that may count on one side only because of what they require."""
-    both = old.items.keys() & new.items.keys()
-    result = {id_ for id_ in both if requirements(old.items[id_]) != requirements(new.items[id_])}
-    return result | _dependents(old, new, result | availability_changes(old, new, now))
+    both = baseline.items.keys() & candidate.items.keys()
+    result = {id_ for id_ in both if requirements(baseline.items[id_]) != requirements(candidate.items[id_])}
+    return result | _dependents(baseline, candidate, result | availability_changes(baseline, candidate, now))
 
 
-def draft_changes(old: CatalogIndex, new: CatalogIndex) -> set[str]:
+def draft_changes(baseline: CatalogIndex, candidate: CatalogIndex) -> set[str]:
     """Return the items that are a draft on one side only."""
-    both = old.items.keys() & new.items.keys()
-    return {id_ for id_ in both if _is_draft(old.items[id_]) is not _is_draft(new.items[id_])}
+    both = baseline.items.keys() & candidate.items.keys()
+    return {id_ for id_ in both if _is_draft(baseline.items[id_]) is not _is_draft(candidate.items[id_])}
 
 
-def may_stop_counting(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
+def may_stop_counting(baseline: CatalogIndex, candidate: CatalogIndex, now: Instant) -> bool:
     """Return whether an item may count before and not after; true if in doubt."""
     ceasing = {
         id_
-        for id_, item in old.items.items()
-        if id_ not in new.items or (_differs(item, new.items[id_], now) and not always_counts(new.items[id_], now))
+        for id_, item in baseline.items.items()
+        if id_ not in candidate.items
+        or (_differs(item, candidate.items[id_], now) and not always_counts(candidate.items[id_], now))
     }
     stricter = any(
-        id_ in new.items and requirements(item) != requirements(new.items[id_]) and any(requirements(new.items[id_]))
-        for id_, item in old.items.items()
+        id_ in candidate.items
+        and requirements(item) != requirements(candidate.items[id_])
+        and any(requirements(candidate.items[id_]))
+        for id_, item in baseline.items.items()
     )
-    return stricter or bool(_dependents(old, new, ceasing))
+    return stricter or bool(_dependents(baseline, candidate, ceasing))
 
 
 def _differs(before: IndexedItem | None, after: IndexedItem | None, now: Instant) -> bool:
@@ -76,13 +79,13 @@ def _is_draft(item: IndexedItem) -> bool:
     return item.status is ItemStatus.DRAFT
 
 
-def _dependents(old: CatalogIndex, new: CatalogIndex, items: set[str]) -> set[str]:
+def _dependents(baseline: CatalogIndex, candidate: CatalogIndex, items: set[str]) -> set[str]:
     """Return all that requires one of some items, directly or indirectly."""
     dependents: set[str] = set()
     while True:
         more = {
             id_
-            for side in (old, new)
+            for side in (baseline, candidate)
             for id_, item in side.items.items()
             if id_ not in dependents and not frozenset().union(*requirements(item)).isdisjoint(items | dependents)
         }

@@ -103,11 +103,11 @@ def fields_read_by_rules(feature: Feature | None) -> object:
     return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
 
 
-def changed_rules(old: RuleSet, new: RuleSet) -> tuple[list[Rule], list[Rule]]:
+def changed_rules(baseline: RuleSet, candidate: RuleSet) -> tuple[list[Rule], list[Rule]]:
     """Return the rules that only the old and only the new side has, in the order of their bundles."""
-    had, has = (Counter(rule.meaning for rule in side.rules) for side in (old, new))
+    had, has = (Counter(rule.meaning for rule in side.rules) for side in (baseline, candidate))
     gone, come = had - has, has - had
-    return _picked(old, gone), _picked(new, come)
+    return _picked(baseline, gone), _picked(candidate, come)
 
 
 def _picked(side: RuleSet, wanted: Counter[str]) -> list[Rule]:

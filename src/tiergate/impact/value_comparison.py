@@ -21,17 +21,17 @@ def is_equal_value(before: EntitlementValue, after: EntitlementValue) -> bool:
 
 
 def classify_change(
-    before: EntitlementValue, after: EntitlementValue, old: Feature | None, new: Feature | None
+    before: EntitlementValue, after: EntitlementValue, baseline: Feature | None, candidate: Feature | None
 ) -> ChangeDirection:
-    """Return how an unequal value changes; `old`, `new`: the feature on each side."""
+    """Return how an unequal value changes; `baseline`, `candidate`: the feature on each side."""
     if before.is_nothing:
         return ChangeDirection.GAINS
     if after.is_nothing:
         return ChangeDirection.LOSES
-    if old is None or new is None or old.type is not new.type:
+    if baseline is None or candidate is None or baseline.type is not candidate.type:
         return ChangeDirection.OTHER
-    if new.type is FeatureType.CUSTOM:
-        could, can = _reached(before, old), _reached(after, new)
+    if candidate.type is FeatureType.CUSTOM:
+        could, can = _reached(before, baseline), _reached(after, candidate)
         return ChangeDirection.MORE if could < can else ChangeDirection.LESS if can < could else ChangeDirection.OTHER
     return ChangeDirection.MORE if _size(after) > _size(before) else ChangeDirection.LESS
 

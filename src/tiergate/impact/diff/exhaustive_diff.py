@@ -51,30 +51,34 @@ _TIMES = frozenset({"now", "weekday"})
 class FeaturePair:
     """A feature on both sides, and its rules."""
 
-    def __init__(self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule]) -> None:
+    def __init__(self, id_: str, baseline: Feature | None, candidate: Feature | None, rules: list[Rule]) -> None:
         self.id = id_
-        self.old, self.new = old, new
-        self.sides = [it for it in (old, new) if it is not None]
+        self.baseline, self.candidate = baseline, candidate
+        self.sides = [it for it in (baseline, candidate) if it is not None]
         self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
         self.ruling = RuleComparison()
         self.changed = tuple(self._changed())
         self.unheard: tuple[ValueChange, ...] = ()
         self.scale = self.sides[0].scale
-        if old is not None and new is not None:
+        if baseline is not None and candidate is not None:
             heard = {detail.path for detail in self.changed}
             self.unheard = tuple(
-                it for it in compare_values(feature_data(old), feature_data(new)) if it.path not in heard
+                it for it in compare_values(feature_data(baseline), feature_data(candidate)) if it.path not in heard
             )
 
     def _changed(self) -> Iterator[ValueChange]:
         """Yield the changed fields that may decide."""
-        if self.old is None or self.new is None:
+        if self.baseline is None or self.candidate is None:
             return
-        for detail in compare_values(feature_data(self.old), feature_data(self.new)):
+        for detail in compare_values(feature_data(self.baseline), feature_data(self.candidate)):
             first = detail.path.partition("/")[0]
             if first in _UNHEARD or (first == "tags" and not self.rules):
                 continue
-            if first == "levels" and self.old.type is self.new.type and self.old.type is not FeatureType.CUSTOM:
+            if (
+                first == "levels"
+                and self.baseline.type is self.candidate.type
+                and self.baseline.type is not FeatureType.CUSTOM
+            ):
                 continue
             yield detail
 
@@ -92,24 +96,27 @@ class ExhaustiveDiff:
     """Both sides, and the differing cases so far."""
 
     def __init__(
-        self, old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None
+        self, baseline: BundleSource, candidate: BundleSource, now: Instant, progress: Callable[[int], None] | None
     ) -> None:
-        self.old, self.new, self.now = old, new, now
+        self.baseline, self.candidate, self.now = baseline, candidate, now
         self._alone = (
-            SingleSubjectEngine(BundleWithoutRules(old, alone=True)),
-            SingleSubjectEngine(BundleWithoutRules(new, alone=True)),
+            SingleSubjectEngine(BundleWithoutRules(baseline, alone=True)),
+            SingleSubjectEngine(BundleWithoutRules(candidate, alone=True)),
         )
-        self._based = SingleSubjectEngine(BundleWithoutRules(old)), SingleSubjectEngine(BundleWithoutRules(new))
+        self._based = (
+            SingleSubjectEngine(BundleWithoutRules(baseline)),
+            SingleSubjectEngine(BundleWithoutRules(candidate)),
+        )
         self.sides = self._alone
         self.progress = progress
         self.cases = 0
-        self.books = RuleSet.of(old), RuleSet.of(new)
-        ids = old.index.items.keys() | new.index.items.keys()
-        self.rebased = requirement_changes(old.index, new.index, now)
+        self.books = RuleSet.of(baseline), RuleSet.of(candidate)
+        ids = baseline.index.items.keys() | candidate.index.items.keys()
+        self.rebased = requirement_changes(baseline.index, candidate.index, now)
         self.changed_items = self._changed_items(ids)
-        self.rulings = RuleComparer(old, new, self.books, self._moved_items(ids), now)
+        self.rulings = RuleComparer(baseline, candidate, self.books, self._moved_items(ids), now)
         rules = [rule for book in self.books for rule in book.rules]
-        features = old.index.features, new.index.features
+        features = baseline.index.features, candidate.index.features
         self.topics = {
             id_: FeaturePair(id_, features[0].get(id_), features[1].get(id_), rules)
             for id_ in sorted(features[0].keys() | features[1].keys())
@@ -122,12 +129,14 @@ class ExhaustiveDiff:
         self.hidden: set[str] = set()
         self.doubtful: set[tuple[str, str]] = set()
         self.crowded = {
-            it for it in self.rebased if len(item_combinations(it, (old.index, new.index))) > MAX_COMBINATIONS
+            it
+            for it in self.rebased
+            if len(item_combinations(it, (baseline.index, candidate.index))) > MAX_COMBINATIONS
         }
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
         """Return an item on each side that has it, with the side."""
-        pairs = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
+        pairs = ((side, side.index.items.get(id_)) for side in (self.baseline, self.candidate))
         return [(side, item) for side, item in pairs if item is not None]
 
     def _moved_items(self, ids: Iterable[str]) -> set[str]:
@@ -140,7 +149,7 @@ class ExhaustiveDiff:
 
     def beside(self, id_: str) -> tuple[CatalogIndex, ...]:
         """Return the sides on which an item needs others; none if it shows alone what it grants."""
-        return (self.old.index, self.new.index) if id_ in self.rebased else ()
+        return (self.baseline.index, self.candidate.index) if id_ in self.rebased else ()
 
     def _changed_items(self, ids: Iterable[str]) -> dict[str, set[str] | None]:
         """Return the changed items: the features whose values change, or `None` for all."""
@@ -148,11 +157,11 @@ class ExhaustiveDiff:
         for id_ in ids:
             if id_ in changed:
                 continue
-            (old, before), (new, _) = self.items(id_)
+            (baseline, before), (candidate, _) = self.items(id_)
             features: set[str] = set()
             for version in before.versions:
                 ref = version_ref(before.kind, id_, version)
-                had, has = old.definition(ref), new.definition(ref)
+                had, has = baseline.definition(ref), candidate.definition(ref)
                 if had != has:
                     features |= {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
             if features:
@@ -171,16 +180,16 @@ class ExhaustiveDiff:
     def decide(self) -> None:
         """Decide every case that can differ on both sides."""
         for topic in self.topics.values():
-            if topic.old != topic.new:
+            if topic.baseline != topic.candidate:
                 self._beside_items(topic)
-        for id_ in sorted(self.old.index.items.keys() | self.new.index.items.keys()):
+        for id_ in sorted(self.baseline.index.items.keys() | self.candidate.index.items.keys()):
             self._item(id_)
         for topic in self.topics.values():
-            if topic.old is not None and topic.new is not None and topic.rules:
-                self._rule(topic, topic.old, topic.new)
+            if topic.baseline is not None and topic.candidate is not None and topic.rules:
+                self._rule(topic, topic.baseline, topic.candidate)
 
-    def _rule(self, topic: FeaturePair, old: Feature, new: Feature) -> None:
-        topic.ruling = self.rulings.compare(old, new)
+    def _rule(self, topic: FeaturePair, baseline: Feature, candidate: Feature) -> None:
+        topic.ruling = self.rulings.compare(baseline, candidate)
         self.turned[topic.id] += topic.ruling.counterexamples
         self.cases += self.rulings.decided
         self.rulings.decided = 0
@@ -224,7 +233,7 @@ class ExhaustiveDiff:
         given: dict[str, bool] = {}
         for name in {name for side in definitions for entitlements in side.values() for name in entitlements}:
             topic = self.topics[name]
-            if topic.old == topic.new and features is not None and name not in features:
+            if topic.baseline == topic.candidate and features is not None and name not in features:
                 continue
             given[name] = any(definitions[0][pin].get(name) != definitions[-1][pin].get(name) for pin in pins)
         if not given:

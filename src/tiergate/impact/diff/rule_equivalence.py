@@ -55,64 +55,75 @@ class RuleComparer:
     """Compares the rules of two bundles. `moved`: items that holders have in another version, or on one side only."""
 
     def __init__(
-        self, old: BundleSource, new: BundleSource, books: tuple[RuleSet, RuleSet], moved: Collection[str], now: Instant
+        self,
+        baseline: BundleSource,
+        candidate: BundleSource,
+        books: tuple[RuleSet, RuleSet],
+        moved: Collection[str],
+        now: Instant,
     ) -> None:
         """Prepare both sides.
 
         Raises:
             BundleError: if a bundle cannot be read.
         """
-        self.sides = SingleSubjectEngine(old), SingleSubjectEngine(new)
+        self.sides = SingleSubjectEngine(baseline), SingleSubjectEngine(candidate)
         self.decided = 0
         self._books = books
-        self._data = BundleEntities(old), BundleEntities(new)
-        self._slices = PolicySlices(old, *_SLICES), PolicySlices(new, *_SLICES)
+        self._data = BundleEntities(baseline), BundleEntities(candidate)
+        self._slices = PolicySlices(baseline, *_SLICES), PolicySlices(candidate, *_SLICES)
         self._moved = frozenset(moved)
         self._now = now
         self._same_data = self._is_same_data()
 
     def _is_same_data(self) -> bool:
-        old, new = self._data
-        if old.schema != new.schema or old.own != new.own:
+        baseline, candidate = self._data
+        if baseline.schema != candidate.schema or baseline.own != candidate.own:
             return False
-        if old.index.features.keys() != new.index.features.keys():
+        if baseline.index.features.keys() != candidate.index.features.keys():
             return False
         return all(
-            (it.type, it.unit, it.scale, it.tags) == _read_of(new.index.features[id_])
-            for id_, it in old.index.features.items()
+            (it.type, it.unit, it.scale, it.tags) == _read_of(candidate.index.features[id_])
+            for id_, it in baseline.index.features.items()
         )
 
     def concerns(self, sides: Collection[Feature]) -> bool:
         """Return whether a rule of either side can apply to the checks of a feature."""
         return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
 
-    def compare(self, old: Feature, new: Feature) -> RuleComparison:
+    def compare(self, baseline: Feature, candidate: Feature) -> RuleComparison:
         """Compare the rules for the checks of a feature.
 
         Raises:
             BundleError: if a bundle cannot be read.
         """
         rules = [
-            [rule for rule in book.rules if rule.concerns(it)] for book, it in zip(self._books, (old, new), strict=True)
+            [rule for rule in book.rules if rule.concerns(it)]
+            for book, it in zip(self._books, (baseline, candidate), strict=True)
         ]
-        if not any(rules) or old.type is not new.type or self._is_untouched(rules, old, new):
+        if not any(rules) or baseline.type is not candidate.type or self._is_untouched(rules, baseline, candidate):
             return RuleComparison()
         named = tuple(
             sorted({rule.id for rule in _moved_rules(rules)} or {rule.id for value in rules for rule in value})
         )
         ruling = RuleComparison(rules=named)
-        same = self._same_data and not self._moved and _deciding(old) == _deciding(new) and self._gives_the_same(rules)
+        same = (
+            self._same_data
+            and not self._moved
+            and _deciding(baseline) == _deciding(candidate)
+            and self._gives_the_same(rules)
+        )
         try:
-            self._decide(ruling, old, new, ("", "") if same else ("old", "new"))
+            self._decide(ruling, baseline, candidate, ("", "") if same else ("old", "new"))
         except (TooLargeError, RecursionError):
             ruling.unproved = "its rules distinguish more cases than can be compared"
         return ruling
 
-    def _is_untouched(self, rules: list[list[Rule]], old: Feature, new: Feature) -> bool:
+    def _is_untouched(self, rules: list[list[Rule]], baseline: Feature, candidate: Feature) -> bool:
         """Return whether all that rules read of a feature is equal: then equal facts give equal decisions."""
         if Counter(it.meaning for it in rules[0]) != Counter(value.meaning for value in rules[1]):
             return False
-        if not self._same_data or _deciding(old) != _deciding(new):
+        if not self._same_data or _deciding(baseline) != _deciding(candidate):
             return False
         return not self._named(rules) or (not self._moved and self._gives_the_same(rules))
 
@@ -122,14 +133,14 @@ class RuleComparer:
 
     def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
         """Return whether the items that rules can name grant the same on both sides."""
-        old, new = self._data
-        return all(old.item_tags(ref) == new.item_tags(ref) for ref in self._named(rules))
+        baseline, candidate = self._data
+        return all(baseline.item_tags(ref) == candidate.item_tags(ref) for ref in self._named(rules))
 
-    def _decide(self, ruling: RuleComparison, old: Feature, new: Feature, marks: tuple[str, str]) -> None:
+    def _decide(self, ruling: RuleComparison, baseline: Feature, candidate: Feature, marks: tuple[str, str]) -> None:
         """Compare both sides; `marks` are equal if unsupported conditions read equal data on both."""
         scenes = [
             SymbolicContext(data, feature, label, self._moved, fingerprint=mark)
-            for data, feature, label, mark in zip(self._data, (old, new), ("old", "new"), marks, strict=True)
+            for data, feature, label, mark in zip(self._data, (baseline, candidate), ("old", "new"), marks, strict=True)
         ]
         outcomes = [
             read_reason_formulas(slices.static, slices.template(scene.action), scene)
@@ -139,7 +150,7 @@ class RuleComparer:
         members = _memberships(outcomes)
         space = CaseSpace([*outcomes[0].formulas(), *outcomes[1].formulas(), care, members])
         within = space.diagrams.both(space.diagram(care), space.diagram(members))
-        search = CounterexampleSearch(self.sides, (old, new), self._now)
+        search = CounterexampleSearch(self.sides, (baseline, candidate), self._now)
         unshown: list[tuple[str, str]] = []
         for turn, diagram in _reason_changes(space, outcomes, within):
             if len(ruling.counterexamples) >= _MOST_TURNS:

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 
 def compare_bundles(
-    old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None = None
+    baseline: BundleSource, candidate: BundleSource, now: Instant, progress: Callable[[int], None] | None = None
 ) -> SemanticDiff:
     """Compare two bundles from `now` on, in UTC milliseconds; `progress` receives the number of cases.
 
     Raises:
         BundleError: if a bundle cannot be read.
     """
-    comparison = ExhaustiveDiff(old, new, now, progress)
+    comparison = ExhaustiveDiff(baseline, candidate, now, progress)
     comparison.decide()
     return _Findings(comparison).meaning()
 
@@ -81,10 +81,10 @@ class _Findings:
         )
 
     def _item_changes(self) -> Iterator[ItemChange]:
-        old, new = self.decided.old.index.items, self.decided.new.index.items
-        for id_ in sorted(old.keys() ^ new.keys()):
-            item = old.get(id_) or new[id_]
-            yield ItemChange(item.kind.value, id_, "removed" if id_ in old else "added")
+        baseline, candidate = self.decided.baseline.index.items, self.decided.candidate.index.items
+        for id_ in sorted(baseline.keys() ^ candidate.keys()):
+            item = baseline.get(id_) or candidate[id_]
+            yield ItemChange(item.kind.value, id_, "removed" if id_ in baseline else "added")
 
     def _differences(self) -> Iterator[EntitlementDifference]:
         rows: defaultdict[tuple[str, str, HoldingPattern, tuple[str, ...]], dict[HolderGroup, list[_Span]]] = (
@@ -97,7 +97,7 @@ class _Findings:
             for whose, span in self._merged(item, spans):
                 yield EntitlementDifference(
                     item, feature, bearing, whose, span.since, span.until,
-                    classify_change(span.before, span.after, topic.old, topic.new),
+                    classify_change(span.before, span.after, topic.baseline, topic.candidate),
                     span.before, span.after, self.decided.evidence(topic, span.seen), beside,
                 )  # fmt: skip
 
@@ -142,7 +142,7 @@ class _Findings:
             if topic.changed:
                 cases = cases + self.decided.turned.get(id_, [])
             if len(topic.sides) == 1:
-                change = "added" if topic.old is None else "removed"
+                change = "added" if topic.baseline is None else "removed"
             elif topic.changed and (cases or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
                 change = "changed"
             else:
@@ -197,17 +197,17 @@ class _Findings:
             beside = topic.unheard if id_ in decided or id_ in doubtful else (*topic.changed, *topic.unheard)
             if beside:
                 yield CosmeticChange("feature", id_, beside)
-        old, new = self.decided.old.index, self.decided.new.index
+        baseline, candidate = self.decided.baseline.index, self.decided.candidate.index
         reported = {it.item for it in self._differences()}
-        for id_ in sorted(old.items.keys() & new.items.keys()):
+        for id_ in sorted(baseline.items.keys() & candidate.items.keys()):
             changes = tuple(
                 it
-                for it in compare_values(_head(old.items[id_]), _head(new.items[id_]))
+                for it in compare_values(_head(baseline.items[id_]), _head(candidate.items[id_]))
                 if id_ not in reported or it.path.partition("/")[0] not in _COUNTING
             )
             if changes:
                 yield CosmeticChange("item", id_, changes)
-        was, now = ({ladder.id: ladder.plans for ladder in side.ladders} for side in (old, new))
+        was, now = ({ladder.id: ladder.plans for ladder in side.ladders} for side in (baseline, candidate))
         for id_ in sorted(was.keys() | now.keys()):
             changes = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
             if changes:

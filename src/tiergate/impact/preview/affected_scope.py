@@ -40,15 +40,15 @@ class AffectedScope(NamedTuple):
     instants: tuple[Instant, ...]
 
 
-def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> AffectedScope:
-    """Find what replacing `old` by `new` can affect from `now` on, in UTC milliseconds.
+def find_affected_scope(baseline: BundleSource, candidate: BundleSource, now: Instant) -> AffectedScope:
+    """Find what replacing `baseline` by `candidate` can affect from `now` on, in UTC milliseconds.
 
     Rollouts alone reach a version that only the new side has: no subject is pinned to it yet.
 
     Raises:
         BundleError: if a bundle cannot be read.
     """
-    search = _Search(old, new, now)
+    search = _Search(baseline, candidate, now)
     search.add_changed_features()
     search.add_changed_items()
     search.add_changed_rules()
@@ -58,9 +58,9 @@ def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> A
 class _Search:
     """Both sides, and the results so far."""
 
-    def __init__(self, old: BundleSource, new: BundleSource, now: Instant) -> None:
-        self.old, self.new, self.now = old, new, now
-        self.books = RuleSet.of(old), RuleSet.of(new)
+    def __init__(self, baseline: BundleSource, candidate: BundleSource, now: Instant) -> None:
+        self.baseline, self.candidate, self.now = baseline, candidate, now
+        self.books = RuleSet.of(baseline), RuleSet.of(candidate)
         self.rules = [rule for book in self.books for rule in book.rules]
         self.features: set[str] = set()
         self.items: set[str] = set()
@@ -70,7 +70,7 @@ class _Search:
 
     def sides(self, feature: str) -> list[Feature]:
         """Return a feature on each side that has it."""
-        features = (side.index.features.get(feature) for side in (self.old, self.new))
+        features = (side.index.features.get(feature) for side in (self.baseline, self.candidate))
         return [value for value in features if value is not None]
 
     def concerned(self, feature: str, rules: Iterable[Rule]) -> bool:
@@ -80,9 +80,9 @@ class _Search:
 
     def add_changed_features(self) -> None:
         """Add the features with a deciding change, and the items or rules that grant them."""
-        ids = self.old.index.features.keys() | self.new.index.features.keys()
+        ids = self.baseline.index.features.keys() | self.candidate.index.features.keys()
         for id_ in ids:
-            before, after = self.old.index.features.get(id_), self.new.index.features.get(id_)
+            before, after = self.baseline.index.features.get(id_), self.candidate.index.features.get(id_)
             if before == after:
                 continue
             if fields_read_by_rules(before) != fields_read_by_rules(after):
@@ -96,7 +96,7 @@ class _Search:
         if not whole:
             return
         self.anybody = any(self.concerned(id_, self.rules) for id_ in whole)
-        for side in (self.old, self.new):
+        for side in (self.baseline, self.candidate):
             for item in side.index.items.values():
                 if item.id not in self.items and any(
                     not whole.isdisjoint(side.definition(version_ref(item.kind, item.id, entry)))
@@ -106,8 +106,8 @@ class _Search:
 
     def add_changed_items(self) -> None:
         """Add the items whose versions or rollouts grant something else."""
-        for id_ in self.old.index.items.keys() | self.new.index.items.keys():
-            before, after = _ItemSide.of(self.old, id_), _ItemSide.of(self.new, id_)
+        for id_ in self.baseline.index.items.keys() | self.candidate.index.items.keys():
+            before, after = _ItemSide.of(self.baseline, id_), _ItemSide.of(self.candidate, id_)
             if before == after:
                 continue
             self.changed_items.add(id_)
@@ -120,10 +120,10 @@ class _Search:
 
     def _add_dependents(self) -> None:
         """Add the items that may count on one side only: by status, or by what they require."""
-        sides = self.old.index, self.new.index
+        sides = self.baseline.index, self.candidate.index
         for id_ in sorted(requirement_changes(*sides, self.now) | draft_changes(*sides)):
             self.changed_items.add(id_)
-            features = _ItemSide.of(self.old, id_).features() | _ItemSide.of(self.new, id_).features()
+            features = _ItemSide.of(self.baseline, id_).features() | _ItemSide.of(self.candidate, id_).features()
             self.features |= features
             self.items.add(id_)
             if any(self.concerned(name, self.rules) for name in features):
@@ -133,7 +133,7 @@ class _Search:
         """Return whether some holder of an item may get something else of a feature from it."""
         exact = self.concerned(feature, self.rules)
         sides = [
-            _Given(side.index.features.get(feature), exact=exact) for side in (self.old, self.new)
+            _Given(side.index.features.get(feature), exact=exact) for side in (self.baseline, self.candidate)
         ]  # what it gives is read by the feature of its own side
         if any(
             sides[0].grant(definition.get(feature)) != sides[1].grant(after.definitions.get(version, {}).get(feature))
@@ -145,14 +145,14 @@ class _Search:
 
     def add_changed_rules(self) -> None:
         """Add what changed rules, rules that name changed items, and other changes to Cedar affect."""
-        old, new = self.books
-        ids = self.old.index.features.keys() | self.new.index.features.keys()
-        if old.builtin != new.builtin:
+        baseline, candidate = self.books
+        ids = self.baseline.index.features.keys() | self.candidate.index.features.keys()
+        if baseline.builtin != candidate.builtin:
             self.features |= ids
             self.anybody = True
             return
-        gone, come = changed_rules(old, new)
-        reread = old.schema != new.schema or old.own != new.own
+        gone, come = changed_rules(baseline, candidate)
+        reread = baseline.schema != candidate.schema or baseline.own != candidate.own
         named = any(
             book.names("Item", self.changed_items) or book.names("Feature", self.changed_features)
             for book in self.books
@@ -188,7 +188,7 @@ class _Search:
 
     def _instants(self) -> set[Instant]:
         instants: set[Instant] = set()
-        for side in (self.old, self.new):
+        for side in (self.baseline, self.candidate):
             for id_ in self.features & side.index.features.keys():
                 for suspension in side.index.features[id_].suspensions:
                     instants |= {suspension.start, suspension.until}

@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from tiergate.model import IndexedItem, Instant
 
 
-def can_reduce(old: BundleSource, new: BundleSource, scope: AffectedScope, now: Instant) -> bool:
-    """Return whether replacing `old` by `new` can reduce an entitlement in the scope `scope`.
+def can_reduce(baseline: BundleSource, candidate: BundleSource, scope: AffectedScope, now: Instant) -> bool:
+    """Return whether replacing `baseline` by `candidate` can reduce an entitlement in the scope `scope`.
 
     Raises:
         BundleError: if a bundle cannot be read.
     """
     if not scope.features:
         return False
-    if scope.by_cedar or may_stop_counting(old.index, new.index, now):
+    if scope.by_cedar or may_stop_counting(baseline.index, candidate.index, now):
         return True
-    return any(_reduces(old, new, scope, feature, now) for feature in sorted(scope.features))
+    return any(_reduces(baseline, candidate, scope, feature, now) for feature in sorted(scope.features))
 
 
-def _reduces(old: BundleSource, new: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
-    before, after = old.index.features.get(id_), new.index.features.get(id_)
+def _reduces(baseline: BundleSource, candidate: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
+    before, after = baseline.index.features.get(id_), candidate.index.features.get(id_)
     if before is None or before.status is FeatureStatus.DRAFT:
         return False  # nothing was allowed
     if after is None or after.status is FeatureStatus.DRAFT or _plain(before) != _plain(after):
         return True
-    for item in old.index.items.values():
+    for item in baseline.index.items.values():
         if scope.items is not None and item.id not in scope.items:
             continue
-        new_item = new.index.items.get(item.id)
+        new_item = candidate.index.items.get(item.id)
         if (
             new_item is None
             or new_item.kind is not item.kind
             or not set(item.versions) <= set(new_item.versions) | _unreached(item, new_item)
         ):
             return True
-        if _rewritten(old, new, item, new_item, id_):
+        if _rewritten(baseline, candidate, item, new_item, id_):
             return True
-        given = [value for value in _given(old, item, id_, after, now) if value is not None]
-        becomes = list(_given(new, new_item, id_, after, now))
+        given = [value for value in _given(baseline, item, id_, after, now) if value is not None]
+        becomes = list(_given(candidate, new_item, id_, after, now))
         if any(
             new_grant is None or new_grant.adds != entry.adds or not is_at_most(entry, new_grant)
             for entry in given
@@ -65,10 +65,12 @@ def _reduces(old: BundleSource, new: BundleSource, scope: AffectedScope, id_: st
     return False
 
 
-def _rewritten(old: BundleSource, new: BundleSource, before: IndexedItem, after: IndexedItem, id_: str) -> bool:
+def _rewritten(
+    baseline: BundleSource, candidate: BundleSource, before: IndexedItem, after: IndexedItem, id_: str
+) -> bool:
     """Return whether a version grants something else under the same number. No store does that."""
     refs = [version_ref(before.kind, before.id, version) for version in sorted({*before.versions} & {*after.versions})]
-    return any(old.definition(ref).get(id_) != new.definition(ref).get(id_) for ref in refs)
+    return any(baseline.definition(ref).get(id_) != candidate.definition(ref).get(id_) for ref in refs)
 
 
 def _plain(feature: Feature) -> Feature:

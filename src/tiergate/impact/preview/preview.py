@@ -58,8 +58,8 @@ class _ClassEffect(NamedTuple):
 
 
 def preview_impact(
-    old: BundleSource,
-    new: BundleSource,
+    baseline: BundleSource,
+    candidate: BundleSource,
     records: Iterable[SubjectRecord],
     *,
     now: Instant,
@@ -68,7 +68,7 @@ def preview_impact(
     progress: Callable[[int], None] | None = None,
     each: Callable[[SubjectEffect], None] | None = None,
 ) -> Impact:
-    """Compute the effects of replacing `old` by `new` on subjects that the old side could store.
+    """Compute the effects of replacing `baseline` by `candidate` on subjects that the old side could store.
 
     `now` in UTC milliseconds; with `at`, only that instant counts, else all from `now` on. `each` receives every
     effect, in the order of the records; `progress` the number of customers so far, now and then.
@@ -76,7 +76,7 @@ def preview_impact(
     Raises:
         BundleError: if a bundle cannot be read. Errors of `records` pass through.
     """
-    result = ImpactPreview(old, new, now=now, at=at, usage=usage)
+    result = ImpactPreview(baseline, candidate, now=now, at=at, usage=usage)
     impact = Impact()
     for record in records:
         effects = result.effects(record)
@@ -96,8 +96,8 @@ class ImpactPreview:
 
     def __init__(
         self,
-        old: BundleSource,
-        new: BundleSource,
+        baseline: BundleSource,
+        candidate: BundleSource,
         *,
         now: Instant,
         at: Instant | None = None,
@@ -108,14 +108,14 @@ class ImpactPreview:
         Raises:
             BundleError: if a bundle cannot be read.
         """
-        self.sides = (old, new)
-        self.touched: AffectedScope = find_affected_scope(old, new, now if at is None else min(now, at))
+        self.sides = (baseline, candidate)
+        self.touched: AffectedScope = find_affected_scope(baseline, candidate, now if at is None else min(now, at))
         self._usage = usage
         self._only_now = at is not None
-        self._comparison = SubjectComparison(old, new, self.touched.features)
+        self._comparison = SubjectComparison(baseline, candidate, self.touched.features)
         by_cedar = self.touched.by_cedar
         self._shapes = SubjectClassifier(
-            (old.index, new.index),
+            (baseline.index, candidate.index),
             self.touched,
             now if at is None else at,
             only_now=at is not None,
@@ -123,7 +123,7 @@ class ImpactPreview:
             reads_ids=by_cedar and self._comparison.reads_ids,
             reads_time=by_cedar and self._comparison.reads_time,
         )
-        self._by_item = _features_of_items(old, new, self.touched.features)
+        self._by_item = _features_of_items(baseline, candidate, self.touched.features)
         self._known: dict[Hashable, tuple[_ClassEffect, ...]] = {}
 
     @property
@@ -256,10 +256,12 @@ def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
     return bool(modes) and OverrideMode.DISABLED not in modes
 
 
-def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:
+def _features_of_items(
+    baseline: BundleSource, candidate: BundleSource, features: frozenset[str]
+) -> Mapping[str, frozenset[str]]:
     """Map each item to those of some features that a version of either side grants."""
     result: dict[str, frozenset[str]] = {}
-    for side in (old, new):
+    for side in (baseline, candidate):
         for item in side.index.items.values():
             for version in item.versions:
                 given = features & side.definition(version_ref(item.kind, item.id, version)).keys()

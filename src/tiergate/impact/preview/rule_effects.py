@@ -80,8 +80,8 @@ class RuleEffectSearch:
 
     def _is_same_data(self) -> bool:
         """Return whether conditions read the same on both sides beside the facts."""
-        old, new = self._data
-        if old.schema != new.schema or old.own != new.own:
+        baseline, candidate = self._data
+        if baseline.schema != candidate.schema or baseline.own != candidate.own:
             return False
         before, after = (
             [
@@ -99,7 +99,7 @@ class RuleEffectSearch:
             if reference.uid.type == "Item"
         }
         refs = item_refs_read(named, self._data)
-        return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
+        return before == after and all(baseline.item_tags(ref) == candidate.item_tags(ref) for ref in refs)
 
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
         """Return the rules of a side whose scope only users of a subject can match."""

@@ -77,39 +77,45 @@ def are_comparable(before: SideEntitlement, after: SideEntitlement) -> bool:
     """Return whether a check means the same on both sides."""
     if any(side.feature is not None and side.facts is None for side in (before, after)):
         return False
-    old, new = before.feature, after.feature
-    return old is None or new is None or (old.type, old.scale, old.labels) == (new.type, new.scale, new.labels)
+    baseline, candidate = before.feature, after.feature
+    return (
+        baseline is None
+        or candidate is None
+        or (baseline.type, baseline.scale, baseline.labels) == (candidate.type, candidate.scale, candidate.labels)
+    )
 
 
 def read_numbers_alike(before: SideEntitlement, after: SideEntitlement) -> bool:
     """Return whether both sides read the numbers of requests alike."""
-    old, new = before.feature, after.feature
-    if old is None or new is None:
+    baseline, candidate = before.feature, after.feature
+    if baseline is None or candidate is None:
         return False
-    return (old.type, old.scale, old.labels, old.batch, old.caps) == (
-        new.type,
-        new.scale,
-        new.labels,
-        new.batch,
-        new.caps,
+    return (baseline.type, baseline.scale, baseline.labels, baseline.batch, baseline.caps) == (
+        candidate.type,
+        candidate.scale,
+        candidate.labels,
+        candidate.batch,
+        candidate.caps,
     )
 
 
 def have_numbers(before: SideEntitlement, after: SideEntitlement) -> bool:
     """Return whether both sides have numbers that can be compared."""
-    old, new = before.feature, after.feature
+    baseline, candidate = before.feature, after.feature
     numeric = {FeatureType.QUANTITY, FeatureType.RANGE}
-    return old is not None and new is not None and old.type is new.type and old.type in numeric
+    return (
+        baseline is not None and candidate is not None and baseline.type is candidate.type and baseline.type in numeric
+    )
 
 
 def are_equal(before: SideEntitlement, after: SideEntitlement) -> bool:
     """Return whether rules and the facts they read are equal on both sides."""
-    old, new = before.feature, after.feature
+    baseline, candidate = before.feature, after.feature
     if (
-        old is None
-        or new is None
+        baseline is None
+        or candidate is None
         or not read_numbers_alike(before, after)
-        or (old.tags, old.unit) != (new.tags, new.unit)
+        or (baseline.tags, baseline.unit) != (candidate.tags, candidate.unit)
     ):
         return False
     if [rule.policy.json for rule in before.rules] != [rule.policy.json for rule in after.rules]:

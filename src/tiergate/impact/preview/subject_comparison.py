@@ -111,7 +111,7 @@ class _Question(NamedTuple):
 class SubjectComparison:
     """Compares two bundles, one subject and feature at a time. Not thread-safe."""
 
-    def __init__(self, old: BundleSource, new: BundleSource, features: frozenset[str]) -> None:
+    def __init__(self, baseline: BundleSource, candidate: BundleSource, features: frozenset[str]) -> None:
         """Prepare both engines.
 
         Raises:
@@ -119,8 +119,11 @@ class SubjectComparison:
         """
         self._source = FixedSubject()
         metered = FixedUsage()
-        self.engines = Evaluator(old, self._source, usage=metered), Evaluator(new, self._source, usage=metered)
-        self._excerpts = _Excerpt(old, features), _Excerpt(new, features)
+        self.engines = (
+            Evaluator(baseline, self._source, usage=metered),
+            Evaluator(candidate, self._source, usage=metered),
+        )
+        self._excerpts = _Excerpt(baseline, features), _Excerpt(candidate, features)
         rules = [static for engine in self.engines for static in engine.slices.static if static.rule]
         self.reads_time = any(rule.reads_time for rule in rules)
         self.reads_ids = any(distinguishes_subjects(rule) for rule in rules)

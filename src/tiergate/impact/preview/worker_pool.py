@@ -35,8 +35,8 @@ MOST_HERE: Final = 50_000
 class _Job(NamedTuple):
     """The input of every process: folders of bundles and parts, the usage file, the instants, the folder of effects."""
 
-    old: str
-    new: str
+    baseline: str
+    candidate: str
     parts: str
     figures: str | None
     now: Instant
@@ -45,8 +45,8 @@ class _Job(NamedTuple):
 
 
 def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
-    old: Bundle,
-    new: Bundle,
+    baseline: Bundle,
+    candidate: Bundle,
     spool: Spool,
     *,
     now: Instant,
@@ -70,10 +70,12 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
             if listing is not None:
                 listing.write(encode(effect_data(effect)) + b"\n")
 
-        return preview_impact(old, new, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each)
+        return preview_impact(
+            baseline, candidate, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each
+        )
     with tempfile.TemporaryDirectory(prefix="tiergate-preview-") as folder:
         sides = [Path(folder, name) for name in ("old", "new")]
-        for side, place in zip((old, new), sides, strict=True):
+        for side, place in zip((baseline, candidate), sides, strict=True):
             bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
         effects = None if listing is None else folder
         where = None if usage is None else str(usage.flushed())
@@ -114,9 +116,9 @@ _workers: list[_Worker] = []
 
 
 def _start_worker(job: _Job) -> None:
-    old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
+    baseline, candidate = (Bundle.open(Path(side)) for side in (job.baseline, job.candidate))
     usage = None if job.figures is None else UsageTable(Path(job.figures))
-    _workers[:] = [_Worker(job, ImpactPreview(old, new, now=job.now, at=job.at, usage=usage))]
+    _workers[:] = [_Worker(job, ImpactPreview(baseline, candidate, now=job.now, at=job.at, usage=usage))]
 
 
 def _preview_part(part: int) -> Impact:

@@ -210,26 +210,30 @@ class _Asked:
 
 def find_new_denials(
     recorded: Iterable[RecordedDecision],
-    new: BundleSource,
+    candidate: BundleSource,
     find_record: Callable[[Subject], SubjectRecord | None],
     now: Instant,
     *,
-    old: BundleSource | None = None,
+    baseline: BundleSource | None = None,
     tell: Callable[[Problem], None] = lambda _: None,
 ) -> Iterator[NewDenial]:
     """Decide every recorded check that was allowed with another bundle, at `now`, on today's records.
 
     Usage is that of the record: the caller's, else the metered one. A check that the bundle rejects, because its
     feature is gone or of another type, is reported as a problem; so is a masked line. What a sidecar allowed before it
-    had data is skipped. With `old`, features that the change cannot affect are skipped. Equal checks among recent ones
-    are decided once. Memory is bounded.
+    had data is skipped. With `baseline`, features that the change cannot affect are skipped. Equal checks among recent
+    ones are decided once. Memory is bounded.
 
     Yields each line that would be denied, in the order of the log.
     """
     result, usage = _Found(find_record), _Metered()
-    engine = Evaluator(new, result, usage=usage)
-    before = None if old is None else Evaluator(old, result, usage=usage)
-    untouched = frozenset() if old is None else new.index.features.keys() - find_affected_scope(old, new, now).features
+    engine = Evaluator(candidate, result, usage=usage)
+    before = None if baseline is None else Evaluator(baseline, result, usage=usage)
+    untouched = (
+        frozenset()
+        if baseline is None
+        else candidate.index.features.keys() - find_affected_scope(baseline, candidate, now).features
+    )
     known: dict[tuple[bytes, LoggedUsage], _Asked] = {}
     for entry in recorded:
         if not entry.verdict.allowed or entry.verdict.feature in untouched:

@@ -47,7 +47,7 @@ def denied(*lines: bytes, new: str = LESS, old: str | None = CATALOG) -> tuple[l
         bundle(new),
         Subjects(customer("acme"), customer("small", "silver")).find,
         NOW,
-        old=None if old is None else bundle(old),
+        baseline=None if old is None else bundle(old),
         tell=problems.append,
     )
     return list(found), problems
