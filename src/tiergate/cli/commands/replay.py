@@ -21,7 +21,6 @@ from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, Opti
 from tiergate.cli.local_engine import CatalogFiles, DataFolder
 from tiergate.cli.shared_options import AsJson, RulesFolder
 from tiergate.errors import CallerError, CheckError, SettingsError, SyncError
-from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,9 +206,9 @@ def _asked(recorded: RecordedDecision) -> Asked:
 
 
 def _question(check: Check, at: Instant) -> Asked:
-
     from tiergate.cli.replay_sources import Asked
     from tiergate.client.questions import check_json
+    from tiergate.wire.json import encode
 
     return Asked(check, encode(check_json(check)), at)
 
