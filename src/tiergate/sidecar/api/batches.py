@@ -119,11 +119,12 @@ class _Batch:
 
     def decide(self) -> Iterator[None]:
         """Add the results in order, pausing after each that had to be decided."""
+        add_result, add_decision = self._results.append, self._decisions.append
         for place, decision in enumerate(self._cached):
             if decision is not None:
                 decision.counts.checks_memo += 1
-                self._results.append(decision.body)
-                self._decisions.append(decision)
+                add_result(decision.body)
+                add_decision(decision)
             else:
                 self._decide_one(place)
                 yield
