@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert, update
 
 from tiergate.store import SYSTEM, Publishing
-from tiergate.store.tables import ItemRow, VersionRow
+from tiergate.store.tables import ITEMS, VERSIONS
 
 if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant
@@ -25,7 +25,7 @@ def put_in_force(store: Store, catalog: Catalog) -> int:
         sha256 = hashlib.sha256(content).hexdigest()
         unit.put_blob(sha256, content)
         connection = unit.session.connection()
-        table = ItemRow.__table__  # type: ignore[attr-defined]
+        table = ITEMS
         for item in catalog.items.values():
             old = before.catalog.items.get(item.id)
             known = {version.version for version in old.versions} if old else set()
@@ -41,7 +41,7 @@ def put_in_force(store: Store, catalog: Catalog) -> int:
                 if version.version not in known
             ]
             if rows:
-                connection.execute(insert(VersionRow), rows)
+                connection.execute(insert(VERSIONS), rows)
             values = {
                 "newest": max(version.version for version in item.versions),
                 "rollouts": msgspec.json.encode(item.rollouts).decode(),

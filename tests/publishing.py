@@ -21,7 +21,7 @@ from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
 from tiergate.store.publications import bundle_manifest
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
-from tiergate.store.tables import CustomerRow, SubscriptionRow
+from tiergate.store.tables import CUSTOMERS, SUBSCRIPTIONS
 from tiergate.store.working_catalog import WorkingItem, delete_features, read_working, write_features, write_items
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ class Press:
         """Write a customer with one subscription, in a transaction of others."""
         times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}
         connection = unit.session.connection()
-        connection.execute(insert(CustomerRow), [{"id": customer, "tags": "[]", "attributes": "{}", **times}])
+        connection.execute(insert(CUSTOMERS), [{"id": customer, "tags": "[]", "attributes": "{}", **times}])
         write_customer_parts(unit.session, Customer(customer, overrides=overrides))
         status = SubscriptionStatus.ACTIVE
         row = {"id": f"sub-{customer}", "customer": customer, "status": status.value, **times}
-        connection.execute(insert(SubscriptionRow), [row])
+        connection.execute(insert(SUBSCRIPTIONS), [row])
         write_subscription_parts(unit.session, Subscription(f"sub-{customer}", customer, status, held))
         unit.touch(customer)
 

@@ -26,15 +26,13 @@ from tiergate.store import SYSTEM, Store
 from tiergate.store.bulk_subjects import lock_customers, write_subjects
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subjects import read_record
-from tiergate.store.tables import FeedRow, RecordRow
+from tiergate.store.tables import FEED, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.model import SubjectRecord
     from tiergate.store import ReadUnit, WriteUnit
-
-FEED, RECORDS = FeedRow.__table__.c, RecordRow.__table__.c  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +77,8 @@ def unmake_it(unit: WriteUnit, customer: str) -> None:
 def remembered(unit: ReadUnit, customer: str) -> tuple[SubjectRecord | None, bytes | None, object]:
     """The rows, the record, and the record in the last line of the feed."""
     connection = unit.session.connection()
-    record = connection.execute(select(RECORDS.record).where(RECORDS.customer == customer)).scalar_one_or_none()
-    lines = select(FEED.line).where(FEED.customer == customer).order_by(FEED.position.desc()).limit(1)
+    record = connection.execute(select(RECORDS.c.record).where(RECORDS.c.customer == customer)).scalar_one_or_none()
+    lines = select(FEED.c.line).where(FEED.c.customer == customer).order_by(FEED.c.position.desc()).limit(1)
     line = connection.execute(lines).scalar_one_or_none()
     return (
         read_record(unit.session, customer, public=False),

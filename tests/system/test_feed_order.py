@@ -20,7 +20,7 @@ from tiergate.model import Customer, Subscription, SubscriptionItem, Subscriptio
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subjects import read_record
-from tiergate.store.tables import RecordRow
+from tiergate.store.tables import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def what_stands(unit: ReadUnit, id_: str) -> tuple[SubjectRecord, bytes]:
     """A customer as its rows say it, and as the feed is said to have said it."""
     record = read_record(unit.session, id_, public=True)
     assert record is not None
-    columns = RecordRow.__table__.c  # type: ignore[attr-defined]
+    columns = RECORDS.c
     kept = unit.session.connection().execute(select(columns.record).where(columns.customer == id_)).scalar_one()
     return record, kept
 

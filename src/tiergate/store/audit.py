@@ -14,17 +14,16 @@ import msgspec
 from sqlalchemy import func, or_, select, text
 
 from tiergate.model import Instant
-from tiergate.store.tables import AuditRow
+from tiergate.store.tables import AUDIT
 from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Row, Select, Table
+    from sqlalchemy import Row, Select
 
     from tiergate.store.transactions import ReadUnit, Store
 
-_AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 1000
 
 
@@ -64,10 +63,10 @@ def search_audit(unit: ReadUnit, wanted: AuditQuery, before: int | None, limit: 
     """Entries, the newest first; `before`: only those with a smaller id."""
     says = _says(wanted.text)
     at_once = limit if says is None else _AT_ONCE
-    query = _selected(wanted).order_by(_AUDIT.c.id.desc()).limit(at_once)
+    query = _selected(wanted).order_by(AUDIT.c.id.desc()).limit(at_once)
     found: list[AuditEntry] = []
     while True:
-        page = query if before is None else query.where(_AUDIT.c.id < before)
+        page = query if before is None else query.where(AUDIT.c.id < before)
         rows = unit.session.connection().execute(page).all()
         found += [_entry(row) for row in rows if says is None or says(row)]
         if len(found) >= limit or len(rows) < at_once:
@@ -83,7 +82,7 @@ def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[Audit
     end = _end(store)
     says = _says(wanted.text)
     while True:
-        query = _selected(wanted).where(_AUDIT.c.id > after, _AUDIT.c.id <= end).order_by(_AUDIT.c.id).limit(_AT_ONCE)
+        query = _selected(wanted).where(AUDIT.c.id > after, AUDIT.c.id <= end).order_by(AUDIT.c.id).limit(_AT_ONCE)
         with store.database.reading() as session:
             rows = session.connection().execute(query).all()
         yield from (_entry(row) for row in rows if says is None or says(row))
@@ -93,17 +92,17 @@ def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[Audit
 
 
 def _selected(wanted: AuditQuery) -> Select[Any]:
-    query = select(_AUDIT)
+    query = select(AUDIT)
     for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
         value = getattr(wanted, name)
         if value is not None:
-            query = query.where(_AUDIT.c[name] == value)
+            query = query.where(AUDIT.c[name] == value)
     if wanted.since is not None:
-        query = query.where(_AUDIT.c.at >= wanted.since)
+        query = query.where(AUDIT.c.at >= wanted.since)
     if wanted.until is not None:
-        query = query.where(_AUDIT.c.at < wanted.until)
+        query = query.where(AUDIT.c.at < wanted.until)
     if wanted.text and wanted.text.isascii():
-        columns = (_AUDIT.c.before, _AUDIT.c.after, _AUDIT.c.reason, _AUDIT.c.resource)
+        columns = (AUDIT.c.before, AUDIT.c.after, AUDIT.c.reason, AUDIT.c.resource)
         query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
     return query
 
@@ -126,7 +125,7 @@ def _end(store: Store) -> int:
         connection = session.connection()
         if not store.database.is_sqlite:  # ids are given before the commit: wait for those that are not there yet
             connection.execute(text("LOCK TABLE audit IN SHARE MODE"))
-        return int(connection.execute(select(func.coalesce(func.max(_AUDIT.c.id), 0))).scalar_one())
+        return int(connection.execute(select(func.coalesce(func.max(AUDIT.c.id), 0))).scalar_one())
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

@@ -26,12 +26,12 @@ from tiergate.store.subjects import (
     suspension_rows,
 )
 from tiergate.store.tables import (
-    CustomerRow,
-    CustomerTagRow,
-    HeldItemRow,
-    OverrideRow,
-    SubscriptionRow,
-    SuspensionRow,
+    CUSTOMER_TAGS,
+    CUSTOMERS,
+    OVERRIDES,
+    SUBSCRIPTION_ITEMS,
+    SUBSCRIPTIONS,
+    SUSPENSIONS,
 )
 
 if TYPE_CHECKING:
@@ -41,12 +41,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import WriteUnit
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
 _AT_ONCE = 1000
 
@@ -91,7 +85,7 @@ def lock_customers(
     owners = {one.id: customer for customer, its in subscriptions.items() for one in its}
     connection = unit.session.connection()
     for ids in _in_parts(sorted(owners)):
-        query = select(_SUBSCRIPTIONS.c.id, _SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id.in_(ids))
+        query = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id.in_(ids))
         for id_, customer in connection.execute(query):
             if customer != owners[id_]:
                 said = f"the subscription `{id_}` is another customer's, not `{owners[id_]}`'s"
@@ -113,7 +107,7 @@ class _Batch:
     def __init__(self, unit: WriteUnit) -> None:
         self._unit = unit
         self._new: dict[Table, list[dict[str, object]]] = {}
-        self._edits: dict[Table, list[dict[str, object]]] = {_CUSTOMERS: [], _SUBSCRIPTIONS: []}
+        self._edits: dict[Table, list[dict[str, object]]] = {CUSTOMERS: [], SUBSCRIPTIONS: []}
         self._stale: dict[tuple[Table, SubjectType], list[str]] = {}
         self._relabels: dict[SubjectType, list[Relabel]] = {}
 
@@ -122,26 +116,26 @@ class _Batch:
         known = None if before is None else before.record.customer
         if before is None or customer != known:
             row = customer_columns(customer)
-            self._put(_CUSTOMERS, customer.id, None if before is None else before.stamp, row, {"erased_at": None})
+            self._put(CUSTOMERS, customer.id, None if before is None else before.stamp, row, {"erased_at": None})
             ids = {} if known is None else known.external_ids
             self._relabel(SubjectType.CUSTOMER, Relabel(customer.id, ids, customer.external_ids))
             old_tags = () if known is None else known.tags
             if old_tags != customer.tags:
                 if old_tags:
-                    self._stale.setdefault((_TAGS, SubjectType.CUSTOMER), []).append(customer.id)
-                self._add(_TAGS, [{"tag": tag, "customer": customer.id} for tag in customer.tags])
+                    self._stale.setdefault((CUSTOMER_TAGS, SubjectType.CUSTOMER), []).append(customer.id)
+                self._add(CUSTOMER_TAGS, [{"tag": tag, "customer": customer.id} for tag in customer.tags])
             self._exceptions(SubjectType.CUSTOMER, known or Customer(customer.id), customer)
         held = {} if before is None else {one.id: one for one in before.record.subscriptions}
         changed = upsert.changed()
         for one in changed:
             stamp = None if before is None else before.stamps.get(one.id)
-            self._put(_SUBSCRIPTIONS, one.id, stamp, subscription_columns(one), {"customer": customer.id})
+            self._put(SUBSCRIPTIONS, one.id, stamp, subscription_columns(one), {"customer": customer.id})
             old = held.get(one.id) or partless(one)
             self._relabel(SubjectType.SUBSCRIPTION, Relabel(one.id, old.external_ids, one.external_ids))
             if old.items != one.items:
                 if old.items:
-                    self._stale.setdefault((_HELD, SubjectType.SUBSCRIPTION), []).append(one.id)
-                self._add(_HELD, held_rows(one))
+                    self._stale.setdefault((SUBSCRIPTION_ITEMS, SubjectType.SUBSCRIPTION), []).append(one.id)
+                self._add(SUBSCRIPTION_ITEMS, held_rows(one))
             self._exceptions(SubjectType.SUBSCRIPTION, old, one)
         if before is None or customer != known or changed:
             self._unit.replace_record(customer.id, redact_record(upsert.record()))
@@ -158,12 +152,12 @@ class _Batch:
     def _exceptions(self, kind: SubjectType, old: Customer | Subscription, new: Customer | Subscription) -> None:
         if old.overrides != new.overrides:
             if old.overrides:
-                self._stale.setdefault((_OVERRIDES, kind), []).append(new.id)
-            self._add(_OVERRIDES, override_rows(kind, new))
+                self._stale.setdefault((OVERRIDES, kind), []).append(new.id)
+            self._add(OVERRIDES, override_rows(kind, new))
         if old.suspensions != new.suspensions:
             if old.suspensions:
-                self._stale.setdefault((_SUSPENSIONS, kind), []).append(new.id)
-            self._add(_SUSPENSIONS, suspension_rows(kind, new))
+                self._stale.setdefault((SUSPENSIONS, kind), []).append(new.id)
+            self._add(SUSPENSIONS, suspension_rows(kind, new))
 
     def _relabel(self, kind: SubjectType, change: Relabel) -> None:
         if change.before != change.after:
@@ -176,9 +170,9 @@ class _Batch:
         connection = self._unit.session.connection()
         for (table, kind), ids in self._stale.items():
             for part in _in_parts(ids):
-                if table is _TAGS:
+                if table is CUSTOMER_TAGS:
                     connection.execute(delete(table).where(table.c.customer.in_(part)))
-                elif table is _HELD:
+                elif table is SUBSCRIPTION_ITEMS:
                     connection.execute(delete(table).where(table.c.subscription.in_(part)))
                 else:
                     its = (table.c.holder_type == kind.value) & table.c.holder.in_(part)
@@ -188,7 +182,7 @@ class _Batch:
                 connection.execute(update(table).where(table.c.id == bindparam("its")), rows)
         for kind, relabels in self._relabels.items():
             write_external_ids(connection, kind, relabels)
-        for table, kind_of in ((_CUSTOMERS, tombstones.CUSTOMER), (_SUBSCRIPTIONS, tombstones.SUBSCRIPTION)):
+        for table, kind_of in ((CUSTOMERS, tombstones.CUSTOMER), (SUBSCRIPTIONS, tombstones.SUBSCRIPTION)):
             rows = self._new.get(table, [])
             first = tombstones.first_etags(connection, kind_of, [str(row["id"]) for row in rows])
             for row in rows:

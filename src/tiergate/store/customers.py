@@ -30,28 +30,23 @@ from tiergate.store.subjects import (
     write_customer_parts,
     write_subscription_parts,
 )
-from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+from tiergate.store.tables import CUSTOMER_TAGS, CUSTOMERS, OVERRIDES, SUBSCRIPTION_ITEMS, SUBSCRIPTIONS
 from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.store.transactions import WriteUnit
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 
-_ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(_CUSTOMERS), insert(_SUBSCRIPTIONS)
-_EDIT_CUSTOMER = update(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("its"))
-_EDIT_SUBSCRIPTION = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
-_DROP_CUSTOMER = delete(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("its"))
-_DROP_SUBSCRIPTION = delete(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
-_HOLDER_OF = select(_SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+_ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(CUSTOMERS), insert(SUBSCRIPTIONS)
+_EDIT_CUSTOMER = update(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("its"))
+_EDIT_SUBSCRIPTION = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("its"))
+_DROP_CUSTOMER = delete(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("its"))
+_DROP_SUBSCRIPTION = delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("its"))
+_HOLDER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("its"))
 
 
 def open_account(unit: WriteUnit, customer: str) -> Account:
@@ -219,34 +214,40 @@ class CustomerFilter(NamedTuple):
 
 def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
     """Find customers, without their subscriptions, in the order of their ids, from the one after `after` on."""
-    conditions = [_CUSTOMERS.c.id > after] if after else []
-    conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == _CUSTOMERS.c.id) for tag in wanted.tags]
+    conditions = [CUSTOMERS.c.id > after] if after else []
+    conditions += [
+        exists().where(CUSTOMER_TAGS.c.tag == tag, CUSTOMER_TAGS.c.customer == CUSTOMERS.c.id) for tag in wanted.tags
+    ]
     if wanted.text:
-        conditions.append(contains(_CUSTOMERS.c.search, wanted.text))
+        conditions.append(contains(CUSTOMERS.c.search, wanted.text))
     if wanted.external_id is not None:
-        conditions.append(has_external_id(SubjectType.CUSTOMER, _CUSTOMERS.c.id, *wanted.external_id))
+        conditions.append(has_external_id(SubjectType.CUSTOMER, CUSTOMERS.c.id, *wanted.external_id))
     if wanted.feature is not None:
         conditions.append(_overridden(wanted.feature))
-    held = [_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id]
+    held = [SUBSCRIPTIONS.c.customer == CUSTOMERS.c.id]
     if wanted.statuses:
-        held.append(has_status(_SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=False))
+        held.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=False))
     if wanted.item is not None:
-        held.append(exists().where(_HELD.c.subscription == _SUBSCRIPTIONS.c.id, _HELD.c.item == wanted.item))
+        held.append(
+            exists().where(
+                SUBSCRIPTION_ITEMS.c.subscription == SUBSCRIPTIONS.c.id, SUBSCRIPTION_ITEMS.c.item == wanted.item
+            )
+        )
     if len(held) > 1:
         conditions.append(exists().where(*held))
-    query = select(_CUSTOMERS.c.id).where(*conditions).order_by(_CUSTOMERS.c.id).limit(limit)
+    query = select(CUSTOMERS.c.id).where(*conditions).order_by(CUSTOMERS.c.id).limit(limit)
     ids = session.connection().execute(query).scalars().all()
     found = read_stored(session, ids, alone=True)
     return [found[id_] for id_ in ids]
 
 
 def _overridden(feature: str) -> ColumnElement[bool]:
-    columns = _OVERRIDES.c
-    own = (columns.holder_type == SubjectType.CUSTOMER.value) & (columns.holder == _CUSTOMERS.c.id)
+    columns = OVERRIDES.c
+    own = (columns.holder_type == SubjectType.CUSTOMER.value) & (columns.holder == CUSTOMERS.c.id)
     its = (
-        select(_SUBSCRIPTIONS.c.id)
-        .where(_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id, _SUBSCRIPTIONS.c.id == columns.holder)
-        .correlate(_CUSTOMERS, _OVERRIDES)
+        select(SUBSCRIPTIONS.c.id)
+        .where(SUBSCRIPTIONS.c.customer == CUSTOMERS.c.id, SUBSCRIPTIONS.c.id == columns.holder)
+        .correlate(CUSTOMERS, OVERRIDES)
     )
     held = (columns.holder_type == SubjectType.SUBSCRIPTION.value) & its.exists()
     return exists().where(columns.feature == feature, own | held)

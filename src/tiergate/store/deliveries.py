@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import and_, delete, func, or_, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
-from tiergate.store.tables import DeliveryRow, WebhookRow
+from tiergate.store.tables import DELIVERIES, WEBHOOKS
 from tiergate.store.webhooks import signing_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import ColumnElement, Row, Table
+    from sqlalchemy import ColumnElement, Row
 
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_DELIVERIES: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
-_WEBHOOKS: Table = WebhookRow.__table__  # type: ignore[attr-defined]
 
 _DAY: Final = 24 * 60 * 60 * 1000
 _PATIENCE: Final = 5 * _DAY  # a webhook to which nothing got through for so long is disabled
@@ -83,7 +81,7 @@ def read_delivery(unit: ReadUnit, webhook: str, id_: str) -> Delivery:
     Raises:
         NotFoundError: there is none of this id.
     """
-    query = select(_DELIVERIES).where(_DELIVERIES.c.id == id_, _DELIVERIES.c.webhook == webhook)
+    query = select(DELIVERIES).where(DELIVERIES.c.id == id_, DELIVERIES.c.webhook == webhook)
     row = unit.session.connection().execute(query).one_or_none()
     if row is None:
         raise NotFoundError("delivery", id_)
@@ -99,8 +97,8 @@ def deliveries_before(
     status: DeliveryStatus | None = None,
 ) -> list[Delivery]:
     """Up to `limit` deliveries of a webhook, the newest first; `before`: of when and of which id the last one was."""
-    columns = _DELIVERIES.c
-    query = select(_DELIVERIES).where(columns.webhook == webhook)
+    columns = DELIVERIES.c
+    query = select(DELIVERIES).where(columns.webhook == webhook)
     if status is not None:
         query = query.where(columns.status == status.value)
     if before is not None:
@@ -113,9 +111,9 @@ def deliveries_before(
 def next_due(unit: ReadUnit) -> Instant | None:
     """When the next delivery to an enabled webhook falls due, if any waits."""
     query = (
-        select(func.min(_DELIVERIES.c.due_at))
-        .join(_WEBHOOKS, _WEBHOOKS.c.id == _DELIVERIES.c.webhook)
-        .where(_WEBHOOKS.c.enabled, _waiting())
+        select(func.min(DELIVERIES.c.due_at))
+        .join(WEBHOOKS, WEBHOOKS.c.id == DELIVERIES.c.webhook)
+        .where(WEBHOOKS.c.enabled, _waiting())
     )
     found: Instant | None = unit.session.connection().execute(query).scalar_one()
     return found
@@ -131,13 +129,13 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
     keeps nobody else waiting.
     """
     connection = unit.session.connection()
-    columns = _DELIVERIES.c
-    query = select(_WEBHOOKS.c.id, _WEBHOOKS.c.url, _WEBHOOKS.c.secrets, _WEBHOOKS.c.failing_since).where(
-        _WEBHOOKS.c.enabled,
-        _WEBHOOKS.c.id.in_(select(columns.webhook).where(_waiting(), columns.due_at <= unit.now)),
+    columns = DELIVERIES.c
+    query = select(WEBHOOKS.c.id, WEBHOOKS.c.url, WEBHOOKS.c.secrets, WEBHOOKS.c.failing_since).where(
+        WEBHOOKS.c.enabled,
+        WEBHOOKS.c.id.in_(select(columns.webhook).where(_waiting(), columns.due_at <= unit.now)),
     )
     claims: list[Claim] = []
-    for webhook in connection.execute(query.order_by(_WEBHOOKS.c.id)).all():
+    for webhook in connection.execute(query.order_by(WEBHOOKS.c.id)).all():
         room = (1 if webhook.failing_since is not None else each) - busy.get(webhook.id, 0)
         due = (
             select(columns.id, columns.attempts, columns.payload)
@@ -154,14 +152,14 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
     if claims:
         taken = columns.id.in_([claim.id for claim in claims])
         put_off = {"attempts": columns.attempts + 1, "due_at": unit.now + lease}
-        connection.execute(update(_DELIVERIES).where(taken).values(put_off))
+        connection.execute(update(DELIVERIES).where(taken).values(put_off))
     return claims
 
 
 def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
     """Write down what came of an attempt. One that failed counts only while nobody else has claimed the delivery."""
     connection = unit.session.connection()
-    columns = _DELIVERIES.c
+    columns = DELIVERIES.c
     values: dict[str, object] = {"answer": result.answer}
     mine = and_(columns.id == claim.id, _waiting())
     if result.delivered:
@@ -172,11 +170,11 @@ def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
         values |= {"due_at": result.retry_at}
     if not result.delivered:
         mine = and_(mine, columns.attempts == claim.attempt)
-    if not connection.execute(update(_DELIVERIES).where(mine).values(values)).rowcount:
+    if not connection.execute(update(DELIVERIES).where(mine).values(values)).rowcount:
         return
     webhook = connection.execute(
-        select(_WEBHOOKS.c.failing_since, _WEBHOOKS.c.enabled, _WEBHOOKS.c.etag)
-        .where(_WEBHOOKS.c.id == claim.webhook)
+        select(WEBHOOKS.c.failing_since, WEBHOOKS.c.enabled, WEBHOOKS.c.etag)
+        .where(WEBHOOKS.c.id == claim.webhook)
         .with_for_update()
     ).one_or_none()
     if webhook is None:
@@ -190,7 +188,7 @@ def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
         after = {"enabled": False, "answer": result.answer}
         unit.audit("webhook.disabled", "webhook", claim.webhook, before={"enabled": True}, after=after)
     if change:
-        connection.execute(update(_WEBHOOKS).where(_WEBHOOKS.c.id == claim.webhook).values(change))
+        connection.execute(update(WEBHOOKS).where(WEBHOOKS.c.id == claim.webhook).values(change))
 
 
 def redeliver(unit: WriteUnit, webhook: str, id_: str) -> Delivery:
@@ -202,22 +200,22 @@ def redeliver(unit: WriteUnit, webhook: str, id_: str) -> Delivery:
     """
     found = read_delivery(unit, webhook, id_)
     values = {"status": DeliveryStatus.WAITING.value, "attempts": 0, "due_at": unit.now, "finished_at": None}
-    ended = and_(_DELIVERIES.c.id == id_, _DELIVERIES.c.status != DeliveryStatus.WAITING.value)
-    if not unit.session.connection().execute(update(_DELIVERIES).where(ended).values(values)).rowcount:
+    ended = and_(DELIVERIES.c.id == id_, DELIVERIES.c.status != DeliveryStatus.WAITING.value)
+    if not unit.session.connection().execute(update(DELIVERIES).where(ended).values(values)).rowcount:
         raise ConflictError("delivery-waiting", f"the delivery `{id_}` is waiting to be made")
     return found._replace(status=DeliveryStatus.WAITING, attempts=0, due_at=unit.now, finished_at=None)
 
 
 def forget_finished(unit: WriteUnit, before: Instant) -> int:
     """Delete deliveries that ended before an instant, and those whose webhook is gone; return how many."""
-    columns = _DELIVERIES.c
+    columns = DELIVERIES.c
     ended = and_(columns.status != DeliveryStatus.WAITING.value, columns.finished_at < before)
-    orphaned = columns.webhook.not_in(select(_WEBHOOKS.c.id))
-    return unit.session.connection().execute(delete(_DELIVERIES).where(or_(ended, orphaned))).rowcount
+    orphaned = columns.webhook.not_in(select(WEBHOOKS.c.id))
+    return unit.session.connection().execute(delete(DELIVERIES).where(or_(ended, orphaned))).rowcount
 
 
 def _waiting() -> ColumnElement[bool]:
-    waiting: ColumnElement[bool] = _DELIVERIES.c.status == DeliveryStatus.WAITING.value
+    waiting: ColumnElement[bool] = DELIVERIES.c.status == DeliveryStatus.WAITING.value
     return waiting
 
 

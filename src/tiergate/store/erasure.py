@@ -24,34 +24,26 @@ from tiergate.store.customers import open_account
 from tiergate.store.feed import read_head
 from tiergate.store.snapshots import drop_blobs, drop_snapshot, snapshots
 from tiergate.store.tables import (
+    AUDIT,
+    CUSTOMERS,
+    FEED,
+    FEED_HEAD,
+    IDEMPOTENCY,
+    KEYS,
     ONLY_ROW,
-    AuditRow,
-    CustomerRow,
-    FeedHeadRow,
-    FeedRow,
-    IdempotencyRow,
-    KeyRow,
-    OverrideRow,
-    PublicationRow,
+    OVERRIDES,
+    PUBLICATIONS,
 )
 from tiergate.store.write_order import forget_deletions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Row, Table
+    from sqlalchemy import Row
 
     from tiergate.store.customers import Account
     from tiergate.store.transactions import WriteUnit
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
-_HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
-_AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
-_ANSWERS: Table = IdempotencyRow.__table__  # type: ignore[attr-defined]
-_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 
 _PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids"})
 _AUTHORS = frozenset({"author", "created_by", "actor"})
@@ -100,10 +92,10 @@ def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> Erased:
         was = False
     read_head(unit.session, lock=True)  # none of its lines is appended from here on but our own
     lines = _redact_lines(unit, customer, tags=tags)
-    if not was and not connection.execute(select(_FEED.c.position).where(_FEED.c.customer == customer)).first():
+    if not was and not connection.execute(select(FEED.c.position).where(FEED.c.customer == customer)).first():
         raise NotFoundError("customer", customer)
     personal = _PERSONAL | {"tags"} if tags else _PERSONAL
-    rows = connection.execute(select(_AUDIT).where(_AUDIT.c.customer == customer)).all()
+    rows = connection.execute(select(AUDIT).where(AUDIT.c.customer == customer)).all()
     entries = _rewrite_log(unit, rows, lambda value: _without(value, personal), reasons=True)
     _drop_answers(unit, customer)
     its = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
@@ -121,14 +113,14 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, Erased]:
     connection = unit.session.connection()
     pseudonym = f"erased-{secrets.token_hex(8)}"
     quoted = msgspec.json.encode(author).decode()
-    named = or_(*(column.contains(quoted, autoescape=True) for column in (_AUDIT.c.before, _AUDIT.c.after)))
-    rows = connection.execute(select(_AUDIT).where(or_(_AUDIT.c.actor == author, named))).all()
+    named = or_(*(column.contains(quoted, autoescape=True) for column in (AUDIT.c.before, AUDIT.c.after)))
+    rows = connection.execute(select(AUDIT).where(or_(AUDIT.c.actor == author, named))).all()
     entries = _rewrite_log(unit, rows, lambda value: _renamed(value, author, pseudonym), actor=(author, pseudonym))
     changed = entries
-    for table in (_OVERRIDES, _PUBLICATIONS):
+    for table in (OVERRIDES, PUBLICATIONS):
         edit = update(table).where(table.c.author == author).values(author=pseudonym)
         changed += connection.execute(edit).rowcount
-    maker = update(_KEYS).where(_KEYS.c.created_by == author).values(created_by=pseudonym)
+    maker = update(KEYS).where(KEYS.c.created_by == author).values(created_by=pseudonym)
     changed += connection.execute(maker).rowcount
     if not changed:
         raise NotFoundError("author", author)
@@ -141,7 +133,7 @@ def _erase_present(unit: WriteUnit, account: Account, *, tags: bool) -> None:
     for subscription in account.record.subscriptions:
         account.write_subscription(replace(_silent(subscription), metadata={}, external_ids={}))
     connection = unit.session.connection()
-    connection.execute(update(_CUSTOMERS).where(_CUSTOMERS.c.id == before.id).values(erased_at=unit.now))
+    connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.id == before.id).values(erased_at=unit.now))
 
 
 def _nameless(customer: Customer, *, tags: bool) -> Customer:
@@ -160,7 +152,7 @@ def _silent(holder: _Holder) -> _Holder:
 def _redact_lines(unit: WriteUnit, customer: str, *, tags: bool) -> int:
     """Rewrite the lines of the feed about a customer, and raise the floor to the last that changed."""
     connection = unit.session.connection()
-    query = select(_FEED.c.position, _FEED.c.line).where(_FEED.c.customer == customer).order_by(_FEED.c.position)
+    query = select(FEED.c.position, FEED.c.line).where(FEED.c.customer == customer).order_by(FEED.c.position)
     rows = []
     for position, line in connection.execute(query):
         entry = msgspec.json.decode(bytes(line), type=_Line)
@@ -172,10 +164,10 @@ def _redact_lines(unit: WriteUnit, customer: str, *, tags: bool) -> int:
             entry.record = replace(entry.record, customer=after)
             rows.append({"at_position": position, "line": msgspec.json.encode(entry), "redacted": True})
     if rows:
-        connection.execute(update(_FEED).where(_FEED.c.position == bindparam("at_position")), rows)
+        connection.execute(update(FEED).where(FEED.c.position == bindparam("at_position")), rows)
         last = rows[-1]["at_position"]
-        higher = (_HEAD.c.key == ONLY_ROW) & (_HEAD.c.floor < last)
-        connection.execute(update(_HEAD).where(higher).values(floor=last))
+        higher = (FEED_HEAD.c.key == ONLY_ROW) & (FEED_HEAD.c.floor < last)
+        connection.execute(update(FEED_HEAD).where(higher).values(floor=last))
     return len(rows)
 
 
@@ -199,7 +191,7 @@ def _rewrite_log(
         if any(entry[key] != getattr(row, key) for key in entry):
             changed.append({"at_id": row.id, "redacted": True, **entry})
     if changed:
-        unit.session.connection().execute(update(_AUDIT).where(_AUDIT.c.id == bindparam("at_id")), changed)
+        unit.session.connection().execute(update(AUDIT).where(AUDIT.c.id == bindparam("at_id")), changed)
     return len(changed)
 
 
@@ -231,10 +223,10 @@ def _renamed(value: object, author: str, name: str) -> object:
 def _drop_answers(unit: WriteUnit, customer: str) -> None:
     """Drop the answers, kept for whoever asks again, in which the customer stands."""
     quoted = msgspec.json.encode(customer)
-    body = _ANSWERS.c.body
+    body = IDEMPOTENCY.c.body
     is_sqlite = unit.store.database.is_sqlite
     said = func.instr(body, quoted) > 0 if is_sqlite else func.bytealike(body, b"%" + quoted + b"%")
-    unit.session.connection().execute(delete(_ANSWERS).where(said))
+    unit.session.connection().execute(delete(IDEMPOTENCY).where(said))
 
 
 def _drop_snapshots(unit: WriteUnit) -> int:

@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, tuple_
 
 from tiergate.errors import ConflictError
-from tiergate.store.tables import ExternalIdRow
+from tiergate.store.tables import EXTERNAL_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import ColumnElement, Connection
     from sqlmodel import Session
 
     from tiergate.model import SubjectType
 
-_IDS: Table = ExternalIdRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 
-_BY_ID = select(_IDS.c.holder).where(
-    _IDS.c.kind == bindparam("kind"), _IDS.c.system == bindparam("system"), _IDS.c.value == bindparam("value")
+_BY_ID = select(EXTERNAL_IDS.c.holder).where(
+    EXTERNAL_IDS.c.kind == bindparam("kind"),
+    EXTERNAL_IDS.c.system == bindparam("system"),
+    EXTERNAL_IDS.c.value == bindparam("value"),
 )
-_DROP = delete(_IDS).where(
-    _IDS.c.kind == bindparam("its_kind"), _IDS.c.system == bindparam("its_system"), _IDS.c.value == bindparam("its")
+_DROP = delete(EXTERNAL_IDS).where(
+    EXTERNAL_IDS.c.kind == bindparam("its_kind"),
+    EXTERNAL_IDS.c.system == bindparam("its_system"),
+    EXTERNAL_IDS.c.value == bindparam("its"),
 )
-_ADD = insert(_IDS)
+_ADD = insert(EXTERNAL_IDS)
 
 
 class Relabel(NamedTuple):
@@ -49,8 +52,8 @@ def by_external_id(session: Session, kind: SubjectType, system: str, value: str)
 
 def has_external_id(kind: SubjectType, holder: ColumnElement[str], system: str, value: str) -> ColumnElement[bool]:
     """Say that the subject whose id stands in a column has this external id; of a whole system, where `value` is ''."""
-    query = select(_IDS.c.holder).where(_IDS.c.kind == kind.value, _IDS.c.system == system)
-    return holder.in_(query.where(_IDS.c.value == value) if value else query)
+    query = select(EXTERNAL_IDS.c.holder).where(EXTERNAL_IDS.c.kind == kind.value, EXTERNAL_IDS.c.system == system)
+    return holder.in_(query.where(EXTERNAL_IDS.c.value == value) if value else query)
 
 
 def write_external_ids(connection: Connection, kind: SubjectType, changes: Sequence[Relabel]) -> None:
@@ -76,8 +79,10 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
         connection.execute(_DROP, stale)
     keys = list(fresh)
     for begin in range(0, len(keys), _AT_ONCE):
-        pair = tuple_(_IDS.c.system, _IDS.c.value)
-        query = select(_IDS.c.system, _IDS.c.value, _IDS.c.holder).where(_IDS.c.kind == kind.value)
+        pair = tuple_(EXTERNAL_IDS.c.system, EXTERNAL_IDS.c.value)
+        query = select(EXTERNAL_IDS.c.system, EXTERNAL_IDS.c.value, EXTERNAL_IDS.c.holder).where(
+            EXTERNAL_IDS.c.kind == kind.value
+        )
         row = connection.execute(query.where(pair.in_(keys[begin : begin + _AT_ONCE])).limit(1)).first()
         if row is not None:
             raise _taken(kind, (row.system, row.value), row.holder)

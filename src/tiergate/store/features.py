@@ -16,7 +16,7 @@ from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import nearest
 from tiergate.store import tombstones
 from tiergate.store.subjects import Stamp
-from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
+from tiergate.store.tables import FEATURE_TAGS, FEATURES, ONLY_ROW, STORE
 from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]
-_STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
 AT_ONCE: Final = 500
 """How many rows are looked at together where most may not be wanted."""
 
@@ -57,12 +54,12 @@ def lock_catalog(unit: WriteUnit) -> None:
     INVARIANT (one editor): every change of features, items and drafts takes this lock before it reads what it rests
     on, and so does whoever publishes them; so what one edit was checked against cannot change under it.
     """
-    unit.session.connection().execute(select(_STORE.c.key).where(_STORE.c.key == ONLY_ROW).with_for_update())
+    unit.session.connection().execute(select(STORE.c.key).where(STORE.c.key == ONLY_ROW).with_for_update())
 
 
 def read_features(unit: ReadUnit) -> dict[str, Feature]:
     """All features by id, sorted."""
-    rows = unit.session.connection().execute(select(_FEATURES.c.document))
+    rows = unit.session.connection().execute(select(FEATURES.c.document))
     found = [_feature(row.document) for row in rows]
     return {feature.id: feature for feature in sorted(found, key=lambda feature: feature.id)}
 
@@ -75,28 +72,30 @@ def find_feature(unit: ReadUnit, id_: str) -> StoredFeature:
     """
     stored = stored_feature(unit, id_)
     if stored is None:
-        known = unit.session.connection().execute(select(_FEATURES.c.id)).scalars()
+        known = unit.session.connection().execute(select(FEATURES.c.id)).scalars()
         raise NotFoundError("feature", id_, nearest(id_, known))
     return stored
 
 
 def stored_feature(unit: ReadUnit, id_: str) -> StoredFeature | None:
     """One feature, if there is one."""
-    row = unit.session.connection().execute(select(_FEATURES).where(_FEATURES.c.id == id_)).one_or_none()
+    row = unit.session.connection().execute(select(FEATURES).where(FEATURES.c.id == id_)).one_or_none()
     return None if row is None else _stored(row)
 
 
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> list[StoredFeature]:
     """Up to `limit` features in the order of their ids, those after an id."""
-    query = select(_FEATURES)
+    query = select(FEATURES)
     if wanted.tag is not None:
-        query = query.join(_TAGS, _TAGS.c.feature == _FEATURES.c.id).where(_TAGS.c.tag == wanted.tag)
+        query = query.join(FEATURE_TAGS, FEATURE_TAGS.c.feature == FEATURES.c.id).where(
+            FEATURE_TAGS.c.tag == wanted.tag
+        )
     if wanted.type is not None:
-        query = query.where(_FEATURES.c.type == wanted.type.value)
+        query = query.where(FEATURES.c.type == wanted.type.value)
     if wanted.status is not None:
-        query = query.where(_FEATURES.c.status == wanted.status.value)
+        query = query.where(FEATURES.c.status == wanted.status.value)
     found: list[StoredFeature] = []
-    for row in paged(unit, query, _FEATURES, after, limit if wanted.text is None else AT_ONCE):
+    for row in paged(unit, query, FEATURES, after, limit if wanted.text is None else AT_ONCE):
         stored = _stored(row)
         feature = stored.feature
         if says(wanted.text, feature.id, feature.name, feature.description):
@@ -135,13 +134,13 @@ def add_feature(unit: WriteUnit, feature: Feature) -> StoredFeature:
         ConflictError: there is one of this id.
     """
     connection = unit.session.connection()
-    query = select(_FEATURES.c.id).where(_FEATURES.c.id == feature.id)
+    query = select(FEATURES.c.id).where(FEATURES.c.id == feature.id)
     if connection.execute(query).one_or_none() is not None:
         raise ConflictError("already-exists", f"there is a feature `{feature.id}` already")
     first = tombstones.first_etags(connection, tombstones.FEATURE, [feature.id])[feature.id]
     stamp = Stamp(first, unit.now, unit.now)
     row = {"id": feature.id, "created_at": unit.now, **_columns(unit, feature, stamp.etag)}
-    connection.execute(insert(FeatureRow), [row])
+    connection.execute(insert(FEATURES), [row])
     _add_tags(unit, feature)
     return StoredFeature(feature, stamp)
 
@@ -152,10 +151,10 @@ def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) ->
         return before
     connection = unit.session.connection()
     etag = before.stamp.etag + 1
-    query = update(_FEATURES).where(_FEATURES.c.id == feature.id)
+    query = update(FEATURES).where(FEATURES.c.id == feature.id)
     connection.execute(query.values(**_columns(unit, feature, etag)))
     if feature.tags != before.feature.tags:
-        connection.execute(delete(_TAGS).where(_TAGS.c.feature == feature.id))
+        connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == feature.id))
         _add_tags(unit, feature)
     return StoredFeature(feature, Stamp(etag, before.stamp.created_at, unit.now))
 
@@ -163,9 +162,9 @@ def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) ->
 def remove_feature(unit: WriteUnit, id_: str) -> None:
     """Remove a feature."""
     connection = unit.session.connection()
-    tombstones.bury_rows(connection, tombstones.FEATURE, _FEATURES, [id_])
-    connection.execute(delete(_TAGS).where(_TAGS.c.feature == id_))
-    connection.execute(delete(_FEATURES).where(_FEATURES.c.id == id_))
+    tombstones.bury_rows(connection, tombstones.FEATURE, FEATURES, [id_])
+    connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == id_))
+    connection.execute(delete(FEATURES).where(FEATURES.c.id == id_))
 
 
 def _columns(unit: WriteUnit, feature: Feature, etag: int) -> dict[str, object]:
@@ -182,7 +181,7 @@ def _columns(unit: WriteUnit, feature: Feature, etag: int) -> dict[str, object]:
 def _add_tags(unit: WriteUnit, feature: Feature) -> None:
     if feature.tags:
         rows = [{"tag": tag, "feature": feature.id} for tag in feature.tags]
-        unit.session.connection().execute(insert(FeatureTagRow), rows)
+        unit.session.connection().execute(insert(FEATURE_TAGS), rows)
 
 
 def _stored(row: Row[tuple[object, ...]]) -> StoredFeature:

@@ -17,28 +17,27 @@ from sqlalchemy import bindparam, insert, select, update
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
 from tiergate.feed.lines import publication_line, subject_line
-from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
+from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
-_HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
-_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 
 # Built once: building a statement costs as much as executing it.
-_READ_HEAD = select(_HEAD.c.position, _HEAD.c.chain, _HEAD.c.floor, _HEAD.c.publication).where(_HEAD.c.key == ONLY_ROW)
+_READ_HEAD = select(FEED_HEAD.c.position, FEED_HEAD.c.chain, FEED_HEAD.c.floor, FEED_HEAD.c.publication).where(
+    FEED_HEAD.c.key == ONLY_ROW
+)
 _LOCK_HEAD = _READ_HEAD.with_for_update()
 _ADVANCE = (
-    update(_HEAD)
-    .where(_HEAD.c.key == ONLY_ROW)
+    update(FEED_HEAD)
+    .where(FEED_HEAD.c.key == ONLY_ROW)
     .values(position=bindparam("to"), chain=bindparam("new_chain"), publication=bindparam("in_force"))
 )
-_ADD = insert(_FEED)
+_ADD = insert(FEED)
 
 
 class FeedHead(NamedTuple):
@@ -116,7 +115,7 @@ def append(session: Session, head: FeedHead, changes: Sequence[FeedAppend], at: 
 
 def read_after(session: Session, position: int, limit: int) -> list[StoredLine]:
     """Read up to `limit` lines after a position, in order. Lines at or below the floor may be redacted."""
-    feed = FeedRow.__table__.c  # type: ignore[attr-defined]
+    feed = FEED.c
     query = (
         select(feed.position, feed.line, feed.digest, feed.customer, feed.publication, feed.chain)
         .where(feed.position > position)

@@ -14,18 +14,15 @@ from sqlalchemy import func, select, text
 from tiergate.errors import StoreError
 from tiergate.store.database import CHANNEL
 from tiergate.store.feed import FeedHead, read_head
-from tiergate.store.tables import FeedRow, PublicationRow
+from tiergate.store.tables import FEED, PUBLICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.store.database import Database
 
-_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 _ALIVE: Final = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "connect_timeout": "5"}
 
@@ -72,7 +69,7 @@ def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> Fe
 
 
 def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes, str, int | None]]:
-    columns = _FEED.c
+    columns = FEED.c
     query = select(columns.position, columns.line, columns.chain, columns.publication).order_by(columns.position)
     while limit > 0:
         rows = session.connection().execute(query.where(columns.position > after).limit(min(limit, _AT_ONCE))).all()
@@ -85,14 +82,14 @@ def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes
 
 def publication_at(session: Session, position: int) -> int:
     """Return the sequence of the publication that is active at a position; 0 before the first."""
-    columns = _PUBLICATIONS.c
+    columns = PUBLICATIONS.c
     query = select(func.max(columns.sequence)).where(columns.position <= position)
     return session.connection().execute(query).scalar_one_or_none() or 0
 
 
 def publication_envelope(session: Session, sequence: int) -> bytes | None:
     """Return the signed envelope of a publication; none if there is no such publication."""
-    query = select(_PUBLICATIONS.c.envelope).where(_PUBLICATIONS.c.sequence == sequence)
+    query = select(PUBLICATIONS.c.envelope).where(PUBLICATIONS.c.sequence == sequence)
     found = session.connection().execute(query).scalar_one_or_none()
     return None if found is None else bytes(found)
 

@@ -18,19 +18,13 @@ from tiergate.errors import ConflictError, NotFoundError, RequestError
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store.feed import read_head
 from tiergate.store.subscriptions import customer_of
-from tiergate.store.tables import AuditRow, BlobRow, CustomerRow, FeedRow, PublicationRow
+from tiergate.store.tables import AUDIT, BLOBS, CUSTOMERS, FEED, PUBLICATIONS
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
     from tiergate.model import Instant
-
-_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
-_AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
 
 class PastRecord(NamedTuple):
@@ -64,7 +58,7 @@ def record_at(session: Session, customer: str, at: Instant) -> PastRecord:
     Raises:
         RequestError: 410, it is not kept any more.
     """
-    return _past(session, customer, _FEED.c.at <= at, None)
+    return _past(session, customer, FEED.c.at <= at, None)
 
 
 def record_upto(session: Session, customer: str, position: int) -> PastRecord:
@@ -77,14 +71,14 @@ def record_upto(session: Session, customer: str, position: int) -> PastRecord:
     head = read_head(session).position
     if position > head:
         raise ConflictError("beyond-the-feed", f"the feed ends at {head}, and does not have a position {position}")
-    return _past(session, customer, _FEED.c.position <= position, position)
+    return _past(session, customer, FEED.c.position <= position, position)
 
 
 def _past(session: Session, customer: str, then: ColumnElement[bool], position: int | None) -> PastRecord:
     query = (
-        select(_FEED.c.position, _FEED.c.line, _FEED.c.redacted)
-        .where(_FEED.c.customer == customer, then)
-        .order_by(_FEED.c.position.desc())
+        select(FEED.c.position, FEED.c.line, FEED.c.redacted)
+        .where(FEED.c.customer == customer, then)
+        .order_by(FEED.c.position.desc())
         .limit(1)
     )
     row = session.connection().execute(query).one_or_none()
@@ -102,17 +96,17 @@ def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
     """
     execute = session.connection().execute
     first = execute(
-        select(_FEED.c.position, _FEED.c.at).where(_FEED.c.customer == customer).order_by(_FEED.c.position).limit(1)
+        select(FEED.c.position, FEED.c.at).where(FEED.c.customer == customer).order_by(FEED.c.position).limit(1)
     ).one_or_none()
     if first is None:  # of everybody who ever was, the last entry stays
         return False
     upto = first.position - 1 if position is None else position
-    kept = execute(select(func.count()).select_from(_FEED).where(_FEED.c.position <= upto)).scalar_one()
+    kept = execute(select(func.count()).select_from(FEED).where(FEED.c.position <= upto)).scalar_one()
     if kept == upto:  # positions have no gaps but where entries were dropped
         return False
     seen = [
-        execute(select(_CUSTOMERS.c.created_at).where(_CUSTOMERS.c.id == customer)).scalar_one_or_none(),
-        execute(select(func.min(_AUDIT.c.at)).where(_AUDIT.c.customer == customer)).scalar_one(),
+        execute(select(CUSTOMERS.c.created_at).where(CUSTOMERS.c.id == customer)).scalar_one_or_none(),
+        execute(select(func.min(AUDIT.c.at)).where(AUDIT.c.customer == customer)).scalar_one(),
     ]
     return bool(min((at for at in seen if at is not None), default=0) < first.at)
 
@@ -122,9 +116,9 @@ def holder_of(session: Session, subscription: str) -> str | None:
     found = customer_of(session, subscription)
     if found is None:
         query = (
-            select(_AUDIT.c.customer)
-            .where(_AUDIT.c.kind == "subscription", _AUDIT.c.resource == subscription)
-            .order_by(_AUDIT.c.id.desc())
+            select(AUDIT.c.customer)
+            .where(AUDIT.c.kind == "subscription", AUDIT.c.resource == subscription)
+            .order_by(AUDIT.c.id.desc())
             .limit(1)
         )
         found = session.connection().execute(query).scalar_one_or_none()
@@ -135,10 +129,10 @@ def holders_of(session: Session, subscription: str) -> tuple[str, ...]:
     """Every customer who has a subscription or ever had it, as the log says; who has it now comes first."""
     now = customer_of(session, subscription)
     query = (
-        select(_AUDIT.c.customer)
-        .where(_AUDIT.c.kind == "subscription", _AUDIT.c.resource == subscription, _AUDIT.c.customer.is_not(None))
-        .group_by(_AUDIT.c.customer)
-        .order_by(func.max(_AUDIT.c.id).desc())
+        select(AUDIT.c.customer)
+        .where(AUDIT.c.kind == "subscription", AUDIT.c.resource == subscription, AUDIT.c.customer.is_not(None))
+        .group_by(AUDIT.c.customer)
+        .order_by(func.max(AUDIT.c.id).desc())
     )
     found = session.connection().execute(query).scalars()
     return tuple(dict.fromkeys([*([] if now is None else [now]), *found]))
@@ -151,7 +145,7 @@ def publication_at(session: Session, at: Instant) -> PastPublication:
         NotFoundError: nothing was published yet.
     """
     when = ("publication in force at", format_instant(at))
-    return _publication(session, _PUBLICATIONS.c.issued_at <= at, *when)
+    return _publication(session, PUBLICATIONS.c.issued_at <= at, *when)
 
 
 def publication_upto(session: Session, position: int) -> PastPublication:
@@ -161,15 +155,15 @@ def publication_upto(session: Session, position: int) -> PastPublication:
         NotFoundError: nothing was published yet.
     """
     when = ("publication in force at position", str(position))
-    return _publication(session, _PUBLICATIONS.c.position <= position, *when)
+    return _publication(session, PUBLICATIONS.c.position <= position, *when)
 
 
 def _publication(session: Session, then: ColumnElement[bool], what: str, when: str) -> PastPublication:
     """The last publication of those then in force; `what` and `when` say in the error what there was none of."""
     query = (
-        select(_PUBLICATIONS.c.sequence, _PUBLICATIONS.c.revision)
+        select(PUBLICATIONS.c.sequence, PUBLICATIONS.c.revision)
         .where(then)
-        .order_by(_PUBLICATIONS.c.sequence.desc())
+        .order_by(PUBLICATIONS.c.sequence.desc())
         .limit(1)
     )
     row = session.connection().execute(query).one_or_none()
@@ -180,6 +174,6 @@ def _publication(session: Session, then: ColumnElement[bool], what: str, when: s
 
 def blob_content(session: Session, sha256: str) -> bytes | None:
     """The content of a blob, if the store has it."""
-    found = session.connection().execute(select(_BLOBS.c.content).where(_BLOBS.c.sha256 == sha256))
+    found = session.connection().execute(select(BLOBS.c.content).where(BLOBS.c.sha256 == sha256))
     content = found.scalar_one_or_none()
     return None if content is None else bytes(content)

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import delete, insert, select
 
 from tiergate.errors import RequestError
-from tiergate.store.tables import IdempotencyRow
+from tiergate.store.tables import IDEMPOTENCY
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
-
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
 KEPT_FOR: Final = 24 * 60 * 60 * 1000
 """Milliseconds for which an answer is kept."""
-
-_ROWS: Table = IdempotencyRow.__table__  # type: ignore[attr-defined]
 
 
 class IdempotencyKey(NamedTuple):
@@ -47,8 +43,8 @@ def kept_answer(unit: ReadUnit, key: IdempotencyKey) -> StoredAnswer | None:
     Raises:
         RequestError: 422, another request had the key.
     """
-    query = select(_ROWS).where(
-        _ROWS.c.caller == key.caller, _ROWS.c.key == key.key, _ROWS.c.created_at > unit.now - KEPT_FOR
+    query = select(IDEMPOTENCY).where(
+        IDEMPOTENCY.c.caller == key.caller, IDEMPOTENCY.c.key == key.key, IDEMPOTENCY.c.created_at > unit.now - KEPT_FOR
     )
     row = unit.session.connection().execute(query).one_or_none()
     if row is None:
@@ -61,7 +57,7 @@ def kept_answer(unit: ReadUnit, key: IdempotencyKey) -> StoredAnswer | None:
 def keep_answer(unit: WriteUnit, key: IdempotencyKey, answer: StoredAnswer) -> None:
     """Keep the answer to a request, and forget those that are too old."""
     connection = unit.session.connection()
-    connection.execute(delete(_ROWS).where(_ROWS.c.created_at <= unit.now - KEPT_FOR))
+    connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at <= unit.now - KEPT_FOR))
     row = {
         "caller": key.caller,
         "key": key.key,
@@ -71,4 +67,4 @@ def keep_answer(unit: WriteUnit, key: IdempotencyKey, answer: StoredAnswer) -> N
         "body": answer.body,
         "created_at": unit.now,
     }
-    connection.execute(insert(_ROWS), [row])
+    connection.execute(insert(IDEMPOTENCY), [row])

@@ -10,17 +10,15 @@ from sqlalchemy.exc import IntegrityError
 
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import chain_start
-from tiergate.store.tables import ONLY_ROW, FeedHeadRow, StoreRow
+from tiergate.store.tables import FEED_HEAD, ONLY_ROW, STORE
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
     from tiergate.store.database import Database
 
-_STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
-_ID = select(_STORE.c.id)
+_ID = select(STORE.c.id)
 
 
 def set_up(database: Database, now: Instant) -> None:
@@ -38,9 +36,9 @@ def set_up(database: Database, now: Instant) -> None:
             return
         id_ = f"st-{secrets.token_hex(12)}"
         try:
-            connection.execute(insert(StoreRow), [{"key": ONLY_ROW, "id": id_, "created_at": now}])
+            connection.execute(insert(STORE), [{"key": ONLY_ROW, "id": id_, "created_at": now}])
             head = {"key": ONLY_ROW, "position": 0, "chain": chain_start(id_), "floor": 0, "publication": 0}
-            connection.execute(insert(FeedHeadRow), [head])
+            connection.execute(insert(FEED_HEAD), [head])
             session.commit()
         except IntegrityError:  # another control plane was first
             session.rollback()

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import and_, func, or_, select
 
 from tiergate.model import SubscriptionStatus
-from tiergate.store.tables import HeldItemRow, SubscriptionRow
+from tiergate.store.tables import SUBSCRIPTION_ITEMS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
 _NAMED: Final = 10
 
-_OTHERS = _HELD.alias("other")
+_OTHERS = SUBSCRIPTION_ITEMS.alias("other")
 
 
 class Holders(NamedTuple):
@@ -39,7 +37,7 @@ def held_without(
     session: Session, item: str, needed: Collection[str], before: Collection[str] | None, now: Instant
 ) -> Holders:
     """Those that hold an item beside none of `needed`; with `before`: and beside one of these."""
-    condition = and_(_HELD.c.item == item, ~_beside(needed))
+    condition = and_(SUBSCRIPTION_ITEMS.c.item == item, ~_beside(needed))
     if before is not None:
         condition = and_(condition, _beside(before, _OTHERS.c.until > now))
     return _holders(session, condition, now)
@@ -47,37 +45,39 @@ def held_without(
 
 def held_beside(session: Session, item: str, others: Collection[str], now: Instant) -> Holders:
     """Those that hold an item beside one of the others."""
-    return _holders(session, and_(_HELD.c.item == item, _beside(others, _OTHERS.c.until > now)), now)
+    return _holders(session, and_(SUBSCRIPTION_ITEMS.c.item == item, _beside(others, _OTHERS.c.until > now)), now)
 
 
 def several_held(session: Session, items: Collection[str], now: Instant) -> Holders:
     """Those that hold two of some items, or one of them twice, at an instant."""
-    own = _HELD.c.item.in_(sorted(items))
-    return _holders(session, and_(own, _beside(items, _OTHERS.c.place < _HELD.c.place, _OTHERS.c.until > now)), now)
+    own = SUBSCRIPTION_ITEMS.c.item.in_(sorted(items))
+    return _holders(
+        session, and_(own, _beside(items, _OTHERS.c.place < SUBSCRIPTION_ITEMS.c.place, _OTHERS.c.until > now)), now
+    )
 
 
 def _beside(items: Collection[str], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     query = select(_OTHERS.c.place).where(
-        _OTHERS.c.subscription == _HELD.c.subscription,
-        _OTHERS.c.place != _HELD.c.place,
+        _OTHERS.c.subscription == SUBSCRIPTION_ITEMS.c.subscription,
+        _OTHERS.c.place != SUBSCRIPTION_ITEMS.c.place,
         _OTHERS.c.item.in_(sorted(items)),
-        _OTHERS.c.start < _HELD.c.until,
-        _HELD.c.start < _OTHERS.c.until,
+        _OTHERS.c.start < SUBSCRIPTION_ITEMS.c.until,
+        SUBSCRIPTION_ITEMS.c.start < _OTHERS.c.until,
         *conditions,
     )
     return query.exists()
 
 
 def _holders(session: Session, condition: ColumnElement[bool], now: Instant) -> Holders:
-    columns = _SUBSCRIPTIONS.c
+    columns = SUBSCRIPTIONS.c
     lives = and_(
         columns.status != SubscriptionStatus.EXPIRED.value,
         or_(columns.end.is_(None), columns.end > now),
-        _HELD.c.until > now,
+        SUBSCRIPTION_ITEMS.c.until > now,
     )
-    held = _HELD.join(_SUBSCRIPTIONS, columns.id == _HELD.c.subscription)
+    held = SUBSCRIPTION_ITEMS.join(SUBSCRIPTIONS, columns.id == SUBSCRIPTION_ITEMS.c.subscription)
     where = and_(condition, lives)
-    counted = select(func.count(func.distinct(_HELD.c.subscription))).select_from(held).where(where)
+    counted = select(func.count(func.distinct(SUBSCRIPTION_ITEMS.c.subscription))).select_from(held).where(where)
     count = int(session.connection().execute(counted).scalar_one())
     if not count:
         return Holders(0, ())

@@ -20,18 +20,15 @@ from tiergate.naming import nearest
 from tiergate.store import tombstones
 from tiergate.store.features import AT_ONCE, paged, says
 from tiergate.store.subjects import Stamp
-from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
+from tiergate.store.tables import ITEM_TAGS, ITEMS, VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from sqlalchemy import Row, Table
+    from sqlalchemy import Row
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
-_VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
 
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 
@@ -77,7 +74,7 @@ class ItemFilter(NamedTuple):
 
 def read_items(unit: ReadUnit) -> dict[str, StoredItem]:
     """All items by id, sorted."""
-    rows = unit.session.connection().execute(select(_ITEMS))
+    rows = unit.session.connection().execute(select(ITEMS))
     found = sorted((_stored(row) for row in rows), key=lambda stored: stored.item.id)
     return {stored.item.id: stored for stored in found}
 
@@ -90,27 +87,27 @@ def find_item(unit: ReadUnit, id_: str) -> StoredItem:
     """
     stored = stored_item(unit, id_)
     if stored is None:
-        public = select(_ITEMS.c.id).where(_ITEMS.c.private_to.is_(None))
+        public = select(ITEMS.c.id).where(ITEMS.c.private_to.is_(None))
         raise NotFoundError("item", id_, nearest(id_, unit.session.connection().execute(public).scalars()))
     return stored
 
 
 def stored_item(unit: ReadUnit, id_: str) -> StoredItem | None:
     """One item, if there is one."""
-    row = unit.session.connection().execute(select(_ITEMS).where(_ITEMS.c.id == id_)).one_or_none()
+    row = unit.session.connection().execute(select(ITEMS).where(ITEMS.c.id == id_)).one_or_none()
     return None if row is None else _stored(row)
 
 
 def owner_of(unit: ReadUnit, id_: str) -> str | None:
     """The customer that an item is private to; none where it is not, or where there is no such item."""
-    query = select(_ITEMS.c.private_to).where(_ITEMS.c.id == id_)
+    query = select(ITEMS.c.private_to).where(ITEMS.c.id == id_)
     owner: str | None = unit.session.connection().execute(query).scalar_one_or_none()
     return owner
 
 
 def item_statuses(unit: ReadUnit, ids: Collection[str]) -> dict[str, ItemStatus]:
     """The statuses of these items as they are edited, by id; of those that are there."""
-    query = select(_ITEMS.c.id, _ITEMS.c.status).where(_ITEMS.c.id.in_(sorted(ids)))
+    query = select(ITEMS.c.id, ITEMS.c.status).where(ITEMS.c.id.in_(sorted(ids)))
     return {row.id: ItemStatus(row.status) for row in unit.session.connection().execute(query)}
 
 
@@ -122,20 +119,20 @@ def list_items(
     is_draft: Callable[[StoredItem], bool] = lambda stored: stored.draft is not None,
 ) -> list[StoredItem]:
     """Up to `limit` items in the order of their ids, those after an id; `is_draft`: whether an item's draft counts."""
-    query = select(_ITEMS)
+    query = select(ITEMS)
     if wanted.tag is not None:
-        query = query.join(_TAGS, _TAGS.c.item == _ITEMS.c.id).where(_TAGS.c.tag == wanted.tag)
+        query = query.join(ITEM_TAGS, ITEM_TAGS.c.item == ITEMS.c.id).where(ITEM_TAGS.c.tag == wanted.tag)
     if wanted.kind is not None:
-        query = query.where(_ITEMS.c.kind == wanted.kind.value)
+        query = query.where(ITEMS.c.kind == wanted.kind.value)
     if wanted.status is not None:
-        query = query.where(_ITEMS.c.status == wanted.status.value)
+        query = query.where(ITEMS.c.status == wanted.status.value)
     if wanted.private_to is not None:
-        query = query.where(_ITEMS.c.private_to == wanted.private_to)
+        query = query.where(ITEMS.c.private_to == wanted.private_to)
     if wanted.has_draft:
-        query = query.where(_ITEMS.c.draft.is_not(None))
+        query = query.where(ITEMS.c.draft.is_not(None))
     found: list[StoredItem] = []
     is_exact = wanted.text is None and wanted.has_draft is None
-    for row in paged(unit, query, _ITEMS, after, limit if is_exact else AT_ONCE):
+    for row in paged(unit, query, ITEMS, after, limit if is_exact else AT_ONCE):
         stored = _stored(row)
         item = stored.item
         if wanted.has_draft is not None and is_draft(stored) is not wanted.has_draft:
@@ -154,14 +151,14 @@ def add_item(unit: WriteUnit, item: Item, draft: dict[str, Value] | None) -> Sto
         ConflictError: there is one of this id.
     """
     connection = unit.session.connection()
-    if connection.execute(select(_ITEMS.c.id).where(_ITEMS.c.id == item.id)).one_or_none() is not None:
+    if connection.execute(select(ITEMS.c.id).where(ITEMS.c.id == item.id)).one_or_none() is not None:
         raise ConflictError("already-exists", f"there is an item `{item.id}` already")
-    query = select(func.coalesce(func.max(_VERSIONS.c.version), 0)).where(_VERSIONS.c.item == item.id)
+    query = select(func.coalesce(func.max(VERSIONS.c.version), 0)).where(VERSIONS.c.item == item.id)
     newest: int = connection.execute(query).scalar_one()
     first = tombstones.first_etags(connection, tombstones.ITEM, [item.id])[item.id]
     stored = StoredItem(replace(item, versions=(), rollouts=()), draft, newest, Stamp(first, unit.now, unit.now))
     row = {"id": item.id, "rollouts": "[]", "newest": newest, "created_at": unit.now, **_columns(stored)}
-    connection.execute(insert(ItemRow), [row])
+    connection.execute(insert(ITEMS), [row])
     _add_tags(unit, item)
     return stored
 
@@ -177,9 +174,9 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
     connection = unit.session.connection()
     stamp = Stamp(before.stamp.etag + 1, before.stamp.created_at, unit.now)
     stored = StoredItem(item, draft, before.newest, stamp)
-    connection.execute(update(_ITEMS).where(_ITEMS.c.id == item.id).values(**_columns(stored)))
+    connection.execute(update(ITEMS).where(ITEMS.c.id == item.id).values(**_columns(stored)))
     if item.tags != before.item.tags:
-        connection.execute(delete(_TAGS).where(_TAGS.c.item == item.id))
+        connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == item.id))
         _add_tags(unit, item)
     return stored
 
@@ -187,9 +184,9 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
 def remove_item(unit: WriteUnit, id_: str) -> None:
     """Remove an item and its draft. What was published of it stays."""
     connection = unit.session.connection()
-    tombstones.bury_rows(connection, tombstones.ITEM, _ITEMS, [id_])
-    connection.execute(delete(_TAGS).where(_TAGS.c.item == id_))
-    connection.execute(delete(_ITEMS).where(_ITEMS.c.id == id_))
+    tombstones.bury_rows(connection, tombstones.ITEM, ITEMS, [id_])
+    connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == id_))
+    connection.execute(delete(ITEMS).where(ITEMS.c.id == id_))
 
 
 def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
@@ -200,7 +197,7 @@ def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
     """
     row = None
     if _NUMBER.fullmatch(version):
-        query = select(_VERSIONS).where(_VERSIONS.c.item == item, _VERSIONS.c.version == int(version))
+        query = select(VERSIONS).where(VERSIONS.c.item == item, VERSIONS.c.version == int(version))
         row = unit.session.connection().execute(query).one_or_none()
     if row is None:
         raise NotFoundError("version", f"{item}@{version}")
@@ -209,10 +206,10 @@ def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
 
 def list_versions(unit: ReadUnit, item: str, below: int | None, limit: int) -> list[StoredVersion]:
     """Up to `limit` published versions of an item, the newest first, those below a number."""
-    query = select(_VERSIONS).where(_VERSIONS.c.item == item)
+    query = select(VERSIONS).where(VERSIONS.c.item == item)
     if below is not None:
-        query = query.where(_VERSIONS.c.version < below)
-    rows = unit.session.connection().execute(query.order_by(_VERSIONS.c.version.desc()).limit(limit))
+        query = query.where(VERSIONS.c.version < below)
+    rows = unit.session.connection().execute(query.order_by(VERSIONS.c.version.desc()).limit(limit))
     return [_version(row) for row in rows]
 
 
@@ -233,7 +230,7 @@ def _columns(stored: StoredItem) -> dict[str, object]:
 def _add_tags(unit: WriteUnit, item: Item) -> None:
     if item.tags:
         rows = [{"tag": tag, "item": item.id} for tag in item.tags]
-        unit.session.connection().execute(insert(ItemTagRow), rows)
+        unit.session.connection().execute(insert(ITEM_TAGS), rows)
 
 
 def _stored(row: Row[tuple[object, ...]]) -> StoredItem:

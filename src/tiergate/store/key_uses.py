@@ -14,11 +14,9 @@ from sqlalchemy import bindparam, or_, update
 from sqlalchemy.exc import DBAPIError
 
 from tiergate.errors import StoreError
-from tiergate.store.tables import KeyRow
+from tiergate.store.tables import KEYS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
-
     from tiergate.model import Instant
     from tiergate.store.keys import ApiKey
     from tiergate.store.transactions import Store
@@ -27,8 +25,6 @@ NOTED_EVERY: Final = 60_000
 """Milliseconds within which the use of a key is written down once."""
 
 _REMEMBERED: Final = 100_000
-
-_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 
 
 class KeyUses:
@@ -74,11 +70,9 @@ class KeyUses:
                         self._noted.pop(id_, None)
 
     def _write(self, due: dict[str, Instant]) -> None:
-        last = _KEYS.c.last_used_at
+        last = KEYS.c.last_used_at
         earlier = or_(last.is_(None), last <= bindparam("used_at") - NOTED_EVERY)
-        query = (
-            update(_KEYS).where(_KEYS.c.id == bindparam("key_id"), earlier).values(last_used_at=bindparam("used_at"))
-        )
+        query = update(KEYS).where(KEYS.c.id == bindparam("key_id"), earlier).values(last_used_at=bindparam("used_at"))
         with self._store.database.writing() as session:
             rows = [{"key_id": id_, "used_at": at} for id_, at in sorted(due.items())]
             session.connection().execute(query, rows)

@@ -19,18 +19,16 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Instant
-from tiergate.store.tables import KeyRow, StoreRow
+from tiergate.store.tables import KEYS, STORE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Row, Table
+    from sqlalchemy import Row
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
-_STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
-_BY_ID = select(_KEYS).where(_KEYS.c.id == bindparam("its"))  # made once: every request executes it
+_BY_ID = select(KEYS).where(KEYS.c.id == bindparam("its"))  # made once: every request executes it
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _FORM: Final = re.compile(r"tg_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}")
 _NOBODYS_HASH: Final = hashlib.sha256(b"nobody's").hexdigest()
@@ -108,7 +106,7 @@ def create_key(
         "actions": None if key.actions is None else json.dumps(key.actions),
         "customers": None if key.customers is None else json.dumps(key.customers),
     }
-    unit.session.connection().execute(insert(_KEYS), [row])
+    unit.session.connection().execute(insert(KEYS), [row])
     unit.audit("key.created", "key", id_, after=_said(key))
     return NewKey(key, text)
 
@@ -124,7 +122,7 @@ def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
         raise NotFoundError("key", id_)
     if key.revoked_at is not None:
         return key
-    unit.session.connection().execute(update(_KEYS).where(_KEYS.c.id == id_).values(revoked_at=unit.now))
+    unit.session.connection().execute(update(KEYS).where(KEYS.c.id == id_).values(revoked_at=unit.now))
     revoked = msgspec.structs.replace(key, revoked_at=unit.now)
     unit.audit("key.revoked", "key", id_, before=_said(key), after=_said(revoked))
     return revoked
@@ -132,7 +130,7 @@ def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
 
 def find_key(unit: ReadUnit, id_: str, *, lock: bool = False) -> ApiKey | None:
     """A key by its id; `lock`: against others' changes."""
-    query = select(_KEYS).where(_KEYS.c.id == id_)
+    query = select(KEYS).where(KEYS.c.id == id_)
     row = unit.session.connection().execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else _key(row)
 
@@ -150,9 +148,9 @@ def proven_key(unit: ReadUnit, text: str) -> ApiKey | None:
 
 def list_keys(unit: ReadUnit, after: str | None, limit: int) -> list[ApiKey]:
     """Keys by id, from `after` on, revoked and expired ones too; `limit` at most."""
-    query = select(_KEYS).order_by(_KEYS.c.id).limit(limit)
+    query = select(KEYS).order_by(KEYS.c.id).limit(limit)
     if after is not None:
-        query = query.where(_KEYS.c.id > after)
+        query = query.where(KEYS.c.id > after)
     return [_key(row) for row in unit.session.connection().execute(query)]
 
 
@@ -163,9 +161,9 @@ def bootstrap(unit: WriteUnit, name: str, *, force: bool = False, text: str | No
         ConflictError: it was made already.
         ValueError: as `create_key`.
     """
-    query = update(_STORE).values(bootstrapped_at=unit.now)
+    query = update(STORE).values(bootstrapped_at=unit.now)
     if not force:
-        query = query.where(_STORE.c.bootstrapped_at.is_(None))
+        query = query.where(STORE.c.bootstrapped_at.is_(None))
     if unit.session.connection().execute(query).rowcount != 1:
         raise ConflictError("already-bootstrapped", "the first admin's key was made already")
     unit.audit("store.bootstrapped", "store", unit.store.id, after={"forced": force})
@@ -206,12 +204,12 @@ def named_id(text: str) -> str | None:
 
 def revocations(unit: ReadUnit) -> tuple[int, int]:
     """How many keys there are, and how many of them were revoked: where both are as before, the same ones were."""
-    query = select(func.count(), func.count(_KEYS.c.revoked_at)).select_from(_KEYS)
+    query = select(func.count(), func.count(KEYS.c.revoked_at)).select_from(KEYS)
     total, revoked = unit.session.connection().execute(query).one()
     return total, revoked
 
 
 def revoked_ids(unit: ReadUnit) -> frozenset[str]:
     """The ids of all keys that were revoked."""
-    query = select(_KEYS.c.id).where(_KEYS.c.revoked_at.is_not(None))
+    query = select(KEYS.c.id).where(KEYS.c.revoked_at.is_not(None))
     return frozenset(unit.session.connection().execute(query).scalars())

@@ -9,12 +9,11 @@ from sqlalchemy import delete, insert, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.store import tombstones
-from tiergate.store.tables import PolicyFileRow
+from tiergate.store.tables import POLICY_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
@@ -25,8 +24,6 @@ RULE_KINDS: Final = ("policies", "schemas", "entities")
 
 ROLES: Final = "roles"
 """The kind of the roles, and the name of the one file of that kind."""
-
-_FILES: Table = PolicyFileRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +44,10 @@ class PolicyFile:
 
 def policy_files(session: Session) -> list[PolicyFile]:
     """All files, by kind and name."""
-    query = select(_FILES.c.kind, _FILES.c.name, _FILES.c.text, _FILES.c.etag, _FILES.c.updated_at)
-    rows = session.connection().execute(query.order_by(_FILES.c.kind, _FILES.c.name))
+    query = select(
+        POLICY_FILES.c.kind, POLICY_FILES.c.name, POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at
+    )
+    rows = session.connection().execute(query.order_by(POLICY_FILES.c.kind, POLICY_FILES.c.name))
     return [PolicyFile(row.kind, row.name, row.text, row.etag, row.updated_at) for row in rows]
 
 
@@ -58,7 +57,7 @@ def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
     Raises:
         NotFoundError: there is none.
     """
-    query = select(_FILES).where(_FILES.c.kind == kind, _FILES.c.name == name)
+    query = select(POLICY_FILES).where(POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
     row = session.connection().execute(query).one_or_none()
     if row is None:
         raise NotFoundError("file of the rules" if kind != ROLES else "edited table of roles", f"{kind}/{name}")
@@ -68,17 +67,19 @@ def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
 def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyFile:
     """Make a file say this, new or known. An equal one is left alone."""
     connection = unit.session.connection()
-    its = (_FILES.c.kind == kind, _FILES.c.name == name)
-    row = connection.execute(select(_FILES.c.text, _FILES.c.etag, _FILES.c.updated_at).where(*its)).one_or_none()
+    its = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
+    row = connection.execute(
+        select(POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at).where(*its)
+    ).one_or_none()
     if row is None:
         id_ = f"{kind}/{name}"
         etag = tombstones.first_etags(connection, tombstones.RULE, [id_])[id_]
         values = {"kind": kind, "name": name, "etag": etag, "text": text, "updated_at": unit.now}
-        connection.execute(insert(PolicyFileRow), [values])
+        connection.execute(insert(POLICY_FILES), [values])
         return PolicyFile(kind, name, text, etag, unit.now)
     if row.text == text:
         return PolicyFile(kind, name, text, row.etag, row.updated_at)
-    changed = update(_FILES).where(*its)
+    changed = update(POLICY_FILES).where(*its)
     connection.execute(changed.values(text=text, etag=row.etag + 1, updated_at=unit.now))
     return PolicyFile(kind, name, text, row.etag + 1, unit.now)
 
@@ -87,8 +88,8 @@ def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:
     """Remove files, each by its kind and name; those that are not there are passed over."""
     connection = session.connection()
     for kind, name in files:
-        its = (_FILES.c.kind == kind, _FILES.c.name == name)
-        etag = connection.execute(select(_FILES.c.etag).where(*its)).scalar_one_or_none()
+        its = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
+        etag = connection.execute(select(POLICY_FILES.c.etag).where(*its)).scalar_one_or_none()
         if etag is not None:
             tombstones.bury(connection, tombstones.RULE, {f"{kind}/{name}": etag})
-            connection.execute(delete(_FILES).where(*its))
+            connection.execute(delete(POLICY_FILES).where(*its))

@@ -15,28 +15,22 @@ from tiergate.errors import NotFoundError
 from tiergate.model import Definition, Rollout, Rules, Value
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store.tables import (
-    BlobRow,
-    BundleRow,
-    ItemRow,
-    PublicationRow,
-    VersionRow,
+    BLOBS,
+    BUNDLES,
+    ITEMS,
+    PUBLICATIONS,
+    VERSIONS,
 )
 from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
-_VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
-_BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
-_BUNDLES: Table = BundleRow.__table__  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 
 _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -72,12 +66,12 @@ def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]
         values: dict[str, object] = {
             "rollouts": canonical_json(its.rollouts).decode(),
             "newest": its.newest,
-            "etag": _ITEMS.c.etag + 1,
+            "etag": ITEMS.c.etag + 1,
             "updated_at": unit.now,
         }
         if its.is_done:
             values["draft"] = None
-        unit.session.connection().execute(update(_ITEMS).where(_ITEMS.c.id == id_).values(values))
+        unit.session.connection().execute(update(ITEMS).where(ITEMS.c.id == id_).values(values))
 
 
 # ── Versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,7 +80,7 @@ def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]
 def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, Definition]]:
     """Every version of these items that was ever published."""
     found: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
-    columns = _VERSIONS.c
+    columns = VERSIONS.c
     for part in in_parts(items):
         query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part or ()))
         for id_, number, entitlements in session.connection().execute(query):
@@ -97,7 +91,7 @@ def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, De
 def first_given(session: Session, features: Collection[str]) -> dict[str, tuple[str, int, int]]:
     """Which of these features some version ever gave: its item and number, and the publication that it came with."""
     found: dict[str, tuple[str, int, int]] = {}
-    columns = _VERSIONS.c
+    columns = VERSIONS.c
     query = select(columns.item, columns.version, columns.publication, columns.entitlements)
     for id_, number, sequence, entitlements in session.connection().execute(query.order_by(columns.publication)):
         for feature in _keys(entitlements).keys() & features:
@@ -118,30 +112,30 @@ def write_versions(unit: WriteUnit, sequence: int, new: Iterable[tuple[str, Defi
         for id_, definition in new
     ]
     if rows:
-        unit.session.connection().execute(insert(VersionRow), rows)
+        unit.session.connection().execute(insert(VERSIONS), rows)
 
 
 # ── Publications ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _SHOWN = (
-    _PUBLICATIONS.c.sequence,
-    _PUBLICATIONS.c.revision,
-    _PUBLICATIONS.c.position,
-    _PUBLICATIONS.c.issued_at,
-    _PUBLICATIONS.c.catalog,
-    _PUBLICATIONS.c.rules,
-    _PUBLICATIONS.c.roles,
-    _PUBLICATIONS.c.rolled_back_to,
-    _PUBLICATIONS.c.author,
-    _PUBLICATIONS.c.note,
+    PUBLICATIONS.c.sequence,
+    PUBLICATIONS.c.revision,
+    PUBLICATIONS.c.position,
+    PUBLICATIONS.c.issued_at,
+    PUBLICATIONS.c.catalog,
+    PUBLICATIONS.c.rules,
+    PUBLICATIONS.c.roles,
+    PUBLICATIONS.c.rolled_back_to,
+    PUBLICATIONS.c.author,
+    PUBLICATIONS.c.note,
 )
 
 
 def publications(session: Session, before: int | None, limit: int) -> list[PublicationRecord]:
     """Publications, the latest first; `before`: only those of smaller sequences."""
-    query = select(*_SHOWN).order_by(_PUBLICATIONS.c.sequence.desc()).limit(limit)
+    query = select(*_SHOWN).order_by(PUBLICATIONS.c.sequence.desc()).limit(limit)
     if before is not None:
-        query = query.where(_PUBLICATIONS.c.sequence < before)
+        query = query.where(PUBLICATIONS.c.sequence < before)
     return [_publication(row) for row in session.connection().execute(query)]
 
 
@@ -151,7 +145,7 @@ def publication(session: Session, sequence: int) -> PublicationRecord:
     Raises:
         NotFoundError: there is none of this sequence.
     """
-    row = session.connection().execute(select(*_SHOWN).where(_PUBLICATIONS.c.sequence == sequence)).one_or_none()
+    row = session.connection().execute(select(*_SHOWN).where(PUBLICATIONS.c.sequence == sequence)).one_or_none()
     if row is None:
         raise NotFoundError("publication", str(sequence))
     return _publication(row)
@@ -178,19 +172,19 @@ def put_blobs(unit: WriteUnit, contents: Mapping[str, bytes]) -> None:
     """Keep immutable bytes under their hashes, which the caller computed; what is there already stays."""
     connection = unit.session.connection()
     for part in in_parts(contents):
-        known = set(connection.execute(select(_BLOBS.c.sha256).where(_BLOBS.c.sha256.in_(part or ()))).scalars())
+        known = set(connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256.in_(part or ()))).scalars())
         rows = [
             {"sha256": sha256, "content": contents[sha256], "created_at": unit.now}
             for sha256 in part or ()
             if sha256 not in known
         ]
         if rows:
-            connection.execute(insert(BlobRow), rows)
+            connection.execute(insert(BLOBS), rows)
 
 
 def has_bundle(session: Session, revision: str) -> bool:
     """Say whether the store has a bundle of this revision."""
-    query = select(_BUNDLES.c.revision).where(_BUNDLES.c.revision == revision)
+    query = select(BUNDLES.c.revision).where(BUNDLES.c.revision == revision)
     return session.connection().execute(query).one_or_none() is not None
 
 
@@ -198,7 +192,7 @@ def put_bundle(unit: WriteUnit, revision: str, manifest: bytes) -> None:
     """Keep a bundle's manifest, whose files are blobs; one that is there already stays."""
     if not has_bundle(unit.session, revision):
         row = {"revision": revision, "manifest": manifest, "created_at": unit.now}
-        unit.session.connection().execute(insert(BundleRow), [row])
+        unit.session.connection().execute(insert(BUNDLES), [row])
 
 
 def bundle_manifest(session: Session, revision: str) -> bytes:
@@ -207,7 +201,7 @@ def bundle_manifest(session: Session, revision: str) -> bytes:
     Raises:
         NotFoundError: the store has none of this revision.
     """
-    query = select(_BUNDLES.c.manifest).where(_BUNDLES.c.revision == revision)
+    query = select(BUNDLES.c.manifest).where(BUNDLES.c.revision == revision)
     manifest = session.connection().execute(query).scalar_one_or_none()
     if manifest is None:
         raise NotFoundError("bundle", revision)

@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 
 from tiergate.model import FeatureType
-from tiergate.store.tables import PublishedFeatureRow
+from tiergate.store.tables import PUBLISHED_FEATURES
 from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Feature
     from tiergate.store.transactions import WriteUnit
-
-_FEATURES: Table = PublishedFeatureRow.__table__  # type: ignore[attr-defined]
 
 
 def published_types(session: Session, features: Collection[str]) -> dict[str, FeatureType]:
     """The types of those of some features that were ever published, by id."""
     found: dict[str, FeatureType] = {}
     for part in in_parts(features):
-        query = select(_FEATURES.c.id, _FEATURES.c.type).where(_FEATURES.c.id.in_(part or ()))
+        query = select(PUBLISHED_FEATURES.c.id, PUBLISHED_FEATURES.c.type).where(
+            PUBLISHED_FEATURES.c.id.in_(part or ())
+        )
         found.update({id_: FeatureType(type_) for id_, type_ in session.connection().execute(query)})
     return found
 
@@ -41,4 +40,4 @@ def keep_published_types(unit: WriteUnit, features: Iterable[Feature]) -> None:
     known = published_types(unit.session, types)
     rows = [{"id": id_, "type": type_} for id_, type_ in sorted(types.items()) if id_ not in known]
     if rows:
-        unit.session.connection().execute(insert(PublishedFeatureRow), rows)
+        unit.session.connection().execute(insert(PUBLISHED_FEATURES), rows)

@@ -15,29 +15,22 @@ from sqlalchemy import func, select
 from tiergate.model import Feature, FeatureType, Rollout, Value
 from tiergate.naming import item_ref, version_ref
 from tiergate.store.tables import (
-    FeatureRow,
-    HeldItemRow,
-    ItemRow,
-    OverrideRow,
-    SubscriptionRow,
-    SuspensionRow,
-    VersionRow,
+    FEATURES,
+    ITEMS,
+    OVERRIDES,
+    SUBSCRIPTION_ITEMS,
+    SUBSCRIPTIONS,
+    SUSPENSIONS,
+    VERSIONS,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement
 
     from tiergate.store.transactions import ReadUnit
 
-_FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
-_ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
-_VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 _NAMED: Final = 3
 
 _value = msgspec.json.Decoder(Value).decode
@@ -77,10 +70,10 @@ def feature_uses(unit: ReadUnit, feature: Feature) -> list[FeatureUse]:
 def _of_versions(unit: ReadUnit, id_: str) -> Iterator[tuple[Value, str]]:
     connection = unit.session.connection()
     query = (
-        select(_ITEMS.c.kind, _ITEMS.c.rollouts, _VERSIONS.c.item, _VERSIONS.c.version, _VERSIONS.c.entitlements)
-        .join(_ITEMS, _ITEMS.c.id == _VERSIONS.c.item)
-        .where(_VERSIONS.c.entitlements.contains(f'"{id_}"', autoescape=True))
-        .order_by(_VERSIONS.c.item, _VERSIONS.c.version)
+        select(ITEMS.c.kind, ITEMS.c.rollouts, VERSIONS.c.item, VERSIONS.c.version, VERSIONS.c.entitlements)
+        .join(ITEMS, ITEMS.c.id == VERSIONS.c.item)
+        .where(VERSIONS.c.entitlements.contains(f'"{id_}"', autoescape=True))
+        .order_by(VERSIONS.c.item, VERSIONS.c.version)
     )
     for row in connection.execute(query).all():
         value = _entitlements(row.entitlements).get(id_)
@@ -94,15 +87,19 @@ def _is_reachable(unit: ReadUnit, item: str, version: int, rollouts: str) -> boo
     published = unit.published.catalog.items.get(item)
     if published is not None and any(one.version == version for one in published.versions):
         return True
-    query = select(_HELD.c.place).where(_HELD.c.item == item, _HELD.c.version == version).limit(1)
+    query = (
+        select(SUBSCRIPTION_ITEMS.c.place)
+        .where(SUBSCRIPTION_ITEMS.c.item == item, SUBSCRIPTION_ITEMS.c.version == version)
+        .limit(1)
+    )
     return unit.session.connection().execute(query).first() is not None
 
 
 def _of_drafts(unit: ReadUnit, id_: str) -> Iterator[tuple[Value, str]]:
     query = (
-        select(_ITEMS.c.kind, _ITEMS.c.id, _ITEMS.c.draft)
-        .where(_ITEMS.c.draft.contains(f'"{id_}"', autoescape=True))
-        .order_by(_ITEMS.c.id)
+        select(ITEMS.c.kind, ITEMS.c.id, ITEMS.c.draft)
+        .where(ITEMS.c.draft.contains(f'"{id_}"', autoescape=True))
+        .order_by(ITEMS.c.id)
     )
     for row in unit.session.connection().execute(query):
         value = _entitlements(row.draft).get(id_)
@@ -112,8 +109,8 @@ def _of_drafts(unit: ReadUnit, id_: str) -> Iterator[tuple[Value, str]]:
 
 def _of_overrides(unit: ReadUnit, feature: Feature) -> Iterator[FeatureUse]:
     connection = unit.session.connection()
-    value = _OVERRIDES.c.value
-    its = _OVERRIDES.c.feature == feature.id
+    value = OVERRIDES.c.value
+    its = OVERRIDES.c.feature == feature.id
     if feature.type is FeatureType.CUSTOM:
         groups = connection.execute(select(value, func.count()).where(its).group_by(value).order_by(value)).all()
         for text, count in groups:
@@ -132,9 +129,9 @@ def _of_overrides(unit: ReadUnit, feature: Feature) -> Iterator[FeatureUse]:
 
 def _overriders(unit: ReadUnit, condition: ColumnElement[bool]) -> tuple[str, ...]:
     query = (
-        select(_OVERRIDES.c.holder_type, _OVERRIDES.c.holder, _OVERRIDES.c.id)
+        select(OVERRIDES.c.holder_type, OVERRIDES.c.holder, OVERRIDES.c.id)
         .where(condition)
-        .order_by(_OVERRIDES.c.holder_type, _OVERRIDES.c.holder, _OVERRIDES.c.id)
+        .order_by(OVERRIDES.c.holder_type, OVERRIDES.c.holder, OVERRIDES.c.id)
         .limit(_NAMED)
     )
     rows = unit.session.connection().execute(query)
@@ -143,10 +140,10 @@ def _overriders(unit: ReadUnit, condition: ColumnElement[bool]) -> tuple[str, ..
 
 def _of_suspensions(unit: ReadUnit, id_: str) -> Iterator[FeatureUse]:
     connection = unit.session.connection()
-    its = _SUSPENSIONS.c.feature == id_
+    its = SUSPENSIONS.c.feature == id_
     count = connection.execute(select(func.count()).where(its)).scalar_one()
     if count:
-        columns = (_SUSPENSIONS.c.holder_type, _SUSPENSIONS.c.holder)
+        columns = (SUSPENSIONS.c.holder_type, SUSPENSIONS.c.holder)
         rows = connection.execute(select(*columns).where(its).order_by(*columns).limit(_NAMED))
         named = tuple(f"a suspension of the {row.holder_type} `{row.holder}`" for row in rows)
         yield FeatureUse(None, named, count, is_bound=False)
@@ -154,7 +151,7 @@ def _of_suspensions(unit: ReadUnit, id_: str) -> Iterator[FeatureUse]:
 
 def links_to(unit: ReadUnit, id_: str) -> list[str]:
     """The features that name this one in `linked`."""
-    query = select(_FEATURES.c.document).where(_FEATURES.c.document.contains(f'"{id_}"', autoescape=True))
+    query = select(FEATURES.c.document).where(FEATURES.c.document.contains(f'"{id_}"', autoescape=True))
     features = [_feature(row.document) for row in unit.session.connection().execute(query)]
     return sorted(feature.id for feature in features if id_ in feature.linked)
 
@@ -162,9 +159,11 @@ def links_to(unit: ReadUnit, id_: str) -> list[str]:
 def item_uses(unit: ReadUnit, id_: str) -> list[str]:
     """Some who hold an item, in words; with how many more there are, where there are."""
     connection = unit.session.connection()
-    held = select(_HELD.c.subscription).where(_HELD.c.item == id_).distinct()
-    named = connection.execute(held.order_by(_HELD.c.subscription).limit(_NAMED)).scalars().all()
-    count = connection.execute(select(func.count(func.distinct(_HELD.c.subscription))).where(_HELD.c.item == id_))
+    held = select(SUBSCRIPTION_ITEMS.c.subscription).where(SUBSCRIPTION_ITEMS.c.item == id_).distinct()
+    named = connection.execute(held.order_by(SUBSCRIPTION_ITEMS.c.subscription).limit(_NAMED)).scalars().all()
+    count = connection.execute(
+        select(func.count(func.distinct(SUBSCRIPTION_ITEMS.c.subscription))).where(SUBSCRIPTION_ITEMS.c.item == id_)
+    )
     more = count.scalar_one() - len(named)
     return [f"the subscription `{one}`" for one in named] + ([f"{more:,} more subscriptions"] if more > 0 else [])
 
@@ -172,10 +171,10 @@ def item_uses(unit: ReadUnit, id_: str) -> list[str]:
 def held_by_others(unit: ReadUnit, item: str, customer: str) -> str | None:
     """A subscription of another customer that holds an item."""
     query = (
-        select(_HELD.c.subscription)
-        .join(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.id == _HELD.c.subscription)
-        .where(_HELD.c.item == item, _SUBSCRIPTIONS.c.customer != customer)
-        .order_by(_HELD.c.subscription)
+        select(SUBSCRIPTION_ITEMS.c.subscription)
+        .join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.id == SUBSCRIPTION_ITEMS.c.subscription)
+        .where(SUBSCRIPTION_ITEMS.c.item == item, SUBSCRIPTIONS.c.customer != customer)
+        .order_by(SUBSCRIPTION_ITEMS.c.subscription)
         .limit(1)
     )
     found: str | None = unit.session.connection().execute(query).scalar_one_or_none()

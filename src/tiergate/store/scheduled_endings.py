@@ -12,18 +12,17 @@ import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.model import SubscriptionItem
-from tiergate.store.tables import PlanEndingRow
+from tiergate.store.tables import PLAN_ENDINGS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
-_TABLE: Table = PlanEndingRow.__table__  # type: ignore[attr-defined]
-_OF = select(_TABLE.c.at, _TABLE.c["items"]).where(_TABLE.c.subscription == bindparam("its"))
-_DROP: Final = delete(_TABLE).where(_TABLE.c.subscription == bindparam("its"))
-_ADD: Final = insert(_TABLE)
+_OF = select(PLAN_ENDINGS.c.at, PLAN_ENDINGS.c["items"]).where(PLAN_ENDINGS.c.subscription == bindparam("its"))
+_DROP: Final = delete(PLAN_ENDINGS).where(PLAN_ENDINGS.c.subscription == bindparam("its"))
+_ADD: Final = insert(PLAN_ENDINGS)
 
 _items = msgspec.json.Decoder(tuple[SubscriptionItem, ...]).decode
 

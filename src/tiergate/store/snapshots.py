@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import collate, delete, insert, select, text
 
 from tiergate.errors import NotFoundError
-from tiergate.store.tables import BlobRow, RecordRow, SnapshotRow, SubscriptionRow
+from tiergate.store.tables import BLOBS, RECORDS, SNAPSHOTS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubjectType
     from tiergate.store.database import Database
     from tiergate.store.transactions import WriteUnit
 
-_RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
-_SNAPSHOTS: Table = SnapshotRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
 _LOCK: Final = 0x7469_6573  # of all who make snapshots of a PostgreSQL store; `schema` has another one
 _AT_ONCE: Final = 2_000
@@ -40,21 +35,21 @@ class SnapshotEntry(NamedTuple):
 
 def all_records(session: Session) -> Iterator[tuple[str, bytes]]:
     """Read every customer's id and record, by id in the order of its bytes, a few at a time."""
-    customer = _RECORDS.c.customer
+    customer = RECORDS.c.customer
     order = customer if session.get_bind().dialect.name == "sqlite" else collate(customer, "C")
-    query = select(customer, _RECORDS.c.record).order_by(order).execution_options(yield_per=_AT_ONCE)
+    query = select(customer, RECORDS.c.record).order_by(order).execution_options(yield_per=_AT_ONCE)
     for id_, record in session.connection().execute(query):
         yield id_, bytes(record)
 
 
 def subject_record(session: Session, kind: SubjectType, id_: str) -> bytes | None:
     """What the feed last said of a customer, or of a subscription's; none where there is no such subject."""
-    query = select(_RECORDS.c.record)
+    query = select(RECORDS.c.record)
     if kind.value == "customer":
-        query = query.where(_RECORDS.c.customer == id_)
+        query = query.where(RECORDS.c.customer == id_)
     else:
-        query = query.join(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.customer == _RECORDS.c.customer).where(
-            _SUBSCRIPTIONS.c.id == id_
+        query = query.join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.customer == RECORDS.c.customer).where(
+            SUBSCRIPTIONS.c.id == id_
         )
     found = session.connection().execute(query).scalar_one_or_none()
     return None if found is None else bytes(found)
@@ -62,20 +57,20 @@ def subject_record(session: Session, kind: SubjectType, id_: str) -> bytes | Non
 
 def snapshots(session: Session) -> list[SnapshotEntry]:
     """List the snapshots that there are, the newest first."""
-    query = select(_SNAPSHOTS.c.position, _SNAPSHOTS.c.manifest, _SNAPSHOTS.c.created_at)
-    rows = session.connection().execute(query.order_by(_SNAPSHOTS.c.position.desc()))
+    query = select(SNAPSHOTS.c.position, SNAPSHOTS.c.manifest, SNAPSHOTS.c.created_at)
+    rows = session.connection().execute(query.order_by(SNAPSHOTS.c.position.desc()))
     return [SnapshotEntry(*row) for row in rows]
 
 
 def put_snapshot(unit: WriteUnit, position: int, manifest: str) -> None:
     """Offer a snapshot whose manifest and pages are blobs already."""
     row = {"position": position, "manifest": manifest, "created_at": unit.now}
-    unit.session.connection().execute(insert(SnapshotRow), [row])
+    unit.session.connection().execute(insert(SNAPSHOTS), [row])
 
 
 def drop_snapshot(unit: WriteUnit, position: int) -> None:
     """Offer a snapshot no longer."""
-    unit.session.connection().execute(delete(_SNAPSHOTS).where(_SNAPSHOTS.c.position == position))
+    unit.session.connection().execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.position == position))
 
 
 def drop_blobs(unit: WriteUnit, hashes: Collection[str]) -> None:
@@ -83,7 +78,7 @@ def drop_blobs(unit: WriteUnit, hashes: Collection[str]) -> None:
     listed = sorted(hashes)
     for begin in range(0, len(listed), _AT_ONCE):
         part = listed[begin : begin + _AT_ONCE]
-        unit.session.connection().execute(delete(_BLOBS).where(_BLOBS.c.sha256.in_(part)))
+        unit.session.connection().execute(delete(BLOBS).where(BLOBS.c.sha256.in_(part)))
 
 
 def blobs(session: Session, hashes: Collection[str]) -> dict[str, bytes]:
@@ -95,7 +90,7 @@ def blobs(session: Session, hashes: Collection[str]) -> dict[str, bytes]:
     listed = sorted(hashes)
     found: dict[str, bytes] = {}
     for begin in range(0, len(listed), _AT_ONCE):
-        query = select(_BLOBS.c.sha256, _BLOBS.c.content).where(_BLOBS.c.sha256.in_(listed[begin : begin + _AT_ONCE]))
+        query = select(BLOBS.c.sha256, BLOBS.c.content).where(BLOBS.c.sha256.in_(listed[begin : begin + _AT_ONCE]))
         found.update((sha256, bytes(content)) for sha256, content in session.connection().execute(query))
     missing = next((one for one in listed if one not in found), None)
     if missing is not None:

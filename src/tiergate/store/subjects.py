@@ -29,12 +29,12 @@ from tiergate.model import (
 from tiergate.model.redaction import redact_record
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
-    CustomerRow,
-    CustomerTagRow,
-    HeldItemRow,
-    OverrideRow,
-    SubscriptionRow,
-    SuspensionRow,
+    CUSTOMER_TAGS,
+    CUSTOMERS,
+    OVERRIDES,
+    SUBSCRIPTION_ITEMS,
+    SUBSCRIPTIONS,
+    SUSPENSIONS,
 )
 from tiergate.text_normalization import search_key
 
@@ -47,36 +47,30 @@ if TYPE_CHECKING:
 DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
 _MOST_IDS: Final = 5000  # in one statement: databases bound its parameters
 
 # Statements are built once: building one costs about as much as running it.
-_ITS_CUSTOMERS = select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(bindparam("ids", expanding=True)))
-_ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(_CUSTOMERS.c.id).with_for_update()
-_OF_CUSTOMERS = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.customer.in_(bindparam("ids", expanding=True)))
-_BY_ID = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id.in_(bindparam("ids", expanding=True)))
+_ITS_CUSTOMERS = select(CUSTOMERS).where(CUSTOMERS.c.id.in_(bindparam("ids", expanding=True)))
+_ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(CUSTOMERS.c.id).with_for_update()
+_OF_CUSTOMERS = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.customer.in_(bindparam("ids", expanding=True)))
+_BY_ID = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id.in_(bindparam("ids", expanding=True)))
 _ITS_HELD = (
     select(
-        _HELD.c.subscription,
-        _HELD.c.item,
-        _HELD.c.quantity,
-        _HELD.c.version,
-        _HELD.c.added_at,
-        _HELD.c.start,
-        _HELD.c.until,
+        SUBSCRIPTION_ITEMS.c.subscription,
+        SUBSCRIPTION_ITEMS.c.item,
+        SUBSCRIPTION_ITEMS.c.quantity,
+        SUBSCRIPTION_ITEMS.c.version,
+        SUBSCRIPTION_ITEMS.c.added_at,
+        SUBSCRIPTION_ITEMS.c.start,
+        SUBSCRIPTION_ITEMS.c.until,
     )
-    .where(_HELD.c.subscription.in_(bindparam("ids", expanding=True)))
-    .order_by(_HELD.c.subscription, _HELD.c.place)
+    .where(SUBSCRIPTION_ITEMS.c.subscription.in_(bindparam("ids", expanding=True)))
+    .order_by(SUBSCRIPTION_ITEMS.c.subscription, SUBSCRIPTION_ITEMS.c.place)
 )
-_DROP_TAGS = delete(_TAGS).where(_TAGS.c.customer == bindparam("id"))
-_DROP_HELD = delete(_HELD).where(_HELD.c.subscription == bindparam("id"))
-_ADD_TAGS, _ADD_HELD = insert(_TAGS), insert(_HELD)
+_DROP_TAGS = delete(CUSTOMER_TAGS).where(CUSTOMER_TAGS.c.customer == bindparam("id"))
+_DROP_HELD = delete(SUBSCRIPTION_ITEMS).where(SUBSCRIPTION_ITEMS.c.subscription == bindparam("id"))
+_ADD_TAGS, _ADD_HELD = insert(CUSTOMER_TAGS), insert(SUBSCRIPTION_ITEMS)
 
 _value = msgspec.json.Decoder(Value).decode
 _tags = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -238,8 +232,8 @@ def _holders(table: Table) -> ColumnElement[bool]:
     )
 
 
-_ITS_OVERRIDES = select(_OVERRIDES).where(_holders(_OVERRIDES)).order_by(_OVERRIDES.c.place, _OVERRIDES.c.id)
-_ITS_SUSPENSIONS = select(_SUSPENSIONS).where(_holders(_SUSPENSIONS)).order_by(_SUSPENSIONS.c.place)
+_ITS_OVERRIDES = select(OVERRIDES).where(_holders(OVERRIDES)).order_by(OVERRIDES.c.place, OVERRIDES.c.id)
+_ITS_SUSPENSIONS = select(SUSPENSIONS).where(_holders(SUSPENSIONS)).order_by(SUSPENSIONS.c.place)
 
 
 class _Exceptions:
@@ -388,18 +382,18 @@ def _write_exceptions(
     key = {"type": kind.value, "id": holder.id}
     if before is None or before.overrides != holder.overrides:
         if before is None or before.overrides:
-            connection.execute(_DROP[_OVERRIDES], key)
+            connection.execute(_DROP[OVERRIDES], key)
         if holder.overrides:
-            connection.execute(_ADD[_OVERRIDES], override_rows(kind, holder))
+            connection.execute(_ADD[OVERRIDES], override_rows(kind, holder))
     if before is None or before.suspensions != holder.suspensions:
         if before is None or before.suspensions:
-            connection.execute(_DROP[_SUSPENSIONS], key)
+            connection.execute(_DROP[SUSPENSIONS], key)
         if holder.suspensions:
-            connection.execute(_ADD[_SUSPENSIONS], suspension_rows(kind, holder))
+            connection.execute(_ADD[SUSPENSIONS], suspension_rows(kind, holder))
 
 
 _DROP = {
     table: delete(table).where(table.c.holder_type == bindparam("type"), table.c.holder == bindparam("id"))
-    for table in (_OVERRIDES, _SUSPENSIONS)
+    for table in (OVERRIDES, SUSPENSIONS)
 }
-_ADD = {table: insert(table) for table in (_OVERRIDES, _SUSPENSIONS)}
+_ADD = {table: insert(table) for table in (OVERRIDES, SUSPENSIONS)}

@@ -12,22 +12,16 @@ from tiergate.store.customers import contains
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.state_conditions import has_status, is_in_state
 from tiergate.store.subjects import StoredSubscription, read_subscriptions
-from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+from tiergate.store.tables import CUSTOMER_TAGS, CUSTOMERS, OVERRIDES, SUBSCRIPTION_ITEMS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.model.subscription_state import SubscriptionState
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 
-_CUSTOMER_OF = select(_SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+_CUSTOMER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("its"))
 
 
 def customer_of(session: Session, subscription: str) -> str | None:
@@ -73,33 +67,35 @@ def search_subscriptions(
     session: Session, wanted: SubscriptionFilter, after: str, limit: int
 ) -> list[StoredSubscription]:
     """Find subscriptions in the order of their ids, from the one after `after` on."""
-    columns = _SUBSCRIPTIONS.c
+    columns = SUBSCRIPTIONS.c
     conditions = [columns.id > after] if after else []
     if wanted.customer is not None:
         conditions.append(columns.customer == wanted.customer)
-    conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == columns.customer) for tag in wanted.tags]
+    conditions += [
+        exists().where(CUSTOMER_TAGS.c.tag == tag, CUSTOMER_TAGS.c.customer == columns.customer) for tag in wanted.tags
+    ]
     if wanted.text:
-        its = _CUSTOMERS.c.id == columns.customer
-        of_customer = exists().where(its, contains(_CUSTOMERS.c.search, wanted.text))
+        its = CUSTOMERS.c.id == columns.customer
+        of_customer = exists().where(its, contains(CUSTOMERS.c.search, wanted.text))
         conditions.append(contains(columns.search, wanted.text) | of_customer)
     if wanted.external_id is not None:
         conditions.append(has_external_id(SubjectType.SUBSCRIPTION, columns.id, *wanted.external_id))
     if wanted.statuses:
         asked = bool(wanted.states)
-        conditions.append(has_status(_SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=asked))
+        conditions.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=asked))
     if wanted.states:
-        conditions.append(is_in_state(_SUBSCRIPTIONS, wanted.states, wanted.now))
+        conditions.append(is_in_state(SUBSCRIPTIONS, wanted.states, wanted.now))
     if wanted.item is not None or wanted.version is not None:
-        entry = [_HELD.c.subscription == columns.id]
-        entry += [_HELD.c.item == wanted.item] if wanted.item is not None else []
-        entry += [_HELD.c.version == wanted.version] if wanted.version is not None else []
+        entry = [SUBSCRIPTION_ITEMS.c.subscription == columns.id]
+        entry += [SUBSCRIPTION_ITEMS.c.item == wanted.item] if wanted.item is not None else []
+        entry += [SUBSCRIPTION_ITEMS.c.version == wanted.version] if wanted.version is not None else []
         conditions.append(exists().where(*entry))
     if wanted.feature is not None:
         conditions.append(
             exists().where(
-                _OVERRIDES.c.holder_type == SubjectType.SUBSCRIPTION.value,
-                _OVERRIDES.c.holder == columns.id,
-                _OVERRIDES.c.feature == wanted.feature,
+                OVERRIDES.c.holder_type == SubjectType.SUBSCRIPTION.value,
+                OVERRIDES.c.holder == columns.id,
+                OVERRIDES.c.feature == wanted.feature,
             )
         )
     query = select(columns.id).where(*conditions).order_by(columns.id).limit(limit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from tiergate.store.tables import TombstoneRow
+from tiergate.store.tables import TOMBSTONES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,13 +23,12 @@ FEATURE: Final = "feature"
 ITEM: Final = "item"
 RULE: Final = "rule"
 
-_TOMBSTONES: Table = TombstoneRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 1000
-_BURIED = select(_TOMBSTONES.c.id, _TOMBSTONES.c.etag).where(
-    _TOMBSTONES.c.kind == bindparam("its_kind"), _TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
+_BURIED = select(TOMBSTONES.c.id, TOMBSTONES.c.etag).where(
+    TOMBSTONES.c.kind == bindparam("its_kind"), TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
 )
-_RAISE = delete(_TOMBSTONES).where(_TOMBSTONES.c.kind == bindparam("its_kind"), _TOMBSTONES.c.id == bindparam("its"))
-_BURY = insert(_TOMBSTONES)
+_RAISE = delete(TOMBSTONES).where(TOMBSTONES.c.kind == bindparam("its_kind"), TOMBSTONES.c.id == bindparam("its"))
+_BURY = insert(TOMBSTONES)
 
 
 def first_etags(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, int]:

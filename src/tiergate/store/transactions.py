@@ -31,11 +31,11 @@ from tiergate.store.identity import set_up, store_id
 from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
 from tiergate.store.subjects import read_record, same_record
 from tiergate.store.tables import (
-    AuditRow,
-    BlobRow,
-    CustomerRow,
-    PublicationRow,
-    RecordRow,
+    AUDIT,
+    BLOBS,
+    CUSTOMERS,
+    PUBLICATIONS,
+    RECORDS,
 )
 from tiergate.store.webhooks import Event, enqueue
 from tiergate.wire.json import encode_sorted
@@ -43,7 +43,6 @@ from tiergate.wire.json import encode_sorted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
 _ATTEMPTS: Final = 12
@@ -53,16 +52,12 @@ _FIRST_PAUSE: Final = 0.005
 _KEPT_CATALOGS: Final = 4
 _AT_ONCE: Final = 1000
 
-_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
-_RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
-_KNOWN_RECORDS = select(_RECORDS.c.customer, _RECORDS.c.record).where(
-    _RECORDS.c.customer.in_(bindparam("ids", expanding=True))
+_KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(
+    RECORDS.c.customer.in_(bindparam("ids", expanding=True))
 )
-_DROP_RECORDS = delete(_RECORDS).where(_RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
-_ADD_RECORDS = insert(_RECORDS)
-_ADD_AUDIT = insert(AuditRow.__table__)  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
-_BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
+_DROP_RECORDS = delete(RECORDS).where(RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
+_ADD_RECORDS = insert(RECORDS)
+_ADD_AUDIT = insert(AUDIT)
 
 
 T = TypeVar("T")
@@ -80,7 +75,7 @@ SYSTEM = Author("system", "system")
 
 
 class Publishing(NamedTuple):
-    """A publication about to be: the row of `PublicationRow` as a mapping, and the JSON of its signed envelope."""
+    """A publication about to be: the row of `PUBLICATIONS` as a mapping, and the JSON of its signed envelope."""
 
     row: Mapping[str, object]
     envelope: bytes
@@ -131,7 +126,7 @@ class ReadUnit:
         Raises:
             NotFoundError: the store has none of this hash.
         """
-        query = select(_BLOBS.c.content).where(_BLOBS.c.sha256 == sha256)
+        query = select(BLOBS.c.content).where(BLOBS.c.sha256 == sha256)
         content = self.session.connection().execute(query).scalar_one_or_none()
         if content is None:
             raise NotFoundError("blob", sha256)
@@ -180,7 +175,7 @@ class WriteUnit(ReadUnit):
         Call it before reading what the change depends on. Several customers: in the order of their ids.
         """
         if customer not in self._touched:
-            query = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id == customer).with_for_update()
+            query = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == customer).with_for_update()
             self.session.connection().execute(query)
             self._touched.add(customer)
 
@@ -227,9 +222,9 @@ class WriteUnit(ReadUnit):
     def put_blob(self, sha256: str, content: bytes) -> None:
         """Keep immutable bytes under their hash, which the caller computed; what is there already stays."""
         connection = self.session.connection()
-        known = connection.execute(select(_BLOBS.c.sha256).where(_BLOBS.c.sha256 == sha256)).one_or_none()
+        known = connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256 == sha256)).one_or_none()
         if known is None:
-            connection.execute(insert(BlobRow), [{"sha256": sha256, "content": content, "created_at": self.now}])
+            connection.execute(insert(BLOBS), [{"sha256": sha256, "content": content, "created_at": self.now}])
 
     def append_publication(self, based_on: int, make: Callable[[int, int, Instant], Publishing]) -> None:
         """Put a publication in force at the end of this transaction.
@@ -293,7 +288,7 @@ class WriteUnit(ReadUnit):
         if self._publish is not None:
             sequence, position = head.publication + 1, head.position + len(changes) + 1
             publishing = self._publish(sequence, position, self.now)
-            self.session.connection().execute(insert(PublicationRow), [publishing.row])
+            self.session.connection().execute(insert(PUBLICATIONS), [publishing.row])
             changes.append(FeedAppend(None, sequence, publishing.envelope))
             self._events.append(
                 Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
@@ -461,9 +456,9 @@ def _read_published(session: Session, sequence: int) -> PublishedCatalog:
         empty = Catalog({}, {})
         return PublishedCatalog(0, "", empty, empty.index())
     query = (
-        select(_PUBLICATIONS.c.revision, _BLOBS.c.content)
-        .join(_BLOBS, _BLOBS.c.sha256 == _PUBLICATIONS.c.catalog)
-        .where(_PUBLICATIONS.c.sequence == sequence)
+        select(PUBLICATIONS.c.revision, BLOBS.c.content)
+        .join(BLOBS, BLOBS.c.sha256 == PUBLICATIONS.c.catalog)
+        .where(PUBLICATIONS.c.sequence == sequence)
     )
     row = session.connection().execute(query).one_or_none()
     if row is None:

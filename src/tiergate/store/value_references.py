@@ -9,19 +9,14 @@ import msgspec
 from sqlalchemy import func, or_, select
 
 from tiergate.model import Feature, FeatureType, Value
-from tiergate.store.tables import HeldItemRow, OverrideRow, SubscriptionRow, SuspensionRow
+from tiergate.store.tables import OVERRIDES, SUBSCRIPTION_ITEMS, SUBSCRIPTIONS, SUSPENSIONS
 from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
 _value = msgspec.json.Decoder(Value).decode
 
@@ -38,7 +33,7 @@ class OverrideUse:
 def pinned_versions(session: Session, items: Collection[str]) -> dict[str, frozenset[int]]:
     """The versions of these items to which some subscription is pinned."""
     found: dict[str, set[int]] = {id_: set() for id_ in items}
-    columns = _HELD.c
+    columns = SUBSCRIPTION_ITEMS.c
     for part in in_parts(items):
         query = select(columns.item, columns.version).distinct()
         query = query.where(columns.item.in_(part or ()), columns.version.is_not(None))
@@ -49,7 +44,7 @@ def pinned_versions(session: Session, items: Collection[str]) -> dict[str, froze
 
 def override_uses(session: Session, feature: Feature) -> list[OverrideUse]:
     """The values that overrides give of a feature; of numbers and switches, one stands for all."""
-    columns = _OVERRIDES.c
+    columns = OVERRIDES.c
     told = columns.value if feature.type is FeatureType.CUSTOM else func.min(columns.value)
     query = select(told, func.min(columns.holder_type), func.min(columns.holder), func.count())
     query = query.where(columns.feature == feature.id)
@@ -64,7 +59,7 @@ def override_uses(session: Session, feature: Feature) -> list[OverrideUse]:
 
 def suspension_uses(session: Session, feature: str) -> int:
     """How many suspensions of single subjects name a feature."""
-    query = select(func.count()).select_from(_SUSPENSIONS).where(_SUSPENSIONS.c.feature == feature)
+    query = select(func.count()).select_from(SUSPENSIONS).where(SUSPENSIONS.c.feature == feature)
     return int(session.connection().execute(query).scalar_one())
 
 
@@ -72,11 +67,16 @@ def held_quantities(session: Session, items: Mapping[str, int], limit: int) -> l
     """Customers who hold one of these items in more than its quantity given; at most `limit`."""
     if not items:
         return []
-    many = or_(*((_HELD.c.item == id_) & (_HELD.c.quantity > quantity) for id_, quantity in items.items()))
+    many = or_(
+        *(
+            (SUBSCRIPTION_ITEMS.c.item == id_) & (SUBSCRIPTION_ITEMS.c.quantity > quantity)
+            for id_, quantity in items.items()
+        )
+    )
     query = (
-        select(_SUBSCRIPTIONS.c.customer)
+        select(SUBSCRIPTIONS.c.customer)
         .distinct()
-        .join(_HELD, _HELD.c.subscription == _SUBSCRIPTIONS.c.id)
+        .join(SUBSCRIPTION_ITEMS, SUBSCRIPTION_ITEMS.c.subscription == SUBSCRIPTIONS.c.id)
         .where(many)
         .limit(limit)
     )

@@ -16,21 +16,19 @@ from sqlalchemy import delete, insert, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.model import format_instant
-from tiergate.store.tables import DeliveryRow, WebhookRow
+from tiergate.store.tables import DELIVERIES, WEBHOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Row, Table
+    from sqlalchemy import Row
     from sqlmodel import Session
 
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_WEBHOOKS: Table = WebhookRow.__table__  # type: ignore[attr-defined]
-_DELIVERIES: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 
-_WANTING = select(_WEBHOOKS.c.id, _WEBHOOKS.c.events).where(_WEBHOOKS.c.enabled)  # made once: every change asks
+_WANTING = select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled)  # made once: every change asks
 
 _SECRET_BYTES: Final = 32  # Standard Webhooks asks for 24 to 64
 
@@ -84,7 +82,7 @@ class Webhook(NamedTuple):
 
 def webhooks_after(unit: ReadUnit, id_: str | None, limit: int) -> list[Webhook]:
     """Up to `limit` webhooks by their ids, after one of them."""
-    query = select(_WEBHOOKS).where(_WEBHOOKS.c.id > (id_ or "")).order_by(_WEBHOOKS.c.id).limit(limit)
+    query = select(WEBHOOKS).where(WEBHOOKS.c.id > (id_ or "")).order_by(WEBHOOKS.c.id).limit(limit)
     return [_webhook(row) for row in unit.session.connection().execute(query)]
 
 
@@ -110,7 +108,7 @@ def add_webhook(unit: WriteUnit, settings: WebhookSettings) -> tuple[Webhook, st
         "created_at": unit.now,
         "updated_at": unit.now,
     }
-    unit.session.connection().execute(insert(_WEBHOOKS), [row])
+    unit.session.connection().execute(insert(WEBHOOKS), [row])
     return Webhook(id_, 1, settings, None, unit.now, unit.now), secret
 
 
@@ -120,15 +118,15 @@ def edit_webhook(unit: WriteUnit, webhook: Webhook, settings: WebhookSettings) -
     failing = None if again else webhook.failing_since
     edited = webhook._replace(etag=webhook.etag + 1, settings=settings, failing_since=failing, updated_at=unit.now)
     values = _columns(settings) | {"etag": edited.etag, "failing_since": failing, "updated_at": unit.now}
-    unit.session.connection().execute(update(_WEBHOOKS).where(_WEBHOOKS.c.id == webhook.id).values(values))
+    unit.session.connection().execute(update(WEBHOOKS).where(WEBHOOKS.c.id == webhook.id).values(values))
     return edited
 
 
 def remove_webhook(unit: WriteUnit, id_: str) -> None:
     """Remove a webhook with all that was to be delivered to it."""
     connection = unit.session.connection()
-    connection.execute(delete(_DELIVERIES).where(_DELIVERIES.c.webhook == id_))
-    connection.execute(delete(_WEBHOOKS).where(_WEBHOOKS.c.id == id_))
+    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.webhook == id_))
+    connection.execute(delete(WEBHOOKS).where(WEBHOOKS.c.id == id_))
 
 
 def rotate_secret(unit: WriteUnit, id_: str, overlap: int) -> tuple[Webhook, str]:
@@ -147,7 +145,7 @@ def rotate_secret(unit: WriteUnit, id_: str, overlap: int) -> tuple[Webhook, str
         kept.append(Secret(newest.text, unit.now + overlap))
     rotated = _webhook(row)._replace(etag=row.etag + 1, updated_at=unit.now)
     values = {"secrets": _encoded(kept), "etag": rotated.etag, "updated_at": unit.now}
-    unit.session.connection().execute(update(_WEBHOOKS).where(_WEBHOOKS.c.id == id_).values(values))
+    unit.session.connection().execute(update(WEBHOOKS).where(WEBHOOKS.c.id == id_).values(values))
     return rotated, secret
 
 
@@ -171,13 +169,13 @@ def enqueue(session: Session, events: Sequence[Event], now: Instant) -> None:
         if not types or event.type in types
     ]
     if rows:
-        session.connection().execute(insert(_DELIVERIES), rows)
+        session.connection().execute(insert(DELIVERIES), rows)
 
 
 def write_delivery(unit: WriteUnit, webhook: str, event: Event) -> str:
     """Write one delivery to one webhook, whatever it listens for, and return its id."""
     row = _delivery(webhook, event, _payload(event, unit.now), unit.now)
-    unit.session.connection().execute(insert(_DELIVERIES), [row])
+    unit.session.connection().execute(insert(DELIVERIES), [row])
     return str(row["id"])
 
 
@@ -204,7 +202,7 @@ def _delivery(webhook: str, event: Event, payload: bytes, now: Instant) -> dict[
 
 
 def _row(unit: ReadUnit, id_: str, *, lock: bool) -> Row[tuple[object, ...]]:
-    query = select(_WEBHOOKS).where(_WEBHOOKS.c.id == id_)
+    query = select(WEBHOOKS).where(WEBHOOKS.c.id == id_)
     row = unit.session.connection().execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFoundError("webhook", id_)

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from tiergate.model import Feature, Item, Rollout, Value
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store import tombstones
-from tiergate.store.tables import FeatureRow, FeatureTagRow, ItemRow, ItemTagRow
+from tiergate.store.tables import FEATURE_TAGS, FEATURES, ITEM_TAGS, ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 500
 
-_FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
-_FEATURE_TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]
-_ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
-_ITEM_TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
 
 _feature = msgspec.json.Decoder(Feature).decode
 _item = msgspec.json.Decoder(Item).decode
@@ -68,14 +64,14 @@ def read_working(
     """Read the working catalog, or the features and items named."""
     connection = session.connection()
     found_features: dict[str, WorkingFeature] = {}
-    columns = _FEATURES.c
+    columns = FEATURES.c
     feature_query = select(columns.id, columns.document, columns.etag)
     for part in in_parts(features):
         narrowed = feature_query if part is None else feature_query.where(columns.id.in_(part))
         for id_, document, etag in connection.execute(narrowed):
             found_features[id_] = WorkingFeature(_feature(document), etag)
     found_items: dict[str, WorkingItem] = {}
-    of_items = _ITEMS.c
+    of_items = ITEMS.c
     item_query = select(
         of_items.id, of_items.document, of_items.rollouts, of_items.draft, of_items.newest, of_items.etag
     )
@@ -102,7 +98,7 @@ def working_etags(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """The entity tags of these features and items; of those that are there."""
     found: list[dict[str, int]] = []
-    for table, ids in ((_FEATURES, features), (_ITEMS, items)):
+    for table, ids in ((FEATURES, features), (ITEMS, items)):
         tags: dict[str, int] = {}
         for part in in_parts(ids):
             query = select(table.c.id, table.c.etag).where(table.c.id.in_(part or ()))
@@ -113,7 +109,7 @@ def working_etags(
 
 def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
     """Make the working features these, new or known."""
-    known = _etags(unit.session, _FEATURES)
+    known = _etags(unit.session, FEATURES)
     connection = unit.session.connection()
     new, tags = [], []
     for feature in features:
@@ -125,22 +121,22 @@ def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
             "updated_at": unit.now,
         }
         if feature.id in known:
-            changed = update(_FEATURES).where(_FEATURES.c.id == feature.id)
-            connection.execute(changed.values(etag=_FEATURES.c.etag + 1, **values))
-            connection.execute(delete(_FEATURE_TAGS).where(_FEATURE_TAGS.c.feature == feature.id))
+            changed = update(FEATURES).where(FEATURES.c.id == feature.id)
+            connection.execute(changed.values(etag=FEATURES.c.etag + 1, **values))
+            connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == feature.id))
         else:
             new.append({"id": feature.id, "etag": 1, "created_at": unit.now, **values})
         tags += [{"tag": tag, "feature": feature.id} for tag in feature.tags]
     if new:
         _begin(connection, tombstones.FEATURE, new)
-        connection.execute(insert(FeatureRow), new)
+        connection.execute(insert(FEATURES), new)
     if tags:
-        connection.execute(insert(FeatureTagRow), tags)
+        connection.execute(insert(FEATURE_TAGS), tags)
 
 
 def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
     """Make the working items these, new or known, with all that is said of them; their own `etag` is not looked at."""
-    known = _etags(unit.session, _ITEMS)
+    known = _etags(unit.session, ITEMS)
     connection = unit.session.connection()
     new, tags = [], []
     for working in items:
@@ -157,16 +153,16 @@ def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
             "updated_at": unit.now,
         }
         if item.id in known:
-            connection.execute(update(_ITEMS).where(_ITEMS.c.id == item.id).values(etag=_ITEMS.c.etag + 1, **values))
-            connection.execute(delete(_ITEM_TAGS).where(_ITEM_TAGS.c.item == item.id))
+            connection.execute(update(ITEMS).where(ITEMS.c.id == item.id).values(etag=ITEMS.c.etag + 1, **values))
+            connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == item.id))
         else:
             new.append({"id": item.id, "etag": 1, "created_at": unit.now, **values})
         tags += [{"tag": tag, "item": item.id} for tag in item.tags]
     if new:
         _begin(connection, tombstones.ITEM, new)
-        connection.execute(insert(ItemRow), new)
+        connection.execute(insert(ITEMS), new)
     if tags:
-        connection.execute(insert(ItemTagRow), tags)
+        connection.execute(insert(ITEM_TAGS), tags)
 
 
 def _etags(session: Session, table: Table) -> set[str]:
@@ -183,8 +179,8 @@ def _begin(connection: Connection, kind: str, rows: list[dict[str, object]]) -> 
 def delete_features(session: Session, features: Collection[str]) -> None:
     """Take features out of the working catalog."""
     for part in in_parts(features):
-        tombstones.bury_rows(session.connection(), tombstones.FEATURE, _FEATURES, part or ())
-    for table, column in ((_FEATURE_TAGS, _FEATURE_TAGS.c.feature), (_FEATURES, _FEATURES.c.id)):
+        tombstones.bury_rows(session.connection(), tombstones.FEATURE, FEATURES, part or ())
+    for table, column in ((FEATURE_TAGS, FEATURE_TAGS.c.feature), (FEATURES, FEATURES.c.id)):
         for part in in_parts(features):
             session.connection().execute(delete(table).where(column.in_(part or ())))
 
@@ -192,7 +188,7 @@ def delete_features(session: Session, features: Collection[str]) -> None:
 def delete_items(session: Session, items: Collection[str]) -> None:
     """Take items out of the working catalog. Their versions stay: they were published."""
     for part in in_parts(items):
-        tombstones.bury_rows(session.connection(), tombstones.ITEM, _ITEMS, part or ())
-    for table, column in ((_ITEM_TAGS, _ITEM_TAGS.c.item), (_ITEMS, _ITEMS.c.id)):
+        tombstones.bury_rows(session.connection(), tombstones.ITEM, ITEMS, part or ())
+    for table, column in ((ITEM_TAGS, ITEM_TAGS.c.item), (ITEMS, ITEMS.c.id)):
         for part in in_parts(items):
             session.connection().execute(delete(table).where(column.in_(part or ())))

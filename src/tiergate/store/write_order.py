@@ -18,31 +18,27 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.model import SubjectType
-from tiergate.store.tables import AsOfRow
+from tiergate.store.tables import AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
-_TABLE: Table = AsOfRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 _MOST_DROPPED: Final = 5_000
 _DELETED: Final = "deleted"
-_OF = (_TABLE.c.kind == bindparam("kind")) & _TABLE.c.id.in_(bindparam("ids", expanding=True))
-_KNOWN = select(_TABLE).where(_OF, _TABLE.c.side != _DELETED)
-_GONE = select(_TABLE.c.id, _TABLE.c.as_of).where(_OF, _TABLE.c.side == _DELETED)
-_LONG_GONE = select(_TABLE.c.kind, _TABLE.c.id).where(
-    _TABLE.c.side == _DELETED, _TABLE.c.written_at < bindparam("before")
+_OF = (AS_OF.c.kind == bindparam("kind")) & AS_OF.c.id.in_(bindparam("ids", expanding=True))
+_KNOWN = select(AS_OF).where(_OF, AS_OF.c.side != _DELETED)
+_GONE = select(AS_OF.c.id, AS_OF.c.as_of).where(_OF, AS_OF.c.side == _DELETED)
+_LONG_GONE = select(AS_OF.c.kind, AS_OF.c.id).where(AS_OF.c.side == _DELETED, AS_OF.c.written_at < bindparam("before"))
+_DROP_SIDE = delete(AS_OF).where(
+    AS_OF.c.kind == bindparam("its_kind"), AS_OF.c.id == bindparam("its"), AS_OF.c.side == bindparam("its_side")
 )
-_DROP_SIDE = delete(_TABLE).where(
-    _TABLE.c.kind == bindparam("its_kind"), _TABLE.c.id == bindparam("its"), _TABLE.c.side == bindparam("its_side")
-)
-_DROP = delete(_TABLE).where(_TABLE.c.kind == bindparam("its_kind"), _TABLE.c.id == bindparam("its"))
-_ADD = insert(_TABLE)
+_DROP = delete(AS_OF).where(AS_OF.c.kind == bindparam("its_kind"), AS_OF.c.id == bindparam("its"))
+_ADD = insert(AS_OF)
 
 
 class Side(StrEnum):

@@ -12,7 +12,7 @@ from tests.admin import serving
 from tiergate.control.api import drafts, features, items
 from tiergate.store import SYSTEM, Store
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
-from tiergate.store.tables import AuditRow, CustomerRow, SubscriptionRow
+from tiergate.store.tables import AUDIT, CUSTOMERS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Working:
 
     def audit(self) -> list[tuple[str, str, Any, Any]]:
         """What the audit log says: action, resource, before and after."""
-        table = AuditRow.__table__  # type: ignore[attr-defined]
+        table = AUDIT
         query = select(table).order_by(table.c.id)
         rows = self.store.read(lambda unit: unit.session.connection().execute(query).all())
         return [(row.action, row.resource, _said(row.before), _said(row.after)) for row in rows]
@@ -60,11 +60,11 @@ class Working:
             times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}
             connection = unit.session.connection()
             own = {"id": customer.id, "tags": "[]", "attributes": "{}", **times}
-            connection.execute(insert(CustomerRow), [own])
+            connection.execute(insert(CUSTOMERS), [own])
             write_customer_parts(unit.session, customer)
             for held in subscriptions:
                 row = {"id": held.id, "customer": held.customer, "status": held.status.value, **times}
-                connection.execute(insert(SubscriptionRow), [row])
+                connection.execute(insert(SUBSCRIPTIONS), [row])
                 write_subscription_parts(unit.session, held)
 
         self.store.change(work, SYSTEM)

@@ -26,7 +26,7 @@ from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Publishing, Store, WriteUnit
-from tiergate.store.tables import CustomerRow, FeedHeadRow, FeedRow
+from tiergate.store.tables import CUSTOMERS, FEED, FEED_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -39,24 +39,22 @@ KEY = SigningKey.generate()
 
 def put_customer(unit: WriteUnit, id_: str, region: str = "eu") -> None:
     """Write a customer, new or not."""
-    table = CustomerRow.__table__  # type: ignore[attr-defined]
     unit.touch(id_)
     connection = unit.session.connection()
     attributes = json.dumps({"region": region})
-    if connection.execute(select(table.c.id).where(table.c.id == id_)).first() is None:
+    if connection.execute(select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == id_)).first() is None:
         times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}
         connection.execute(
-            insert(CustomerRow), [{"id": id_, "tags": "[]", "attributes": attributes, "erased_at": None, **times}]
+            insert(CUSTOMERS), [{"id": id_, "tags": "[]", "attributes": attributes, "erased_at": None, **times}]
         )
     else:
-        connection.execute(update(table).where(table.c.id == id_).values(attributes=attributes))
+        connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.id == id_).values(attributes=attributes))
 
 
 def remove_customer(unit: WriteUnit, id_: str) -> None:
     """Remove a customer."""
-    table = CustomerRow.__table__  # type: ignore[attr-defined]
     unit.touch(id_)
-    unit.session.connection().execute(delete(table).where(table.c.id == id_))
+    unit.session.connection().execute(delete(CUSTOMERS).where(CUSTOMERS.c.id == id_))
 
 
 def write(store: Store, *ids: str, region: str = "eu") -> None:
@@ -126,14 +124,12 @@ class Plane:
 
     def raise_floor(self, floor: int) -> None:
         """Have the feed begin after a position, and wait until that is known here."""
-        table = FeedHeadRow.__table__  # type: ignore[attr-defined]
-        self.store.change(lambda unit: unit.session.connection().execute(update(table).values(floor=floor)), SYSTEM)
+        self.store.change(lambda unit: unit.session.connection().execute(update(FEED_HEAD).values(floor=floor)), SYSTEM)
         self.run(self.tail.confirm(30))
 
     def cursor_at(self, position: int) -> Cursor:
         """What a sidecar knows who has followed to a position."""
-        table = FeedRow.__table__  # type: ignore[attr-defined]
-        query = select(table.c.chain).where(table.c.position == position)
+        query = select(FEED.c.chain).where(FEED.c.position == position)
         return Cursor(position, self.store.read(lambda unit: unit.session.connection().execute(query).scalar_one()))
 
     def trust(self) -> TrustedFeed:

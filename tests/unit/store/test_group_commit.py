@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
-from tiergate.store.tables import CustomerRow
+from tiergate.store.tables import CUSTOMERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ def commits(store: Store) -> list[int]:
 def add(unit: WriteUnit, customer: str) -> None:
     """Write a customer."""
     row = {"id": customer, "tags": "[]", "attributes": "{}", "etag": 1, "created_at": 1, "updated_at": 1}
-    unit.session.connection().execute(insert(CustomerRow), [{**row, "erased_at": None}])
+    unit.session.connection().execute(insert(CUSTOMERS), [{**row, "erased_at": None}])
     unit.audit("customer.created", "customer", customer)
     unit.touch(customer)
 
@@ -92,7 +92,7 @@ def customers(store: Store) -> set[str | None]:
     head = store.read(lambda unit: unit.head())
     assert (head.position, head.chain) == (len(entries), chain)
     told = {entry.customer for entry in entries}
-    ids = select(CustomerRow.__table__.c.id)  # type: ignore[attr-defined]
+    ids = select(CUSTOMERS.c.id)
     rows = store.read(lambda unit: unit.session.connection().execute(ids).scalars().all())
     assert set(rows) == told
     return told

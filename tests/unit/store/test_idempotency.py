@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from tiergate.errors import RequestError
 from tiergate.store import SYSTEM, Store
 from tiergate.store.idempotency import KEPT_FOR, IdempotencyKey, StoredAnswer, keep_answer, kept_answer
-from tiergate.store.tables import AuditRow, IdempotencyRow
+from tiergate.store.tables import AUDIT, IDEMPOTENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_an_answer_is_kept_for_a_day(store: Store, clock: Clock) -> None:
     assert kept(store) is None
     store.change(lambda unit: keep_answer(unit, KEY._replace(key="k2"), ANSWER), SYSTEM)
     with store.database.reading() as session:
-        assert session.connection().execute(select(func.count()).select_from(IdempotencyRow)).scalar_one() == 1
+        assert session.connection().execute(select(func.count()).select_from(IDEMPOTENCY)).scalar_one() == 1
 
 
 def test_what_fails_keeps_no_answer(store: Store) -> None:
@@ -114,4 +114,4 @@ def test_of_requests_sent_at_once_one_is_done(store: Store) -> None:
         thread.join()
     assert answers == [ANSWER] * 6
     with store.database.reading() as session:
-        assert session.connection().execute(select(func.count()).select_from(AuditRow)).scalar_one() == 1
+        assert session.connection().execute(select(func.count()).select_from(AUDIT)).scalar_one() == 1

@@ -21,7 +21,7 @@ from tiergate.store.keys import (
     proven_key,
     revoke_key,
 )
-from tiergate.store.tables import AuditRow, KeyRow
+from tiergate.store.tables import AUDIT, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_a_secret_is_kept_nowhere(store: Store) -> None:
     _, shown = made(store)
     secret = shown.split("_", 2)[2]
     with store.database.reading() as session:
-        rows = [*session.connection().execute(select(KeyRow)), *session.connection().execute(select(AuditRow))]
+        rows = [*session.connection().execute(select(KEYS)), *session.connection().execute(select(AUDIT))]
     assert len(rows) == 2
     assert secret not in repr(rows)
 
@@ -238,7 +238,7 @@ def test_the_first_admins_key_may_be_made_up_elsewhere(store: Store) -> None:
     assert first.text == made_up
     assert store.read(lambda unit: proven_key(unit, made_up)) == first.key
     with store.database.reading() as session:
-        said = str(session.connection().execute(select(AuditRow)).all())
+        said = str(session.connection().execute(select(AUDIT)).all())
     assert made_up.rpartition("_")[2] not in said
 
 

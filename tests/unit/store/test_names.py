@@ -30,7 +30,7 @@ from tiergate.store.erasure import erase_customer
 from tiergate.store.external_ids import by_external_id
 from tiergate.store.subjects import read_stored, read_subscriptions
 from tiergate.store.subscriptions import SubscriptionFilter, search_subscriptions
-from tiergate.store.tables import RecordRow
+from tiergate.store.tables import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def test_a_record_of_the_release_before_is_not_announced_again(store: Store) -> 
     """A record that differs only by fields that came since, with their defaults, is no change."""
     make(store, replace(ADA, name="", metadata={}, external_ids={}))
     old = json.dumps([["ada", ["vip"], {"region": "de"}, [], []], []], separators=(",", ":")).encode()
-    store.change(lambda unit: unit.session.connection().execute(update(RecordRow).values(record=old)), SYSTEM)
+    store.change(lambda unit: unit.session.connection().execute(update(RECORDS).values(record=old)), SYSTEM)
     before = position(store)
     store.change(lambda unit: unit.touch("ada"), SYSTEM)
     assert position(store) == before

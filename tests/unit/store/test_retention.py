@@ -12,7 +12,7 @@ from tiergate.control.background_jobs import apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.store import SYSTEM
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
-from tiergate.store.tables import FeedRow, IdempotencyRow
+from tiergate.store.tables import FEED, IDEMPOTENCY
 
 if TYPE_CHECKING:
     from tests.unit.store.clocks import Time
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def positions(store: Store) -> list[int]:
     """The entries that are there."""
-    query = select(FeedRow.__table__.c.position).order_by("position")  # type: ignore[attr-defined]
+    query = select(FEED.c.position).order_by("position")
     return list(store.read(lambda unit: unit.session.connection().execute(query).scalars().all()))
 
 
@@ -71,7 +71,7 @@ def test_answers_kept_for_requests_sent_again_are_forgotten(store: Store, time: 
     """After a day."""
     key, answer = IdempotencyKey("me", "k", "00"), StoredAnswer(200, {}, b"")
     store.change(lambda unit: keep_answer(unit, key, answer), SYSTEM)
-    table = IdempotencyRow.__table__  # type: ignore[attr-defined]
+    table = IDEMPOTENCY
     for days, left in ((0, 1), (2, 0)):
         apply_retention(store, time.now + days * DAY, feed_days=30, history_days=None)
         assert len(store.read(lambda unit: unit.session.connection().execute(select(table)).all())) == left

@@ -12,12 +12,12 @@ from tiergate.model.subscription_state import SubscriptionState, apply_due_resum
 from tiergate.store.database import Database
 from tiergate.store.state_conditions import has_status, is_in_state
 from tiergate.store.subjects import subscription_columns
-from tiergate.store.tables import SubscriptionRow
+from tiergate.store.tables import SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE = SubscriptionRow.__table__  # type: ignore[attr-defined]
+TABLE = SUBSCRIPTIONS
 S = SubscriptionStatus
 
 

@@ -12,7 +12,7 @@ from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
-from tiergate.store.tables import AuditRow, CustomerRow, RecordRow, SubscriptionRow
+from tiergate.store.tables import AUDIT, CUSTOMERS, RECORDS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +35,12 @@ def add(unit: WriteUnit, customer: Customer, *subscriptions: Subscription) -> No
     connection = unit.session.connection()
     tags, attributes = json.dumps(customer.tags), json.dumps(customer.attributes)
     connection.execute(
-        insert(CustomerRow), [{"id": customer.id, "tags": tags, "attributes": attributes, "erased_at": None, **times}]
+        insert(CUSTOMERS), [{"id": customer.id, "tags": tags, "attributes": attributes, "erased_at": None, **times}]
     )
     write_customer_parts(unit.session, customer)
     for held in subscriptions:
         row = {"id": held.id, "customer": held.customer, "status": held.status.value, "start": held.start, **times}
-        connection.execute(insert(SubscriptionRow), [row])
+        connection.execute(insert(SUBSCRIPTIONS), [row])
         write_subscription_parts(unit.session, held)
     unit.touch(customer.id)
 
@@ -83,7 +83,7 @@ def test_a_failed_change_leaves_nothing(store: Store) -> None:
     with pytest.raises(RuntimeError):
         store.change(fail, SYSTEM)
     assert store.read(lambda unit: unit.head()).position == 0
-    assert store.read(lambda unit: unit.session.connection().execute(select(AuditRow.__table__)).all()) == []  # type: ignore[attr-defined]
+    assert store.read(lambda unit: unit.session.connection().execute(select(AUDIT)).all()) == []
 
 
 def test_a_touch_that_changes_nothing_says_nothing(store: Store) -> None:
@@ -99,12 +99,12 @@ def test_a_customer_who_is_gone_is_said_to_be_gone(store: Store) -> None:
 
     def remove(unit: WriteUnit) -> None:
         unit.touch("acme")
-        unit.session.connection().execute(CustomerRow.__table__.delete())  # type: ignore[attr-defined]
+        unit.session.connection().execute(CUSTOMERS.delete())
 
     store.change(remove, SYSTEM)
     entries = store.read(lambda unit: read_after(unit.session, 1, 10))
     assert [json.loads(entry.line)["record"] for entry in entries] == [None]
-    assert store.read(lambda unit: unit.session.connection().execute(select(RecordRow.__table__)).all()) == []  # type: ignore[attr-defined]
+    assert store.read(lambda unit: unit.session.connection().execute(select(RECORDS)).all()) == []
 
 
 def test_a_store_keeps_its_id(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tests.unit.control.subjects import codes, made, served
 from tiergate.store import read_after
-from tiergate.store.tables import AuditRow
+from tiergate.store.tables import AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +182,7 @@ def test_every_change_is_written_down(api: tuple[Admin, Store, Ticking]) -> None
     client.patch("/v1/customers/acme", json={"tags": None}, headers={"tiergate-reason": "cleaned up"})
     client.patch("/v1/customers/acme", json={})
     client.delete("/v1/customers/acme")
-    rows = store.read(lambda unit: unit.session.connection().execute(select(AuditRow.__table__)).all())  # type: ignore[attr-defined]
+    rows = store.read(lambda unit: unit.session.connection().execute(select(AUDIT)).all())
     assert [(row.action, row.customer, row.actor) for row in rows] == [
         ("customer.created", "acme", "test/sales-agent"),
         ("customer.changed", "acme", "test/sales-agent"),

@@ -12,7 +12,7 @@ from tests.unit.control.subjects import CATALOG, ENDPOINTS, made, served
 from tiergate.admin import imports as admin_imports
 from tiergate.control.api import imports
 from tiergate.store import SYSTEM, Store, read_after
-from tiergate.store.tables import AuditRow
+from tiergate.store.tables import AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def test_a_large_file_is_written_in_parts(store_url: str, monkeypatch: pytest.Mo
         assert made(send(client, content), 200) == {"customers": 20, "subscriptions": 60, "changed": 80}
         entries = store.read(lambda unit: read_after(unit.session, 1, 100))
         assert [entry.customer for entry in entries] == [f"c{number:02}" for number in range(20)]
-        count = select(func.count()).select_from(AuditRow.__table__)  # type: ignore[attr-defined]
+        count = select(func.count()).select_from(AUDIT)
         assert store.read(lambda unit: unit.session.connection().execute(count).scalar_one()) == 80
         exported = client.get("/v1/export/subjects").content.splitlines()
         assert len(exported) == 81

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from tests.unit.control.accountability import accountable, publish_roles
 from tiergate.cedar import builtin_text
-from tiergate.store.tables import IdempotencyRow
+from tiergate.store.tables import IDEMPOTENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def test_a_request_sent_again_makes_no_second_key_and_tells_no_secret(api: Accou
     again = admin.post("/v1/keys", json=NEW, headers={"idempotency-key": "k"})
     assert again.json() == {name: value for name, value in first.json().items() if name != "key"}
     with api.store.database.reading() as session:
-        rows = session.connection().execute(select(IdempotencyRow)).all()
+        rows = session.connection().execute(select(IDEMPOTENCY)).all()
     assert len(rows) == 1
     assert first.json()["key"] not in repr(rows)
 

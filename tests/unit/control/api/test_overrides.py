@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from tests.unit.control.subjects import NOW, codes, made, served, taken
 from tiergate.model import FOREVER, format_instant
 from tiergate.store import SYSTEM
-from tiergate.store.tables import DeliveryRow, WebhookRow
+from tiergate.store.tables import DELIVERIES, WEBHOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,14 +151,14 @@ def test_webhooks_are_told_what_is_suspended_and_resumed(
     def listen(unit: WriteUnit) -> None:
         row = {"id": "w", "url": "https://example.com", "events": "[]", "secrets": "[]", "created_at": 0}
         row |= {"etag": 1, "description": "", "enabled": True, "updated_at": 0}
-        unit.session.connection().execute(insert(WebhookRow), [row])
+        unit.session.connection().execute(insert(WEBHOOKS), [row])
 
     api[1].change(listen, SYSTEM)
     path = "/v1/subscriptions/s1/suspensions"
     made(sales.post(path, json={"feature": "movies", "until": format_instant(NOW + 9000)}))
     api[2].now += 5
     assert sales.delete(f"{path}/movies").status_code == 204
-    columns = DeliveryRow.__table__.c  # type: ignore[attr-defined]
+    columns = DELIVERIES.c
     query = select(columns.payload).where(columns.type.startswith("feature."))
     sent = api[1].read(lambda unit: unit.session.connection().execute(query).scalars().all())
     whose = {"feature": "movies", "customer": "acme", "subscription": "s1", "until": format_instant(NOW + 9000)}

@@ -20,7 +20,7 @@ from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store, WriteUnit
-from tiergate.store.tables import AuditRow, IdempotencyRow
+from tiergate.store.tables import AUDIT, IDEMPOTENCY
 from tiergate.store.webhooks import WebhookSettings, add_webhook
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def drain(store: Store) -> int:
 
 def audited(store: Store) -> list[tuple[str, str, str | None]]:
     """What the audit log says was done, and to what it led."""
-    log = AuditRow.__table__.c  # type: ignore[attr-defined]
+    log = AUDIT.c
     with store.database.reading() as session:
         rows = session.connection().execute(select(log.action, log.resource, log.after).order_by(log.id))
         return [(row.action, row.resource, row.after) for row in rows]
@@ -111,7 +111,7 @@ def test_a_secret_is_not_kept_for_requests_that_are_sent_again(client: httpx.Cli
     secret = first.pop("secret")
     assert again == first
     with store.database.reading() as session:
-        assert secret not in repr(session.connection().execute(select(IdempotencyRow)).all())
+        assert secret not in repr(session.connection().execute(select(IDEMPOTENCY)).all())
 
 
 def test_webhooks_are_listed_by_pages(client: httpx.Client) -> None:

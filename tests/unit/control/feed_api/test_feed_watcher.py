@@ -16,7 +16,7 @@ from tiergate.control.feed_api import feed_watcher
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.feed.hash_chain import chain_start
 from tiergate.store import SYSTEM, Store
-from tiergate.store.tables import FeedHeadRow, FeedRow, RecordRow
+from tiergate.store.tables import FEED, FEED_HEAD, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -93,9 +93,9 @@ def test_a_database_put_back_to_an_earlier_state_is_followed_from_there(store: S
     def put_back() -> None:
         def work(unit: object) -> None:
             connection = unit.session.connection()  # type: ignore[attr-defined]
-            connection.execute(delete(FeedRow))
-            connection.execute(delete(RecordRow))
-            connection.execute(update(FeedHeadRow.__table__).values(position=0, chain=chain_start(store.id)))  # type: ignore[attr-defined]
+            connection.execute(delete(FEED))
+            connection.execute(delete(RECORDS))
+            connection.execute(update(FEED_HEAD).values(position=0, chain=chain_start(store.id)))
 
         store.change(work, SYSTEM)
         write(store, "x", "y", "z")

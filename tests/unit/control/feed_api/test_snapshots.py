@@ -16,7 +16,7 @@ from tiergate.errors import NotFoundError
 from tiergate.model import SubjectRecord
 from tiergate.store import SYSTEM, Store
 from tiergate.store.snapshots import snapshots as listed
-from tiergate.store.tables import BlobRow, FeedHeadRow
+from tiergate.store.tables import BLOBS, FEED_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def records(made: Snapshots, offer: StoredSnapshot) -> list[SubjectRecord]:
 
 def blob_count(store: Store) -> int:
     """How many blobs there are."""
-    query = select(func.count()).select_from(BlobRow.__table__)  # type: ignore[attr-defined]
+    query = select(func.count()).select_from(BLOBS)
     return store.read(lambda unit: unit.session.connection().execute(query).scalar_one())
 
 
@@ -150,5 +150,5 @@ def test_a_snapshot_from_before_the_floor_is_neither_offered_nor_kept(store: Sto
 
 def raise_floor_to(store: Store, floor: int) -> None:
     """Have the feed begin after a position."""
-    query = update(FeedHeadRow.__table__).values(floor=floor)  # type: ignore[attr-defined]
+    query = update(FEED_HEAD).values(floor=floor)
     store.change(lambda unit: unit.session.connection().execute(query), SYSTEM)

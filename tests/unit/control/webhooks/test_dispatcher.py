@@ -23,7 +23,7 @@ from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store
 from tiergate.store.deliveries import Delivery, DeliveryStatus, claim_due, deliveries_before, record_result, redeliver
 from tiergate.store.deliveries import Result as DeliveryResult
-from tiergate.store.tables import AuditRow
+from tiergate.store.tables import AUDIT
 from tiergate.store.webhooks import (
     Event,
     EventType,
@@ -268,7 +268,7 @@ def disabled(store: Store, webhook: str) -> bool:
     """Say whether a webhook is disabled, and see that the audit log says why."""
     found = store.read(lambda unit: read_webhook(unit, webhook))
     with store.database.reading() as session:
-        actions = session.connection().execute(select(AuditRow.__table__.c.action)).scalars().all()  # type: ignore[attr-defined]
+        actions = session.connection().execute(select(AUDIT.c.action)).scalars().all()
     assert ("webhook.disabled" in actions) is not found.settings.enabled
     return not found.settings.enabled
 

@@ -1,0 +1,161 @@
+"""The rows of customers and subscriptions, and of everything that belongs to them. See `tables`."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+
+class CustomerRow(SQLModel, table=True):
+    """A customer. `tags`, `attributes`, `metadata` and `external_ids` are JSON; the other parts have their own tables.
+
+    `search`: the texts by which it is found, as `naming.search_key` makes them, one per line.
+    """
+
+    __tablename__ = "customer"
+
+    id: str = Field(primary_key=True)
+    etag: int = Field(default=1, sa_type=BigInteger)
+    tags: str = Field(default="[]", sa_type=Text)
+    attributes: str = Field(default="{}", sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+    erased_at: int | None = Field(default=None, sa_type=BigInteger)
+    name: str = ""
+    metadata_: str = Field(default="{}", sa_column=Column("metadata", Text, default="{}", nullable=False))
+    external_ids: str = Field(default="{}", sa_type=Text)
+    search: str = Field(default="", sa_type=Text)
+
+
+class CustomerTagRow(SQLModel, table=True):
+    """A tag of a customer."""
+
+    __tablename__ = "customer_tag"
+
+    tag: str = Field(primary_key=True)
+    customer: str = Field(primary_key=True, index=True)
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """A subscription. Its customer never changes. `term`, `metadata` and `external_ids` are JSON; `search` as there."""
+
+    __tablename__ = "subscription"
+
+    id: str = Field(primary_key=True)
+    customer: str = Field(index=True)
+    etag: int = Field(default=1, sa_type=BigInteger)
+    status: str = Field(index=True)
+    start: int | None = Field(default=None, sa_type=BigInteger)
+    end: int | None = Field(default=None, sa_type=BigInteger)
+    trial_end: int | None = Field(default=None, sa_type=BigInteger)
+    grace_until: int | None = Field(default=None, sa_type=BigInteger)
+    resume_at: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+    resumes_as: str | None = None
+    term: str | None = Field(default=None, sa_type=Text)
+    metadata_: str = Field(default="{}", sa_column=Column("metadata", Text, default="{}", nullable=False))
+    external_ids: str = Field(default="{}", sa_type=Text)
+    search: str = Field(default="", sa_type=Text)
+
+
+class SubscriptionItemRow(SQLModel, table=True):
+    """An item in a subscription, at its `place` from 0."""
+
+    __tablename__ = "held_item"
+    __table_args__ = (Index("held_item_item_version", "item", "version"),)
+
+    subscription: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    item: str
+    quantity: int = Field(default=1, sa_type=BigInteger)
+    version: int | None = Field(default=None, sa_type=BigInteger)
+    added_at: int | None = Field(default=None, sa_type=BigInteger)
+    start: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+
+
+class OverrideRow(SQLModel, table=True):
+    """An override of a customer or subscription. `value` is JSON, none where the mode is `disabled`."""
+
+    __tablename__ = "override"
+
+    holder_type: str = Field(primary_key=True)
+    holder: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    place: int = Field(default=0)
+    feature: str = Field(index=True)
+    mode: str
+    value: str | None = Field(default=None, sa_type=Text)
+    start: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+    author: str = ""
+    reason: str = Field(default="", sa_type=Text)
+
+
+class SuspensionRow(SQLModel, table=True):
+    """A feature suspended for a customer or subscription. Those for everybody stand in the feature."""
+
+    __tablename__ = "suspension"
+
+    holder_type: str = Field(primary_key=True)
+    holder: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    feature: str = Field(index=True)
+    start: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+    reason: str = Field(default="", sa_type=Text)
+
+
+class ExternalIdRow(SQLModel, table=True):
+    """The id that a `system` has for a customer or subscription (`kind`), of which `holder` is the id here."""
+
+    __tablename__ = "external_id"
+    __table_args__ = (Index("external_id_kind_holder", "kind", "holder"),)
+
+    kind: str = Field(primary_key=True)
+    system: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    holder: str
+
+
+class TombstoneRow(SQLModel, table=True):
+    """The last entity tag of something that was deleted: a customer, subscription, feature, item or file of rules."""
+
+    __tablename__ = "tombstone"
+
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    etag: int = Field(sa_type=BigInteger)
+
+
+class AsOfRow(SQLModel, table=True):
+    """As of when what was last written of one side of a customer or subscription (`kind`) was so."""
+
+    __tablename__ = "as_of"
+
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    side: str = Field(primary_key=True)
+    as_of: int = Field(sa_type=BigInteger)
+    written_at: int = Field(sa_type=BigInteger)
+
+
+class PlanEndingRow(SQLModel, table=True):
+    """What of a `subscription` ends with its plan at a change of plan `at` an instant: the JSON of it as it was."""
+
+    __tablename__ = "plan_ending"
+
+    subscription: str = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger)
+    items: str = Field(sa_type=Text)
+
+
+class RecordRow(SQLModel, table=True):
+    """What the feed last said of a customer: the JSON of its `SubjectRecord`, without what is for people alone."""
+
+    __tablename__ = "subject_record"
+
+    customer: str = Field(primary_key=True)
+    position: int = Field(sa_type=BigInteger)
+    record: bytes = Field(sa_type=LargeBinary)
