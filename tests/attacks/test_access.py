@@ -22,7 +22,7 @@ from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import Probes
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier
@@ -262,9 +262,9 @@ def parts(store: Store) -> list[Endpoint]:
     )
 
 
-def reached(_request: AdminRequest) -> Answer:
+def reached(_request: AdminRequest) -> Response:
     """Say that the door was passed."""
-    return Answer.empty()
+    return Response.empty()
 
 
 @pytest.fixture(scope="module")

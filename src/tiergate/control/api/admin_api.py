@@ -26,13 +26,14 @@ import anyio.to_thread
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response as HttpResponse
+from starlette.responses import StreamingResponse
 
 from tiergate.admin.actor import enforce
 from tiergate.control.api import request_reading as reading
 from tiergate.control.api.external_ids import resolve_external_ids
 from tiergate.control.api.problems import problem_document
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint, Open, RouteTable
 from tiergate.errors import OperatorError
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
@@ -110,7 +111,7 @@ class AdminApi:
         response.headers.setdefault("cache-control", "no-store")
         await response(scope, receive, send)
 
-    async def _serve(self, http: Request, request_id: str) -> Response:
+    async def _serve(self, http: Request, request_id: str) -> HttpResponse:
         path = reading.raw_path(http)
         endpoint, params = self._routes.find(http.method, path)
         caller, roles = await self._authenticate(http, endpoint)
@@ -151,7 +152,7 @@ class AdminApi:
         known.remember(token, found)
         return found.caller, roles
 
-    async def _handle(self, http: Request, endpoint: Endpoint, request: AdminRequest) -> Answer:
+    async def _handle(self, http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
         def authorize() -> None:
             missing = resolve_external_ids(request, endpoint.subjects)
             if isinstance(endpoint.action, Action) and callable(endpoint.resource):
@@ -170,8 +171,8 @@ class AdminApi:
             answer = await _unless_disconnected(http, endpoint.handler(request))
         else:
             answer = await self._in_thread(endpoint, handle)  # at once, because each change of threads takes time
-        if not isinstance(answer, Answer):
-            raise TypeError(f"{endpoint.method} {endpoint.path} did not return an `Answer`")
+        if not isinstance(answer, Response):
+            raise TypeError(f"{endpoint.method} {endpoint.path} did not return an `Response`")
         return answer
 
     async def _in_thread(self, endpoint: Endpoint, work: Callable[[], T]) -> T:
@@ -180,7 +181,7 @@ class AdminApi:
         return await anyio.to_thread.run_sync(work, limiter=limiter)
 
 
-async def _unless_disconnected(http: Request, work: Awaitable[Answer]) -> Answer:
+async def _unless_disconnected(http: Request, work: Awaitable[Response]) -> Response:
     """Wait for `work`, and cancel it if the caller disconnects.
 
     Raises:
@@ -204,14 +205,14 @@ async def _wait_for_disconnect(http: Request) -> None:
         pass
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Response) -> HttpResponse:
     headers = dict(answer.headers)
     if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, headers)
+        return HttpResponse(answer.body, answer.status, headers)
     return StreamingResponse(answer.body, answer.status, headers)
 
 
-def _problem_response(error: Exception, request_id: str) -> Response:
+def _problem_response(error: Exception, request_id: str) -> HttpResponse:
     problem = problem_document(error)
     if isinstance(error, OperatorError):
         _log.error("request failed", request_id=request_id, error=str(error))
@@ -220,4 +221,4 @@ def _problem_response(error: Exception, request_id: str) -> Response:
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.headers:
         headers |= dict(error.headers)
-    return Response(problem_json(problem), problem.status, headers, MEDIA_TYPE)
+    return HttpResponse(problem_json(problem), problem.status, headers, MEDIA_TYPE)

@@ -10,8 +10,8 @@ from tiergate.admin import catalog_files
 from tiergate.admin.loss_acceptance import AcceptLoss
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.parameters import flag_parameter
-from tiergate.control.api.publication_answers import publication_answer, reviewed_by
-from tiergate.control.api.request import Answer
+from tiergate.control.api.publication_responses import publication_response, reviewed_by
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.model import Rules
 from tiergate.permissions import Action, Resource
@@ -38,17 +38,17 @@ class ApplyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
 
-    def apply(request: AdminRequest) -> Answer:
+    def apply(request: AdminRequest) -> Response:
         """Publish what catalog files contain."""
         body = decode_parts(request, ApplyBody)
         wanted, reviewed = apply_publication(request, publisher, body), reviewed_by(request)
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
-    def export(request: AdminRequest) -> Answer:
+    def export(request: AdminRequest) -> Response:
         """Export the published catalog as a file, and with `rules=true` the rules."""
         with_rules, with_private = (bool(flag_parameter(request, name)) for name in ("rules", "private"))
         data = catalog_files.export_files(request.actor, publisher, with_rules=with_rules, with_private=with_private)
-        return Answer.json(data)
+        return Response.json(data)
 
     catalog = Resource.catalog()
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tiergate.admin import audit
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
@@ -31,7 +31,7 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
-def search(request: AdminRequest) -> Answer:
+def search(request: AdminRequest) -> Response:
     """Search the audit log, the newest entries first."""
     limit, cursor, before = request.limit, request.cursor, None
     if cursor is not None:
@@ -40,14 +40,14 @@ def search(request: AdminRequest) -> Answer:
         before = int(cursor)
     query = audit.read_query(request.query)
     entries, more = request.read(lambda unit: audit.search_entries(unit, query, before, limit))
-    return Answer.page(entries, None if more is None else str(more))
+    return Response.page(entries, None if more is None else str(more))
 
 
-def export(request: AdminRequest) -> Answer:
+def export(request: AdminRequest) -> Response:
     """Export the audit log as NDJSON, the oldest entries first; `after` continues after an entry's id."""
     after = request.number("after", 0, least=0, most=_MAX_ID)
     entries = audit.export_entries(request.store, audit.read_query(request.query), after)
-    return Answer.stream(_lines(entries), "application/x-ndjson")
+    return Response.stream(_lines(entries), "application/x-ndjson")
 
 
 def _lines(entries: Iterator[dict[str, Any]]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.admin.pending_publications import compile_pending
 from tiergate.bundle import manifest_of, write_archive
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action, Resource
 
@@ -24,16 +24,16 @@ _ZIP: Final = {"content-type": "application/zip"}
 def endpoints(publisher: Publisher, archives: BundleArchives) -> list[Endpoint]:
     """Return the routes."""
 
-    def bundle(request: AdminRequest) -> Answer:
+    def bundle(request: AdminRequest) -> Response:
         """Get the bundle of a revision as a zip."""
         revision = request.params["revision"]
-        return Answer(200, archives.get(revision), {**_ZIP, "etag": f'"{revision}"'})
+        return Response(200, archives.get(revision), {**_ZIP, "etag": f'"{revision}"'})
 
-    def pending(request: AdminRequest) -> Answer:  # noqa: ARG001
+    def pending(request: AdminRequest) -> Response:  # noqa: ARG001
         """Get the bundle that publishing everything would make, as a zip; its revision is the `ETag`."""
         files = compile_pending(publisher)
         manifest = manifest_of(files)
-        return Answer(200, write_archive(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
+        return Response(200, write_archive(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
 
     store = Resource.store()
     return [

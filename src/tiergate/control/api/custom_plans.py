@@ -9,10 +9,10 @@ import msgspec
 
 from tiergate.admin import custom_plans, own_plans
 from tiergate.admin.private_item_publication import plan_own_plan, plan_private_item
-from tiergate.control.api.answers import view_data
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import view_data
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import ACCEPT_LOSS, accept_loss_parameter
 from tiergate.control.api.subscriptions import the_subscription
@@ -63,21 +63,21 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     ]
 
 
-def _sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
+def _sell_item(publisher: Publisher, request: AdminRequest) -> Response:
     """Make an item private to a customer, published at once; `subscription`: one of its own that gets it."""
     actor, customer, subscription = request.actor, request.params["customer"], request.query.get("subscription")
     sold = request.read(
         lambda unit: custom_plans.prepare_private_item(actor, unit, customer, request.body, subscription)
     )
 
-    def run(publish: Publish) -> Answer:
+    def run(publish: Publish) -> Response:
         return request.change(lambda unit: _answer(custom_plans.sell_item(unit, sold, publish), 201))
 
     answer = publisher.publish(plan_private_item(sold), run)
     return _with_subscription(request, answer, custom_plans.add_to_subscription)
 
 
-def _save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> Answer:
+def _save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> Response:
     """Set the plan that a customer put together from features with the tag `self-service`, in place of the one before.
 
     `subscription`: one of its own that gets it, in place of its plan.
@@ -88,20 +88,20 @@ def _save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> 
         lambda unit: own_plans.prepare_own_plan(actor, unit, customer, wanted, subscription, accept_loss)
     )
 
-    def run(publish: Publish) -> Answer:
+    def run(publish: Publish) -> Response:
         return request.change(lambda unit: _answer(own_plans.save_own_plan(unit, plan, publish), status))
 
     return _with_subscription(request, publisher.publish(plan_own_plan(plan), run), own_plans.swap_plan)
 
 
-def _answer(view: View, status: int) -> Answer:
+def _answer(view: View, status: int) -> Response:
     location = f"/v1/items/{view.data['id']}" if status == 201 else None
-    return Answer.json(view_data(view), status, location=location)
+    return Response.json(view_data(view), status, location=location)
 
 
 def _with_subscription(
-    request: AdminRequest, answer: Answer, assign: Callable[[Actor, WriteUnit, str, str], View]
-) -> Answer:
+    request: AdminRequest, answer: Response, assign: Callable[[Actor, WriteUnit, str, str], View]
+) -> Response:
     """Assign the item of an answer to the subscription of the request, if it names one, and add it to the answer.
 
     The answer may be one that was kept under the idempotency key of the request: then its item counts.
@@ -112,15 +112,15 @@ def _with_subscription(
     data = msgspec.json.decode(answer.body)
     view = request.write(lambda unit: assign(request.actor, unit, subscription, str(data["id"])))
     data["subscription"] = view_data(view)
-    return Answer.json(data, answer.status, location=answer.headers.get("location"))
+    return Response.json(data, answer.status, location=answer.headers.get("location"))
 
 
-def draft_plan(request: AdminRequest) -> Answer:
+def draft_plan(request: AdminRequest) -> Response:
     """Draft a plan, to sell to everybody, that gives what a subscription gives now, its overrides included."""
     id_, body = request.params["subscription"], request.body
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         view = custom_plans.draft_plan(request.actor, unit, id_, body)
-        return Answer.json(view_data(view), 201, etag=view.stamp.etag, location=f"/v1/items/{view.data['id']}")
+        return Response.json(view_data(view), 201, etag=view.stamp.etag, location=f"/v1/items/{view.data['id']}")
 
     return request.change(work)

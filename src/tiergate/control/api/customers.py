@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
-from tiergate.control.api.answers import page_answer, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
+from tiergate.control.api.responses import page_response, view_response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
@@ -23,7 +23,7 @@ from tiergate.permissions import Action, Resource
 from tiergate.store.customers import CustomerFilter
 
 if TYPE_CHECKING:
-    from tiergate.control.api.request import AdminRequest, Answer
+    from tiergate.control.api.request import AdminRequest, Response
 
 _ALL = "/v1/customers"
 _PATH = f"{_ALL}/{{customer}}"
@@ -52,7 +52,7 @@ def _named_customer(request: AdminRequest) -> Resource:
     return Resource.customer_of(subject_id_at(request.body, "id"))
 
 
-def list_customers(request: AdminRequest) -> Answer:
+def list_customers(request: AdminRequest) -> Response:
     """List customers, by id; `tag` (several with commas: all), `text`, overridden `feature`, held `item`, `status`."""
     query = request.query
     wanted = CustomerFilter(
@@ -64,33 +64,33 @@ def list_customers(request: AdminRequest) -> Answer:
         external_id_parameter(request),
     )
     after, limit = request.cursor or "", request.limit
-    return page_answer(request.read(lambda unit: customers.list_customers(unit, wanted, after, limit)))
+    return page_response(request.read(lambda unit: customers.list_customers(unit, wanted, after, limit)))
 
 
-def create_customer(request: AdminRequest) -> Answer:
+def create_customer(request: AdminRequest) -> Response:
     """Create a customer."""
     text = strip_answer_members(request.body)
     return change_subject(request, _ALL, customers.create_customer, text, write_conditions(request))
 
 
-def get_customer(request: AdminRequest) -> Answer:
+def get_customer(request: AdminRequest) -> Response:
     """Read a customer."""
     id_ = request.params["customer"]
-    return view_answer(request, request.read(lambda unit: customers.get_customer(unit, id_)))
+    return view_response(request, request.read(lambda unit: customers.get_customer(unit, id_)))
 
 
-def put_customer(request: AdminRequest) -> Answer:
+def put_customer(request: AdminRequest) -> Response:
     """Replace a customer, or create it. What the body leaves out stays as it is; an empty value removes it."""
     id_, text = request.params["customer"], strip_answer_members(request.body)
     return change_subject(request, _ALL, customers.put_customer, id_, text, write_conditions(request))
 
 
-def patch_customer(request: AdminRequest) -> Answer:
+def patch_customer(request: AdminRequest) -> Response:
     """Change some of a customer, by a JSON merge patch (RFC 7396)."""
     id_, patch = request.params["customer"], strip_answer_members(request.body)
     return change_subject(request, "", customers.patch_customer, id_, patch, write_conditions(request))
 
 
-def remove_customer(request: AdminRequest) -> Answer:
+def remove_customer(request: AdminRequest) -> Response:
     """Delete a customer that has no subscriptions."""
     return change_subject(request, "", customers.remove_customer, request.params["customer"], write_conditions(request))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import discards, drafts
-from tiergate.control.api.answers import change_answer, expected_version, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.items import the_item
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import change_response, expected_version, view_response
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action
 
@@ -34,30 +34,30 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
-def get_draft(request: AdminRequest) -> Answer:
+def get_draft(request: AdminRequest) -> Response:
     """Show the draft of an item."""
-    return view_answer(request, request.read(lambda unit: drafts.get_draft(unit, request.params["id"])))
+    return view_response(request, request.read(lambda unit: drafts.get_draft(unit, request.params["id"])))
 
 
-def put_draft(request: AdminRequest) -> Answer:
+def put_draft(request: AdminRequest) -> Response:
     """Replace the draft of an item."""
-    return change_answer(request, drafts.put_draft, request.params["id"], request.body, expected_version(request))
+    return change_response(request, drafts.put_draft, request.params["id"], request.body, expected_version(request))
 
 
-def patch_draft(request: AdminRequest) -> Answer:
+def patch_draft(request: AdminRequest) -> Response:
     """Edit the draft of an item by a JSON merge patch."""
-    return change_answer(request, drafts.patch_draft, request.params["id"], request.body, expected_version(request))
+    return change_response(request, drafts.patch_draft, request.params["id"], request.body, expected_version(request))
 
 
-def discard_item(request: AdminRequest) -> Answer:
+def discard_item(request: AdminRequest) -> Response:
     """Discard the draft and the other unpublished edits of an item; restore it if it was deleted."""
     id_, expected = request.params["id"], expected_version(request)
-    return request.change(lambda unit: Answer.empty(etag=discards.discard_item(request.actor, unit, id_, expected)))
+    return request.change(lambda unit: Response.empty(etag=discards.discard_item(request.actor, unit, id_, expected)))
 
 
-def put_entitlement(request: AdminRequest) -> Answer:
+def put_entitlement(request: AdminRequest) -> Response:
     """Set what the draft of an item gives of one feature; the body is the value."""
-    return change_answer(
+    return change_response(
         request,
         drafts.put_entitlement,
         request.params["id"],
@@ -67,14 +67,14 @@ def put_entitlement(request: AdminRequest) -> Answer:
     )
 
 
-def delete_entitlement(request: AdminRequest) -> Answer:
+def delete_entitlement(request: AdminRequest) -> Response:
     """Remove one feature from the draft of an item."""
-    return change_answer(
+    return change_response(
         request, drafts.delete_entitlement, request.params["id"], request.params["feature"], expected_version(request)
     )
 
 
-def compare_draft(request: AdminRequest) -> Answer:
+def compare_draft(request: AdminRequest) -> Response:
     """Compare the draft of an item with the version that new customers get, or with the version `against`."""
     id_, version = request.params["id"], request.number("against", 0, least=1, most=999_999_999)
-    return Answer.json(request.read(lambda unit: drafts.compare_draft(unit, id_, version)))
+    return Response.json(request.read(lambda unit: drafts.compare_draft(unit, id_, version)))

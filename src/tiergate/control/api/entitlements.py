@@ -7,7 +7,7 @@ from typing import Final
 
 from tiergate.admin.entitlements import EntitlementReader
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import instant_parameter
 from tiergate.errors import ParameterError
@@ -36,13 +36,13 @@ def _past_subscription(request: AdminRequest) -> Resource:
     return Resource.subscription(id_, request.read(lambda unit: holder_of(unit.session, id_)))
 
 
-def _handler(reader: EntitlementReader, kind: SubjectType) -> partial[Answer]:
+def _handler(reader: EntitlementReader, kind: SubjectType) -> partial[Response]:
     handler = partial(_list_entitlements, reader, kind)
     handler.__doc__ = f"What a {kind} is or was entitled to, now or `at` a moment, by a `revision` or `publication`."
     return handler
 
 
-def _list_entitlements(reader: EntitlementReader, kind: SubjectType, request: AdminRequest) -> Answer:
+def _list_entitlements(reader: EntitlementReader, kind: SubjectType, request: AdminRequest) -> Response:
     at, revision, sequence = instant_parameter(request, "at"), request.query.get("revision"), None
     if "publication" in request.query:
         if revision is not None:
@@ -50,7 +50,7 @@ def _list_entitlements(reader: EntitlementReader, kind: SubjectType, request: Ad
         sequence = request.number("publication", 0, least=1, most=_MOST_PUBLICATIONS)
     subject = Subject(request.params[kind.value], kind)
     result = reader.read(request.store, subject, at, revision, sequence)
-    return Answer.json(
+    return Response.json(
         {
             "subject": {"type": kind.value, "id": subject.id},
             "at": format_instant(result.at),

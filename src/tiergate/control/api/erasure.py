@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.admin import erasure
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action, Resource
 from tiergate.store.snapshots import snapshot_lock
@@ -35,19 +35,19 @@ class _Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     author: str
 
 
-def erase_customer(request: AdminRequest) -> Answer:
+def erase_customer(request: AdminRequest) -> Response:
     """Erase a person's data from a customer and its history: name, attributes, reasons, and `tags` on request."""
     id_ = request.params["customer"]
     tags = request.decode(_Erasure).tags if request.body else False
 
-    def work(unit: WriteUnit) -> Answer:
-        return Answer.json({"customer": id_, **erasure.erase_customer(request.actor, unit, id_, tags=tags)})
+    def work(unit: WriteUnit) -> Response:
+        return Response.json({"customer": id_, **erasure.erase_customer(request.actor, unit, id_, tags=tags)})
 
     with snapshot_lock(request.store.database):
         return request.change(work)
 
 
-def erase_author(request: AdminRequest) -> Answer:
+def erase_author(request: AdminRequest) -> Response:
     """Replace an `author` by a pseudonym in overrides, publications and the audit log."""
     author = request.decode(_Author).author
-    return request.change(lambda unit: Answer.json(erasure.erase_author(request.actor, unit, author)._asdict()))
+    return request.change(lambda unit: Response.json(erasure.erase_author(request.actor, unit, author)._asdict()))

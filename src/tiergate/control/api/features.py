@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import discards, features
-from tiergate.control.api.answers import change_answer, expected_version, page_answer, view_answer, written_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import (
+    change_response,
+    expected_version,
+    page_response,
+    view_response,
+    written_response,
+)
 from tiergate.control.api.router import Endpoint
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.permissions import Action, Resource
@@ -43,7 +49,7 @@ def the_feature(request: AdminRequest) -> Resource:
     return Resource.feature(request.params["id"])
 
 
-def list_features(request: AdminRequest) -> Answer:
+def list_features(request: AdminRequest) -> Response:
     """List features, by id."""
     wanted = FeatureFilter(
         request.query.get("tag"),
@@ -51,45 +57,47 @@ def list_features(request: AdminRequest) -> Answer:
         enum_parameter(request, "type", FeatureType),
         enum_parameter(request, "status", FeatureStatus),
     )
-    return page_answer(request.read(lambda unit: features.list_features(unit, wanted, request.cursor, request.limit)))
+    return page_response(request.read(lambda unit: features.list_features(unit, wanted, request.cursor, request.limit)))
 
 
-def get_feature(request: AdminRequest) -> Answer:
+def get_feature(request: AdminRequest) -> Response:
     """Show a feature."""
-    return view_answer(request, request.read(lambda unit: features.get_feature(unit, request.params["id"])))
+    return view_response(request, request.read(lambda unit: features.get_feature(unit, request.params["id"])))
 
 
-def create_feature(request: AdminRequest) -> Answer:
+def create_feature(request: AdminRequest) -> Response:
     """Create a feature."""
-    return request.change(lambda unit: written_answer(features.create_feature(unit, request.body), _ALL))
+    return request.change(lambda unit: written_response(features.create_feature(unit, request.body), _ALL))
 
 
-def patch_feature(request: AdminRequest) -> Answer:
+def patch_feature(request: AdminRequest) -> Response:
     """Edit a feature by a JSON merge patch."""
-    return change_answer(request, features.patch_feature, request.params["id"], request.body, expected_version(request))
+    return change_response(
+        request, features.patch_feature, request.params["id"], request.body, expected_version(request)
+    )
 
 
-def delete_feature(request: AdminRequest) -> Answer:
+def delete_feature(request: AdminRequest) -> Response:
     """Delete a feature that is not active and not in use."""
-    return change_answer(request, features.delete_feature, request.params["id"], expected_version(request))
+    return change_response(request, features.delete_feature, request.params["id"], expected_version(request))
 
 
-def discard_feature(request: AdminRequest) -> Answer:
+def discard_feature(request: AdminRequest) -> Response:
     """Discard the unpublished edits of a feature; restore it if it was deleted."""
     id_, expected = request.params["id"], expected_version(request)
-    return request.change(lambda unit: Answer.empty(etag=discards.discard_feature(unit, id_, expected)))
+    return request.change(lambda unit: Response.empty(etag=discards.discard_feature(unit, id_, expected)))
 
 
-def activate_feature(request: AdminRequest) -> Answer:
+def activate_feature(request: AdminRequest) -> Response:
     """Activate a draft feature; takes effect when it is published."""
-    return change_answer(request, features.activate_feature, request.params["id"], expected_version(request))
+    return change_response(request, features.activate_feature, request.params["id"], expected_version(request))
 
 
-def archive_feature(request: AdminRequest) -> Answer:
+def archive_feature(request: AdminRequest) -> Response:
     """Archive an active feature: it gets no new entitlements and keeps those it has."""
-    return change_answer(request, features.archive_feature, request.params["id"], expected_version(request))
+    return change_response(request, features.archive_feature, request.params["id"], expected_version(request))
 
 
-def reactivate_feature(request: AdminRequest) -> Answer:
+def reactivate_feature(request: AdminRequest) -> Response:
     """Make an archived feature active again."""
-    return change_answer(request, features.reactivate_feature, request.params["id"], expected_version(request))
+    return change_response(request, features.reactivate_feature, request.params["id"], expected_version(request))

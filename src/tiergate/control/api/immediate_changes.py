@@ -13,11 +13,11 @@ from tiergate.admin import immediate_changes
 from tiergate.admin.loss_acceptance import AcceptLoss
 from tiergate.admin.precondition import ANY_VERSION
 from tiergate.admin.rollout_requests import RolloutBody, check_note, read_instant
-from tiergate.control.api.answers import expected_version
 from tiergate.control.api.features import the_feature
 from tiergate.control.api.items import the_item
-from tiergate.control.api.publication_answers import dry_run_reviewed_by, publication_answer
-from tiergate.control.api.request import Answer
+from tiergate.control.api.publication_responses import dry_run_reviewed_by, publication_response
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import expected_version
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import BEGINNING, FOREVER, Suspension
@@ -72,7 +72,7 @@ class _SuspensionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
 
-    def set_rollouts(request: AdminRequest) -> Answer:
+    def set_rollouts(request: AdminRequest) -> Response:
         """Replace an item's rollouts. Takes effect immediately."""
         body = request.decode(_RolloutsBody)
         check_note(body.note)
@@ -80,9 +80,9 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         wanted = immediate_changes.replace_rollouts(
             request.params["id"], body.rollouts, expected, may_narrow=body.narrow, note=body.note
         )
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
-    def add_rollout(request: AdminRequest) -> Answer:
+    def add_rollout(request: AdminRequest) -> Response:
         """Add a last rollout to an item. Takes effect immediately."""
         body = request.decode(_OneRolloutBody)
         check_note(body.note)
@@ -90,24 +90,24 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         wanted = immediate_changes.append_rollout(
             request.params["id"], body, expected, may_narrow=body.narrow, note=body.note
         )
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
-    def suspend(request: AdminRequest) -> Answer:
+    def suspend(request: AdminRequest) -> Response:
         """Suspend a feature for all customers, now or from an instant on, forever or until one."""
         body = request.decode(_SuspensionBody) if request.body else _SuspensionBody()
         suspension = body.suspension()
         reviewed, expected = _review_and_version(request, dry_run=body.dry_run)
         wanted = immediate_changes.suspend_feature(request.params["id"], suspension, expected)
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
-    def resume(request: AdminRequest) -> Answer:
+    def resume(request: AdminRequest) -> Response:
         """Remove a suspension of a feature for all customers."""
         id_, number = request.params["id"], request.params["number"]
         if not number.isdecimal() or len(number) > 9:
             raise NotFoundError("suspension", f"{id_}/{number}")
         reviewed, expected = _review_and_version(request)
         wanted = immediate_changes.resume_feature(id_, int(number), request.reason, expected)
-        return publication_answer(publisher, request, wanted, reviewed)
+        return publication_response(publisher, request, wanted, reviewed)
 
     return [
         Endpoint("GET", _ROLLOUTS, Action.VIEW, list_rollouts, the_item),
@@ -119,15 +119,17 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     ]
 
 
-def list_rollouts(request: AdminRequest) -> Answer:
+def list_rollouts(request: AdminRequest) -> Response:
     """Show an item's rollouts: which customers get which version."""
     data, etag = request.read(lambda unit: immediate_changes.list_rollouts(unit, request.params["id"]))
-    return Answer.json(data, etag=etag)
+    return Response.json(data, etag=etag)
 
 
-def list_suspensions(request: AdminRequest) -> Answer:
+def list_suspensions(request: AdminRequest) -> Response:
     """List the suspensions of a feature for all customers, including past ones."""
-    return Answer.page(request.read(lambda unit: immediate_changes.list_suspensions(unit, request.params["id"])), None)
+    return Response.page(
+        request.read(lambda unit: immediate_changes.list_suspensions(unit, request.params["id"])), None
+    )
 
 
 def _review_and_version(request: AdminRequest, *, dry_run: bool = False) -> tuple[ReviewTags | None, Precondition]:

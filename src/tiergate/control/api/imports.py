@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import imports
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action, Resource
 
@@ -35,15 +35,15 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
-def import_subjects(request: AdminRequest) -> Answer:
+def import_subjects(request: AdminRequest) -> Response:
     """Create or replace the customers and subscriptions of a subjects file: one JSON object a line."""
     if request.spool is None:
         raise RuntimeError("the endpoint is not `spooled`")
     result = imports.import_subjects(request.actor, request.store, request.spool)
     data = {"customers": result.customers, "subscriptions": result.subscriptions, "changed": result.changed}
-    return Answer.json({**data, "passed_over": result.outdated} if result.outdated else data)
+    return Response.json({**data, "passed_over": result.outdated} if result.outdated else data)
 
 
-def export_subjects(request: AdminRequest) -> Answer:
+def export_subjects(request: AdminRequest) -> Response:
     """Return all customers and subscriptions as the lines of a subjects file, as of one instant."""
-    return Answer.stream(imports.export_subjects(request.store), NDJSON)
+    return Response.stream(imports.export_subjects(request.store), NDJSON)

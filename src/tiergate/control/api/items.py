@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import items
-from tiergate.control.api.answers import change_answer, expected_version, page_answer, view_answer, written_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter, flag_parameter
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import (
+    change_response,
+    expected_version,
+    page_response,
+    view_response,
+    written_response,
+)
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.model import ItemKind, ItemStatus
@@ -46,7 +52,7 @@ def the_item(request: AdminRequest) -> Resource:
     return Resource.item(id_, request.read(lambda unit: owner_of(unit, id_)))
 
 
-def list_items(request: AdminRequest) -> Answer:
+def list_items(request: AdminRequest) -> Response:
     """List items, by id."""
     wanted = ItemFilter(
         request.query.get("tag"),
@@ -56,50 +62,50 @@ def list_items(request: AdminRequest) -> Answer:
         flag_parameter(request, "has_draft"),
         enum_parameter(request, "status", ItemStatus),
     )
-    return page_answer(request.read(lambda unit: items.list_items(unit, wanted, request.cursor, request.limit)))
+    return page_response(request.read(lambda unit: items.list_items(unit, wanted, request.cursor, request.limit)))
 
 
-def get_item(request: AdminRequest) -> Answer:
+def get_item(request: AdminRequest) -> Response:
     """Show an item."""
-    return view_answer(request, request.read(lambda unit: items.get_item(unit, request.params["id"])))
+    return view_response(request, request.read(lambda unit: items.get_item(unit, request.params["id"])))
 
 
-def create_item(request: AdminRequest) -> Answer:
+def create_item(request: AdminRequest) -> Response:
     """Create an item, with or without a draft."""
-    return request.change(lambda unit: written_answer(items.create_item(request.actor, unit, request.body), _ALL))
+    return request.change(lambda unit: written_response(items.create_item(request.actor, unit, request.body), _ALL))
 
 
-def patch_item(request: AdminRequest) -> Answer:
+def patch_item(request: AdminRequest) -> Response:
     """Edit an item by a JSON merge patch."""
     id_, patch, expected = request.params["id"], request.body, expected_version(request)
-    return request.change(lambda unit: written_answer(items.patch_item(request.actor, unit, id_, patch, expected)))
+    return request.change(lambda unit: written_response(items.patch_item(request.actor, unit, id_, patch, expected)))
 
 
-def delete_item(request: AdminRequest) -> Answer:
+def delete_item(request: AdminRequest) -> Response:
     """Delete an item that no subscription has and no other item or ladder names; its versions stay."""
-    return change_answer(request, items.delete_item, request.params["id"], expected_version(request))
+    return change_response(request, items.delete_item, request.params["id"], expected_version(request))
 
 
-def archive_item(request: AdminRequest) -> Answer:
+def archive_item(request: AdminRequest) -> Response:
     """Archive an item: its customers keep it, and nobody can get it. Takes effect immediately."""
-    return change_answer(request, items.archive_item, request.params["id"], expected_version(request))
+    return change_response(request, items.archive_item, request.params["id"], expected_version(request))
 
 
-def activate_item(request: AdminRequest) -> Answer:
+def activate_item(request: AdminRequest) -> Response:
     """Activate an item that is a draft or archived."""
-    return change_answer(request, items.activate_item, request.params["id"], expected_version(request))
+    return change_response(request, items.activate_item, request.params["id"], expected_version(request))
 
 
-def list_versions(request: AdminRequest) -> Answer:
+def list_versions(request: AdminRequest) -> Response:
     """List the published versions of an item, latest first, without their entitlements."""
     cursor = request.cursor
     if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
         raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
     id_, below = request.params["id"], None if cursor is None else int(cursor)
-    return Answer.page(*request.read(lambda unit: items.list_versions(unit, id_, below, request.limit)))
+    return Response.page(*request.read(lambda unit: items.list_versions(unit, id_, below, request.limit)))
 
 
-def get_version(request: AdminRequest) -> Answer:
+def get_version(request: AdminRequest) -> Response:
     """Show a published version of an item: its entitlements, and when it was published."""
     id_, version = request.params["id"], request.params["version"]
-    return Answer.json(request.read(lambda unit: items.get_version(unit, id_, version)))
+    return Response.json(request.read(lambda unit: items.get_version(unit, id_, version)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import keys
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action, Resource
 
@@ -23,14 +23,14 @@ def endpoints(roles: PublishedRoles, trust: Mapping[str, object]) -> list[Endpoi
     """Return the routes. `trust`: what a sidecar needs besides its key to verify the store."""
     store = Resource.store()
 
-    def create(request: AdminRequest) -> Answer:
+    def create(request: AdminRequest) -> Response:
         """Create an API key; only this response has its text."""
         wanted = request.decode(keys.KeyRequest)
 
-        def work(unit: WriteUnit) -> Answer:
+        def work(unit: WriteUnit) -> Response:
             data, text = keys.create_key(request.actor, unit, wanted, roles.read(unit).roles)
             more = trust if _SIDECAR in wanted.roles else {}
-            return Answer.json({"key": text, **data, **more}, 201, location=f"/v1/keys/{data['id']}")
+            return Response.json({"key": text, **data, **more}, 201, location=f"/v1/keys/{data['id']}")
 
         return request.change(work, kept=lambda answer: answer.without("key"))
 
@@ -42,16 +42,16 @@ def endpoints(roles: PublishedRoles, trust: Mapping[str, object]) -> list[Endpoi
     ]
 
 
-def list_keys(request: AdminRequest) -> Answer:
+def list_keys(request: AdminRequest) -> Response:
     """List API keys, including revoked and expired ones."""
-    return Answer.page(*request.read(lambda unit: keys.list_keys(unit, request.cursor, request.limit)))
+    return Response.page(*request.read(lambda unit: keys.list_keys(unit, request.cursor, request.limit)))
 
 
-def get_key(request: AdminRequest) -> Answer:
+def get_key(request: AdminRequest) -> Response:
     """Return an API key, without its secret."""
-    return Answer.json(request.read(lambda unit: keys.get_key(unit, request.params["id"])))
+    return Response.json(request.read(lambda unit: keys.get_key(unit, request.params["id"])))
 
 
-def revoke_key(request: AdminRequest) -> Answer:
+def revoke_key(request: AdminRequest) -> Response:
     """Revoke an API key forever. Takes effect immediately."""
-    return request.change(lambda unit: Answer.json(keys.revoke_key(request.actor, unit, request.params["id"])))
+    return request.change(lambda unit: Response.json(keys.revoke_key(request.actor, unit, request.params["id"])))

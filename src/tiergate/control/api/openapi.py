@@ -13,7 +13,7 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.admin.subscription_lifecycle import STEPS
-from tiergate.control.api.request import MAX_LIMIT, Answer
+from tiergate.control.api.request import MAX_LIMIT, Response
 from tiergate.control.api.route_schemas import SHAPES, Shape
 from tiergate.control.api.router import OPAQUE, Endpoint, Open
 from tiergate.control.api.schemas import Schema, component_schemas, ref
@@ -66,12 +66,12 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
     """The route of the document of these routes and itself."""
     document: bytes | None = None
 
-    def show(_request: AdminRequest) -> Answer:
+    def show(_request: AdminRequest) -> Response:
         """Describe this API (OpenAPI 3.1)."""
         nonlocal document
         if document is None:
             document = msgspec.json.encode(description([*endpoints, own]))
-        return Answer(200, document, {"content-type": "application/json"})
+        return Response(200, document, {"content-type": "application/json"})
 
     own = Endpoint("GET", "/openapi.json", Open.ANYBODY, show)
     return own

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 from tiergate.admin import overrides
 from tiergate.control.api.bodies import strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
     change_subject,
     instant_parameter,
-    subject_answer,
+    subject_response,
     write_conditions,
 )
 from tiergate.control.api.subscriptions import the_subscription
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tiergate.permissions import Resource
 
-    Handler = Callable[[Subject, AdminRequest], Answer]
+    Handler = Callable[[Subject, AdminRequest], Response]
 
 _RESOURCES: Final[Mapping[SubjectType, Callable[[AdminRequest], Resource]]] = {
     SubjectType.CUSTOMER: the_customer,
@@ -55,8 +55,8 @@ def endpoints() -> list[Endpoint]:
     return routes
 
 
-def _of(handler: Handler, kind: SubjectType) -> Callable[[AdminRequest], Answer]:
-    def bound(request: AdminRequest) -> Answer:
+def _of(handler: Handler, kind: SubjectType) -> Callable[[AdminRequest], Response]:
+    def bound(request: AdminRequest) -> Response:
         return handler(Subject(request.params[kind.value], kind), request)
 
     bound.__doc__ = (handler.__doc__ or "").replace("subject", kind.value)
@@ -64,48 +64,48 @@ def _of(handler: Handler, kind: SubjectType) -> Callable[[AdminRequest], Answer]
     return bound
 
 
-def list_overrides(subject: Subject, request: AdminRequest) -> Answer:
+def list_overrides(subject: Subject, request: AdminRequest) -> Response:
     """List the overrides of a subject, in their order, past and future ones too, each with its effect now."""
-    return Answer.page(request.read(lambda unit: overrides.list_overrides(unit, subject)), None)
+    return Response.page(request.read(lambda unit: overrides.list_overrides(unit, subject)), None)
 
 
-def read_override(subject: Subject, request: AdminRequest) -> Answer:
+def read_override(subject: Subject, request: AdminRequest) -> Response:
     """Read an override of a subject. Its entity tag is the subject's."""
     id_ = request.params["override"]
-    return subject_answer(request.read(lambda unit: overrides.read_override(unit, subject, id_)), "")
+    return subject_response(request.read(lambda unit: overrides.read_override(unit, subject, id_)), "")
 
 
-def add_override(subject: Subject, request: AdminRequest) -> Answer:
+def add_override(subject: Subject, request: AdminRequest) -> Response:
     """Add an override to a subject; its author is the caller. Without an id it gets one made of its feature's."""
     path = f"/v1/{subject.type}s/{path_segment(subject.id)}/overrides"
     text = strip_answer_members(request.body)
     return change_subject(request, path, overrides.add_override, subject, text, write_conditions(request))
 
 
-def put_override(subject: Subject, request: AdminRequest) -> Answer:
+def put_override(subject: Subject, request: AdminRequest) -> Response:
     """Replace an override of a subject; its author is then the caller."""
     id_, text = request.params["override"], strip_answer_members(request.body)
     return change_subject(request, "", overrides.put_override, subject, id_, text, write_conditions(request))
 
 
-def remove_override(subject: Subject, request: AdminRequest) -> Answer:
+def remove_override(subject: Subject, request: AdminRequest) -> Response:
     """Remove an override from a subject."""
     id_ = request.params["override"]
     return change_subject(request, "", overrides.remove_override, subject, id_, write_conditions(request))
 
 
-def list_suspensions(subject: Subject, request: AdminRequest) -> Answer:
+def list_suspensions(subject: Subject, request: AdminRequest) -> Response:
     """List the suspensions of features for a subject, past and future ones too."""
-    return Answer.page(request.read(lambda unit: overrides.list_suspensions(unit, subject)), None)
+    return Response.page(request.read(lambda unit: overrides.list_suspensions(unit, subject)), None)
 
 
-def suspend(subject: Subject, request: AdminRequest) -> Answer:
+def suspend(subject: Subject, request: AdminRequest) -> Response:
     """Suspend a feature for a subject: from now or an instant on, until an instant or without an end."""
     text = strip_as_of(request.body)
     return change_subject(request, "", overrides.suspend, subject, text, write_conditions(request))
 
 
-def resume(subject: Subject, request: AdminRequest) -> Answer:
+def resume(subject: Subject, request: AdminRequest) -> Response:
     """Resume a feature for a subject, now or `at` an instant; suspensions that start later are removed."""
     feature, at = request.params["feature"], instant_parameter(request, "at")
     return change_subject(request, "", overrides.resume, subject, feature, at, write_conditions(request))

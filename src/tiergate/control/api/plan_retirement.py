@@ -9,7 +9,7 @@ import msgspec
 from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
 from tiergate.admin.plan_retirement import PlanMove, retire_plan
 from tiergate.control.api.items import the_item
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import read_instant
 from tiergate.impact.preview.subject_effects import impact_data
@@ -34,7 +34,7 @@ class _Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_loss: AcceptLoss = False
 
 
-def retire(request: AdminRequest) -> Answer:
+def retire(request: AdminRequest) -> Response:
     """Retire a plan: archive it, and move its subscriptions to another plan, now or at an instant; or `dry_run`."""
     body = request.decode(_Retirement)
     at = 0 if body.at == "now" else read_instant(body.at, "/at")
@@ -52,4 +52,4 @@ def retire(request: AdminRequest) -> Answer:
     }
     if body.dry_run and result.token:
         data["accept_loss"] = result.token
-    return Answer.json(data)
+    return Response.json(data)

@@ -15,7 +15,7 @@ from tiergate.admin.rollout_requests import read_instant
 from tiergate.control.api.apply_export import ApplyBody, apply_publication
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.publishing import PublishBody, pending_publication
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.permissions import Action, Resource
@@ -39,12 +39,12 @@ class _PreviewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
 
-    def preview(request: AdminRequest) -> Answer:
+    def preview(request: AdminRequest) -> Response:
         """Preview what publishing, or applying a file, would change for each customer. Changes nothing."""
         body = decode_parts(request, _PreviewBody) if request.body else _PreviewBody()
         at = read_instant(body.at, "/at")
         lines = stream_preview(request.actor, publisher, _wanted(publisher, request, body), at)
-        return Answer.stream((encode(line) + b"\n" for line in lines), _LINES)
+        return Response.stream((encode(line) + b"\n" for line in lines), _LINES)
 
     return [Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, Resource.catalog(), max_body=_MAX_BODY)]
 

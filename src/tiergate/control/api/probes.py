@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.errors import RequestError
 from tiergate.http.metrics import CONTENT_TYPE, metrics_text
@@ -38,11 +38,11 @@ class Probes:
             Endpoint("GET", "/metrics", Open.ANYBODY, self.metrics),
         ]
 
-    async def live(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+    async def live(self, request: AdminRequest) -> Response:  # noqa: ARG002 - as every handler
         """Return that the process runs."""
-        return Answer.json({"status": "live"})
+        return Response.json({"status": "live"})
 
-    async def ready(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+    async def ready(self, request: AdminRequest) -> Response:  # noqa: ARG002 - as every handler
         """Return whether requests can be served."""
         if self.draining:
             raise RequestError(503, "not ready", "shutting down")
@@ -51,8 +51,8 @@ class Probes:
         if state is None or self._store.clock() - state.confirmed_at > _SILENT_MS:
             raise RequestError(503, "not ready", "the database does not answer")
         # A read-only database still serves sidecars, which need sync.
-        return Answer.json({"status": "ready", "read_only": self._store.database.refusal is not None})
+        return Response.json({"status": "ready", "read_only": self._store.database.refusal is not None})
 
-    async def metrics(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+    async def metrics(self, request: AdminRequest) -> Response:  # noqa: ARG002 - as every handler
         """Return all metrics, for Prometheus."""
-        return Answer(200, metrics_text(self._registry), {"content-type": CONTENT_TYPE})
+        return Response(200, metrics_text(self._registry), {"content-type": CONTENT_TYPE})

@@ -9,8 +9,8 @@ import msgspec
 from tiergate.admin import pending_publications, publications
 from tiergate.admin.loss_acceptance import AcceptLoss
 from tiergate.admin.rollout_requests import RolloutTargetBody, check_note
-from tiergate.control.api.publication_answers import preview_answer, publication_answer, reviewed_by
-from tiergate.control.api.request import Answer
+from tiergate.control.api.publication_responses import preview_response, publication_response, reviewed_by
+from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.permissions import Action, Resource
@@ -49,23 +49,23 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
     catalog = Resource.catalog()
 
-    def pending(request: AdminRequest) -> Answer:
+    def pending(request: AdminRequest) -> Response:
         """Show what publishing everything would change."""
-        return preview_answer(pending_publications.preview_pending(request.actor, publisher))
+        return preview_response(pending_publications.preview_pending(request.actor, publisher))
 
-    def publish(request: AdminRequest) -> Answer:
+    def publish(request: AdminRequest) -> Response:
         """Publish the pending edits, or some of them."""
         body = request.decode(PublishBody) if request.body else PublishBody()
         wanted, reviewed = pending_publication(request, body), reviewed_by(request)
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
-    def roll_back(request: AdminRequest) -> Answer:
+    def roll_back(request: AdminRequest) -> Response:
         """Publish the catalog and the rules of a past publication again."""
         body = request.decode(_RollbackBody) if request.body else _RollbackBody()
         check_note(body.note)
         wanted = publications.roll_back(request.actor, _sequence(request), roles=body.roles, note=body.note)
         reviewed = reviewed_by(request)
-        return publication_answer(publisher, request, wanted, reviewed, body)
+        return publication_response(publisher, request, wanted, reviewed, body)
 
     return [
         Endpoint("GET", "/v1/pending", Action.VIEW, pending, catalog),
@@ -76,19 +76,19 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     ]
 
 
-def list_publications(request: AdminRequest) -> Answer:
+def list_publications(request: AdminRequest) -> Response:
     """List the publications, latest first."""
     cursor = request.cursor
     if cursor is not None and not cursor.isdecimal():
         raise RequestError(400, "invalid request", "`cursor` is not one that this list gave out")
     before, limit = None if cursor is None else int(cursor), request.limit
-    return Answer.page(*request.read(lambda unit: publications.list_publications(unit, before, limit)))
+    return Response.page(*request.read(lambda unit: publications.list_publications(unit, before, limit)))
 
 
-def show_publication(request: AdminRequest) -> Answer:
+def show_publication(request: AdminRequest) -> Response:
     """Show a publication, and what it changed."""
     sequence = _sequence(request)
-    return Answer.json(request.read(lambda unit: publications.get_publication(request.actor, unit, sequence)))
+    return Response.json(request.read(lambda unit: publications.get_publication(request.actor, unit, sequence)))
 
 
 def pending_publication(request: AdminRequest, body: PublishBody, at: str = "") -> PublicationRequest:

@@ -12,7 +12,7 @@ import msgspec
 
 from tiergate.admin.replays import ReplayRequest, check_resource, replay
 from tiergate.control.api.bodies import decode_parts
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
 from tiergate.engine import decision_json, reasoning_sentences
 from tiergate.engine.decision_inputs import DecisionBasis, read_basis
@@ -40,12 +40,12 @@ def endpoints() -> list[Endpoint]:
     """Return the routes."""
     bundles = BundleCache()
 
-    def replay_check(request: AdminRequest) -> Answer:
+    def replay_check(request: AdminRequest) -> Response:
         """Make a decision of the past again: the same bytes, and the reasoning behind it, as data and in sentences."""
         wanted, text = _read_replay(request)
         result = _run(request, bundles, wanted, text, "/check")
         past = result.past
-        return Answer.json(
+        return Response.json(
             {
                 "decision": msgspec.Raw(decision_json(result.explanation.decision)),
                 "at": format_instant(past.at),
@@ -58,11 +58,11 @@ def endpoints() -> list[Endpoint]:
             }
         )
 
-    def explain(request: AdminRequest) -> Answer:
+    def explain(request: AdminRequest) -> Response:
         """Explain how a check is decided now, or was `at` a moment: the reasoning as data and in sentences."""
         result = _run(request, bundles, _read_explain(request), request.body, "")
         members = msgspec.structs.asdict(result.reasoning)
-        return Answer.json(
+        return Response.json(
             {
                 **members,
                 "sentences": reasoning_sentences(result.reasoning),

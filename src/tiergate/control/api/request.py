@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A status, a body (bytes, or an iterator of bytes that is sent as it comes) and headers in lower case."""
 
     status: int = 200
@@ -53,26 +53,26 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def json(value: object, status: int = 200, *, etag: int | None = None, location: str | None = None) -> Answer:
+    def json(value: object, status: int = 200, *, etag: int | None = None, location: str | None = None) -> Response:
         """Answer with JSON. `etag` counts the changes of what is answered; `location`: where what was made is."""
         headers = {"content-type": "application/json"}
         if etag is not None:
             headers["etag"] = etag_text(etag)
         if location is not None:
             headers["location"] = location
-        return Answer(status, encode(value), headers)
+        return Response(status, encode(value), headers)
 
     @staticmethod
-    def page(items: Sequence[object], cursor: str | None) -> Answer:
+    def page(items: Sequence[object], cursor: str | None) -> Response:
         """Answer with one page of a list; `cursor`: what its last entry is ordered by, if there are more."""
-        return Answer.json({"items": items, "next": None if cursor is None else _wrapped(cursor)})
+        return Response.json({"items": items, "next": None if cursor is None else _wrapped(cursor)})
 
     @staticmethod
-    def empty(*, etag: int | None = None) -> Answer:
+    def empty(*, etag: int | None = None) -> Response:
         """Answer that it was done, with nothing to show."""
-        return Answer(204, headers={} if etag is None else {"etag": etag_text(etag)})
+        return Response(204, headers={} if etag is None else {"etag": etag_text(etag)})
 
-    def without(self, member: str) -> Answer:
+    def without(self, member: str) -> Response:
         """Return this answer without a member of its JSON object that is shown only once."""
         if not isinstance(self.body, bytes):
             return self
@@ -81,9 +81,9 @@ class Answer:
         return replace(self, body=msgspec.json.encode(data))
 
     @staticmethod
-    def stream(parts: Iterator[bytes] | AsyncIterator[bytes], media_type: str) -> Answer:
+    def stream(parts: Iterator[bytes] | AsyncIterator[bytes], media_type: str) -> Response:
         """Answer with what comes as it comes."""
-        return Answer(200, parts, {"content-type": media_type})
+        return Response(200, parts, {"content-type": media_type})
 
 
 class AdminRequest:
@@ -235,11 +235,11 @@ class AdminRequest:
 
     def change(
         self,
-        work: Callable[[WriteUnit], Answer],
+        work: Callable[[WriteUnit], Response],
         *,
-        kept: Callable[[Answer], Answer] | None = None,
+        kept: Callable[[Response], Response] | None = None,
         brief: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Run `work` in one transaction, and keep its answer under the request's `Idempotency-Key`, if it has one.
 
         `work` may be run several times, and must have no effect but through its unit. `kept`: what is kept of an
@@ -252,7 +252,7 @@ class AdminRequest:
         if key is None:
             return self.write(work, brief=brief)
 
-        def once(unit: WriteUnit) -> Answer:
+        def once(unit: WriteUnit) -> Response:
             before = kept_answer(unit, key)
             if before is not None:
                 return _replayed(before)
@@ -264,7 +264,7 @@ class AdminRequest:
 
         return self.write(once, brief=brief)
 
-    def replayed(self) -> Answer | None:
+    def replayed(self) -> Response | None:
         """The answer that this very request got before, by its `Idempotency-Key`; none where there is none.
 
         Raises:
@@ -319,8 +319,8 @@ def etag_text(etag: int) -> str:
     return f'"{etag}"'
 
 
-def _replayed(kept: StoredAnswer) -> Answer:
-    return Answer(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
+def _replayed(kept: StoredAnswer) -> Response:
+    return Response(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
 
 
 def _unquoted(text: str) -> str:

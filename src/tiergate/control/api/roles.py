@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin import roles
-from tiergate.control.api.request import Answer, etag_text
+from tiergate.control.api.request import Response, etag_text
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.permissions import Action, Resource
 
@@ -30,9 +30,9 @@ def endpoints(published: PublishedRoles) -> list[Endpoint]:
     """Return the routes."""
     store = Resource.store()
 
-    def get_roles(request: AdminRequest) -> Answer:
+    def get_roles(request: AdminRequest) -> Response:
         """Return the active role policies."""
-        return Answer.json(request.read(lambda unit: roles.active_roles(unit, published.read(unit))))
+        return Response.json(request.read(lambda unit: roles.active_roles(unit, published.read(unit))))
 
     return [
         Endpoint("GET", "/v1/whoami", Open.AUTHENTICATED, whoami),
@@ -43,32 +43,32 @@ def endpoints(published: PublishedRoles) -> list[Endpoint]:
     ]
 
 
-def whoami(request: AdminRequest) -> Answer:
+def whoami(request: AdminRequest) -> Response:
     """Return the caller, and what it may do to some resource."""
-    return Answer.json(roles.describe_actor(request.actor))
+    return Response.json(roles.describe_actor(request.actor))
 
 
-def get_draft(request: AdminRequest) -> Answer:
+def get_draft(request: AdminRequest) -> Response:
     """Return the draft of the role policies; the shipped ones if nothing is drafted."""
-    return _draft_answer(request.read(roles.get_draft))
+    return _draft_response(request.read(roles.get_draft))
 
 
-def put_draft(request: AdminRequest) -> Answer:
+def put_draft(request: AdminRequest) -> Response:
     """Save a draft of the role policies, which must be publishable."""
     text = request.decode(_Draft).text
 
-    def work(unit: WriteUnit) -> Answer:
-        return _draft_answer(roles.save_draft(request.actor, unit, text, _expected(request)))
+    def work(unit: WriteUnit) -> Response:
+        return _draft_response(roles.save_draft(request.actor, unit, text, _expected(request)))
 
     return request.change(work)
 
 
-def delete_draft(request: AdminRequest) -> Answer:
+def delete_draft(request: AdminRequest) -> Response:
     """Discard the draft, so that the shipped role policies are the draft again."""
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         roles.discard_draft(request.actor, unit, _expected(request))
-        return Answer.empty()
+        return Response.empty()
 
     return request.change(work)
 
@@ -77,6 +77,6 @@ def _expected(request: AdminRequest) -> Precondition:
     return replace(request.precondition, must_not_exist=False)
 
 
-def _draft_answer(draft: RolesDraft) -> Answer:
+def _draft_response(draft: RolesDraft) -> Response:
     data = {"text": draft.text, "etag": etag_text(draft.etag), "shipped": draft.is_shipped}
-    return Answer.json(data, etag=draft.etag)
+    return Response.json(data, etag=draft.etag)

@@ -13,24 +13,24 @@ others with `request.require`. For example::
     def _customer(request: AdminRequest) -> Resource:
         return Resource.customer_of(request.params["customer"])
 
-    def list_notes(request: AdminRequest) -> Answer:
+    def list_notes(request: AdminRequest) -> Response:
         '''List the notes.'''
         rows = request.read(lambda unit: notes_after(unit, request.cursor, request.limit + 1, request.query.get("tag")))
         page = rows[: request.limit]
-        return Answer.page([as_json(row) for row in page], page[-1].id if len(rows) > len(page) else None)
+        return Response.page([as_json(row) for row in page], page[-1].id if len(rows) > len(page) else None)
 
-    def create_note(request: AdminRequest) -> Answer:
+    def create_note(request: AdminRequest) -> Response:
         '''Write a note.'''
         body = request.decode(NoteBody)              # BodyError -> 400 or 422, with JSON Pointers
 
-        def work(unit: WriteUnit) -> Answer:         # one transaction; runs again after a lost race
+        def work(unit: WriteUnit) -> Response:         # one transaction; runs again after a lost race
             note = notes.create(request.actor, unit, request.params["customer"], body.text)
-            return Answer.json(as_json(note), 201, etag=note.etag, location=f"/v1/notes/{note.id}")
+            return Response.json(as_json(note), 201, etag=note.etag, location=f"/v1/notes/{note.id}")
 
         return request.change(work)                  # honours `Idempotency-Key`
 
 A handler is a function, which runs in the thread pool, or a coroutine function, which runs on the event loop and must
-not block. It returns an `Answer` or raises one of `tiergate.errors`.
+not block. It returns an `Response` or raises one of `tiergate.errors`.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.naming import normalize_subject_id
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Handler = Callable[[AdminRequest], Answer | Awaitable[Answer]]
+Handler = Callable[[AdminRequest], Response | Awaitable[Response]]
 
 OPAQUE: Final = frozenset({"customer", "subscription", "subject"})
 """The parameters of paths that are ids of customers and subscriptions: any text, percent-encoded."""

@@ -8,8 +8,8 @@ import msgspec
 
 from tiergate.admin import rule_files
 from tiergate.admin.pending_publications import check_pending_rules
-from tiergate.control.api.answers import change_answer, expected_version
-from tiergate.control.api.request import Answer, etag_text
+from tiergate.control.api.request import Response, etag_text
+from tiergate.control.api.responses import change_response, expected_version
 from tiergate.control.api.router import Endpoint
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
@@ -33,9 +33,9 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
     store = Resource.store()
 
-    def check(request: AdminRequest) -> Answer:  # noqa: ARG001
+    def check(request: AdminRequest) -> Response:  # noqa: ARG001
         """Report the problems that prevent publishing the drafted rules with all other pending edits."""
-        return Answer.json({"problems": check_pending_rules(publisher)})
+        return Response.json({"problems": check_pending_rules(publisher)})
 
     return [
         Endpoint("GET", "/v1/rules", Action.VIEW, list_files, store),
@@ -46,31 +46,31 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     ]
 
 
-def list_files(request: AdminRequest) -> Answer:
+def list_files(request: AdminRequest) -> Response:
     """List the drafted files of the rules."""
-    return Answer.page([_data(file) for file in request.read(rule_files.list_rule_files)], None)
+    return Response.page([_data(file) for file in request.read(rule_files.list_rule_files)], None)
 
 
-def get_file(request: AdminRequest) -> Answer:
+def get_file(request: AdminRequest) -> Response:
     """Show a drafted file of the rules."""
     file = request.read(lambda unit: rule_files.get_rule_file(unit, *_path(request)))
-    return Answer.json({**_data(file), "text": file.text}, etag=file.etag)
+    return Response.json({**_data(file), "text": file.text}, etag=file.etag)
 
 
-def put_file(request: AdminRequest) -> Answer:
+def put_file(request: AdminRequest) -> Response:
     """Replace a drafted file of the rules, or create it."""
     text = request.decode(_RuleBody).text
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         file, is_new = rule_files.put_rule_file(unit, *_path(request), text, expected_version(request))
-        return Answer.json({**_data(file), "text": text}, 201 if is_new else 200, etag=file.etag)
+        return Response.json({**_data(file), "text": text}, 201 if is_new else 200, etag=file.etag)
 
     return request.change(work)
 
 
-def delete_file(request: AdminRequest) -> Answer:
+def delete_file(request: AdminRequest) -> Response:
     """Delete a drafted file of the rules."""
-    return change_answer(request, rule_files.delete_rule_file, *_path(request), expected_version(request))
+    return change_response(request, rule_files.delete_rule_file, *_path(request), expected_version(request))
 
 
 def _path(request: AdminRequest) -> tuple[str, str]:

@@ -9,8 +9,8 @@ import msgspec
 from tiergate.admin.json_members import members
 from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
-from tiergate.control.api.answers import stamp_data
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
+from tiergate.control.api.responses import stamp_data
 from tiergate.errors import BodyError, BodyProblem, ParameterError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import is_id, path_segment
@@ -135,18 +135,18 @@ def change_subject(
     use_case: Callable[Concatenate[Actor, WriteUnit, P], SubjectResult],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Answer:
+) -> Response:
     """Run a use case in one transaction, and answer with its result. `path`: of the collection it may add to, or ''."""
     actor = request.actor
-    return request.change(lambda unit: subject_answer(use_case(actor, unit, *args, **kwargs), path), brief=True)
+    return request.change(lambda unit: subject_response(use_case(actor, unit, *args, **kwargs), path), brief=True)
 
 
-def subject_answer(result: SubjectResult, path: str) -> Answer:
+def subject_response(result: SubjectResult, path: str) -> Response:
     """Answer with the result of a write of a subject or of a part of it."""
     if result.data is None:
-        return Answer.empty(etag=result.etag)
+        return Response.empty(etag=result.etag)
     data = result.data if result.stamp is None else result.data | stamp_data(result.stamp)
     if result.applied is not None:
         data |= {"applied": result.applied}
     location = f"{path}/{path_segment(str(data['id']))}" if result.created and path else None
-    return Answer.json(data, 201 if result.created else 200, etag=result.etag, location=location)
+    return Response.json(data, 201 if result.created else 200, etag=result.etag, location=location)

@@ -11,11 +11,11 @@ from tiergate.admin import billing, subscription_items, subscriptions
 from tiergate.admin.json_members import subject_id_at
 from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY, escape_pointer
-from tiergate.control.api.answers import page_answer, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
+from tiergate.control.api.responses import page_response, view_response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.admin.subscription_lifecycle import Step
-    from tiergate.control.api.request import AdminRequest, Answer
+    from tiergate.control.api.request import AdminRequest, Response
     from tiergate.publish.publisher import Publisher
 
 _ALL: Final = "/v1/subscriptions"
@@ -93,7 +93,7 @@ def named_subscription(request: AdminRequest) -> Resource:
 # ── As wholes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def list_subscriptions(request: AdminRequest) -> Answer:
+def list_subscriptions(request: AdminRequest) -> Response:
     """List subscriptions, by id; by `customer`, its `tag`s, `text`, `status`, `state`, `item`, its pin, `feature`."""
     query = request.query
     wanted = SubscriptionFilter(
@@ -108,34 +108,34 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         external_id=external_id_parameter(request),
     )
     after, limit = request.cursor or "", request.limit
-    return page_answer(request.read(lambda unit: subscriptions.list_subscriptions(unit, wanted, after, limit)))
+    return page_response(request.read(lambda unit: subscriptions.list_subscriptions(unit, wanted, after, limit)))
 
 
-def create_subscription(request: AdminRequest) -> Answer:
+def create_subscription(request: AdminRequest) -> Response:
     """Create a subscription of a customer that exists."""
     customer, text = request.params.get("customer"), strip_answer_members(request.body)
     return change_subject(request, _ALL, subscriptions.create_subscription, customer, text, write_conditions(request))
 
 
-def read_subscription(request: AdminRequest) -> Answer:
+def read_subscription(request: AdminRequest) -> Response:
     """Read a subscription."""
     id_ = request.params["subscription"]
-    return view_answer(request, request.read(lambda unit: subscriptions.read_subscription(unit, id_)))
+    return view_response(request, request.read(lambda unit: subscriptions.read_subscription(unit, id_)))
 
 
-def put_subscription(request: AdminRequest) -> Answer:
+def put_subscription(request: AdminRequest) -> Response:
     """Replace a subscription, or create it. What people own and the body leaves out stays, pins too."""
     id_, text = request.params["subscription"], strip_answer_members(request.body)
     return change_subject(request, _ALL, subscriptions.put_subscription, id_, text, write_conditions(request))
 
 
-def patch_subscription(request: AdminRequest) -> Answer:
+def patch_subscription(request: AdminRequest) -> Response:
     """Change some of a subscription, by a JSON merge patch (RFC 7396)."""
     id_, patch = request.params["subscription"], strip_answer_members(request.body)
     return change_subject(request, "", subscriptions.patch_subscription, id_, patch, write_conditions(request))
 
 
-def remove_subscription(request: AdminRequest) -> Answer:
+def remove_subscription(request: AdminRequest) -> Response:
     """Delete a subscription. `end` ends it and keeps it."""
     id_ = request.params["subscription"]
     return change_subject(request, "", subscriptions.remove_subscription, id_, write_conditions(request))
@@ -144,19 +144,19 @@ def remove_subscription(request: AdminRequest) -> Answer:
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def add_item(request: AdminRequest) -> Answer:
+def add_item(request: AdminRequest) -> Response:
     """Add an item to a subscription."""
     id_, text = request.params["subscription"], strip_as_of(request.body)
     return change_subject(request, _ALL, subscription_items.add_item, id_, text, write_conditions(request))
 
 
-def patch_item(request: AdminRequest) -> Answer:
+def patch_item(request: AdminRequest) -> Response:
     """Change an item of a subscription by a JSON merge patch: its quantity, its pin, its dates."""
     (id_, item), patch = _item(request), strip_as_of(request.body)
     return change_subject(request, "", subscription_items.patch_item, id_, item, patch, write_conditions(request))
 
 
-def remove_item(request: AdminRequest) -> Answer:
+def remove_item(request: AdminRequest) -> Response:
     """Remove an item from a subscription, at once."""
     return change_subject(request, "", subscription_items.remove_item, *_item(request), write_conditions(request))
 
@@ -166,7 +166,7 @@ class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     as_of: str | None = None  # read by `write_conditions`
 
 
-def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
+def pin_item(publisher: Publisher | None, request: AdminRequest) -> Response:
     """Keep an item of a subscription at a version, whatever is rolled out."""
     version = request.decode(_Pin).version
     (id_, item), conditions = _item(request), write_conditions(request)
@@ -175,7 +175,7 @@ def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
     return change_subject(request, "", subscription_items.pin_item, id_, item, version, conditions)
 
 
-def unpin_item(request: AdminRequest) -> Answer:
+def unpin_item(request: AdminRequest) -> Response:
     """Let an item of a subscription follow the rollouts again."""
     return change_subject(request, "", subscription_items.pin_item, *_item(request), None, write_conditions(request))
 
@@ -187,14 +187,14 @@ def _item(request: AdminRequest) -> tuple[str, str]:
 # ── Steps of the life cycle ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _step_handler(name: str, step: Step) -> Callable[[AdminRequest], Answer]:
+def _step_handler(name: str, step: Step) -> Callable[[AdminRequest], Response]:
     handler = partial(_take_step, name, step)
     handler.__doc__ = step.summary
     handler.__name__ = name.replace("-", "_")  # type: ignore[attr-defined]
     return handler
 
 
-def _take_step(name: str, step: Step, request: AdminRequest) -> Answer:
+def _take_step(name: str, step: Step, request: AdminRequest) -> Response:
     body = request.decode(dict[str, str]) if request.body else {}
     body.pop(AS_OF, None)
     allowed = f"only `{step.date}` is allowed" if step.date else "none is allowed"
@@ -215,7 +215,7 @@ def _take_step(name: str, step: Step, request: AdminRequest) -> Answer:
 # ── Billing and changes of plan ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def put_billing(request: AdminRequest) -> Answer:
+def put_billing(request: AdminRequest) -> Response:
     """Replace the part of a subscription that billing owns, and nothing that people own; create it for a `customer`."""
     id_, text = request.params["subscription"], strip_answer_members(request.body)
     return change_subject(request, _ALL, billing.put_billing, id_, text, write_conditions(request))
@@ -230,7 +230,7 @@ class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     as_of: str | None = None  # read by `write_conditions`
 
 
-def change_plan(request: AdminRequest) -> Answer:
+def change_plan(request: AdminRequest) -> Response:
     """Change the plan: `at` now, an instant, or the `term_end`, in place of a change that was scheduled before.
 
     `addons`: whether items that the new plan does not allow end with the old one, or block the change.
@@ -241,7 +241,7 @@ def change_plan(request: AdminRequest) -> Answer:
     return change_subject(request, "", billing.change_plan, id_, wanted, write_conditions(request))
 
 
-def withdraw_change(request: AdminRequest) -> Answer:
+def withdraw_change(request: AdminRequest) -> Response:
     """Withdraw the scheduled change of plan: the present plan stays, and the items that would end with it."""
     id_ = request.params["subscription"]
     return change_subject(request, "", billing.withdraw_change, id_, write_conditions(request))

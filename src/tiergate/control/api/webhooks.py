@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.admin import webhooks
-from tiergate.control.api.request import Answer, etag_text
+from tiergate.control.api.request import Response, etag_text
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
@@ -68,94 +68,94 @@ class WebhookEndpoints:
             Endpoint("POST", f"{delivery}/redeliver", manage, redeliver, store),
         ]
 
-    def create(self, request: AdminRequest) -> Answer:
+    def create(self, request: AdminRequest) -> Response:
         """Create a webhook; only this response has its secret."""
         body = request.decode(_Webhook)
         settings = WebhookSettings(body.url, tuple(body.events), body.description, body.enabled)
 
-        def work(unit: WriteUnit) -> Answer:
+        def work(unit: WriteUnit) -> Response:
             webhook, secret = webhooks.create_webhook(request.actor, unit, settings, self._targets.check_url)
             data = _webhook_data(webhook) | {"secret": secret}
-            return Answer.json(data, 201, etag=webhook.etag, location=f"/v1/webhooks/{webhook.id}")
+            return Response.json(data, 201, etag=webhook.etag, location=f"/v1/webhooks/{webhook.id}")
 
         return request.change(work, kept=_without_secret)
 
-    def edit(self, request: AdminRequest) -> Answer:
+    def edit(self, request: AdminRequest) -> Response:
         """Change a webhook; members that the body does not name stay as they are."""
         edit = request.decode(_WebhookEdit)
         members = {name: value for name, value in msgspec.structs.asdict(edit).items() if value is not msgspec.UNSET}
         check_url = self._targets.check_url
 
-        def work(unit: WriteUnit) -> Answer:
+        def work(unit: WriteUnit) -> Response:
             expected = _expected(request)
-            return _webhook_answer(
+            return _webhook_response(
                 webhooks.edit_webhook(request.actor, unit, request.params["webhook"], members, expected, check_url)
             )
 
         return request.change(work)
 
 
-def list_webhooks(request: AdminRequest) -> Answer:
+def list_webhooks(request: AdminRequest) -> Response:
     """List the webhooks."""
     rows = request.read(lambda unit: webhooks_after(unit, request.cursor, request.limit + 1))
     page = rows[: request.limit]
-    return Answer.page([_webhook_data(row) for row in page], page[-1].id if len(rows) > len(page) else None)
+    return Response.page([_webhook_data(row) for row in page], page[-1].id if len(rows) > len(page) else None)
 
 
-def get_webhook(request: AdminRequest) -> Answer:
+def get_webhook(request: AdminRequest) -> Response:
     """Return a webhook."""
-    return _webhook_answer(request.read(lambda unit: read_webhook(unit, request.params["webhook"])))
+    return _webhook_response(request.read(lambda unit: read_webhook(unit, request.params["webhook"])))
 
 
-def delete_webhook(request: AdminRequest) -> Answer:
+def delete_webhook(request: AdminRequest) -> Response:
     """Delete a webhook, and all deliveries that wait for it."""
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         webhooks.delete_webhook(request.actor, unit, request.params["webhook"], _expected(request))
-        return Answer.empty()
+        return Response.empty()
 
     return request.change(work)
 
 
-def rotate_secret(request: AdminRequest) -> Answer:
+def rotate_secret(request: AdminRequest) -> Response:
     """Create a new secret, which only this response has; for `overlap` seconds the previous secret signs too."""
     overlap = (request.decode(_Rotation) if request.body else _Rotation()).overlap
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         webhook, secret = webhooks.rotate_secret(request.actor, unit, request.params["webhook"], overlap)
-        return Answer.json(_webhook_data(webhook) | {"secret": secret}, etag=webhook.etag)
+        return Response.json(_webhook_data(webhook) | {"secret": secret}, etag=webhook.etag)
 
     return request.change(work, kept=_without_secret)
 
 
-def send_test_event(request: AdminRequest) -> Answer:
+def send_test_event(request: AdminRequest) -> Response:
     """Send a `webhook.test` event without content to a webhook."""
     return _accepted(request, lambda unit: webhooks.send_test_event(request.actor, unit, request.params["webhook"]))
 
 
-def list_deliveries(request: AdminRequest) -> Answer:
+def list_deliveries(request: AdminRequest) -> Response:
     """List the deliveries to a webhook, the newest first."""
     before, status, limit = _before(request.cursor), _status(request), request.limit
     rows, more = request.read(
         lambda unit: webhooks.list_deliveries(unit, request.params["webhook"], before, limit, status)
     )
-    return Answer.page(rows, None if more is None else f"{more[0]}:{more[1]}")
+    return Response.page(rows, None if more is None else f"{more[0]}:{more[1]}")
 
 
-def get_delivery(request: AdminRequest) -> Answer:
+def get_delivery(request: AdminRequest) -> Response:
     """Return a delivery."""
     webhook, id_ = request.params["webhook"], request.params["delivery"]
-    return Answer.json(request.read(lambda unit: webhooks.get_delivery(unit, webhook, id_)))
+    return Response.json(request.read(lambda unit: webhooks.get_delivery(unit, webhook, id_)))
 
 
-def redeliver(request: AdminRequest) -> Answer:
+def redeliver(request: AdminRequest) -> Response:
     """Deliver a finished delivery again, with the same id."""
     webhook, id_ = request.params["webhook"], request.params["delivery"]
     return _accepted(request, lambda unit: webhooks.redeliver(request.actor, unit, webhook, id_))
 
 
-def _accepted(request: AdminRequest, enqueue: Callable[[WriteUnit], dict[str, object]]) -> Answer:
-    return request.change(lambda unit: Answer.json(enqueue(unit), 202))
+def _accepted(request: AdminRequest, enqueue: Callable[[WriteUnit], dict[str, object]]) -> Response:
+    return request.change(lambda unit: Response.json(enqueue(unit), 202))
 
 
 def _expected(request: AdminRequest) -> Precondition:
@@ -182,12 +182,12 @@ def _before(cursor: str | None) -> tuple[Instant, str] | None:
     return int(at), id_
 
 
-def _without_secret(answer: Answer) -> Answer:
+def _without_secret(answer: Response) -> Response:
     return answer.without("secret")
 
 
-def _webhook_answer(webhook: Webhook) -> Answer:
-    return Answer.json(_webhook_data(webhook), etag=webhook.etag)
+def _webhook_response(webhook: Webhook) -> Response:
+    return Response.json(_webhook_data(webhook), etag=webhook.etag)
 
 
 def _webhook_data(webhook: Webhook) -> dict[str, object]:

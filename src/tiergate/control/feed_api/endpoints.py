@@ -16,7 +16,7 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from tiergate.bundle import SubjectStatement
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.feed_api.feed_pages import MAX_LINES, FeedPages
 from tiergate.errors import ConflictError, NotFoundError, OperatorError, RequestError, StoreError
@@ -93,7 +93,7 @@ class FeedApi:
             route("subjects/{kind}/{subject}", self.subject),
         ]
 
-    async def changes(self, request: AdminRequest) -> Answer:
+    async def changes(self, request: AdminRequest) -> Response:
         """Follow the feed: its lines after a position and a signed head. Waits if there are none yet."""
         after = request.number("after", 0, least=0, most=2**62)
         limit = min(request.number("limit", _LINES, least=1, most=10**9), MAX_LINES)
@@ -109,9 +109,9 @@ class FeedApi:
             )
         content, encoding = await body.encoded(request.headers.get("accept-encoding", ""))
         headers = {"content-type": "application/x-ndjson", "vary": "accept-encoding"}
-        return Answer(200, content, headers | ({"content-encoding": encoding} if encoding else {}))
+        return Response(200, content, headers | ({"content-encoding": encoding} if encoding else {}))
 
-    async def publication(self, request: AdminRequest) -> Answer:
+    async def publication(self, request: AdminRequest) -> Response:
         """Get the signed active publication. Waits if there is none after a given sequence yet."""
         after = request.number("after", 0, least=0, most=2**62)
         wait = _seconds(request)
@@ -124,18 +124,18 @@ class FeedApi:
             raise NotFoundError("publication", str(after + 1))
         headers = {"content-type": "application/json", "etag": f'"{sequence}"'}
         if request.is_fresh(sequence):
-            return Answer(304, headers={"etag": headers["etag"]})
+            return Response(304, headers={"etag": headers["etag"]})
         if self._envelope[0] != sequence:
             self._envelope = (sequence, await run_in_threadpool(self._read_envelope, sequence))
-        return Answer(200, self._envelope[1], headers)
+        return Response(200, self._envelope[1], headers)
 
-    def bundle(self, request: AdminRequest) -> Answer:
+    def bundle(self, request: AdminRequest) -> Response:
         """Get a bundle as a zip: all of its files, or only those that differ from a bundle that the caller has."""
         revision = request.params["revision"]
         content = self.archives.get(revision, request.query.get("have", ""))
-        return Answer(200, content, {"content-type": "application/zip", "cache-control": _IMMUTABLE})
+        return Response(200, content, {"content-type": "application/zip", "cache-control": _IMMUTABLE})
 
-    async def snapshot(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+    async def snapshot(self, request: AdminRequest) -> Response:  # noqa: ARG002 - as every handler
         """Get the newest snapshot of all subjects, or a new one: a signed head and the manifest of its pages."""
         state = await self._state_reaching(0)
         snapshot = await run_in_threadpool(self._snapshots.newest)
@@ -144,20 +144,20 @@ class FeedApi:
             if snapshot is None:
                 snapshot = await asyncio.shield(creating)
         content = head_line(self.snapshot_head(snapshot)) + b"\n" + snapshot.content + b"\n"
-        return Answer(200, content, {"content-type": "application/x-ndjson"})
+        return Response(200, content, {"content-type": "application/x-ndjson"})
 
-    def snapshot_page(self, request: AdminRequest) -> Answer:
+    def snapshot_page(self, request: AdminRequest) -> Response:
         """Get one page of a snapshot."""
         sha256 = request.params["sha256"]
         headers = {"content-type": "application/gzip", "cache-control": _IMMUTABLE, "etag": f'"{sha256}"'}
-        return Answer(200, self._snapshots.page(sha256), headers)
+        return Response(200, self._snapshots.page(sha256), headers)
 
-    def subject(self, request: AdminRequest) -> Answer:
+    def subject(self, request: AdminRequest) -> Response:
         """Get the signed record of one customer or subscription."""
         kind, id_ = _KINDS.get(request.params["kind"]), request.params["subject"]
         if kind is None or not is_subject_id(id_):
             raise NotFoundError("kind of subject", request.params["kind"])
-        return Answer(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
+        return Response(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
 
     def snapshot_head(self, snapshot: StoredSnapshot) -> bytes:
         """Return the envelope of a head, signed now, that names a snapshot.

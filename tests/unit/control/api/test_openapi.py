@@ -12,7 +12,7 @@ from tests.admin import serving
 from tests.contract import Contract
 from tests.routes import all_routes
 from tiergate.control.api.openapi import description
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.control.api.route_schemas import SHAPES
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.control.api.schemas import component_schemas
@@ -102,9 +102,9 @@ def test_an_operation_says_who_may_ask(endpoints: list[Endpoint]) -> None:
 def test_the_parameters_of_an_operation_are_those_of_its_route() -> None:
     """In its path and query, and the headers that every write honours."""
 
-    def handler(_request: AdminRequest) -> Answer:
+    def handler(_request: AdminRequest) -> Response:
         """Do it."""
-        return Answer.empty()
+        return Response.empty()
 
     one = Endpoint("POST", "/v1/a/{b}/c", Open.AUTHENTICATED, handler, query=("d",), paged=True)
     document = description([one])
@@ -133,9 +133,9 @@ def test_every_schema_is_one(name: str) -> None:
 def test_an_answer_that_is_not_as_the_document_says_fails_a_test(store: Store) -> None:
     """So that the tests of the API hold it to its description."""
 
-    def handler(_request: AdminRequest) -> Answer:
+    def handler(_request: AdminRequest) -> Response:
         """Answer with something else."""
-        return Answer.json({"status": 5})
+        return Response.json({"status": 5})
 
     handler.__module__ = "tiergate.made_up"
     one = Endpoint("GET", "/livez", Open.ANYBODY, handler)

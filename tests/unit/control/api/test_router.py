@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.admin import Admin, serving
-from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.errors import (
     BodyError,
@@ -70,47 +70,47 @@ class Notes:
             Endpoint("GET", "/v1/me", Open.AUTHENTICATED, self.live),
         ]
 
-    async def show(self, request: AdminRequest) -> Answer:
+    async def show(self, request: AdminRequest) -> Response:
         """Show what was asked."""
         asked = {"params": request.params, "query": request.query, "limit": request.limit, "cursor": request.cursor}
-        return Answer.json(asked | {"caller": request.caller.id, "reason": request.reason, "path": request.path})
+        return Response.json(asked | {"caller": request.caller.id, "reason": request.reason, "path": request.path})
 
-    def new(self, _request: AdminRequest) -> Answer:
+    def new(self, _request: AdminRequest) -> Response:
         """Answer from the thread pool."""
-        return Answer.page([1, 2], "after 2/é")
+        return Response.page([1, 2], "after 2/é")
 
-    def create(self, request: AdminRequest) -> Answer:
+    def create(self, request: AdminRequest) -> Response:
         """Make a note."""
         body = request.decode(Note)
 
-        def work(unit: WriteUnit) -> Answer:
+        def work(unit: WriteUnit) -> Response:
             self.made += 1
             unit.audit("note.created", "note", body.text)
-            return Answer.json({"text": body.text, "made": self.made}, 201, etag=1, location="/v1/notes/1")
+            return Response.json({"text": body.text, "made": self.made}, 201, etag=1, location="/v1/notes/1")
 
         return request.change(work)
 
-    def edit(self, request: AdminRequest) -> Answer:
+    def edit(self, request: AdminRequest) -> Response:
         """Change a note that was changed three times."""
         request.check_etag("note", "n1", 3)
-        return Answer.empty(etag=4)
+        return Response.empty(etag=4)
 
-    def both(self, request: AdminRequest) -> Answer:
+    def both(self, request: AdminRequest) -> Response:
         """Do something else too."""
         request.require(Action.PUBLISH, Resource.catalog())
-        return Answer.empty()
+        return Response.empty()
 
-    def fail(self, request: AdminRequest) -> Answer:
+    def fail(self, request: AdminRequest) -> Response:
         """Raise."""
         raise ERRORS[request.params["id"]]
 
-    def stream(self, _request: AdminRequest) -> Answer:
+    def stream(self, _request: AdminRequest) -> Response:
         """Send parts."""
-        return Answer.stream(iter([b"1\n", b"2\n"]), "application/x-ndjson")
+        return Response.stream(iter([b"1\n", b"2\n"]), "application/x-ndjson")
 
-    async def live(self, request: AdminRequest) -> Answer:
+    async def live(self, request: AdminRequest) -> Response:
         """Say who asked."""
-        return Answer.json(request.caller.id)
+        return Response.json(request.caller.id)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from tiergate.control.api.request import Answer, etag_text
+from tiergate.control.api.request import Response, etag_text
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -34,35 +34,35 @@ def view_data(view: View) -> Data:
     return view.data | stamp_data(view.stamp)
 
 
-def view_answer(request: AdminRequest, view: View) -> Answer:
+def view_response(request: AdminRequest, view: View) -> Response:
     """Answer with a resource, or with 304 if the caller has this version (`If-None-Match`)."""
     if not view.changed_since_stamp and request.is_fresh(view.stamp.etag):
-        return Answer(304, headers={"etag": etag_text(view.stamp.etag)})
-    return Answer.json(view_data(view), etag=view.stamp.etag)
+        return Response(304, headers={"etag": etag_text(view.stamp.etag)})
+    return Response.json(view_data(view), etag=view.stamp.etag)
 
 
-def written_answer(view: View, collection: str = "") -> Answer:
+def written_response(view: View, collection: str = "") -> Response:
     """Answer with a resource that was written; `collection`: the path of the collection it was added to."""
     if collection:
-        return Answer.json(view_data(view), 201, etag=view.stamp.etag, location=f"{collection}/{view.data['id']}")
-    return Answer.json(view_data(view), etag=view.stamp.etag)
+        return Response.json(view_data(view), 201, etag=view.stamp.etag, location=f"{collection}/{view.data['id']}")
+    return Response.json(view_data(view), etag=view.stamp.etag)
 
 
-def change_answer(
+def change_response(
     request: AdminRequest, use_case: Callable[Concatenate[WriteUnit, P], View | None], *args: P.args, **kwargs: P.kwargs
-) -> Answer:
+) -> Response:
     """Run a use case in one transaction, and answer with the resource, or with nothing."""
 
-    def work(unit: WriteUnit) -> Answer:
+    def work(unit: WriteUnit) -> Response:
         view = use_case(unit, *args, **kwargs)
-        return Answer.empty() if view is None else written_answer(view)
+        return Response.empty() if view is None else written_response(view)
 
     return request.change(work)
 
 
-def page_answer(page: Page) -> Answer:
+def page_response(page: Page) -> Response:
     """Answer with one page of a list."""
-    return Answer.page([view_data(view) for view in page.items], page.next)
+    return Response.page([view_data(view) for view in page.items], page.next)
 
 
 def expected_version(request: AdminRequest) -> Precondition:

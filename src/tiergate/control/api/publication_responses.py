@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from tiergate.admin import publishing
 from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.admin.publication_views import Members, result_data
-from tiergate.control.api.request import Answer
+from tiergate.control.api.request import Response
 from tiergate.publish.review_tag import ReviewTags, is_review_tag
 
 if TYPE_CHECKING:
@@ -36,30 +36,30 @@ class PublicationBody(Protocol):
         """Whether to preview only."""
 
 
-def publication_answer(
+def publication_response(
     publisher: Publisher,
     request: AdminRequest,
     wanted: PublicationRequest,
     reviewed: ReviewTags | None,
     body: PublicationBody | None = None,
-) -> Answer:
+) -> Response:
     """Publish once for an idempotency key, or preview; raises as `publishing.publish`, and BodyError for the token."""
     actor, accepted = request.actor, "" if body is None else parse_loss_token(body.accept_loss)
     if body is not None and body.dry_run:
-        return preview_answer(publishing.preview(actor, publisher, wanted))
+        return preview_response(publishing.preview(actor, publisher, wanted))
 
-    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
-        return request.change(lambda unit: _result_answer(request, work(unit)))
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Response:
+        return request.change(lambda unit: _result_response(request, work(unit)))
 
     return publishing.publish(
         actor, publisher, wanted, run, accepted_loss=accepted, reviewed=reviewed, replay=request.replayed
     )
 
 
-def preview_answer(data: Members) -> Answer:
+def preview_response(data: Members) -> Response:
     """Answer with a preview; its entity tag is the review tag."""
-    answer = Answer.json(data)
-    return Answer(200, answer.body, {**answer.headers, "etag": str(data["etag"])})
+    answer = Response.json(data)
+    return Response(200, answer.body, {**answer.headers, "etag": str(data["etag"])})
 
 
 def reviewed_by(request: AdminRequest) -> ReviewTags | None:
@@ -74,8 +74,8 @@ def dry_run_reviewed_by(request: AdminRequest) -> ReviewTags | None:
     return ReviewTags(tags) if any(is_review_tag(tag) for tag in tags) else None
 
 
-def _result_answer(request: AdminRequest, result: PublishResult) -> Answer:
+def _result_response(request: AdminRequest, result: PublishResult) -> Response:
     data = result_data(request.actor, result)
     if result.is_new:
-        return Answer.json(data, 201, location=f"/v1/publications/{result.sequence}")
-    return Answer.json(data)
+        return Response.json(data, 201, location=f"/v1/publications/{result.sequence}")
+    return Response.json(data)
