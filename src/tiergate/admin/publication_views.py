@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiergate.admin.actor import Actor
     from tiergate.model import Problem
-    from tiergate.publish.item_conflicts import ItemConflict
+    from tiergate.publish.introduced_conflicts import ItemConflict
     from tiergate.publish.loss_estimate import ImpactLine
     from tiergate.publish.publish_result import PublishPreview, PublishResult
     from tiergate.store.publications import PublicationRecord

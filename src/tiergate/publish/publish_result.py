@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tiergate.model import Problem
     from tiergate.publish.change_list import Change
-    from tiergate.publish.item_conflicts import ItemConflict
+    from tiergate.publish.introduced_conflicts import ItemConflict
     from tiergate.publish.loss_estimate import ImpactLine, LossEstimate
 
 

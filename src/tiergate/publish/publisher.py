@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from tiergate.errors import PublishError, StoreError
 from tiergate.publish.change_list import list_changes
 from tiergate.publish.changeset_compiler import ChangesetCompiler
-from tiergate.publish.item_conflicts import find_item_conflicts
+from tiergate.publish.introduced_conflicts import find_item_conflicts
 from tiergate.publish.loss_check import LossCheck
 from tiergate.publish.prepared_publication import PreparedPublication, PublishConditions
 from tiergate.publish.publication_plan import StalePlanError
@@ -39,7 +39,7 @@ from tiergate.store.working_catalog import working_etags
 if TYPE_CHECKING:
     from tiergate.model import Instant, Problem
     from tiergate.publish.changeset import Changeset
-    from tiergate.publish.item_conflicts import ItemConflict
+    from tiergate.publish.introduced_conflicts import ItemConflict
     from tiergate.publish.publication_plan import Planner, PublicationPlan
     from tiergate.publish.signer import Signer
     from tiergate.store import ReadUnit, Store
