@@ -2,6 +2,8 @@
 
 Writing is deterministic. Reading trusts nothing: the manifest must have the requested revision, and only files that it
 lists are extracted, in memory, up to their listed size, and their hashes are verified. Nothing is extracted to a path.
+
+Everything that does not match is a `BundleError`.
 """
 
 from __future__ import annotations
@@ -41,9 +43,6 @@ def write_archive(manifest: Manifest, files: Mapping[str, bytes], have: Manifest
     """Write a bundle (path → content), without the files that the bundle `have` has with the same bytes.
 
     Only files that go into the archive are looked up in `files`. Equal input makes equal bytes.
-
-    Raises:
-        BundleError: if a file is missing, or does not match the manifest.
     """
     known = frozenset() if have is None else frozenset(entry.sha256 for entry in have.files.values())
     buffer = io.BytesIO()
@@ -62,11 +61,7 @@ def write_archive(manifest: Manifest, files: Mapping[str, bytes], have: Manifest
 
 
 def read_archive(content: bytes, revision: str) -> ArchiveContent:
-    """Read an archive of the bundle with this revision.
-
-    Raises:
-        BundleError: if it is not an archive, of another revision, or a file does not match the manifest.
-    """
+    """Read an archive of the bundle with this revision."""
     if len(content) > MAX_ARCHIVE_BYTES:
         raise BundleError(MANIFEST, f"the archive has more than {MAX_ARCHIVE_BYTES} bytes")
     try:

@@ -2,6 +2,8 @@
 
 Every read of a file verifies its size and hash against the manifest. Definitions are cached, up to a total number of
 entitlements; texts are not cached.
+
+What is missing, damaged or does not match is a `BundleError` that names the file.
 """
 
 from __future__ import annotations
@@ -51,11 +53,7 @@ class Bundle:
         *,
         kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS,
     ) -> None:
-        """Use a manifest of `decode_manifest`, and a `read` that verifies what it returns; prefer `open`.
-
-        Raises:
-            BundleError: if the catalog index is missing or damaged.
-        """
+        """Use a manifest of `decode_manifest`, and a `read` that verifies what it returns; prefer `open`."""
         self._manifest = manifest
         self._read = read
         self.revision: str = manifest.revision
@@ -75,9 +73,6 @@ class Bundle:
 
         This verifies the manifest, and that its files, and no others, exist with their sizes; every read of a file
         verifies its hash.
-
-        Raises:
-            BundleError: if the bundle is damaged, tampered with or of an unknown format; it names the file.
         """
         manifest = decode_manifest(read_file(directory, MANIFEST))
         found = sizes(directory)
@@ -100,9 +95,6 @@ class Bundle:
         """Open a bundle in memory: path → content, from the compiler.
 
         A manifest among the files is verified as by `open`; without one it is computed.
-
-        Raises:
-            BundleError: if the files are not a bundle, or do not match the manifest.
         """
         contents = {path: content for path, content in files.items() if path != MANIFEST}
         manifest = decode_manifest(files[MANIFEST]) if MANIFEST in files else manifest_of(contents)
@@ -124,33 +116,21 @@ class Bundle:
         return {path: entry.sha256 for path, entry in self._manifest.files.items()}
 
     def content(self, path: str) -> bytes:
-        """Read a file.
-
-        Raises:
-            BundleError: if the manifest lists no such file, or its bytes do not match.
-        """
+        """Read a file."""
         entry = self._manifest.files.get(path)
         if entry is None:
             raise BundleError(path, "is not listed in the manifest")
         return self._read(path, entry)
 
     def text(self, path: str) -> str:
-        """Read a file as text.
-
-        Raises:
-            BundleError: as `content`, or if the file is not UTF-8.
-        """
+        """Read a file as text."""
         try:
             return self.content(path).decode()
         except UnicodeDecodeError as error:
             raise BundleError(path, f"is not UTF-8: {error.reason}") from None
 
     def definition(self, ref: str) -> dict[str, Value]:
-        """Return the definition of an item version such as `plan/pro@7`: feature id → value. Do not change it.
-
-        Raises:
-            BundleError: if there is no such version, its file is damaged, or a value does not fit its feature.
-        """
+        """Return the definition of an item version such as `plan/pro@7`: feature id → value. Do not change it."""
         with self._lock:
             definition = self._definitions.get(ref)
         if definition is not None:

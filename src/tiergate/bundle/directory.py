@@ -57,11 +57,7 @@ def write_bundle(files: Mapping[str, bytes], directory: Path, *, like: Path | No
 
 
 def sizes(directory: Path) -> dict[str, int]:
-    """List the regular files below `directory`: path with `/` → size in bytes.
-
-    Raises:
-        BundleError: if there is something else than regular files and directories, or a directory cannot be listed.
-    """
+    """List the regular files below `directory`: path with `/` → size in bytes."""
     found: dict[str, int] = {}
     try:
         for entry in _walk(directory):
@@ -102,11 +98,7 @@ def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> 
 
 
 def check_content(path: str, content: bytes, expected: FileEntry) -> None:
-    """Verify the bytes of a file against the manifest's entry.
-
-    Raises:
-        BundleError: if they do not match.
-    """
+    """Verify the bytes of a file against the manifest's entry."""
     found = entry_of(content)
     if found.size != expected.size:
         raise BundleError(path, f"does not have the `{expected.size}` bytes that the manifest lists")

@@ -2,6 +2,8 @@
 
 Pure functions on bytes. Equal files make equal manifests, so a revision has exactly one manifest; a manifest that is
 not in canonical form is rejected. `directory` reads and writes directories.
+
+What is wrong is a `BundleError`.
 """
 
 from __future__ import annotations
@@ -63,11 +65,7 @@ def entry_of(content: bytes) -> FileEntry:
 
 
 def manifest_of(files: Mapping[str, bytes]) -> Manifest:
-    """Return the manifest of a bundle; `files` are all of its files except the manifest.
-
-    Raises:
-        BundleError: if a path is not allowed in a bundle.
-    """
+    """Return the manifest of a bundle; `files` are all of its files except the manifest."""
     for path in files:
         check_path(path)
     entries = {path: entry_of(files[path]) for path in sorted(files)}
@@ -80,11 +78,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(content: bytes) -> Manifest:
-    """Read a manifest, and verify its format, its paths, its revision and its canonical form.
-
-    Raises:
-        BundleError: if one of these is wrong.
-    """
+    """Read a manifest, and verify its format, its paths, its revision and its canonical form."""
     try:
         format_number = msgspec.json.decode(content, type=_Head).format
         if format_number != FORMAT:

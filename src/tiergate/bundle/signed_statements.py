@@ -3,6 +3,8 @@
 Every statement has the `format` it is written in and the lowest format that a reader `needs` to know. A reader rejects
 only what needs more than it knows, and ignores unknown fields, so that stores and sidecars of neighbouring versions
 work together. Fields are only added, with a default.
+
+Reading raises `TrustError`: `future_format` if a statement needs a later format, else `malformed`.
 """
 
 from __future__ import annotations
@@ -147,20 +149,12 @@ def encode_statement(statement: Statement) -> bytes:
 
 
 def sign_statement(statement: Statement, keys: Iterable[SigningKey]) -> bytes:
-    """Write a statement in an envelope, as JSON without a newline, signed by each of `keys`.
-
-    Raises:
-        ValueError: if there is no key, or the statement is too large.
-    """
+    """Write a statement in an envelope, as JSON without a newline, signed by each of `keys`."""
     return sign(payload_type(type(statement)), encode_statement(statement), keys)
 
 
 def decode_statement(payload: bytes, kind: type[S]) -> S:
-    """Read the payload of a verified envelope.
-
-    Raises:
-        TrustError: if it needs a later format (`future_format`), or is `malformed`.
-    """
+    """Read the payload of a verified envelope."""
     return _decode(payload, kind)
 
 
@@ -193,11 +187,7 @@ def encode_snapshot_manifest(manifest: SnapshotManifest) -> tuple[bytes, str]:
 
 
 def decode_snapshot_manifest(content: bytes) -> SnapshotManifest:
-    """Read a manifest whose hash was verified.
-
-    Raises:
-        TrustError: if it needs a later format (`future_format`), or is `malformed`.
-    """
+    """Read a manifest whose hash was verified."""
     return _decode(content, SnapshotManifest)
 
 

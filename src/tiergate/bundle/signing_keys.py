@@ -2,6 +2,8 @@
 
 The id of a key is the first 16 hex digits of the SHA-256 of its raw public bytes. Callers decide where keys are stored,
 and which ones are trusted.
+
+Bytes and PEM that are not a key of Ed25519 are a `ValueError`.
 """
 
 from __future__ import annotations
@@ -29,22 +31,14 @@ class VerifyKey:
     __slots__ = ("_key", "key_id", "raw")
 
     def __init__(self, raw: bytes) -> None:
-        """Use the 32 raw bytes.
-
-        Raises:
-            ValueError: if they are not a public key.
-        """
+        """Use the 32 raw bytes."""
         self._key = Ed25519PublicKey.from_public_bytes(raw)
         self.raw = raw
         self.key_id: str = hashlib.sha256(raw).hexdigest()[:_KEY_ID_DIGITS]
 
     @classmethod
     def from_pem(cls, pem: bytes | str) -> Self:
-        """Read a `PUBLIC KEY` block (SubjectPublicKeyInfo).
-
-        Raises:
-            ValueError: if it is not one, or not of Ed25519.
-        """
+        """Read a `PUBLIC KEY` block (SubjectPublicKeyInfo)."""
         try:
             key = load_pem_public_key(_bytes(pem))
         except (ValueError, UnsupportedAlgorithm):

@@ -2,6 +2,8 @@
 
 A page is decompressed only after its size and hash match the manifest, and only up to the limit of a page. The caller
 checks the order of customers across pages.
+
+Writing raises `ValueError` if a page is too large.
 """
 
 from __future__ import annotations
@@ -32,21 +34,13 @@ _decode = msgspec.json.Decoder(SubjectRecord).decode
 
 
 def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEntry]:
-    """Return the page of records, in the order of their customers' ids, and its entry. Equal records, equal bytes.
-
-    Raises:
-        ValueError: if the page is too large.
-    """
+    """Return the page of records, in the order of their customers' ids, and its entry. Equal records, equal bytes."""
     page = list(records)
     return compress_snapshot_page(_encode_lines(page), len(page))
 
 
 def compress_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
-    """Like `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline.
-
-    Raises:
-        ValueError: if the page is too large.
-    """
+    """Like `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline."""
     content = gzip.compress(lines, _LEVEL, mtime=0)
     if len(content) > MAX_PAGE_BYTES or len(lines) > _MAX_DECOMPRESSED_BYTES:
         raise ValueError(f"a page of a snapshot has at most {MAX_PAGE_BYTES} bytes, not {len(content)}")

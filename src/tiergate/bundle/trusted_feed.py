@@ -121,11 +121,7 @@ class TrustedFeed:
     """Verifies what one store signed, from a cursor on."""
 
     def __init__(self, keys: Iterable[VerifyKey], *, store: str | None = None, cursor: Cursor | None = None) -> None:
-        """Begin at a stored `cursor`, or at the beginning of the feed.
-
-        Raises:
-            ValueError: if there is a cursor but no store id.
-        """
+        """Begin at a stored `cursor`, or at the beginning of the feed."""
         if cursor is not None and store is None:
             raise ValueError("a cursor needs the id of its store")
         self._keys = tuple(keys)
@@ -152,11 +148,7 @@ class TrustedFeed:
         return TrustedFeed(self._keys, store=self._store, cursor=cursor)
 
     def verify_page(self, body: bytes, now: Instant) -> VerifiedPage:
-        """Verify the page of the feed that follows the cursor, and move the cursor to its end.
-
-        Raises:
-            TrustError: if the page is rejected.
-        """
+        """Verify the page of the feed that follows the cursor, and move the cursor to its end."""
         lines = body.split(b"\n")
         if lines.pop() != b"" or not lines:
             raise TrustError(RejectionReason.TRUNCATED, "the page ends in the middle of a line")
@@ -180,11 +172,7 @@ class TrustedFeed:
         return VerifiedPage(tuple(steps), head, head_envelope, fresh)
 
     def verify_publication(self, envelope: bytes) -> Publication:
-        """Verify a publication that stands alone. The cursor stays: only the feed gives a publication its position.
-
-        Raises:
-            TrustError: if it is rejected, or older than the active one.
-        """
+        """Verify a publication that stands alone. The cursor stays: only the feed gives a publication its position."""
         publication = self._verify_statement(envelope, Publication)
         if self._cursor is not None:
             _check_not_older(publication.sequence, publication.revision, self._cursor)  # 9
@@ -192,11 +180,7 @@ class TrustedFeed:
         return publication
 
     def verify_snapshot(self, head_envelope: bytes, manifest: bytes, now: Instant) -> VerifiedSnapshot:
-        """Verify a snapshot and return its cursor. The own cursor stays: it may be ahead of the snapshot.
-
-        Raises:
-            TrustError: if it is rejected, or its feed ends before the cursor.
-        """
+        """Verify a snapshot and return its cursor. The own cursor stays: it may be ahead of the snapshot."""
         head = self._verify_head(head_envelope)
         if head.snapshot is None or hashlib.sha256(manifest).hexdigest() != head.snapshot:  # 10
             raise TrustError(RejectionReason.WRONG_HASH, "the snapshot's manifest is not the one that the head names")
@@ -221,11 +205,7 @@ class TrustedFeed:
     def verify_subject(
         self, envelope: bytes, subject: Subject, *, since: int = 0
     ) -> SubjectStatement | UnreadableStatement:
-        """Verify a statement about one subject, of position `since` or later.
-
-        Raises:
-            TrustError: if it is rejected, about another subject, or older.
-        """
+        """Verify a statement about one subject, of position `since` or later."""
         statement: SubjectStatement | UnreadableStatement
         try:
             statement = self._verify_statement(envelope, SubjectStatement)
@@ -246,11 +226,7 @@ class TrustedFeed:
         return statement
 
     def verify_stored_head(self, head_envelope: bytes) -> None:
-        """Verify that a head, stored with the cursor, covers the cursor and is signed by a key that is trusted now.
-
-        Raises:
-            TrustError: if it is not.
-        """
+        """Verify that a head, stored with the cursor, covers the cursor and is signed by a key that is trusted now."""
         head = self._verify_head(head_envelope)
         if self._cursor is None or head.position < self._cursor.position:
             raise TrustError(RejectionReason.CONTRADICTION, "the stored head does not cover the stored position")

@@ -2,6 +2,8 @@
 
 INVARIANT (errors close): an error in the diagnostics is never left out of an :class:`CedarResult`, and a result without
 a decision is an error; what to make of them is the engine's.
+
+What Cedar rejects is a `ValueError` with Cedar's message: a `PolicySyntaxError` for policies.
 """
 
 from __future__ import annotations
@@ -46,11 +48,7 @@ class PolicyGroup:
 
     @staticmethod
     def of(policies: Iterable[tuple[str, Policy]]) -> PolicyGroup:
-        """Build a group of policies under the given ids.
-
-        Raises:
-            PolicySyntaxError: Cedar refuses them, for example because an id stands twice.
-        """
+        """Build a group of policies under the given ids."""
         static: dict[str, object] = {}
         templates: dict[str, object] = {}
         for name, policy in policies:
@@ -104,19 +102,11 @@ class BaseEntities:
     __slots__ = ("handle",)
 
     def __init__(self, entities: str, schema: Schema) -> None:
-        """Parse a JSON list of entities.
-
-        Raises:
-            ValueError: Cedar refuses them.
-        """
+        """Parse a JSON list of entities."""
         self.handle = cedarpy.Entities.from_json_str(entities, schema.handle)
 
     def with_entities(self, entities: str) -> EntitySet:
-        """Add the entities of one check, a JSON list; what stands in the base too must be equal to it there.
-
-        Raises:
-            ValueError: Cedar refuses them.
-        """
+        """Add the entities of one check, a JSON list; what stands in the base too must be equal to it there."""
         return EntitySet(self.handle.with_added_json_str(entities))
 
 

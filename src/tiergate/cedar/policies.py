@@ -1,6 +1,8 @@
 """Cedar policy text, parsed into what Tiergate must know of a policy without evaluating it.
 
 Leaves to others: what a policy means (`evaluation`) and whether it is well typed (`validation`).
+
+Text that is not Cedar is a `PolicySyntaxError`.
 """
 
 from __future__ import annotations
@@ -141,11 +143,7 @@ class Policy:
 
 
 def parse_policies(text: str) -> list[Policy]:
-    """Parse policy text into its policies and templates, in the order of the text.
-
-    Raises:
-        PolicySyntaxError: the text is not Cedar.
-    """
+    """Parse policy text into its policies and templates, in the order of the text."""
     if not text.strip():
         return []
     try:
@@ -199,11 +197,7 @@ def with_id(text: str, name: str) -> str:
 
 
 def format_text(text: str) -> str:
-    """Lay policy text out as Cedar's own formatter does: 80 columns, two spaces.
-
-    Raises:
-        PolicySyntaxError: the text is not Cedar.
-    """
+    """Lay policy text out as Cedar's own formatter does: 80 columns, two spaces."""
     try:
         return cedarpy.format_policies(text, 80, 2)
     except ValueError as error:

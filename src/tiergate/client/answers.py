@@ -2,6 +2,8 @@
 
 Numbers are exact: an `int` if the answer has no decimal digits, else a :class:`~decimal.Decimal`. Members that this
 version does not know are ignored, so that a newer sidecar can send more.
+
+What is not JSON, or not as documented, is a `ValueError`.
 """
 
 from __future__ import annotations
@@ -93,11 +95,7 @@ class _Explained(msgspec.Struct):
 
 
 def read_json(body: bytes | str) -> object:
-    """Read JSON with exact numbers.
-
-    Raises:
-        ValueError: if it is not JSON.
-    """
+    """Read JSON with exact numbers."""
     try:
         return json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -105,11 +103,7 @@ def read_json(body: bytes | str) -> object:
 
 
 def read_answer(decision: object, decision_id: str = "") -> Answer:
-    """Convert the result of `read_json` to an answer; `decision_id` came beside it.
-
-    Raises:
-        ValueError: if it is not a decision.
-    """
+    """Convert the result of `read_json` to an answer; `decision_id` came beside it."""
     answer = _convert(decision, Answer)
     value = answer.entitlement.value
     if value is not None and not isinstance(value, bool | int | Decimal | str):
@@ -118,11 +112,7 @@ def read_answer(decision: object, decision_id: str = "") -> Answer:
 
 
 def read_explanation(explained: object) -> Explanation:
-    """Convert the result of `read_json` to an explanation.
-
-    Raises:
-        ValueError: if it is not an explanation.
-    """
+    """Convert the result of `read_json` to an explanation."""
     known = _convert(explained, _Explained)
     members = _convert(explained, dict[str, object])
     return Explanation(answer=read_answer(members["decision"]), sentences=known.sentences, reasoning=members)

@@ -77,11 +77,7 @@ class _Reading:
         self.reusable = False
 
     def feed(self, data: bytes) -> None:
-        """Parse more bytes.
-
-        Raises:
-            httptools.HttpParserError, httptools.HttpParserUpgrade: if they are not a response.
-        """
+        """Parse more bytes."""
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -237,12 +233,7 @@ class Connections:
             connection.close()
 
     def _connect(self, deadline: float) -> _Connection:
-        """Connect to the first address of the host that accepts.
-
-        Raises:
-            OSError: if none accepts.
-            _LateError: if `deadline` passes.
-        """
+        """Connect to the first address of the host that accepts."""
         if self._path:
             return _connected(socket.AF_UNIX, self._path, deadline)
         failure: OSError | None = None
@@ -268,11 +259,7 @@ def _connected(family: int, address: object, deadline: float) -> _Connection:
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds until the deadline.
-
-    Raises:
-        _LateError: if it has passed.
-    """
+    """Return the seconds until the deadline."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise _LateError

@@ -34,11 +34,7 @@ _NUMBERS = ("amount", "used", "user_used", "value")
 
 
 def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str | None]) -> Check:
-    """Make a check of what a caller gives; `fields` are its numbers and its level by their names.
-
-    Raises:
-        CheckError: one of them is of a type that it cannot have.
-    """
+    """Make a check of what a caller gives; `fields` are its numbers and its level by their names."""
     level = fields.get("level")
     amount, used, user_used, value = (_number(fields.get(name), f"/{name}") for name in _NUMBERS)
     if level is not None and not isinstance(level, str):
@@ -47,11 +43,7 @@ def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str 
 
 
 def checked(check: Check, at: str) -> Check:
-    """See that a check that a caller made is one; `at` points to it among others.
-
-    Raises:
-        CheckError: it, or a field of it, is of a type that it cannot have.
-    """
+    """See that a check that a caller made is one; `at` points to it among others."""
     if not isinstance(check, Check):
         raise CheckError(at, f"must be a `Check`, not {_kind(check)}")
     try:
@@ -61,11 +53,7 @@ def checked(check: Check, at: str) -> Check:
 
 
 def make_subject(subject: Whom) -> Subject:
-    """Make a subject of a customer's id, or of what names one.
-
-    Raises:
-        CheckError: it is none.
-    """
+    """Make a subject of a customer's id, or of what names one."""
     if not isinstance(subject, Subject):
         return Subject(_id(subject, "/subject"))
     try:

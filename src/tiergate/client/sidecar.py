@@ -124,11 +124,7 @@ class Sidecar:
             return self._expected(answer, check.feature)
 
     def ask(self, check: Check) -> bytes:
-        """Ask as `check` does; give the answer's JSON as the sidecar wrote it.
-
-        Raises:
-            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as `check`.
-        """
+        """Ask as `check` does; give the answer's JSON as the sidecar wrote it."""
         with self._asking():
             return self._post("/v1/check", check_json(checked(check, "")), check.feature).body
 
@@ -211,11 +207,7 @@ class Sidecar:
         request_id: str | None = None,
         traceparent: str | None = None,
     ) -> Explanation:
-        """Ask why `check` answers as it does, or would `at` another moment, which has its offset. Takes milliseconds.
-
-        Raises:
-            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as `check`.
-        """
+        """Ask why `check` answers as it does, or would `at` another moment (with an offset). Takes milliseconds."""
         if at is not None and at.tzinfo is None:
             raise CheckError("/at", "must have its offset: a local time would be a guess")
         fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
@@ -230,11 +222,7 @@ class Sidecar:
     def entitlements(
         self, subject: Whom, *, request_id: str | None = None, traceparent: str | None = None
     ) -> list[Answer]:
-        """Everything that a subject holds: one answer for each feature of the catalog, in the order of their ids.
-
-        Raises:
-            SidecarUnreachableError, CheckError, RequestError: as `check`.
-        """
+        """Everything that a subject holds: one answer for each feature of the catalog, in the order of their ids."""
         whom = make_subject(subject)
         query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
         with self._asking():

@@ -1,4 +1,7 @@
-"""The token for a sidecar: a fixed one, or from a file that is read again when it changes."""
+"""The token for a sidecar: a fixed one, or from a file that is read again when it changes.
+
+What is no token, or cannot be read at the start, is a `SettingsError`.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,7 @@ class FixedToken:
     """A token that never changes."""
 
     def __init__(self, token: str) -> None:
-        """Check the token.
-
-        Raises:
-            SettingsError: if it is invalid.
-        """
+        """Check the token."""
         if not is_token(token):
             raise SettingsError("token", "must be printable ASCII characters, on one line")
         self._token = token
@@ -42,11 +41,7 @@ class FileToken:
     """The first line of a file. If the file cannot be read, the previous token stays."""
 
     def __init__(self, path: Path) -> None:
-        """Read the token.
-
-        Raises:
-            SettingsError: if the file cannot be read, or its first line is not a token.
-        """
+        """Read the token."""
         self._path = path
         try:
             self._stamp: _Stamp | None = self._look()

@@ -29,11 +29,7 @@ class CachedEvaluator:
         )
 
     def decide(self, check: Check, now: Instant) -> Decision:
-        """Decide a check at `now`, in UTC milliseconds; from the cache if possible.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `Evaluator.decide`.
-        """
+        """Decide a check at `now`, in UTC milliseconds; from the cache if possible."""
         evaluator = self.evaluator
         feature, normalized = normalize_check(check, evaluator.index.features)
         subject = evaluator.find_subject(check.subject, now)

@@ -101,11 +101,7 @@ class EntityFactory:
     """Makes the entities of checks against one bundle."""
 
     def __init__(self, bundle: BundleSource) -> None:
-        """Parse the schema.
-
-        Raises:
-            BundleError: the schema is missing or does not parse.
-        """
+        """Parse the schema."""
         self._bundle = bundle
         try:
             self._schema = _schema(bundle.text("schema.cedarschema"))

@@ -61,11 +61,7 @@ class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is this one's
-        """The same in units of a feature: this is a `UsageSource`.
-
-        Raises:
-            ValueError: the feature does not take such numbers.
-        """
+        """The same in units of a feature: this is a `UsageSource`."""
         return MeteredUsage(
             *(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used))
         )
@@ -95,11 +91,7 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     @property
     def stale_instant(self) -> Instant:
-        """`stale_at` as an instant.
-
-        Raises:
-            ValueError: it is none.
-        """
+        """`stale_at` as an instant."""
         return FOREVER if self.stale_at is None else parse_instant(self.stale_at)
 
     @staticmethod
@@ -184,11 +176,7 @@ def reproduce(
 def _expect_sound(
     check: Check, feature: Feature, basis: DecisionBasis, record: SubjectRecord | None, now: Instant
 ) -> None:
-    """See that what came from outside is what a store, or a meter, could have said.
-
-    Raises:
-        BasisError: it is not.
-    """
+    """See that what came from outside is what a store, or a meter, could have said."""
     if basis.usage is not None:
         try:
             basis.usage.usage_of(check.subject, feature, now)

@@ -116,11 +116,7 @@ class Evaluator:
         usage: UsageSource = NO_USAGE,
         limits: CacheLimits | None = None,
     ) -> None:
-        """Parse the policies of the bundle that every check shares.
-
-        Raises:
-            BundleError: if the bundle's policies or schema are missing or torn.
-        """
+        """Parse the policies of the bundle that every check shares."""
         limits = limits if limits is not None else CacheLimits()
         self.bundle = bundle
         self.index: CatalogIndex = bundle.index
@@ -138,20 +134,11 @@ class Evaluator:
         return self
 
     def decide(self, check: Check, now: Instant) -> Decision:
-        """Decide a check at `now`, in UTC milliseconds.
-
-        Raises:
-            UnknownFeatureError: if the catalog has no such feature.
-            CheckError: if a field does not fit the feature.
-        """
+        """Decide a check at `now`, in UTC milliseconds."""
         return self.evaluate(check, now).decision
 
     def evaluate(self, check: Check, now: Instant) -> Evaluation:
-        """Decide a check, and return everything that the decision was made from.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `decide`.
-        """
+        """Decide a check, and return everything that the decision was made from."""
         feature, normalized = normalize_check(check, self.index.features)
         subject = self.find_subject(check.subject, now)
         if isinstance(subject, Denial):
@@ -160,20 +147,12 @@ class Evaluator:
         return self.evaluate_normalized(check, feature, normalized, subject, now)
 
     def deny_unknown(self, check: Check, now: Instant) -> Decision:
-        """Deny a check as for a subject that does not exist, without looking for it.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `decide`.
-        """
+        """Deny a check as for a subject that does not exist, without looking for it."""
         feature, normalized = normalize_check(check, self.index.features)
         return self.deny(feature, normalized, _UNKNOWN_SUBJECT, now)
 
     def record_of(self, subject: Subject) -> SubjectRecord | None:
-        """Return the record that decisions about a subject use; `None` if it is unknown.
-
-        Raises:
-            OperatorError: if it cannot be read.
-        """
+        """Return the record that decisions about a subject use; `None` if it is unknown."""
         return self.subjects.record_of(subject)
 
     def forget(self, subject: Subject) -> None:

@@ -1,4 +1,7 @@
-"""Checks normalized to whole units by their features. A field that does not fit the feature's type is an error."""
+"""Checks normalized to whole units by their features. A field that does not fit the feature's type is an error.
+
+`CheckError` names the field that is wrong; `UnknownFeatureError` means that the catalog has no such feature.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,7 @@ _SWITCH = NormalizedCheck()
 
 
 def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feature, NormalizedCheck]:
-    """Find the feature and read the check's numbers in its units.
-
-    Raises:
-        UnknownFeatureError: the catalog has no such feature.
-        CheckError: a field is one that the type does not know, or its value is out of range; names the field.
-    """
+    """Find the feature and read the check's numbers in its units."""
     feature = features.get(check.feature)
     if feature is None:
         raise UnknownFeatureError(check.feature[:200], nearest(check.feature, features))
@@ -65,12 +63,7 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
 
 
 def expect_valid_check(check: Check) -> None:
-    """Check that some feature could accept a check, without any catalog.
-
-    Raises:
-        UnknownFeatureError: no catalog can have the feature.
-        CheckError: no feature takes such fields, or such numbers; names the field.
-    """
+    """Check that some feature could accept a check, without any catalog."""
     if not is_id(check.feature):
         raise UnknownFeatureError(check.feature[:200], None)
     expect_valid_subject(check.subject)
@@ -84,11 +77,7 @@ def expect_valid_check(check: Check) -> None:
 
 
 def expect_valid_subject(subject: Subject) -> None:
-    """Check that a subject's ids are valid.
-
-    Raises:
-        CheckError: if an id is invalid; names it.
-    """
+    """Check that a subject's ids are valid."""
     for field, id_ in (("subject.id", subject.id), ("subject.user", subject.user)):
         if id_ is None or is_subject_id(id_):
             continue

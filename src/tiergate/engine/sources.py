@@ -32,11 +32,7 @@ class BundleSource(Protocol):
         ...
 
     def text(self, path: str) -> str:
-        """A file of the bundle as text.
-
-        Raises:
-            BundleError: as `definition`.
-        """
+        """A file of the bundle as text."""
         ...
 
     def paths(self, prefix: str) -> Sequence[str]:

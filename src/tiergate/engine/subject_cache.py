@@ -85,11 +85,7 @@ class SubjectCache:
         return resolved
 
     def record_of(self, subject: Subject) -> SubjectRecord | None:
-        """Return the record that decisions about a subject use; `None` if it is unknown.
-
-        Raises:
-            OperatorError: if it cannot be read.
-        """
+        """Return the record that decisions about a subject use; `None` if it is unknown."""
         subject = without_user(subject)
         cached = self.cache.get(subject)
         return self._source.find(subject) if cached is None else cached.record

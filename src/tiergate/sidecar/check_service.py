@@ -13,6 +13,8 @@ Rules:
 - Volatile decisions, decisions without data, and problems are never cached.
 - With subjects on demand (`SubjectFetcher`), an adapter fetches a missing subject before it decides. A subject that is
   still missing then is an `unknown_subject` that is marked stale and not cached.
+
+Methods that decide raise `UnknownFeatureError`, with the nearest name, and `CheckError` as the engine does.
 """
 
 from __future__ import annotations
@@ -159,12 +161,7 @@ class CheckService:
         return self.state.view
 
     def decide(self, view: StateView, check: Check, now: Instant) -> ServedDecision:
-        """Decide a check.
-
-        Raises:
-            UnknownFeatureError: if the catalog has no such feature; names the nearest one.
-            CheckError: if a field does not fit the feature.
-        """
+        """Decide a check."""
         generation, stale_at, epoch = view
         version = self.state.subject_versions.of(check.subject)
         if generation is None:
@@ -192,11 +189,7 @@ class CheckService:
         )
 
     def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[Decision]:
-        """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller.
-
-        Raises:
-            CheckError: if the subject's id is invalid.
-        """
+        """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller."""
         generation = view.generation
         if generation is None:
             return self.unloaded.decide_all(subject, now)
@@ -206,11 +199,7 @@ class CheckService:
         return (self._deny_unfetched(generation, Check(subject, feature), now) for feature in features)
 
     def evaluate(self, generation: Generation, stale_at: Instant, check: Check, at: Instant | None) -> Evaluation:
-        """Decide a check without any cached decision, as of `at` or of now, in the state of the data now.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `decide`.
-        """
+        """Decide a check without any cached decision, as of `at` or of now, in the state of the data now."""
         clock = self.clock()
         now = clock if at is None else at
         evaluator = generation.engine.evaluator

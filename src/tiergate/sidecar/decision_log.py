@@ -207,11 +207,7 @@ class DecisionLog:
             self._queue.popleft()
 
     def _write(self, content: bytes) -> None:
-        """Write all of it, however long a reader takes, until the end or another file is wished for.
-
-        Raises:
-            OSError: it cannot be written, or nobody has read it until then.
-        """
+        """Write all of it, however long a reader takes, until the end or another file is wished for."""
         left = memoryview(content)
         while left and self._file is not None:
             try:

@@ -64,11 +64,7 @@ class NativeDecisions:
         ]
 
     def decide(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
-        """Decide a check that was read from `body`, and cache the decision if that is allowed.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `CheckService.decide`.
-        """
+        """Decide a check that was read from `body`, and cache the decision if that is allowed."""
         served = self._service.decide(view, check, now)
         decision = NativeDecision(body, served)
         if served.is_cacheable:

@@ -339,11 +339,7 @@ def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | N
 
 
 def _read_secret(path: Path, setting: str) -> bytes:
-    """The secret that a file holds as its one line.
-
-    Raises:
-        SettingsError: the file cannot be read, or holds none.
-    """
+    """The secret that a file holds as its one line."""
     try:
         secret = read_regular(path, _MOST_SECRET_BYTES).strip()
     except OSError as error:

@@ -40,12 +40,7 @@ class UnloadedDecisions:
         self._every = EVERY in allow
 
     def decide(self, check: Check, now: Instant) -> Decision:
-        """Decide a check; the type of its feature is unknown.
-
-        Raises:
-            UnknownFeatureError: if no catalog can have the feature.
-            CheckError: if no feature accepts such a check.
-        """
+        """Decide a check; the type of its feature is unknown."""
         expect_valid_check(check)
         is_allowed = self._every or check.feature in self._features
         return Decision(
@@ -64,20 +59,12 @@ class UnloadedDecisions:
         )
 
     def decide_all(self, subject: Subject, now: Instant) -> Iterator[Decision]:
-        """Decide all features that are known: those that are allowed by their ids, in their order.
-
-        Raises:
-            CheckError: if the subject's id is invalid.
-        """
+        """Decide all features that are known: those that are allowed by their ids, in their order."""
         expect_valid_subject(subject)
         return (self.decide(Check(subject, feature), now) for feature in sorted(self._features))
 
     def explain(self, check: Check, at: Instant) -> bytes:
-        """Explain a check as of an instant, in the form of any explanation, without what only a catalog says.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `decide`.
-        """
+        """Explain a check as of an instant, in the form of any explanation, without what only a catalog says."""
         decision = self.decide(check, at)
         subject = check.subject
         whom = {"type": subject.type.value, "id": subject.id}

@@ -7,6 +7,9 @@ accepts, the thorough one reads the same.
 Ids of subjects and labels of levels are normalized to NFC, so that two spellings of an id are one subject.
 
 Fields are named by JSON Pointers (RFC 6901) into the body, such as `/checks/3/subject/id`; query parameters by name.
+
+A body that is not JSON is a `RequestError`. A field that is missing, unknown, repeated or of a wrong type is a
+`CheckError`.
 """
 
 from __future__ import annotations
@@ -55,23 +58,13 @@ _TYPES = {"customer": SubjectType.CUSTOMER, "subscription": SubjectType.SUBSCRIP
 
 
 def read_check(body: bytes, at: str = "") -> Check:
-    """Read the JSON of one check. `at` is the pointer to it if it is part of a larger body.
-
-    Raises:
-        RequestError: if the body is not JSON.
-        CheckError: if a field is missing, unknown, repeated or of a wrong type; names it.
-    """
+    """Read the JSON of one check. `at` is the pointer to it if it is part of a larger body."""
     check = _read_quickly(body)
     return check if check is not None else _read_thoroughly(body, at)
 
 
 def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
-    """Read the JSON of a check and its instant `at`, if it has one.
-
-    Raises:
-        RequestError: if the body is not JSON.
-        CheckError: as `read_check`, or if `at` is not an instant.
-    """
+    """Read the JSON of a check and its instant `at`, if it has one."""
     whole = _parse(body)
     check = _check_of(whole, "", (*CHECK_FIELDS, _AT))
     if not isinstance(whole, dict) or _AT not in whole:
@@ -83,12 +76,7 @@ def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
 
 
 def split_checks(body: bytes) -> list[bytes]:
-    """Split `{"checks": […]}` into the JSON of each check, without reading the checks.
-
-    Raises:
-        RequestError: if the body is not JSON.
-        CheckError: if it is not an object with one list of at most 1,000 checks.
-    """
+    """Split `{"checks": […]}` into the JSON of each check, without reading the checks."""
     head = _CHECKS_HEAD.match(body)
     tail = _CHECKS_TAIL.search(body, max(0, len(body) - 64)) if head else None
     if head and tail:
@@ -111,11 +99,7 @@ def split_checks(body: bytes) -> list[bytes]:
 
 
 def read_query(query: bytes) -> Subject:
-    """Read the subject from a query such as `subject=acme&type=customer&user=u1`.
-
-    Raises:
-        CheckError: if a parameter is missing, unknown, repeated or invalid; names it.
-    """
+    """Read the subject from a query such as `subject=acme&type=customer&user=u1`."""
     found: dict[str, str] = {}
     for pair in query.split(b"&"):
         if not pair:

@@ -1,6 +1,8 @@
 """Explanations: everything that a decision was made from, for `trace` and for another Cedar engine.
 
 Slow: evaluates without caches, and reads the text of the policies from the bundle.
+
+Both functions raise as `Evaluator.decide`, and `BundleError` if the text of a policy cannot be read.
 """
 
 from __future__ import annotations
@@ -81,21 +83,12 @@ class _KnownSubject(NamedTuple):
 
 
 def explain(evaluator: Evaluator, check: Check, now: Instant, *, export: bool = True) -> Explanation:
-    """Evaluate a check and explain the decision; with `export` also for another Cedar engine.
-
-    Raises:
-        UnknownFeatureError, CheckError: as `Evaluator.decide`.
-        BundleError: the text of a policy cannot be read.
-    """
+    """Evaluate a check and explain the decision; with `export` also for another Cedar engine."""
     return explain_evaluation(evaluator, evaluator.evaluate(check, now), export=export)
 
 
 def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: bool = False) -> Explanation:
-    """Explain the decision of an evaluation of this evaluator.
-
-    Raises:
-        BundleError: the text of a policy cannot be read.
-    """
+    """Explain the decision of an evaluation of this evaluator."""
     check, now = evaluation.check, evaluation.now
     feature, question = normalize_check(check, evaluator.index.features)
     items = evaluator.index.items

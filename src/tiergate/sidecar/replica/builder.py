@@ -2,6 +2,8 @@
 
 The file is written under a name that nobody opens, then synced and renamed. So it appears complete, or not at all. The
 sources feed it: file mode from its staging database, sync from the pages of a snapshot.
+
+Everything raises `ReplicaError` if the disk refuses, and `DuplicateIdError` if an id is added twice.
 """
 
 from __future__ import annotations
@@ -43,11 +45,7 @@ class ReplicaBuilder:
     """A file under construction; end with `finish` or `abandon`. All calls block, for up to seconds."""
 
     def __init__(self, path: Path) -> None:
-        """Begin the file that will be named `path`.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Begin the file that will be named `path`."""
         self.path = path
         self._unfinished = path.with_name(f".{path.name}.part")
         try:
@@ -61,12 +59,7 @@ class ReplicaBuilder:
             raise ReplicaError(f"replica `{path}` cannot be written: {error}") from error
 
     def add_records(self, records: Iterable[tuple[str, bytes]]) -> None:
-        """Add customers with their encoded records, best in the order of their ids.
-
-        Raises:
-            DuplicateIdError: if a customer is there already.
-            ReplicaError: if the disk refuses.
-        """
+        """Add customers with their encoded records, best in the order of their ids."""
         rows = ((customer, record, crc32(record)) for customer, record in records)
         self._insert("INSERT INTO customers VALUES (?, ?, ?)", rows)
 
@@ -74,28 +67,16 @@ class ReplicaBuilder:
         """Add the ids of subscriptions with the ids of their customers.
 
         `only_missing`: ignore subscriptions that are there already.
-
-        Raises:
-            DuplicateIdError: if a subscription is there already.
-            ReplicaError: if the disk refuses.
         """
         verb = "INSERT OR IGNORE" if only_missing else "INSERT"
         self._insert(f"{verb} INTO subscriptions VALUES (?, ?)", subscriptions)
 
     def add_quarantined(self, customers: Iterable[tuple[str, str]]) -> None:
-        """Record customers whose newest record is not usable, with the reason.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Record customers whose newest record is not usable, with the reason."""
         self._insert("INSERT INTO quarantined VALUES (?, ?)", customers)
 
     def add_bundle(self, content: ArchiveContent) -> None:
-        """Add a bundle with all of its files.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Add a bundle with all of its files."""
         manifest = content.manifest
         blobs = {manifest.files[path].sha256: data for path, data in content.files.items()}
         self._insert("INSERT INTO blobs VALUES (?, ?)", blobs.items())
@@ -107,9 +88,6 @@ class ReplicaBuilder:
         """Write the counts, sync the file and give it its name. In sync: `state`, whose counts are ignored.
 
         `floor`: the cursor that the file must reach before it becomes active, if there is one.
-
-        Raises:
-            ReplicaError: if the disk refuses.
         """
         try:
             if state is None:
@@ -142,11 +120,7 @@ class ReplicaBuilder:
 
 
 def open_fast(path: Path) -> sqlite3.Connection:
-    """Create an empty database in place of `path`, readable by its owner alone, without journal and syncs.
-
-    Raises:
-        sqlite3.Error, OSError: if the disk refuses.
-    """
+    """Create an empty database in place of `path`, readable by its owner alone, without journal and syncs."""
     path.unlink(missing_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -169,11 +169,7 @@ class DataDirectory:
         return state if state.format == FORMAT else None
 
     def write(self, state: LoadedState) -> None:
-        """Record the active publication of file mode, so that it survives a loss of power.
-
-        Raises:
-            OSError: if the disk refuses; the former record stays.
-        """
+        """Record the active publication of file mode, so that it survives a loss of power."""
         replace_file(self.root / _STATE, canonical_json(state))
 
     def sweep(self, kept: Collection[Path]) -> None:

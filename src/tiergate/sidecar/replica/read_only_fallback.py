@@ -41,11 +41,7 @@ def write_error(folder: Path) -> OSError | None:
 
 
 def copy_to_temporary(folder: Path) -> Path:
-    """Create a temporary folder with the content of a data folder.
-
-    Raises:
-        OSError: if it cannot be created.
-    """
+    """Create a temporary folder with the content of a data folder."""
     target_folder = Path(tempfile.mkdtemp(prefix="tiergate-"))
     with suppress(OSError):
         shutil.copyfile(folder / "state.json", target_folder / "state.json")

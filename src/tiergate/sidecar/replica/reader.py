@@ -3,6 +3,8 @@
 A file of file mode never changes once it is built, and is opened as immutable: without locks and journal. A followed
 file has one writer (`writer`); a reader sees what was committed before its last `renew`. Memory is bounded: SQLite
 keeps a few megabytes of pages, the operating system caches the rest. The engine caches decoded records.
+
+Everything raises `ReplicaError` if the file is missing, unreadable or of another format.
 """
 
 from __future__ import annotations
@@ -42,11 +44,7 @@ class Replica:
     """
 
     def __init__(self, path: Path, *, followed: bool = False, on_damage: Callable[[], None] = lambda: None) -> None:
-        """Open a file. `followed`: a `ReplicaWriter` has it open; else nobody may change it.
-
-        Raises:
-            ReplicaError: if it is missing, unreadable, or not a replica of this format.
-        """
+        """Open a file. `followed`: a `ReplicaWriter` has it open; else nobody may change it."""
         self.path = path
         self.damaged = False
         self._followed = followed
@@ -111,11 +109,7 @@ class Replica:
         return record
 
     def renew(self) -> None:
-        """See everything that is committed by now, and nothing later until the next call.
-
-        Raises:
-            ReplicaError: if the file can no longer be read.
-        """
+        """See everything that is committed by now, and nothing later until the next call."""
         if not self._followed:
             return
         try:

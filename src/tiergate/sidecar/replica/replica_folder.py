@@ -17,11 +17,7 @@ class ReplicaFolder:
     """A folder of numbered replicas."""
 
     def __init__(self, path: Path) -> None:
-        """Create the folder if it is missing.
-
-        Raises:
-            OSError: if it cannot be created.
-        """
+        """Create the folder if it is missing."""
         self.path = path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -9,6 +9,8 @@
 
 Files of earlier versions are read as they are: those of file mode have no checksums, blobs and manifests, those of sync
 perhaps no `quarantined`.
+
+Reading raises `sqlite3.Error`, and `ReplicaError` if the file is not finished or of another format.
 """
 
 from __future__ import annotations
@@ -66,12 +68,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> dict[str, object]:
-    """Return the rows of `meta`.
-
-    Raises:
-        ReplicaError: if the file is not finished, or of another format.
-        sqlite3.Error: if it cannot be read.
-    """
+    """Return the rows of `meta`."""
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if meta.get("format") != FORMAT:
         raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
@@ -99,12 +96,7 @@ def write_state(connection: sqlite3.Connection, state: ReplicaState, before: Rep
 
 
 def read_state(connection: sqlite3.Connection, path: Path) -> ReplicaState:
-    """Read the state of a followed replica.
-
-    Raises:
-        ReplicaError: if the file is not finished, of another format, or not one of sync.
-        sqlite3.Error: if it cannot be read.
-    """
+    """Read the state of a followed replica."""
     meta = check_format(connection, path)
     try:
         fields = {name: meta[name] for name in ReplicaState.__struct_fields__}
@@ -120,11 +112,7 @@ def write_floor(connection: sqlite3.Connection, floor: Cursor) -> None:
 
 
 def read_floor(connection: sqlite3.Connection) -> Cursor | None:
-    """Return the cursor that the file must, or had to, reach before it becomes active; none if none is recorded.
-
-    Raises:
-        sqlite3.Error: if it cannot be read.
-    """
+    """Return the cursor that the file must, or had to, reach before it becomes active; none if none is recorded."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (_FLOOR,)).fetchone()
     try:
         return None if row is None else _decode_cursor(row[0])

@@ -3,6 +3,8 @@
 INVARIANT (one step, one transaction): everything of one step of the feed is committed together with the cursor after
 it, so that a crash leaves the state before the step or after it. What is committed is on disk (WAL, `synchronous =
 FULL`). `ReplicaWriter` runs in a thread of its own; the engine's `Replica` reads in the event loop's thread.
+
+A file or a disk that fails raises `ReplicaError`; nothing has changed then.
 """
 
 from __future__ import annotations
@@ -46,11 +48,7 @@ class ReplicaWriter:
     """The one writer of a file. All methods block, and must not run at the same time."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file that `ReplicaBuilder` finished.
-
-        Raises:
-            ReplicaError: if it is missing, damaged, not finished, or of another format.
-        """
+        """Open a file that `ReplicaBuilder` finished."""
         self.path = path
         uri = f"file:{quote(str(path.absolute()))}?mode=rw"
         try:
@@ -93,11 +91,7 @@ class ReplicaWriter:
         return all(path in files or entry.sha256 in self._blobs for path, entry in manifest.files.items())
 
     def apply(self, changes: Iterable[RecordChange], cursor: Cursor, head: bytes) -> list[ChangedSubjects]:
-        """Commit changes of subjects, and the cursor after them, which the envelope `head` covers.
-
-        Raises:
-            ReplicaError: if the disk is full or otherwise refuses; nothing has changed.
-        """
+        """Commit changes of subjects, and the cursor after them, which the envelope `head` covers."""
         return self._commit(changes, msgspec.structs.replace(self.state, cursor=cursor, head=head))
 
     def publish(
@@ -111,18 +105,11 @@ class ReplicaWriter:
         """Commit a publication with the files of its bundle that are not stored, and the changes before it.
 
         The counts in `state` are ignored. All bundles except this one, the previous one and those `in_use` are deleted.
-
-        Raises:
-            ReplicaError: as `apply`.
         """
         return self._commit(changes, state, manifest, files, in_use)
 
     def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Iterable[str]) -> list[ChangedSubjects]:
-        """Commit the record of a customer fetched on demand, and delete the `dropped` customers.
-
-        Raises:
-            ReplicaError: as `apply`.
-        """
+        """Commit the record of a customer fetched on demand, and delete the `dropped` customers."""
         change = (
             UnreadableChange(0, 0, record)
             if isinstance(record, UnreadableRecord)
@@ -131,11 +118,7 @@ class ReplicaWriter:
         return self._commit([change, *(_RecordUpdate(customer, None) for customer in dropped)], self.state)
 
     def fold(self) -> None:
-        """Fold the log into the file, as far as no reader needs it: call `Replica.release` first.
-
-        Raises:
-            ReplicaError: if the disk refuses. Nothing is lost.
-        """
+        """Fold the log into the file, as far as no reader needs it: call `Replica.release` first."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:

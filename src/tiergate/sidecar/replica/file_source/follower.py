@@ -315,11 +315,7 @@ class _ActiveFiles:
     """The files of one publication, opened, and their engine."""
 
     def __init__(self, directory: DataDirectory, loaded: LoadedState, limits: CacheLimits | None) -> None:
-        """Open the files.
-
-        Raises:
-            BundleError, ReplicaError: if they do not match the record.
-        """
+        """Open the files."""
         self.paths = bundle_path, replica_path = directory.paths(loaded)
         self.bundle = _MonitoredBundle.open(bundle_path)
         if self.bundle.revision != loaded.revision:

@@ -71,11 +71,7 @@ class _Load:
             self._has_replica = not self._is_replica_damaged(job.state.replica)
 
     def run(self) -> LoadResult:
-        """Build both halves.
-
-        Raises:
-            OperatorError, OSError: if only the operator can fix the cause.
-        """
+        """Build both halves."""
         state = self._state
         problems: list[Problem] = []
         try:

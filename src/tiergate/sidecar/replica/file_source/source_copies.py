@@ -63,11 +63,7 @@ class CopiedFiles(NamedTuple):
     problems: tuple[Problem, ...]
 
     def digest(self, error_type: type[AuthorError], *, salt: bytes) -> str:
-        """Return the SHA-256, in hex, of the names and bytes of these files, and of `salt`.
-
-        Raises:
-            AuthorError: of the given type, if a file cannot be read.
-        """
+        """Return the SHA-256, in hex, of the names and bytes of these files, and of `salt`."""
         if self.problems:
             raise error_type(self.problems)
         whole = hashlib.sha256(salt)

@@ -2,6 +2,8 @@
 
 All commits go through here, from the event loop's thread, one at a time. The caller renews the reader, in the same turn
 of the event loop in which it invalidates cached answers.
+
+Opening raises `ReplicaError` or `BundleError` if the file or the bundle is not usable.
 """
 
 from __future__ import annotations
@@ -39,11 +41,7 @@ class ActiveBundle:
         publication: int,
         limits: CacheLimits | None,
     ) -> None:
-        """Open it.
-
-        Raises:
-            BundleError: if it is not usable.
-        """
+        """Open it."""
         self._files = dict(files)
         self._replica = active.replica
         self.publication = publication
@@ -67,11 +65,7 @@ class ActiveReplica:
     """An open replica of sync. Belongs to the event loop's thread."""
 
     def __init__(self, path: Path, trust: TrustedFeed, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the file; it blocks for a moment, so call it from another thread than that of `loop`.
-
-        Raises:
-            ReplicaError: if it is not usable.
-        """
+        """Open the file; it blocks for a moment, so call it from another thread than that of `loop`."""
         self.path = path
         self.trust = trust
         self.writer = ReplicaWriter(path)
@@ -120,11 +114,7 @@ class ActiveReplica:
         self.trust = self.trust.with_cursor(self.cursor)
 
     def open_bundle(self, limits: CacheLimits | None) -> ActiveBundle:
-        """Open the bundle of the committed publication; blocks for milliseconds.
-
-        Raises:
-            BundleError: if it is not usable.
-        """
+        """Open the bundle of the committed publication; blocks for milliseconds."""
         manifest = self.writer.manifest(self.cursor.revision)
         if manifest is None:
             raise BundleError("manifest.json", f"of `{self.cursor.revision}` is not in the replica")
@@ -141,11 +131,7 @@ class ActiveReplica:
             raise
 
     async def unless_damaged(self, coroutine: Coroutine[object, object, T]) -> T:
-        """Await a coroutine, but not beyond the moment when the replica turns out to be damaged.
-
-        Raises:
-            ReplicaError: if it is damaged.
-        """
+        """Await a coroutine, but not beyond the moment when the replica turns out to be damaged."""
         task, damage = asyncio.ensure_future(coroutine), asyncio.ensure_future(self._damage.wait())
         try:
             await asyncio.wait([task, damage], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,7 @@
-"""Building a replica from a snapshot: pages are fetched several at a time, and added in a thread, in bounded memory."""
+"""Building a replica from a snapshot: pages are fetched several at a time, and added in a thread, in bounded memory.
+
+`SnapshotBuilder` raises `TrustError` if a page or a count is not what the manifest lists, and `ReplicaError`.
+"""
 
 from __future__ import annotations
 
@@ -72,11 +75,7 @@ class SnapshotBuilder:
     """Feeds a `ReplicaBuilder` with the pages of a snapshot. It lets other threads run between records."""
 
     def __init__(self, path: Path) -> None:
-        """Begin the file that will be named `path`.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Begin the file that will be named `path`."""
         self._builder = ReplicaBuilder(path)
         self.abandon = self._builder.abandon
         self._customers = self._subscriptions = 0
@@ -84,12 +83,7 @@ class SnapshotBuilder:
         self._last = ""
 
     def add_page(self, content: bytes, entry: PageEntry) -> None:
-        """Add the next page.
-
-        Raises:
-            TrustError: if it is not the one that the manifest lists, or does not follow the page before.
-            ReplicaError: if the disk refuses.
-        """
+        """Add the next page."""
         records: list[tuple[str, bytes]] = []
         subscriptions: list[tuple[str, str]] = []
         unreadable: list[UnreadableRecord] = []
@@ -117,11 +111,7 @@ class SnapshotBuilder:
         self._subscriptions += len(subscriptions)
 
     def check_counts(self, customers: int, subscriptions: int) -> None:
-        """Compare the counts with those of the manifest.
-
-        Raises:
-            TrustError: if they differ.
-        """
+        """Compare the counts with those of the manifest."""
         # The number of subscriptions in unreadable records is not known.
         if self._customers != customers or (
             self._subscriptions > subscriptions if self._unreadable else self._subscriptions != subscriptions
@@ -129,11 +119,7 @@ class SnapshotBuilder:
             raise TrustError(RejectionReason.CONTRADICTION, "the snapshot has other counts than its manifest")
 
     def finish(self, state: ReplicaState, bundle: ArchiveContent | None, floor: Cursor | None = None) -> None:
-        """Add the bundle and the state, whose counts are ignored, and finish the file.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Add the bundle and the state, whose counts are ignored, and finish the file."""
         if bundle is not None:
             self._builder.add_bundle(bundle)
         unreadable = ((id_, record.customer) for record in self._unreadable for id_ in record.subscriptions)

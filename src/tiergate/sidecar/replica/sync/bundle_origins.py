@@ -1,6 +1,8 @@
 """Fetching bundles and snapshots from their origins: an object store, then the control plane.
 
 Content is verified before it counts as fetched, so that a damaged or forged object leads to the next origin.
+
+What no origin has is a `SyncError`; what every origin has wrong is a `TrustError` or `BundleError`.
 """
 
 from __future__ import annotations
@@ -46,9 +48,6 @@ class BundleOrigins:
 
         From the second time on, it waits as long as necessary for a control plane that is silent: the snapshot in the
         object store may be too old for the feed, and the control plane may be creating a new one.
-
-        Raises:
-            SyncError: if no origin has one.
         """
         if self._objects is None:
             return await self._control.snapshot()
@@ -69,11 +68,7 @@ class BundleOrigins:
             raise SyncError(error.url, f"{error.detail}; and the control plane: {reason}", error.status) from None
 
     async def page(self, entry: PageEntry) -> bytes:
-        """Fetch a page of a snapshot, and verify its hash.
-
-        Raises:
-            SyncError, TrustError: if no origin has it.
-        """
+        """Fetch a page of a snapshot, and verify its hash."""
 
         async def get(origin: BundleOrigin) -> bytes:
             content = await origin.page(entry)
@@ -89,11 +84,7 @@ class BundleOrigins:
     async def bundle(
         self, revision: str, have: str | None, is_complete: Callable[[ArchiveContent], bool]
     ) -> ArchiveContent:
-        """Fetch the archive of a bundle; `is_complete` returns whether it has all files that are needed.
-
-        Raises:
-            SyncError, BundleError: if no origin has it.
-        """
+        """Fetch the archive of a bundle; `is_complete` returns whether it has all files that are needed."""
 
         async def get(origin: BundleOrigin) -> ArchiveContent:
             for known in (have, None) if have is not None else (None,):

@@ -83,9 +83,6 @@ class ControlPlaneClient:
         """Prepare; no request is sent yet. `url` has passed `check_url`.
 
         `authorities`: CA certificates that verify the control plane (PEM), instead of those of the system.
-
-        Raises:
-            SettingsError: if they cannot be read.
         """
         self.url = url.rstrip("/")
         self._key_file = key_file
@@ -100,11 +97,7 @@ class ControlPlaneClient:
         )
 
     async def changes(self, after: int, wait: float, limit: int) -> bytes:
-        """Fetch the page of the feed after a position; `wait`: seconds to wait if there is none yet.
-
-        Raises:
-            SyncError: if it cannot be fetched.
-        """
+        """Fetch the page of the feed after a position; `wait`: seconds to wait if there is none yet."""
         path = f"changes?after={after}&wait={wait:g}&limit={limit}"
         return await self._get(path, MAX_FEED_BYTES, wait=wait)
 
@@ -131,11 +124,7 @@ class ControlPlaneClient:
         return await self._get(f"bundles/{quote(revision, safe='')}{known}", MAX_ARCHIVE_BYTES)
 
     async def subject(self, subject: Subject) -> bytes:
-        """Fetch the envelope of a statement about one subject.
-
-        Raises:
-            SyncError: if it cannot be fetched.
-        """
+        """Fetch the envelope of a statement about one subject."""
         path = f"subjects/{subject.type}s/{path_segment(subject.id)}"
         return await self._get(path, _MAX_SUBJECT_BYTES)
 

@@ -92,11 +92,7 @@ class FeedFollower:
         options: FollowOptions,
         report: SyncReport,
     ) -> None:
-        """Prepare; `run` does the work.
-
-        Raises:
-            OSError: if the directory cannot be written.
-        """
+        """Prepare; `run` does the work."""
         self._trusted = trusted
         self._control = control
         self._origins = origins
@@ -414,11 +410,7 @@ class FeedFollower:
         return 0 if self._active is None else self._active.cursor.position
 
     async def fetch_statement(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
-        """Fetch and verify the store's statement about a subject.
-
-        Raises:
-            SyncError, TrustError: if it cannot be fetched, or is rejected.
-        """
+        """Fetch and verify the store's statement about a subject."""
         active = self._active
         if active is None:
             raise SyncError(self._control.url, "nothing is active yet")
@@ -433,11 +425,7 @@ class FeedFollower:
             await self._advanced.wait()
 
     async def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
-        """Commit a record, delete the `dropped` customers, and invalidate the answers about all of them.
-
-        Raises:
-            ReplicaError: if the disk refuses.
-        """
+        """Commit a record, delete the `dropped` customers, and invalidate the answers about all of them."""
         active = self._active
         if active is None:
             raise ReplicaError("nothing is active yet")

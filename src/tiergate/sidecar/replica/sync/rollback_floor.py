@@ -56,11 +56,7 @@ def read_floor(folder: Path) -> RollbackFloor | None:
 
 
 def write_floor(folder: Path, floor: RollbackFloor) -> None:
-    """Write the floor, so that it survives a loss of power.
-
-    Raises:
-        OSError: if the disk refuses; the former floor stays.
-    """
+    """Write the floor, so that it survives a loss of power."""
     content = msgspec.json.encode(_FloorFile(floor.store, floor.cursor, _checksum(floor)))
     replace_file(folder / FLOOR_FILE, content)
 

@@ -3,6 +3,8 @@
 A key file holds a bare key or token, or the JSON that `tiergate keys create --role sidecar` writes:
 `{"control_plane": "https://…", "key": "…", "store": "…", "public_keys": ["-----BEGIN PUBLIC KEY-----…"]}`. It is read
 again for every request, so that a replaced token, as of Kubernetes, is used at once.
+
+What is not usable is a `SettingsError`, whose message contains nothing of a key.
 """
 
 from __future__ import annotations
@@ -47,11 +49,7 @@ class TrustConfig(NamedTuple):
 
 
 def read_credential(path: Path) -> Credential:
-    """Read a key file.
-
-    Raises:
-        SettingsError: if it cannot be read, or has no key. The message contains nothing of it.
-    """
+    """Read a key file."""
     try:
         content = read_regular(path, _MOST_BYTES).strip()
     except OSError as error:
@@ -75,11 +73,7 @@ def read_trust_config(
     key_file: Path | None,
     pems: Sequence[str] = (),
 ) -> TrustConfig:
-    """Combine the settings and the key file; the settings take precedence. `pems`: public keys themselves.
-
-    Raises:
-        SettingsError: if a file is not usable, or there is no public key.
-    """
+    """Combine the settings and the key file; the settings take precedence. `pems`: public keys themselves."""
     credential = None if key_file is None else read_credential(key_file)
     keys = [_public_key(path) for path in public_keys]
     keys += [_parse(pem, "the value", "public-key-pem") for pem in pems]
