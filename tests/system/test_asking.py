@@ -160,8 +160,8 @@ def test_a_sidecars_data_folder_replays_what_its_log_says(sidecar: Running, aske
     line = next(it for it in reversed(written.splitlines()) if answer in it)
     ran = tiergate("replay", json.loads(line)["id"], "--log", sidecar.log, "--data", sidecar.data, "--today")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.splitlines()[0].endswith(": the same again, byte by byte")
-    assert "today it would be the same" in ran.stdout.splitlines()
+    assert ran.stdout.splitlines()[0].endswith(": same decision, byte for byte")
+    assert "today: same decision" in ran.stdout.splitlines()
 
 
 def test_a_missing_token_file_is_named(sidecar: Running, tmp_path: Path) -> None:

@@ -24,15 +24,15 @@ DEMO = [sys.executable, "-m", "tiergate", "demo", "--port", "0"]
 
 VERDICTS = [
     "yes: granted",
-    "no: nothing that is held gives it (not_entitled)",
+    "no: the customer's plan does not include it (not_entitled)",
     "yes: granted",
     "no: the limit is reached (limit_reached)",
     "yes: granted",
-    "no: it is more than is granted (out_of_range)",
+    "no: the value is above the limit (out_of_range)",
     "yes: granted",
-    "no: it takes a higher level (level_too_low)",
+    "no: a higher level is required (level_too_low)",
     "yes: granted",
-    "no: no subscription counts at this time (subscription_inactive)",
+    "no: no subscription is active (subscription_inactive)",
     "yes: granted",
     "no: the feature is suspended (feature_suspended)",
     "no: a rule forbids it (rule_denied)",
@@ -47,8 +47,8 @@ def test_the_demo_asks_a_real_sidecar_and_ends_by_itself(tmp_path: Path) -> None
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.findall(r"^(?:yes|no): .*$", ran.stdout, re.MULTILINE) == VERDICTS
     assert ran.stdout.count("/v1/check") == len(STORY) + 1
-    assert re.search(r"Published as number 2; the sidecar decides by it \d+ ms later", ran.stdout)
-    assert "from        plan/gold@2: 30" in ran.stdout
+    assert re.search(r"Published as publication 2; the sidecar decides with it after \d+ ms", ran.stdout)
+    assert "from         plan/gold@2: 30" in ran.stdout
     assert '@id("plan/gold@1/movies")' in ran.stdout
     assert list(tmp_path.iterdir()) == []
 

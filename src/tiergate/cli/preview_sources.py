@@ -233,15 +233,19 @@ def tell(found: Found, *, as_json: bool) -> None:
         return
     tell_changes(found.outcome.get("changes", ()))
     if found.impact is None:
-        say("nothing is in force yet: nobody can lose anything" if found.outcome.get("changes") else "nothing changes")
+        say(
+            "nothing is published yet: no customer can lose anything"
+            if found.outcome.get("changes")
+            else "nothing changes"
+        )
     else:
         tell_impact(found.impact)
         if "accept_loss" in found.outcome:
             say(f"to accept exactly this loss: --accept-loss {found.outcome['accept_loss']}")
     if found.denied is not None:
         checks, times = found.denied["checks"], found.denied["times"]
-        what = "check that is" if checks == 1 else "checks that are"
-        say(f"{checks:,} recorded {what} allowed would be denied, {times:,} times in the log")
+        what = "check that was" if checks == 1 else "checks that were"
+        say(f"{checks:,} recorded {what} allowed would be denied ({times:,} times in the log)")
         for one in found.denied["examples"]:
             say(f"    {one['at']}: {encode(one['request']).decode()}: {one['reason']}")
 

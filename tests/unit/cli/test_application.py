@@ -106,7 +106,7 @@ def test_an_interrupt_has_the_code_that_shells_give_it(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(publish, "build", interrupt)
+    monkeypatch.setattr(publish, "compile_bundle", interrupt)
     ran = cli("compile", tmp_path, "-o", tmp_path / "bundle")
     assert (ran.code, ran.out, ran.err) == (ExitCode.INTERRUPTED, "", "")
 
@@ -117,7 +117,7 @@ def test_a_defect_is_told_as_one(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_
     def fail(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr(publish, "build", fail)
+    monkeypatch.setattr(publish, "compile_bundle", fail)
     ran = cli("compile", tmp_path, "-o", tmp_path / "bundle")
     assert ran.code == ExitCode.INTERNAL
     assert "Traceback" in ran.err

@@ -73,7 +73,7 @@ def test_a_file_is_applied_once(remote: Remote, press: Press, file: Path) -> Non
     assert (first.code, first.out.splitlines()[:-1]) == (0, trial.out.splitlines()[:-1])
     assert first.out.splitlines()[-1].startswith("publication 1: sha256:")
     again = remote("apply", "-f", file)
-    assert (again.code, again.out) == (0, "nothing to publish: publication 1 is in force\n")
+    assert (again.code, again.out) == (0, "nothing to publish: publication 1 is current\n")
 
 
 def test_changes_are_told_value_by_value(remote: Remote, file: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_is_edited_is_published_and_undone(remote: Remote, file: Path, pres
     chosen = remote("publish", "--item", "gold", "--audience", "12.5%", "--note", "a try")
     assert (chosen.code, "versions 2 movies: 50 → 70" in chosen.out) == (0, True)
     assert press.catalog.items["gold"].rollouts[-1].audience.share == 1250
-    assert remote("rollback", "1", "--dry-run").out.splitlines()[-1].startswith("would be published")
+    assert remote("rollback", "1", "--dry-run").out.splitlines()[-1].startswith("would become publication 3: sha256:")
     assert remote("rollback", "1").code == 0
     said = json.loads(remote("publications", "--json").out)["publications"]
     assert [(it["publication"], it.get("rolled_back_to")) for it in said] == [(3, 1), (2, None), (1, None)]

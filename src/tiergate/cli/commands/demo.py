@@ -148,7 +148,7 @@ def _change(client: httpx.Client, sidecar: Sidecar, ports: Ports) -> None:
             raise OperatorError(f"the sidecar did not follow publication {publication}")
         time.sleep(0.001)
     waited = time.monotonic() - begun
-    say(f"Published as number {publication}; the sidecar decides by it {1000 * waited:.0f} ms later:", "bold")
+    say(f"Published as publication {publication}; the sidecar decides with it after {1000 * waited:.0f} ms:", "bold")
     say(curl(f"http://127.0.0.1:{ports.sidecar}", CHANGED.check), "dim")
     _tell(answer)
 

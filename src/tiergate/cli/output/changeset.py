@@ -101,13 +101,13 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     for one in said.get("combinations", ()):
         say(_combination(one))
     for place in said.get("discarded", ()):
-        say(f"! the edit of {place} {'would be' if dry_run else 'is'} discarded: it could not be published any more")
+        say(f"! {'would discard' if dry_run else 'discarded'} the edit of {place}: it can no longer be published")
     if problems:
         raise PublishError(problems)
     if not said["changes"]:
-        say(f"nothing to publish: publication {said['publication']} is in force")
+        say(f"nothing to publish: publication {said['publication']} is current")
     elif dry_run:
-        say(f"would be published on top of publication {said['publication']}, as {said['revision']}")
+        say(f"would become publication {said['publication'] + 1}: {said['revision']}")
         loss = f" --accept-loss {said['accept_loss']}" if "accept_loss" in said else ""
         warn("to publish exactly this: --if-match " + said["etag"].strip('"') + loss)
     else:
@@ -115,10 +115,10 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
 
 
 _COMBINATIONS = {
-    "not-available": "hold {item} without a plan for which it is available",
-    "missing-dependency": "hold {item} without what it depends on",
-    "excluded": "hold {item} with what it excludes",
-    "several-plans": "hold several plans",
+    "not-available": "have {item} without a plan that offers it",
+    "missing-dependency": "have {item} without an item that it depends on",
+    "excluded": "have {item} with an item that it excludes",
+    "several-plans": "have several plans",
 }
 
 
@@ -128,7 +128,7 @@ def _combination(one: dict[str, Any]) -> str:
     named = ", ".join(it["subscription"] for it in one.get("examples", ())[:_SHOWN])
     among = f" ({named}{', …' if count > _SHOWN else ''})" if named else ""
     holders = "subscription" if count == 1 else "subscriptions"
-    return f"! {count:,} {holders}{among} {what}: what they hold stays, and nobody can come to hold it any more"
+    return f"! {count:,} {holders}{among} {what}: they keep it, but it cannot be added again"
 
 
 def tell_changes(changes: Sequence[dict[str, Any]]) -> None:

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from tiergate.client import Answer, Entitlement, Source
 
 REASONS: dict[str, str] = {
-    Reason.UNKNOWN_SUBJECT: "nobody of this id is known",
+    Reason.UNKNOWN_SUBJECT: "no customer or subscription has this id",
     Reason.EVALUATION_ERROR: "the check could not be evaluated",
-    Reason.STALE_DATA: "the data is too old to decide by",
+    Reason.STALE_DATA: "the data is too old to decide",
     Reason.FEATURE_INACTIVE: "the feature is a draft",
     Reason.FEATURE_SUSPENDED: "the feature is suspended",
-    Reason.SUBSCRIPTION_INACTIVE: "no subscription counts at this time",
-    Reason.OVERRIDE_DENIED: "an override takes the feature away",
+    Reason.SUBSCRIPTION_INACTIVE: "no subscription is active",
+    Reason.OVERRIDE_DENIED: "an override removes the feature",
     Reason.RULE_DENIED: "a rule forbids it",
-    Reason.AMOUNT_INVALID: "the amount is not one that can be taken",
+    Reason.AMOUNT_INVALID: "the amount is not valid for this feature",
     Reason.CAP_REACHED: "a cap is reached",
-    Reason.NOT_ENTITLED: "nothing that is held gives it",
+    Reason.NOT_ENTITLED: "the customer's plan does not include it",
     Reason.LIMIT_REACHED: "the limit is reached",
-    Reason.OUT_OF_RANGE: "it is more than is granted",
-    Reason.LEVEL_TOO_LOW: "it takes a higher level",
+    Reason.OUT_OF_RANGE: "the value is above the limit",
+    Reason.LEVEL_TOO_LOW: "a higher level is required",
     Reason.GRANTED: "granted",
 }
 """Each reason in words."""
@@ -73,13 +73,13 @@ def source(one: Source) -> str:
 
 def lines(answer: Answer) -> list[tuple[str, str]]:
     """An answer as a table of two columns: a word, and what it says."""
-    found = [("holds", holding(answer))]
+    found = [("entitlement", holding(answer))]
     found += [("from" if not index else "", source(one)) for index, one in enumerate(answer.sources)]
     found += [("decided by" if not index else "", policy) for index, policy in enumerate(answer.policies)]
     if answer.valid_until is not None:
-        found.append(("may change", moment(answer.valid_until)))
+        found.append(("valid until", moment(answer.valid_until)))
     if answer.stale:
-        heard = "the sidecar has not heard from its source for too long"
+        heard = "the sidecar has received nothing from its source for too long"
         found.append(("stale", heard if answer.type else "the sidecar has not loaded anything yet"))
     return found
 

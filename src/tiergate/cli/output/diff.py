@@ -66,12 +66,12 @@ def _verdict(found: SemanticDiff) -> str:
     if found.ruled:
         decided += f", the rules of {found.ruled:,} {'feature' if found.ruled == 1 else 'features'} compared"
     if found.is_same and not found.cases and not found.ruled:
-        return "the same: nothing that decides is different"
+        return "same meaning: nothing that affects decisions changed"
     if found.is_same:
-        return f"the same: {decided}"
+        return f"same meaning: {decided}"
     if not found.differs:
-        return f"no difference found, and not proved to be none: {decided}"
-    return f"not the same: {decided}"
+        return f"no difference found, but equality is not proved: {decided}"
+    return f"different meaning: {decided}"
 
 
 def _tell_feature(change: FeatureChange, now: Instant) -> None:

@@ -29,20 +29,20 @@ def tell(
     """Write an explanation to standard output, section by section; what is empty is left out."""
     reasoning = build_reasoning(explanation, feature, record, subject)
     say(verdict(answer), "bold green" if answer.allowed else "bold red")
-    _section("in words", [("", sentence) for sentence in reasoning_sentences(reasoning)])
-    _section("asked", _asked(reasoning))
+    _section("summary", [("", sentence) for sentence in reasoning_sentences(reasoning)])
+    _section("check", _asked(reasoning))
     _section("errors", [("", error) for error in reasoning.errors])
     if reasoning.known:
         _section("subscriptions", [(one.id, _standing(one)) for one in reasoning.subscriptions])
-        _section("items held", [(ref, f"× {count}") for ref, count in reasoning.held.items()])
-        _section("given", [("", source(one)) for one in answer.sources] + [("", f"together: {holding(answer)}")])
+        _section("items", [(ref, f"× {count}") for ref, count in reasoning.held.items()])
+        _section("entitlement", [("", source(one)) for one in answer.sources] + [("", f"total: {holding(answer)}")])
         _section("overrides", [_override(one) for one in reasoning.overrides])
         _section("suspensions", [_suspension(one) for one in reasoning.suspensions])
         _section(_facts_title(feature), list(_facts(reasoning)))
     _policies(reasoning)
     if answer.valid_until is not None:
-        _section("may change by itself", [("", moment(answer.valid_until))])
-    _section("by revision", [("", answer.revision)])
+        _section("valid until", [("", moment(answer.valid_until))])
+    _section("revision", [("", answer.revision)])
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]]) -> None:
@@ -61,26 +61,26 @@ def _asked(reasoning: Reasoning) -> list[tuple[str, str]]:
 
 
 def _standing(one: SubscriptionApplicability) -> str:
-    return f"{one.status}: {_period(one, 'counts')}"
+    return f"{one.status}: {_period(one, 'in effect')}"
 
 
 def _override(one: OverrideApplicability) -> tuple[str, str]:
     value = "unlimited" if one.unlimited else one.value
     shown = str(value).lower() if isinstance(value, bool) else f"{value}"
     said = one.mode if one.mode == "disabled" else f"{one.mode} {shown}"
-    return f"{one.id} on {one.on.id}", f"{said}: {_period(one, 'in force')}{_why(one.author or '', one.reason or '')}"
+    return f"{one.id} on {one.on.id}", f"{said}: {_period(one, 'in effect')}{_why(one.author or '', one.reason or '')}"
 
 
 def _suspension(one: SuspensionApplicability) -> tuple[str, str]:
-    return f"for {one.on.id or one.on.type}", f"{_period(one, 'in force')}{_why('', one.reason or '')}"
+    return f"for {one.on.id or one.on.type}", f"{_period(one, 'in effect')}{_why('', one.reason or '')}"
 
 
 def _period(one: SubscriptionApplicability | OverrideApplicability | SuspensionApplicability, word: str) -> str:
     match one.standing:
         case Applicability.OVER if one.until:
-            return f"over since {_when(one.until)}"
+            return f"ended {_when(one.until)}"
         case Applicability.NOT_YET if one.start:
-            return f"from {_when(one.start)}"
+            return f"starts {_when(one.start)}"
         case Applicability.COUNTS:
             return f"{word} until {_when(one.until)}" if one.until else word
         case _:
@@ -94,8 +94,8 @@ def _why(author: str, reason: str) -> str:
 
 def _facts_title(feature: Feature) -> str:
     if not feature.scale or feature.type not in {FeatureType.QUANTITY, FeatureType.RANGE}:
-        return "facts, as Cedar sees them"
-    return f"facts, as Cedar sees them, in units of {format_units(1, feature.scale)} {feature.unit}".rstrip()
+        return "Cedar context"
+    return f"Cedar context, in units of {format_units(1, feature.scale)} {feature.unit}".rstrip()
 
 
 def _facts(reasoning: Reasoning) -> Iterator[tuple[str, str]]:
@@ -116,7 +116,7 @@ def _policies(reasoning: Reasoning) -> None:
     for policy in deciding:
         say(textwrap.indent(policy.text.rstrip(), "  "))
     others = [policy.id for policy in reasoning.policies if not policy.decided]
-    _section("looked at too", [("", name) for name in others])
+    _section("other policies", [("", name) for name in others])
 
 
 def _when(instant: str) -> str:

@@ -68,14 +68,14 @@ def tell_impact(impact: dict[str, Any]) -> None:
     _tell(impact, say)
     customers = impact["customers"]
     if not impact["examined"]:
-        say("no customer has anything that it touches")
+        say("no customer is affected")
         return
     examined, take, above = impact["examined"], customers["take"], customers["above"]
-    parts = [f"{customers['touched']:,} touched"]
-    parts.append(f"{take:,} {'loses something or gets' if take == 1 else 'lose something or get'} less")
+    parts = [f"{customers['touched']:,} affected"]
+    parts.append(f"{take:,} {'loses or gets' if take == 1 else 'lose or get'} less")
     if above:
-        parts.append(f"{above:,} {'has' if above == 1 else 'have'} used more than they may then")
-    say(f"{examined:,} {'customer' if examined == 1 else 'customers'} asked about: {', '.join(parts)}")
+        parts.append(f"{above:,} above the new limit")
+    say(f"checked {examined:,} {'customer' if examined == 1 else 'customers'}: {', '.join(parts)}")
 
 
 def _tell(impact: dict[str, Any], write: Callable[[str | Text, str | None], None]) -> None:
@@ -109,7 +109,7 @@ def _example(example: dict[str, Any]) -> str:
     if "shown_by" in example:
         words += f", {_shown(example['shown_by'])}"
     if "used" in example:
-        words += f", {example['used']} used" + (": more than that" if example["above"] else "")
+        words += f", {example['used']} used" + (" (above the new limit)" if example["above"] else "")
     return words
 
 

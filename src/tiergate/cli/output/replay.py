@@ -30,11 +30,11 @@ def tell_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed
     """Write it for a person; `now` is what it would be today, or why that cannot be said."""
     if recorded is not None:
         if recorded.decision == made.decision:
-            say(f"{recorded.id}: the same again, byte by byte", "green")
+            say(f"{recorded.id}: same decision, byte for byte", "green")
         elif is_same(recorded, made):
-            say(f"{recorded.id}: the same again; what handed on the log has written its JSON in another form", "green")
+            say(f"{recorded.id}: same decision; the JSON of the log was reformatted", "green")
         else:
-            say(f"{recorded.id}: it does not come out as it was recorded", "bold red")
+            say(f"{recorded.id}: different decision", "bold red")
             say_table(_rows(_differences(recorded.decision, made.decision)))
             warn(_reasons_to_differ(recorded, made), "yellow")
         say()
@@ -43,17 +43,17 @@ def tell_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed
     _tell_one(made)
     if isinstance(now, str):
         say()
-        say("today it cannot be asked", "bold")
+        say("today: cannot be decided", "bold")
         say_table([("", now)])
     elif now is not None:
         found = _differences(made.decision, now.decision)
         differs = any(name not in _BY_WHAT for name, _, _ in found)
         say()
-        say("today" if differs else "today it would be the same", "bold")
+        say("today" if differs else "today: same decision", "bold")
         if differs:
             _tell_one(now)
             say()
-            say("what differs", "bold")
+            say("differences", "bold")
         if found:
             say_table(_rows(found))
 

@@ -57,10 +57,10 @@ def test_an_answer_is_told_in_words(cli: Cli) -> None:
     ran = cli("check", "ada", "movies", "--used", "70", *FILES)
     assert ran.out.splitlines() == [
         "no: the limit is reached (limit_reached)",
-        "  holds       70 movies/month, 70 used, 0 remaining",
-        "  from        plan/gold@1: 50",
-        "              2 × addon/extra-movies@1: +10",
-        "  decided by  reason/limit-reached",
+        "  entitlement  70 movies/month, 70 used, 0 remaining",
+        "  from         plan/gold@1: 50",
+        "               2 × addon/extra-movies@1: +10",
+        "  decided by   reason/limit-reached",
     ]
 
 

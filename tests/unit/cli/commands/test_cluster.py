@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         (("--signing-key", "Upper"), "`Upper` is no name of a Secret"),
         (("--admin-key", "../default/other"), "`../default/other` is no name of a Secret"),
         (("--signing-key", "one", "--admin-key", "one"), "`one` is the Secret of `--signing-key` already"),
-        (("--signing-key", "one"), "this is no pod"),
+        (("--signing-key", "one"), "not a pod"),
     ],
 )
 def test_what_cannot_be_created_is_refused(

@@ -34,7 +34,7 @@ def test_a_folder_with_other_things_is_left_alone(cli: Cli, tmp_path: Path) -> N
     (tmp_path / "precious").write_text("", encoding="utf-8")
     ran = cli("compile", CATALOG, "-o", tmp_path)
     assert ran.code == ExitCode.OPERATOR
-    assert "holds something other than a bundle" in ran.err
+    assert "is not a bundle" in ran.err
     assert (tmp_path / "precious").exists()
 
 

@@ -60,7 +60,7 @@ def test_a_refactoring_is_proved_to_change_nothing(cli: Cli, write: Callable[[st
     """Order, names, numbers of versions and ways to write a value are not differences, and it says what was decided."""
     ran = cli("diff", write("old.yaml", PLAIN), write("new.yaml", OTHERWISE), "--exit-code")
     assert ran.code == 0
-    assert ran.out.splitlines()[-1].startswith("the same: ")
+    assert ran.out.splitlines()[-1].startswith("same meaning: ")
     assert "cases decided on both sides" in ran.out
 
 
@@ -131,7 +131,7 @@ def test_a_rule_that_is_not_proved_is_said(cli: Cli, write: Callable[[str, str],
     assert ran.out.splitlines()[:-1] == [
         "? movies: its rules have an unsupported condition: it reads `context.used` (rule/house/eu): not proved"
     ]
-    assert ran.out.splitlines()[-1].startswith("no difference found, and not proved to be none: ")
+    assert ran.out.splitlines()[-1].startswith("no difference found, but equality is not proved: ")
 
 
 def test_a_bundle_is_compared_with_the_files_that_it_was_made_of(cli: Cli, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def remote(press: Press, cli: Cli, tmp_path: Path) -> Iterator[Callable[..., Ran
 def test_publications_are_compared(remote: Callable[..., Ran], press: Press) -> None:
     """By number, by revision, the one in force, and nothing before the first."""
     first = remote("published", "published")
-    assert first.out.startswith("the same: ")
+    assert first.out.startswith("same meaning: ")
     press.apply()
     revision = press.store.read(press.publisher.published_state).revision
     press.apply(CATALOG.replace("movies: 50", "movies: 60"))

@@ -26,11 +26,11 @@ def test_an_explanation_says_everything_that_mattered(cli: Cli) -> None:
         "  Together that makes 70 movies/month.",
         '  Customer::"ada" consume Feature::"movies"',
         "  at 2027-01-01 00:00:00 UTC",
-        "  sub-ada  active: counts",
+        "  sub-ada  active: in effect",
         "  addon/extra-movies@1  × 2",
         "  plan/gold@1: 50",
         "  2 × addon/extra-movies@1: +10",
-        "  together: 70 movies/month, 70 used, 0 remaining",
+        "  total: 70 movies/month, 70 used, 0 remaining",
         "  limit       70",
         '  @id("reason/limit-reached")',
         "    context.used + context.amount > context.limit",
@@ -43,39 +43,39 @@ def test_an_override_is_told_with_its_reason_and_end(cli: Cli) -> None:
     """Who reads the explanation learns why an override was given and until when it holds."""
     out = cli("explain", "initech", "support", *FILES, *AT).out
     assert (
-        "  support-1 on sub-initech  replace priority-phone: in force until 2100-01-01 00:00:00 UTC, "
+        "  support-1 on sub-initech  replace priority-phone: in effect until 2100-01-01 00:00:00 UTC, "
         "by sales, because: renewal"
     ) in out.splitlines()
-    assert "may change by itself\n  2100-01-01 00:00:00 UTC\n" in out
+    assert "valid until\n  2100-01-01 00:00:00 UTC\n" in out
 
 
 def test_an_override_that_is_over_is_told_as_such(cli: Cli) -> None:
     """What no longer counts is named too: it is what people ask about."""
-    assert "over since 2026-04-01 00:00:00 UTC, because: pilot" in cli("explain", "finn", "analytics", *FILES).out
+    assert "ended 2026-04-01 00:00:00 UTC, because: pilot" in cli("explain", "finn", "analytics", *FILES).out
 
 
 def test_an_override_to_come_is_told_as_such(cli: Cli) -> None:
     """So is what does not count yet."""
     out = cli("explain", "finn", "analytics", *FILES, "--at", "2025-12-31").out
-    assert "replace true: from 2026-01-01 00:00:00 UTC, because: pilot" in out
+    assert "replace true: starts 2026-01-01 00:00:00 UTC, because: pilot" in out
 
 
 def test_a_suspension_is_told_with_its_reason(cli: Cli) -> None:
     """A feature that is switched off says for whom and why."""
     out = cli("explain", "cleo", "watch-party", *FILES, *AT).out
-    assert "  for everybody  in force, because: sound and picture drift apart" in out.splitlines()
+    assert "  for everybody  in effect, because: sound and picture drift apart" in out.splitlines()
 
 
 def test_a_subscription_that_does_not_count_is_told_as_such(cli: Cli) -> None:
     """A trial that is over is the answer to why nothing is held."""
     out = cli("explain", "dan", "movies", *FILES, *AT).out
-    assert "  sub-dan  trialing: over since 2026-01-31 00:00:00 UTC" in out.splitlines()
+    assert "  sub-dan  trialing: ended 2026-01-31 00:00:00 UTC" in out.splitlines()
 
 
 def test_units_are_told_where_cedar_counts_in_smaller_ones(cli: Cli) -> None:
     """The facts of a feature with decimal digits say what they count in."""
     out = cli("explain", "ada", "downloads", *FILES).out
-    assert "facts, as Cedar sees them, in units of 0.1 GB\n" in out
+    assert "Cedar context, in units of 0.1 GB\n" in out
     assert "  limit       125\n" in out
 
 
@@ -115,7 +115,7 @@ def test_nobody_is_explained_too(cli: Cli, tmp_path: Path) -> None:
     """An unknown subject is an answer, but there is nothing that Cedar decided, and nothing to export."""
     ran = cli("explain", "zoe", "movies", *FILES, "--export", tmp_path / "out")
     assert ran.code == 0
-    assert ran.out.startswith("no: nobody of this id is known (unknown_subject)\n")
+    assert ran.out.startswith("no: no customer or subscription has this id (unknown_subject)\n")
     assert ran.err == "nothing to export: `zoe` is unknown\n"
     assert not (tmp_path / "out").exists()
 

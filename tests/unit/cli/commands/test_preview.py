@@ -85,8 +85,8 @@ def test_files_are_previewed(cli: Cli, files: Path) -> None:
     assert ran.code == 1
     assert ran.out.splitlines() == [
         "- movies: 1 customer gets less",
-        "    acme: 50 → 40, 45 used: more than that",
-        "2 customers asked about: 1 touched, 1 loses something or gets less, 1 has used more than they may then",
+        "    acme: 50 → 40, 45 used (above the new limit)",
+        "checked 2 customers: 1 affected, 1 loses or gets less, 1 above the new limit",
     ]
     (line,) = (files / "list").read_text().splitlines()
     said = json.loads(line)
@@ -130,7 +130,7 @@ def test_usage_meets_the_customers_of_a_control_plane(
     _, where = plane
     ran = cli("preview", *where, "--catalog", files / "new.yaml", "--usage", files / "usage.ndjson")
     assert ran.code == 0, ran.err
-    assert "    acme: 50 → 40, 45 used: more than that" in ran.out.splitlines()
+    assert "    acme: 50 → 40, 45 used (above the new limit)" in ran.out.splitlines()
 
 
 def test_a_loss_must_be_accepted(cli: Cli, files: Path, plane: tuple[Press, list[str | Path]]) -> None:
@@ -225,5 +225,5 @@ def test_recorded_checks_that_would_be_denied_are_told(cli: Cli, files: Path) ->
     (files / "log").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     ran = cli("preview", *sides(files), "--log", files / "log")
     assert ran.code == 0, ran.err
-    assert "1 recorded check that is allowed would be denied, 2 times in the log" in ran.out
-    assert "acme: 50 → 40, 44 used: more than that" in ran.out
+    assert "1 recorded check that was allowed would be denied (2 times in the log)" in ran.out
+    assert "acme: 50 → 40, 44 used (above the new limit)" in ran.out

@@ -81,7 +81,7 @@ def test_a_recorded_decision_comes_out_the_same(cli: Cli, log: Path) -> None:
     assert found["replayed"]["at"] == AT
     assert "70" in " ".join(found["replayed"]["sentences"])
     told = cli("replay", other, "--log", log, *FILES).out.splitlines()
-    assert told[0] == f"{other}: the same again, byte by byte"
+    assert told[0] == f"{other}: same decision, byte for byte"
     assert told[2] == "yes: granted"
 
 
@@ -107,7 +107,7 @@ def test_what_does_not_come_out_the_same_is_told(cli: Cli, log: Path, tmp_path: 
     ran = cli("replay", id_, "--log", log, *JUST_CATALOG, "--subjects", less)
 
     assert ran.code == ExitCode.NO
-    assert f"{id_}: it does not come out as it was recorded" in ran.out
+    assert f"{id_}: different decision" in ran.out
     assert '  reason                 "limit_reached" → "granted"' in ran.out.splitlines()
     assert "other subjects" in ran.err
     found = replayed(cli("replay", id_, "--log", log, *JUST_CATALOG, "--subjects", less, "--json"), ExitCode.NO)
@@ -125,7 +125,7 @@ def test_a_log_that_was_handed_on_in_another_form_is_the_same(cli: Cli, log: Pat
     assert (found["exact"], found["same"], found["differences"]) == (False, True, {})
     ran = cli("replay", id_, "--log", log, *FILES)
     assert ran.code == ExitCode.OK
-    assert ran.out.startswith(f"{id_}: the same again; ")
+    assert ran.out.startswith(f"{id_}: same decision; ")
 
 
 def test_true_is_no_number(cli: Cli, log: Path) -> None:
@@ -311,7 +311,7 @@ def test_today_may_be_the_same(remote: Remote, log: Path) -> None:
     put_in_force(remote.store, kept.CATALOG.replace("movies: 50", "movies: 30"))
     told = remote(id_, "--log", log, "--today").out
 
-    assert "\ntoday it would be the same\n" in told
+    assert "\ntoday: same decision\n" in told
     assert "  publication  1 → 2" in told
 
 
@@ -322,7 +322,7 @@ def test_today_the_feature_may_be_gone(remote: Remote, log: Path) -> None:
     ran = remote(id_, "--log", log, "--today")
 
     assert ran.code == ExitCode.OK
-    assert "today it cannot be asked" in ran.out
+    assert "today: cannot be decided" in ran.out
     assert "`legacy`" in ran.out
 
 

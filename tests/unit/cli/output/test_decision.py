@@ -12,5 +12,5 @@ def test_an_answer_from_before_there_was_data_does_not_say_what_is_held() -> Non
         allowed=False, reason="stale_data", feature="movies", type="", entitlement=Entitlement(), stale=True
     )
 
-    assert verdict(answer) == "no: the data is too old to decide by (stale_data)"
-    assert lines(answer) == [("holds", "unknown"), ("stale", "the sidecar has not loaded anything yet")]
+    assert verdict(answer) == "no: the data is too old to decide (stale_data)"
+    assert lines(answer) == [("entitlement", "unknown"), ("stale", "the sidecar has not loaded anything yet")]
