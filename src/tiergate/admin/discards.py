@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 
 def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
-    """Discard the edits of a feature; restore it if it was deleted. Return its new version.
+    """Discard the unpublished edits of a feature; restore it if it was deleted.
+
+    Return its new version.
 
     Raises:
         ConflictError: it is not published, or its uses do not allow the published state.
@@ -66,7 +68,7 @@ def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
 
 
 def discard_item(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition) -> int | None:
-    """Discard the draft and the other edits of an item; restore it if it was deleted.
+    """Discard the draft and the other unpublished edits of an item; restore it if it was deleted.
 
     Returns its new version; `None` if it was restored.
 

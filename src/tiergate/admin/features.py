@@ -101,12 +101,12 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
 
 
 def activate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Activate a draft feature."""
+    """Activate a draft feature; takes effect when it is published."""
     return _move(unit, id_, expected, FeatureStatus.DRAFT, FeatureStatus.ACTIVE, "feature.activated")
 
 
 def archive_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Archive an active feature: no new version can give it."""
+    """Archive an active feature: it gets no new entitlements and keeps those it has."""
     return _move(unit, id_, expected, FeatureStatus.ACTIVE, FeatureStatus.ARCHIVED, "feature.archived")
 
 

@@ -95,7 +95,7 @@ def patch_item(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, expected: 
 
 
 def archive_item(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Archive an item immediately: its customers keep it, and nobody can get it."""
+    """Archive an item: its customers keep it, and nobody can get it. Takes effect immediately."""
     return _move(unit, id_, expected, ItemStatus.ARCHIVED, "item.archived")
 
 

@@ -48,7 +48,7 @@ def list_keys(unit: ReadUnit, after: str | None, limit: int) -> tuple[list[dict[
 
 
 def get_key(unit: ReadUnit, id_: str) -> dict[str, object]:
-    """Return a key, without its secret.
+    """Return an API key, without its secret.
 
     Raises:
         NotFoundError: it does not exist.

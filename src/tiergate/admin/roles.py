@@ -89,7 +89,7 @@ def save_draft(actor: Actor, unit: WriteUnit, text: str, expected: Precondition)
 
 
 def discard_draft(actor: Actor, unit: WriteUnit, expected: Precondition) -> None:
-    """Discard the draft.
+    """Discard the draft, so that the shipped role policies are the draft again.
 
     Raises:
         NotFoundError: nothing is drafted.

@@ -64,7 +64,7 @@ def put_rule_file(unit: WriteUnit, kind: str, name: str, text: str, expected: Pr
 
 
 def delete_rule_file(unit: WriteUnit, kind: str, name: str, expected: Precondition) -> None:
-    """Delete a drafted file."""
+    """Delete a drafted file of the rules."""
     before = get_rule_file(unit, kind, name)
     expected.check(_KIND, before.key, before.etag)
     remove_files(unit.session, [(kind, name)])

@@ -8,13 +8,7 @@ from tiergate.admin import items
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter, flag_parameter
 from tiergate.control.api.request import Response
-from tiergate.control.api.responses import (
-    change_response,
-    expected_version,
-    page_response,
-    view_response,
-    written_response,
-)
+from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.model import ItemKind, ItemStatus
@@ -36,13 +30,13 @@ def endpoints() -> list[Endpoint]:
     return [
         Endpoint("GET", _ALL, Action.VIEW, list_items, catalog, query=searched, paged=True),
         Endpoint("POST", _ALL, edit, create_item, Resource.item("*"), max_body=_MAX_BODY),
-        Endpoint("GET", _PATH, Action.VIEW, get_item, the_item),
-        Endpoint("PATCH", _PATH, edit, patch_item, the_item, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, delete_item, the_item),
-        Endpoint("POST", f"{_PATH}/archive", edit, archive_item, the_item),
-        Endpoint("POST", f"{_PATH}/activate", edit, activate_item, the_item),
+        Endpoint("GET", _PATH, Action.VIEW, reading(items.get_item), the_item),
+        Endpoint("PATCH", _PATH, edit, changing(items.patch_item, with_actor=True), the_item, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, changing(items.delete_item), the_item),
+        Endpoint("POST", f"{_PATH}/archive", edit, changing(items.archive_item), the_item),
+        Endpoint("POST", f"{_PATH}/activate", edit, changing(items.activate_item), the_item),
         Endpoint("GET", f"{_PATH}/versions", Action.VIEW, list_versions, the_item, paged=True),
-        Endpoint("GET", f"{_PATH}/versions/{{version}}", Action.VIEW, get_version, the_item),
+        Endpoint("GET", f"{_PATH}/versions/{{version}}", Action.VIEW, reading(items.get_version), the_item),
     ]
 
 
@@ -65,35 +59,9 @@ def list_items(request: AdminRequest) -> Response:
     return page_response(request.read(lambda unit: items.list_items(unit, wanted, request.cursor, request.limit)))
 
 
-def get_item(request: AdminRequest) -> Response:
-    """Show an item."""
-    return view_response(request, request.read(lambda unit: items.get_item(unit, request.params["id"])))
-
-
 def create_item(request: AdminRequest) -> Response:
     """Create an item, with or without a draft."""
     return request.change(lambda unit: written_response(items.create_item(request.actor, unit, request.body), _ALL))
-
-
-def patch_item(request: AdminRequest) -> Response:
-    """Edit an item by a JSON merge patch."""
-    id_, patch, expected = request.params["id"], request.body, expected_version(request)
-    return request.change(lambda unit: written_response(items.patch_item(request.actor, unit, id_, patch, expected)))
-
-
-def delete_item(request: AdminRequest) -> Response:
-    """Delete an item that no subscription has and no other item or ladder names; its versions stay."""
-    return change_response(request, items.delete_item, request.params["id"], expected_version(request))
-
-
-def archive_item(request: AdminRequest) -> Response:
-    """Archive an item: its customers keep it, and nobody can get it. Takes effect immediately."""
-    return change_response(request, items.archive_item, request.params["id"], expected_version(request))
-
-
-def activate_item(request: AdminRequest) -> Response:
-    """Activate an item that is a draft or archived."""
-    return change_response(request, items.activate_item, request.params["id"], expected_version(request))
 
 
 def list_versions(request: AdminRequest) -> Response:
@@ -103,9 +71,3 @@ def list_versions(request: AdminRequest) -> Response:
         raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
     id_, below = request.params["id"], None if cursor is None else int(cursor)
     return Response.page(*request.read(lambda unit: items.list_versions(unit, id_, below, request.limit)))
-
-
-def get_version(request: AdminRequest) -> Response:
-    """Show a published version of an item: its entitlements, and when it was published."""
-    id_, version = request.params["id"], request.params["version"]
-    return Response.json(request.read(lambda unit: items.get_version(unit, id_, version)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import keys
 from tiergate.control.api.request import Response
+from tiergate.control.api.responses import reading
 from tiergate.control.api.router import Endpoint
 from tiergate.permissions import Action, Resource
 
@@ -37,7 +38,7 @@ def endpoints(roles: PublishedRoles, trust: Mapping[str, object]) -> list[Endpoi
     return [
         Endpoint("GET", "/v1/keys", Action.MANAGE_KEYS, list_keys, store, paged=True),
         Endpoint("POST", "/v1/keys", Action.MANAGE_KEYS, create, store),
-        Endpoint("GET", "/v1/keys/{id}", Action.MANAGE_KEYS, get_key, store),
+        Endpoint("GET", "/v1/keys/{id}", Action.MANAGE_KEYS, reading(keys.get_key), store),
         Endpoint("DELETE", "/v1/keys/{id}", Action.MANAGE_KEYS, revoke_key, store),
     ]
 
@@ -45,11 +46,6 @@ def endpoints(roles: PublishedRoles, trust: Mapping[str, object]) -> list[Endpoi
 def list_keys(request: AdminRequest) -> Response:
     """List API keys, including revoked and expired ones."""
     return Response.page(*request.read(lambda unit: keys.list_keys(unit, request.cursor, request.limit)))
-
-
-def get_key(request: AdminRequest) -> Response:
-    """Return an API key, without its secret."""
-    return Response.json(request.read(lambda unit: keys.get_key(unit, request.params["id"])))
 
 
 def revoke_key(request: AdminRequest) -> Response:

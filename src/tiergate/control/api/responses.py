@@ -1,23 +1,26 @@
-"""Answer with the values that use cases return: resources with their version and dates, and pages of them."""
+"""Answer with the values that use cases return: resources with their version and dates, and pages of them.
+
+`reading` and `changing` make whole handlers of use cases, whose docstrings are the summaries of the routes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING
 
+from tiergate.admin.results import View
 from tiergate.control.api.request import Response, etag_text
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tiergate.admin.precondition import Precondition
-    from tiergate.admin.results import Data, Page, View
+    from tiergate.admin.results import Data, Page
     from tiergate.control.api.request import AdminRequest
+    from tiergate.control.api.router import Handler
     from tiergate.store import WriteUnit
     from tiergate.store.subjects import Stamp
-
-P = ParamSpec("P")
 
 
 def stamp_data(stamp: Stamp) -> Data:
@@ -48,16 +51,37 @@ def written_response(view: View, collection: str = "") -> Response:
     return Response.json(view_data(view), etag=view.stamp.etag)
 
 
-def change_response(
-    request: AdminRequest, use_case: Callable[Concatenate[WriteUnit, P], View | None], *args: P.args, **kwargs: P.kwargs
-) -> Response:
-    """Run a use case in one transaction, and answer with the resource, or with nothing."""
+def reading(use_case: Callable[..., View | Mapping[str, object]]) -> Handler:
+    """Return the handler of a use case that reads: it takes a unit and the parameters of the path."""
 
-    def work(unit: WriteUnit) -> Response:
-        view = use_case(unit, *args, **kwargs)
-        return Response.empty() if view is None else written_response(view)
+    def handler(request: AdminRequest) -> Response:
+        result = request.read(lambda unit: use_case(unit, *request.params.values()))
+        return view_response(request, result) if isinstance(result, View) else Response.json(result)
 
-    return request.change(work)
+    handler.__doc__ = use_case.__doc__
+    return handler
+
+
+def changing(use_case: Callable[..., View | int | None], *, with_actor: bool = False) -> Handler:
+    """Return the handler of a use case that changes a resource of the expected version.
+
+    It takes the actor if `with_actor`, a unit, the parameters of the path, the body of `PUT` and `PATCH`, and the
+    expected version. It returns the resource; or its new version or nothing, if there is nothing to show.
+    """
+
+    def handler(request: AdminRequest) -> Response:
+        actor = (request.actor,) if with_actor else ()
+        body = (request.body,) if request.method in {"PUT", "PATCH"} else ()
+        args = (*request.params.values(), *body, expected_version(request))
+
+        def work(unit: WriteUnit) -> Response:
+            result = use_case(*actor, unit, *args)
+            return written_response(result) if isinstance(result, View) else Response.empty(etag=result)
+
+        return request.change(work)
+
+    handler.__doc__ = use_case.__doc__
+    return handler
 
 
 def page_response(page: Page) -> Response:

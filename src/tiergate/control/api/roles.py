@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tiergate.admin import roles
 from tiergate.control.api.request import Response, etag_text
+from tiergate.control.api.responses import changing, expected_version
 from tiergate.control.api.router import Endpoint, Open
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
-    from tiergate.admin.precondition import Precondition
     from tiergate.admin.published_roles import PublishedRoles
     from tiergate.admin.roles import RolesDraft
     from tiergate.control.api.request import AdminRequest
@@ -39,7 +38,7 @@ def endpoints(published: PublishedRoles) -> list[Endpoint]:
         Endpoint("GET", "/v1/roles", Action.VIEW, get_roles, store),
         Endpoint("GET", "/v1/roles/draft", Action.VIEW, get_draft, store),
         Endpoint("PUT", "/v1/roles/draft", Action.EDIT_ROLES, put_draft, store, max_body=_MAX_BODY),
-        Endpoint("DELETE", "/v1/roles/draft", Action.EDIT_ROLES, delete_draft, store),
+        Endpoint("DELETE", "/v1/roles/draft", Action.EDIT_ROLES, changing(roles.discard_draft, with_actor=True), store),
     ]
 
 
@@ -58,23 +57,9 @@ def put_draft(request: AdminRequest) -> Response:
     text = request.decode(_Draft).text
 
     def work(unit: WriteUnit) -> Response:
-        return _draft_response(roles.save_draft(request.actor, unit, text, _expected(request)))
+        return _draft_response(roles.save_draft(request.actor, unit, text, expected_version(request)))
 
     return request.change(work)
-
-
-def delete_draft(request: AdminRequest) -> Response:
-    """Discard the draft, so that the shipped role policies are the draft again."""
-
-    def work(unit: WriteUnit) -> Response:
-        roles.discard_draft(request.actor, unit, _expected(request))
-        return Response.empty()
-
-    return request.change(work)
-
-
-def _expected(request: AdminRequest) -> Precondition:
-    return replace(request.precondition, must_not_exist=False)
 
 
 def _draft_response(draft: RolesDraft) -> Response:

@@ -9,7 +9,7 @@ import msgspec
 from tiergate.admin import rule_files
 from tiergate.admin.pending_publications import check_pending_rules
 from tiergate.control.api.request import Response, etag_text
-from tiergate.control.api.responses import change_response, expected_version
+from tiergate.control.api.responses import changing, expected_version
 from tiergate.control.api.router import Endpoint
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
@@ -42,7 +42,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         Endpoint("POST", "/v1/rules/check", Action.EDIT_RULES, check, store),
         Endpoint("GET", _PATH, Action.VIEW, get_file, store),
         Endpoint("PUT", _PATH, Action.EDIT_RULES, put_file, store, max_body=_MAX_BODY),
-        Endpoint("DELETE", _PATH, Action.EDIT_RULES, delete_file, store),
+        Endpoint("DELETE", _PATH, Action.EDIT_RULES, changing(rule_files.delete_rule_file), store),
     ]
 
 
@@ -66,11 +66,6 @@ def put_file(request: AdminRequest) -> Response:
         return Response.json({**_data(file), "text": text}, 201 if is_new else 200, etag=file.etag)
 
     return request.change(work)
-
-
-def delete_file(request: AdminRequest) -> Response:
-    """Delete a drafted file of the rules."""
-    return change_response(request, rule_files.delete_rule_file, *_path(request), expected_version(request))
 
 
 def _path(request: AdminRequest) -> tuple[str, str]:

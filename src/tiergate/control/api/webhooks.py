@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tiergate.admin import webhooks
+from tiergate.control.api.parameters import enum_parameter
 from tiergate.control.api.request import Response, etag_text
+from tiergate.control.api.responses import changing, expected_version, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
@@ -18,7 +19,6 @@ from tiergate.store.webhooks import WebhookSettings, read_webhook, webhooks_afte
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.admin.precondition import Precondition
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.model import Instant
@@ -60,11 +60,11 @@ class WebhookEndpoints:
             Endpoint("POST", "/v1/webhooks", manage, self.create, store),
             Endpoint("GET", one, manage, get_webhook, store),
             Endpoint("PATCH", one, manage, self.edit, store),
-            Endpoint("DELETE", one, manage, delete_webhook, store),
+            Endpoint("DELETE", one, manage, changing(webhooks.delete_webhook, with_actor=True), store),
             Endpoint("POST", f"{one}/rotate-secret", manage, rotate_secret, store),
             Endpoint("POST", f"{one}/test", manage, send_test_event, store),
             Endpoint("GET", f"{one}/deliveries", manage, list_deliveries, store, query=("status",), paged=True),
-            Endpoint("GET", delivery, manage, get_delivery, store),
+            Endpoint("GET", delivery, manage, reading(webhooks.get_delivery), store),
             Endpoint("POST", f"{delivery}/redeliver", manage, redeliver, store),
         ]
 
@@ -87,7 +87,7 @@ class WebhookEndpoints:
         check_url = self._targets.check_url
 
         def work(unit: WriteUnit) -> Response:
-            expected = _expected(request)
+            expected = expected_version(request)
             return _webhook_response(
                 webhooks.edit_webhook(request.actor, unit, request.params["webhook"], members, expected, check_url)
             )
@@ -105,16 +105,6 @@ def list_webhooks(request: AdminRequest) -> Response:
 def get_webhook(request: AdminRequest) -> Response:
     """Return a webhook."""
     return _webhook_response(request.read(lambda unit: read_webhook(unit, request.params["webhook"])))
-
-
-def delete_webhook(request: AdminRequest) -> Response:
-    """Delete a webhook, and all deliveries that wait for it."""
-
-    def work(unit: WriteUnit) -> Response:
-        webhooks.delete_webhook(request.actor, unit, request.params["webhook"], _expected(request))
-        return Response.empty()
-
-    return request.change(work)
 
 
 def rotate_secret(request: AdminRequest) -> Response:
@@ -135,17 +125,11 @@ def send_test_event(request: AdminRequest) -> Response:
 
 def list_deliveries(request: AdminRequest) -> Response:
     """List the deliveries to a webhook, the newest first."""
-    before, status, limit = _before(request.cursor), _status(request), request.limit
+    before, status, limit = _before(request.cursor), enum_parameter(request, "status", DeliveryStatus), request.limit
     rows, more = request.read(
         lambda unit: webhooks.list_deliveries(unit, request.params["webhook"], before, limit, status)
     )
     return Response.page(rows, None if more is None else f"{more[0]}:{more[1]}")
-
-
-def get_delivery(request: AdminRequest) -> Response:
-    """Return a delivery."""
-    webhook, id_ = request.params["webhook"], request.params["delivery"]
-    return Response.json(request.read(lambda unit: webhooks.get_delivery(unit, webhook, id_)))
 
 
 def redeliver(request: AdminRequest) -> Response:
@@ -156,21 +140,6 @@ def redeliver(request: AdminRequest) -> Response:
 
 def _accepted(request: AdminRequest, enqueue: Callable[[WriteUnit], dict[str, object]]) -> Response:
     return request.change(lambda unit: Response.json(enqueue(unit), 202))
-
-
-def _expected(request: AdminRequest) -> Precondition:
-    return replace(request.precondition, must_not_exist=False)
-
-
-def _status(request: AdminRequest) -> DeliveryStatus | None:
-    text = request.query.get("status")
-    if text is None:
-        return None
-    try:
-        return DeliveryStatus(text)
-    except ValueError:
-        known = ", ".join(f"`{status}`" for status in DeliveryStatus)
-        raise RequestError(400, "invalid request", f"`status` must be one of {known}") from None
 
 
 def _before(cursor: str | None) -> tuple[Instant, str] | None:
