@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tiergate.bundle import SigningKey
     from tiergate.model import Catalog, Override
     from tiergate.publish.publication_plan import Planner
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.publish.rollouts import RolloutTarget
     from tiergate.store import ReadUnit, WriteUnit
 

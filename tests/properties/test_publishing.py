@@ -42,12 +42,11 @@ from tiergate.publish import publication_plan, publication_writer
 from tiergate.publish import publisher as publishing
 from tiergate.publish.catalog_export import export_catalog
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
+from tiergate.publish.immediate_planner import plan_pins, plan_resumption, plan_rollouts, plan_suspension
 from tiergate.publish.incremental_compiler import IncrementalCompiler
 from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.rollback_planner import plan_rollback
-from tiergate.publish.rollout_planner import plan_pins, plan_rollouts
 from tiergate.publish.rollouts import RolloutTarget
-from tiergate.publish.suspension_planner import plan_resumption, plan_suspension
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.publications import put_blobs
 from tiergate.store.working_catalog import read_working
@@ -55,7 +54,7 @@ from tiergate.store.working_catalog import read_working
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.store import ReadUnit
 
 FEW = settings(

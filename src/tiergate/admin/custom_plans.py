@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.admin.actor import Actor
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.store import ReadUnit, WriteUnit
 
 

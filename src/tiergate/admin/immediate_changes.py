@@ -13,8 +13,7 @@ from tiergate.admin.publishing import PublicationRequest
 from tiergate.catalog import rollout_data, suspension_data
 from tiergate.errors import NotFoundError
 from tiergate.naming import nearest
-from tiergate.publish.rollout_planner import plan_rollouts
-from tiergate.publish.suspension_planner import plan_resumption, plan_suspension
+from tiergate.publish.immediate_planner import plan_resumption, plan_rollouts, plan_suspension
 from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tiergate.admin.results import View
     from tiergate.catalog import PlainData
     from tiergate.model import Catalog, Subscription
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.store import ReadUnit, WriteUnit
 
 _GRANTED: Final = frozenset({Action.EDIT_ENTITLEMENT, Action.PIN_VERSION})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.model import Problem
     from tiergate.publish.introduced_conflicts import ItemConflict
     from tiergate.publish.loss_estimate import ImpactLine
-    from tiergate.publish.publish_result import PublishPreview, PublishResult
+    from tiergate.publish.publication_stages import PublishPreview, PublishResult
     from tiergate.store.publications import PublicationRecord
 
 Members = dict[str, object]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.admin.publication_views import Members, impact_data, preview_data, sees_store, visible_impact
 from tiergate.errors import LossError
-from tiergate.publish.prepared_publication import PublishConditions
+from tiergate.publish.publication_stages import PublishConditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.publish.loss_estimate import ImpactLine
     from tiergate.publish.publication_plan import Planner
-    from tiergate.publish.publish_result import PublishPreview, PublishResult
+    from tiergate.publish.publication_stages import PublishPreview, PublishResult
     from tiergate.publish.publisher import Publisher, RunTransaction
     from tiergate.publish.review_tag import ReviewTags
     from tiergate.store import ReadUnit, WriteUnit

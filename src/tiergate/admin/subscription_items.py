@@ -19,7 +19,7 @@ from tiergate.admin.write_order import WriteConditions, read_order
 from tiergate.catalog import apply_merge_patch, read_subject_body, subscription_data, subscription_item_data
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import SubjectType, Subscription, SubscriptionItem
-from tiergate.publish.rollout_planner import plan_pins
+from tiergate.publish.immediate_planner import plan_pins
 from tiergate.store.subscriptions import get_subscription
 from tiergate.store.write_order import Side
 

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from tiergate.catalog import check_feature_deletion
 from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerSubscription, Problem, Rollout, Rules
-from tiergate.publish.changeset import Changeset, etags_of, merge_rules, sort_by_id
+from tiergate.publish.catalog_change import SourcePositions
+from tiergate.publish.changeset import Changeset, etags_of, find_file_changes, merge_rules, sort_by_id
 from tiergate.publish.draft_rebase import rebase_draft
 from tiergate.publish.item_history import ItemHistory, read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
@@ -28,9 +29,7 @@ from tiergate.publish.published_state import (
     item_head,
     rule_texts,
 )
-from tiergate.publish.rule_file_changes import find_file_changes, write_file_changes
-from tiergate.publish.source_positions import SourcePositions
-from tiergate.store.policy_files import policy_files
+from tiergate.store.policy_files import policy_files, write_file_changes
 from tiergate.store.working_catalog import (
     WorkingItem,
     delete_features,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from tiergate.model import Definition, Problem, Rules
+from tiergate.publish.catalog_change import differing_ids
 from tiergate.publish.item_history import ItemHistory
 from tiergate.publish.published_state import is_pending_draft
 from tiergate.publish.rollouts import RolloutTarget, prune_rollouts, set_rollouts
@@ -158,6 +159,11 @@ def merge_rules(rules: Rules, edits: Mapping[str, str | None]) -> Rules:
         kind, _, name = key.partition("/")
         _set(kinds[kind], name, text)
     return Rules(**{kind: sort_by_id(files) for kind, files in kinds.items()})
+
+
+def find_file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the new text of each file that changes, in the order of the keys; `None`: it is removed."""
+    return {key: after.get(key) for key in sorted(differing_ids(before, after))}
 
 
 def sort_by_id(entries: Mapping[str, V]) -> dict[str, V]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tiergate.publish.catalog_change import SourcePositions
 from tiergate.publish.published_state import PublishedState
-from tiergate.publish.source_positions import SourcePositions
 from tiergate.publish.validation import validate_catalog
 from tiergate.store import ReadUnit, WriteUnit
 

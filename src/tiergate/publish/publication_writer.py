@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiergate.publish.changeset import Changeset
     from tiergate.publish.incremental_compiler import Compilation
     from tiergate.publish.loss_estimate import ImpactLine
-    from tiergate.publish.prepared_publication import PreparedPublication
+    from tiergate.publish.publication_stages import PreparedPublication
     from tiergate.publish.signer import Signer
     from tiergate.store import WriteUnit
 

@@ -24,10 +24,9 @@ from tiergate.publish.change_list import list_changes
 from tiergate.publish.changeset_compiler import ChangesetCompiler
 from tiergate.publish.introduced_conflicts import find_item_conflicts
 from tiergate.publish.loss_check import LossCheck
-from tiergate.publish.prepared_publication import PreparedPublication, PublishConditions
 from tiergate.publish.publication_plan import StalePlanError
+from tiergate.publish.publication_stages import PreparedPublication, PublishConditions, PublishPreview, PublishResult
 from tiergate.publish.publication_writer import write_publication
-from tiergate.publish.publish_result import PublishPreview, PublishResult
 from tiergate.publish.published_state import PublishedState
 from tiergate.publish.review_tag import review_tag
 from tiergate.store import WriteUnit, read_head

@@ -17,17 +17,23 @@ from msgspec.structs import replace
 
 from tiergate.catalog import entitlements_data, feature_data, item_head_data
 from tiergate.errors import AuthorError, ConflictError, NotFoundError, PublishError
-from tiergate.publish.changeset import ALL_EDITS, Changeset, build_changeset, etags_of, replace_catalog
+from tiergate.publish.catalog_change import SourcePositions
+from tiergate.publish.changeset import (
+    ALL_EDITS,
+    Changeset,
+    build_changeset,
+    etags_of,
+    find_file_changes,
+    replace_catalog,
+)
 from tiergate.publish.draft_rebase import RebasedState, rebase_working_state
 from tiergate.publish.incremental_compiler import IncrementalCompiler
 from tiergate.publish.item_history import read_item_history
 from tiergate.publish.pending_planner import read_pending_edits
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
-from tiergate.publish.rule_file_changes import find_file_changes, write_file_changes
-from tiergate.publish.source_positions import SourcePositions
 from tiergate.publish.validation import validate_catalog
-from tiergate.store.policy_files import policy_files
+from tiergate.store.policy_files import policy_files, write_file_changes
 from tiergate.store.publications import published_policies
 from tiergate.store.references import item_uses
 from tiergate.store.working_catalog import read_working, write_features, write_items

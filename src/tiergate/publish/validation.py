@@ -15,7 +15,7 @@ from tiergate.publish.subject_validation import validate_subscribed_items, valid
 
 if TYPE_CHECKING:
     from tiergate.model import Catalog, Problem
-    from tiergate.publish.source_positions import SourcePositions
+    from tiergate.publish.catalog_change import SourcePositions
     from tiergate.store import ReadUnit
 
 

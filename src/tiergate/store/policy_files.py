@@ -12,7 +12,7 @@ from tiergate.store import tombstones
 from tiergate.store.tables import POLICY_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlmodel import Session
 
@@ -82,6 +82,16 @@ def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyF
     changed = update(POLICY_FILES).where(*its)
     connection.execute(changed.values(text=text, etag=row.etag + 1, updated_at=unit.now))
     return PolicyFile(kind, name, text, row.etag + 1, unit.now)
+
+
+def write_file_changes(unit: WriteUnit, changes: Mapping[str, str | None]) -> None:
+    """Write the new text of files, by kind and name (`policies/eu`); `None` removes a file."""
+    for key, text in changes.items():
+        kind, _, name = key.partition("/")
+        if text is None:
+            remove_files(unit.session, [(kind, name)])
+        else:
+            put_policy_file(unit, kind, name, text)
 
 
 def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:

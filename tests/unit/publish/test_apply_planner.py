@@ -22,8 +22,8 @@ from tiergate.model import (
     Suspension,
 )
 from tiergate.publish.catalog_export import export_catalog, omit_private_items
+from tiergate.publish.immediate_planner import plan_suspension
 from tiergate.publish.rollback_planner import plan_rollback
-from tiergate.publish.suspension_planner import plan_suspension
 from tiergate.store.publications import versions
 
 if TYPE_CHECKING:

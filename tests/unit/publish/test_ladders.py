@@ -9,7 +9,7 @@ import pytest
 from tests.publishing import Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.errors import PublishError
-from tiergate.publish.source_positions import SourcePositions
+from tiergate.publish.catalog_change import SourcePositions
 from tiergate.publish.validation import validate_catalog
 
 if TYPE_CHECKING:

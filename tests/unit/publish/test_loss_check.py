@@ -13,14 +13,14 @@ from tiergate.impact.preview.loss_token import customer_count
 from tiergate.model import Customer, Override, OverrideMode, Rules, Unlimited
 from tiergate.publish import loss_check, loss_estimate
 from tiergate.publish.apply_planner import ApplyRequest, plan_apply
-from tiergate.publish.prepared_publication import PublishConditions
+from tiergate.publish.publication_stages import PublishConditions
 from tiergate.store import SYSTEM
 from tiergate.store.subjects import write_customer_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.store import WriteUnit
 
 LESS = CATALOG.replace("movies: 50", "movies: 40")

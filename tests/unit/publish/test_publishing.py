@@ -29,11 +29,10 @@ from tiergate.model import (
     Switch,
 )
 from tiergate.publish.changeset import EditSelection
+from tiergate.publish.immediate_planner import plan_pins, plan_resumption, plan_rollouts, plan_suspension
 from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.rollback_planner import plan_rollback
-from tiergate.publish.rollout_planner import plan_pins, plan_rollouts
 from tiergate.publish.rollouts import RolloutTarget
-from tiergate.publish.suspension_planner import plan_resumption, plan_suspension
 from tiergate.store import SYSTEM, read_after
 from tiergate.store.publications import publication
 

@@ -23,10 +23,10 @@ from tiergate.model import (
     Switch,
 )
 from tiergate.publish.changeset import EditSelection
+from tiergate.publish.immediate_planner import plan_rollouts
 from tiergate.publish.pending_planner import plan_pending_edits, read_pending_edits
 from tiergate.publish.published_state import is_pending_draft
 from tiergate.publish.rollback_planner import plan_rollback
-from tiergate.publish.rollout_planner import plan_rollouts
 from tiergate.publish.rollouts import RolloutTarget, current_version, rebase_entitlements
 
 if TYPE_CHECKING:

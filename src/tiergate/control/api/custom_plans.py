@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
     from tiergate.admin.results import View
     from tiergate.control.api.request import AdminRequest
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.publish.publisher import Publisher
     from tiergate.store import WriteUnit
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.admin.loss_acceptance import AcceptLoss
     from tiergate.admin.publishing import PublicationRequest
     from tiergate.control.api.request import AdminRequest
-    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publication_stages import PublishResult
     from tiergate.publish.publisher import Publisher
     from tiergate.store import WriteUnit
 

@@ -1,25 +1,31 @@
-"""Plan to change the rollouts of an item, or to publish versions for pins, whatever else is pending."""
+"""Plan changes that take effect immediately, whatever else is pending: rollouts, pins to past versions, suspensions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from tiergate.catalog import suspension_data
 from tiergate.errors import ConflictError, NotFoundError
+from tiergate.model import FOREVER, Suspension, format_instant
 from tiergate.naming import nearest
 from tiergate.publish.changeset import Changeset, etags_of, replace_catalog
 from tiergate.publish.draft_rebase import rebase_draft
 from tiergate.publish.item_history import read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.rollouts import find_narrowed, find_redundant_rollout, prune_rollouts, set_rollouts
-from tiergate.store.working_catalog import read_working, write_items
+from tiergate.store.working_catalog import read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from tiergate.model import Instant, Item, Rollout
+    from tiergate.model import Feature, Instant, Item, Rollout
     from tiergate.publish.publication_plan import Planner
     from tiergate.publish.published_state import PublishedState
     from tiergate.store import ReadUnit, WriteUnit
+
+    ChangeSuspensions = Callable[[tuple[Suspension, ...]], tuple[Suspension, ...]]
 
 
 def plan_rollouts(
@@ -53,7 +59,7 @@ def plan_rollouts(
             detail = f"everybody in this audience already gets version {redundant.version} of `{item}`"
             raise ConflictError("rollout-without-effect", f"{detail}, by an earlier rollout")
         after = set_rollouts(published, rollouts, versions, history.pins)
-        return _plan(unit, current, published, after, note)
+        return _replace_item(unit, current, published, after, note)
 
     return plan
 
@@ -65,7 +71,7 @@ def plan_pins(pins: Mapping[str, Collection[int]], note: str = "") -> Planner:
         items = dict(current.catalog.items)
         for id_, wanted in sorted(pins.items()):
             published = _published_item(unit, current, id_)
-            missing = set(wanted) - {it.version for it in published.versions}
+            missing = set(wanted) - {definition.version for definition in published.versions}
             if not missing:
                 continue
             history = read_item_history(unit, [id_])[id_]
@@ -79,13 +85,43 @@ def plan_pins(pins: Mapping[str, Collection[int]], note: str = "") -> Planner:
     return plan
 
 
-def _plan(unit: ReadUnit, current: PublishedState, before: Item, after: Item, note: str) -> PublicationPlan:
+def plan_suspension(feature: str, suspension: Suspension, note: str = "") -> Planner:
+    """Plan to suspend a published feature for all customers."""
+
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        published = _published_feature(unit, current, feature)
+        return _replace_feature(
+            unit, current, published, lambda before: (*before, suspension), "feature.suspended", suspension, note
+        )
+
+    return plan
+
+
+def plan_resumption(feature: str, number: int, note: str = "") -> Planner:
+    """Plan to remove a suspension; `number`: its place among those of the published feature, from 1."""
+
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        published = _published_feature(unit, current, feature)
+        if not 1 <= number <= len(published.suspensions):
+            raise NotFoundError("suspension", f"{feature}/{number}")
+        removed = published.suspensions[number - 1]
+
+        def without(before: tuple[Suspension, ...]) -> tuple[Suspension, ...]:
+            place = before.index(removed) if removed in before else len(before)
+            return before[:place] + before[place + 1 :]
+
+        return _replace_feature(unit, current, published, without, "feature.resumed", removed, note)
+
+    return plan
+
+
+def _replace_item(unit: ReadUnit, current: PublishedState, before: Item, after: Item, note: str) -> PublicationPlan:
     working = read_working(unit.session, (), [after.id]).items
 
     def also(unit: WriteUnit, sequence: int) -> None:
         rebased = [
-            it._replace(rollouts=after.rollouts, draft=rebase_draft(it.draft, before, after, unit.now))
-            for it in working.values()
+            item._replace(rollouts=after.rollouts, draft=rebase_draft(item.draft, before, after, unit.now))
+            for item in working.values()
         ]
         write_items(unit, rebased)
         unit.audit(
@@ -102,11 +138,48 @@ def _plan(unit: ReadUnit, current: PublishedState, before: Item, after: Item, no
     return PublicationPlan(changeset, note=note, also=also)
 
 
+def _replace_feature(
+    unit: ReadUnit,
+    current: PublishedState,
+    published: Feature,
+    change: ChangeSuspensions,
+    action: str,
+    suspension: Suspension,
+    note: str,
+) -> PublicationPlan:
+    id_, after = published.id, _with_suspensions(published, change)
+    working = read_working(unit.session, [id_], ()).features
+
+    def also(unit: WriteUnit, _: int) -> None:
+        write_features(unit, [_with_suspensions(row.feature, change) for row in working.values()])
+        unit.audit(action, "feature", id_, after={"feature": id_, **suspension_data(suspension)})
+        until = {} if suspension.until == FOREVER else {"until": format_instant(suspension.until)}
+        unit.emit(action, {"feature": id_, **until})
+
+    catalog = replace_catalog(current.catalog, features={**current.catalog.features, id_: after})
+    changeset = Changeset(catalog, current.rules, current.roles, features_read=etags_of(working, working))
+    return PublicationPlan(changeset, note=note, also=also)
+
+
+def _with_suspensions(feature: Feature, change: ChangeSuspensions) -> Feature:
+    suspensions = sorted(change(feature.suspensions), key=lambda it: (it.start, it.until, it.reason))
+    return replace(feature, suspensions=tuple(suspensions))
+
+
 def _published_item(unit: ReadUnit, current: PublishedState, id_: str) -> Item:
     item = current.catalog.items.get(id_)
     if item is not None:
         return item
     if id_ in read_working(unit.session, (), [id_]).items:
         raise ConflictError("not-published", f"the item `{id_}` is not published yet")
-    public = (it.id for it in current.catalog.items.values() if not it.private_to)
+    public = (item.id for item in current.catalog.items.values() if not item.private_to)
     raise NotFoundError("item", id_, nearest(id_, public))
+
+
+def _published_feature(unit: ReadUnit, current: PublishedState, id_: str) -> Feature:
+    feature = current.catalog.features.get(id_)
+    if feature is not None:
+        return feature
+    if id_ in read_working(unit.session, [id_], ()).features:
+        raise ConflictError("not-published", f"the feature `{id_}` is not published, so it cannot be suspended")
+    raise NotFoundError("feature", id_, nearest(id_, current.catalog.features))
