@@ -32,6 +32,7 @@ The branches show who must act::
     │   ├── ForbiddenError
     │   ├── ParameterError
     │   ├── NotFoundError
+    │   ├── NotKeptError
     │   ├── ConflictError
     │   │   └── LossError
     │   ├── OutdatedReviewError
@@ -70,6 +71,7 @@ __all__ = [
     "ListenError",
     "LossError",
     "NotFoundError",
+    "NotKeptError",
     "OperatorError",
     "OutdatedReviewError",
     "ParameterError",
@@ -354,6 +356,10 @@ class NotFoundError(CallerError):
         self.id = id_
         self.suggestion = suggestion
         super().__init__(f"no {kind} `{id_}`{did_you_mean(suggestion)}")
+
+
+class NotKeptError(CallerError):
+    """The history of an object does not reach back to the requested instant or position."""
 
 
 class ConflictError(CallerError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from sqlalchemy import func, select
 
-from tiergate.errors import ConflictError, NotFoundError, RequestError
+from tiergate.errors import ConflictError, NotFoundError, NotKeptError
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store.feed import read_head
 from tiergate.store.subscriptions import customer_of
@@ -56,7 +56,7 @@ def record_at(session: Session, customer: str, at: Instant) -> PastRecord:
     """What a customer was at an instant. After its first entry there is always one; before, there is position 0.
 
     Raises:
-        RequestError: 410, it is not kept any more.
+        NotKeptError: it is not kept any more.
     """
     return _past(session, customer, FEED.c.at <= at, None)
 
@@ -66,7 +66,7 @@ def record_upto(session: Session, customer: str, position: int) -> PastRecord:
 
     Raises:
         ConflictError: the feed does not go so far.
-        RequestError: 410, it is not kept any more.
+        NotKeptError: it is not kept any more.
     """
     head = read_head(session).position
     if position > head:
@@ -85,7 +85,7 @@ def _past(session: Session, customer: str, then: ColumnElement[bool], position: 
     if row is not None:
         return PastRecord(row.position, _line(row.line).record, row.redacted)
     if _may_be_lost(session, customer, position):
-        raise RequestError(410, "not kept", f"what `{customer}` had then is not kept any more")
+        raise NotKeptError(f"what `{customer}` had then is not kept any more")
     return PastRecord(0, None)
 
 

@@ -15,6 +15,7 @@ from tiergate.errors import (
     ForbiddenError,
     LossError,
     NotFoundError,
+    NotKeptError,
     OperatorError,
     OutdatedReviewError,
     PreconditionError,
@@ -63,6 +64,8 @@ def _caller_problem(error: CallerError) -> ProblemDocument:
             return problem("not found", 404, f"no {kind} `{id_}`", suggestion)
         case UnknownFeatureError(feature=feature, suggestion=suggestion):
             return problem("unknown feature", 404, f"no feature `{feature}` in the catalog", suggestion)
+        case NotKeptError():
+            return problem("not kept", 410, str(error))
         case PreconditionError(etag=etag):
             return _outdated(error, str(etag))
         case OutdatedReviewError(tag=tag):
