@@ -2,7 +2,9 @@
 
 Billing writes its part as a whole, in the order in which things happened, and changes nothing that people own
 (`field_ownership`). A change of plan is one operation, for sales as for billing (`plan_changes`). All functions raise
-the errors of `change_subscription`.
+the errors of `change_subscription`; `BodyError` if the text names what people own, the plan or the instant is not
+possible, or items block the change; `ConflictError` if the plan cannot change then; `NotFoundError` if no change is
+scheduled.
 """
 
 from __future__ import annotations
@@ -56,12 +58,7 @@ _MERGED: Final = ("metadata", "external_ids")
 
 
 def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Replace the part of a subscription that billing owns; create the subscription if the text names a customer.
-
-    Raises:
-        NotFoundError: neither the subscription nor the customer exists.
-        BodyError: the text names what people own, or the published catalog does not allow it.
-    """
+    """Replace the part of a subscription that billing owns; create the subscription if the text names a customer."""
     if customer_of(unit.session, id_) is None:
         order = read_order(unit, SubjectType.SUBSCRIPTION, id_, conditions.as_of)
         if order.undoes_deletion():
@@ -78,11 +75,7 @@ def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions
 
 
 def _read(unit: WriteUnit, account: Account, id_: str, text: bytes) -> Subscription:
-    """Read what billing writes of a subscription.
-
-    Raises:
-        BodyError: it names what people own, or the published catalog does not allow it.
-    """
+    """Read what billing writes of a subscription."""
     named = member_names(text)
     problems = [
         BodyProblem(f"/{key}", "not-edited-here", f"people own `{key}`: billing does not change them")
@@ -136,12 +129,7 @@ class PlanChangeRequest(NamedTuple):
 def change_plan(
     actor: Actor, unit: WriteUnit, id_: str, wanted: PlanChangeRequest, conditions: WriteConditions
 ) -> SubjectResult:
-    """Change the plan, in place of a change that was scheduled before. The result's `ends` are the items that end.
-
-    Raises:
-        BodyError: the plan or the instant is not possible, or items block the change.
-        ConflictError: the subscription has ended, has no term, or not exactly one plan.
-    """
+    """Change the plan, in place of a change that was scheduled before. The result's `ends` are the items that end."""
     ends: list[PlainData] = []
 
     def edit(account: Account, before: Subscription) -> Subscription:
@@ -174,11 +162,7 @@ def _reject_unfit(validator: CustomerValidator, items: Items, unchanged: Items, 
 
 
 def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
-    """Withdraw the scheduled change of plan: the present plan stays, and so do the items that would end with it.
-
-    Raises:
-        NotFoundError: no change is scheduled, or the subscription does not exist.
-    """
+    """Withdraw the scheduled change of plan: the present plan stays, and so do the items that would end with it."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         index = validator_for(unit.published, account.customer.id).index

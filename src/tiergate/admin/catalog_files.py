@@ -2,6 +2,9 @@
 
 The files come as one JSON object in the form of a file, or as a list of files with names and texts, so that problems
 are reported at the author's lines. An export can be applied elsewhere.
+
+Functions raise `BodyError` or `CatalogError` if files are not a catalog, and `ForbiddenError` if the actor may not edit
+the rules that come with them, or see what it exports.
 """
 
 from __future__ import annotations
@@ -41,12 +44,7 @@ class _FileText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def apply_files(
     actor: Actor, publisher: Publisher, content: bytes, rules: Rules | None, *, prune: bool, note: str
 ) -> PublicationRequest:
-    """Request to publish what catalog files and rules contain; `prune`: remove what they do not name.
-
-    Raises:
-        BodyError, CatalogError: the files are not a catalog, or the rules have invalid characters.
-        ForbiddenError: there are rules, and the actor may not edit them.
-    """
+    """Request to publish what catalog files and rules contain; `prune`: remove what they do not name."""
     apply = ApplyRequest(_load(content), rules, prune, note)
     if rules is not None:
         _check_characters(rules)
@@ -61,11 +59,7 @@ def apply_files(
 
 
 def export_files(actor: Actor, publisher: Publisher, *, with_rules: bool, with_private: bool) -> Members:
-    """Return the published catalog as a file; `with_rules`: and the rules; `with_private`: and private items.
-
-    Raises:
-        ForbiddenError: rules or private items are wanted, and the actor may not view the store.
-    """
+    """Return the published catalog as a file; `with_rules`: and the rules; `with_private`: and private items."""
     if with_rules or with_private:
         actor.require(Action.VIEW, Resource.store())
     current, catalog = publisher.store.read(lambda unit: _read(unit, publisher))

@@ -1,6 +1,10 @@
 """Sell what no listed plan gives: an item for one customer, or a plan made from what a subscription has.
 
 An item for one customer is published immediately, by itself. A plan for everybody is a draft, which others publish.
+
+Functions raise `NotFoundError` if the customer or the subscription does not exist, `ForbiddenError` if the actor may
+not sell the item, `BodyError` or `ConflictError` if the text is not an item that the catalog allows, and
+`ConflictError` if an item of its id exists.
 """
 
 from __future__ import annotations
@@ -44,11 +48,6 @@ def prepare_private_item(
     """Read and check an item for one customer, which `plan_private_item` publishes.
 
     `subscription`: the one of the customer's that will get the item.
-
-    Raises:
-        NotFoundError: the customer or the subscription does not exist.
-        ForbiddenError: the actor may not sell the item.
-        BodyError, ConflictError: the published catalog does not allow the item.
     """
     require_customer(unit, customer)
     catalog = unit.published.catalog
@@ -68,33 +67,20 @@ def prepare_private_item(
 
 
 def require_customer(unit: ReadUnit, customer: str) -> None:
-    """Check that a customer exists.
-
-    Raises:
-        NotFoundError: it does not.
-    """
+    """Check that a customer exists."""
     if not read_stored(unit.session, [customer], alone=True):
         raise NotFoundError("customer", customer)
 
 
 def require_subscription(unit: ReadUnit, customer: str, subscription: str) -> None:
-    """Check that a customer has a subscription.
-
-    Raises:
-        NotFoundError: it does not.
-    """
+    """Check that a customer has a subscription."""
     record = unit.record(customer)
     if record is None or all(it.id != subscription for it in record.subscriptions):
         raise NotFoundError("subscription", subscription)
 
 
 def sell_item(unit: WriteUnit, sold: PrivateItem, publish: Callable[[WriteUnit], PublishResult]) -> View:
-    """Publish an item for one customer; `publish` does it in this transaction.
-
-    Raises:
-        NotFoundError: the customer does not exist.
-        ConflictError: an item of this id exists already.
-    """
+    """Publish an item for one customer; `publish` does it in this transaction."""
     open_account(unit, sold.item.private_to)
     result = publish(unit)
     if not result.is_new:
@@ -125,12 +111,6 @@ def draft_plan(actor: Actor, unit: WriteUnit, subscription: str, text: bytes) ->
     """Draft a plan for everybody that gives what a subscription has now, its overrides included.
 
     `text`: the JSON text of the item, without entitlements.
-
-    Raises:
-        NotFoundError: the subscription does not exist.
-        ConflictError: it is not live, no definition can give the same, or the item exists already.
-        ForbiddenError: the actor may not sell the item.
-        BodyError: the text is not an item.
     """
     account = open_account_of(unit, subscription)
     lock_catalog(unit)  # after the customer, as where an item is sold

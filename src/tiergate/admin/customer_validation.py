@@ -26,7 +26,10 @@ _CACHED: Final = 64
 
 
 class CustomerValidator:
-    """Validates what one customer may have under one publication. Safe to use from several threads."""
+    """Validates what one customer may have under one publication. Safe to use from several threads.
+
+    The checks raise `BodyError` with all problems; `check_archived` raises `ConflictError`.
+    """
 
     def __init__(self, published: PublishedCatalog, customer: str) -> None:
         """Use `validator_for`, which caches validators."""
@@ -40,11 +43,7 @@ class CustomerValidator:
     def check_items(
         self, items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], *, pointer: str
     ) -> None:
-        """Check that a customer may have these items together. Problems that `before` has already are accepted.
-
-        Raises:
-            BodyError: it may not; `pointer` is the place of the items in the body.
-        """
+        """Check that a customer may have these items together. Problems that `before` has already are accepted."""
         known = self.index.items
         items = [entry for entry in items if entry.item in known]
         problems = list(new_violations(self.compatibility, known, items, lambda: before, None))
@@ -52,11 +51,7 @@ class CustomerValidator:
             raise BodyError([BodyProblem(pointer, problem.code, problem.message) for problem in problems])
 
     def check_totals(self, record: SubjectRecord) -> None:
-        """Check that no total of a customer can overflow, whichever of its subscriptions count at once.
-
-        Raises:
-            BodyError: one can.
-        """
+        """Check that no total of a customer can overflow, whichever of its subscriptions count at once."""
         subscriptions = [self._known_part(subscription) for subscription in record.subscriptions]
         own = sum(getattr(override.value, "units", 0) for override in record.customer.overrides)
         if sum(self._bounds.cheap(subscription) for subscription in subscriptions) + own <= MAX_TOTAL_UNITS:
@@ -68,11 +63,7 @@ class CustomerValidator:
             raise BodyError([BodyProblem("", "total-too-large", f"with all subscriptions, {it}") for it in excess])
 
     def check_new_overrides(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
-        """Check that no new or changed override names an archived feature, or lacks a reason.
-
-        Raises:
-            BodyError: with all problems.
-        """
+        """Check that no new or changed override names an archived feature, or lacks a reason."""
         old = () if before is None else before.overrides
         problems: list[BodyProblem] = []
         for place, override in enumerate(holder.overrides):
@@ -82,11 +73,7 @@ class CustomerValidator:
             raise BodyError(problems)
 
     def check_new_override(self, override: Override) -> None:
-        """Check one override that is the whole body.
-
-        Raises:
-            BodyError: with all problems.
-        """
+        """Check one override that is the whole body."""
         problems = self._override_problems(override, "")
         if problems:
             raise BodyError(problems)
@@ -101,11 +88,7 @@ class CustomerValidator:
         return problems
 
     def check_archived(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
-        """Check that no new or changed override names an archived feature.
-
-        Raises:
-            ConflictError: one does.
-        """
+        """Check that no new or changed override names an archived feature."""
         old = () if before is None else before.overrides
         for override in holder.overrides:
             if self._is_archived(override) and override not in old:

@@ -1,7 +1,8 @@
 """Customers: list, read, create, replace, patch and delete them.
 
-Functions that write raise `NotFoundError` if the customer does not exist, `PreconditionError` if it has another
-version, and the errors of `save_customer` and `delete_customer`.
+Functions raise `NotFoundError` if the customer does not exist, and `ParameterError` if the catalog does not have the
+item or feature of a filter. Those that write raise `PreconditionError` if the customer has another version, and the
+errors of `save_customer` and `delete_customer`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,7 @@ _KIND = SubjectType.CUSTOMER
 
 
 def list_customers(unit: ReadUnit, wanted: CustomerFilter, after: str, limit: int) -> Page:
-    """List customers in the order of their ids, from the one after `after` on.
-
-    Raises:
-        ParameterError: there are none, and the catalog does not have the item or feature.
-    """
+    """List customers in the order of their ids, from the one after `after` on."""
     rows = search_customers(unit.session, wanted._replace(now=unit.now), after, limit + 1)
     page = rows[:limit]
     if not page:
@@ -49,11 +46,7 @@ def list_customers(unit: ReadUnit, wanted: CustomerFilter, after: str, limit: in
 
 
 def expect_known(index: CatalogIndex, *, item: str | None, feature: str | None) -> None:
-    """Check that the catalog has the item and the feature of a filter.
-
-    Raises:
-        ParameterError: it does not have one of them.
-    """
+    """Check that the catalog has the item and the feature of a filter."""
     for name, value, known in (("item", item, index.items), ("feature", feature, index.features)):
         if value is not None and value not in known:
             near = nearest(value[:100], known)
@@ -62,11 +55,7 @@ def expect_known(index: CatalogIndex, *, item: str | None, feature: str | None) 
 
 
 def get_customer(unit: ReadUnit, id_: str) -> View:
-    """Read a customer.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Read a customer."""
     stored = read_stored(unit.session, [id_], alone=True).get(id_)
     if stored is None:
         raise NotFoundError("customer", id_)

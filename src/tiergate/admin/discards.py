@@ -3,7 +3,9 @@
 What was deleted and is still published comes back. An item's status and metadata stay: they do not wait for a
 publication.
 
-Use cases raise `NotFoundError` if there is no edit, and `PreconditionError` if the resource has another version.
+Use cases raise `NotFoundError` if there is no edit, `PreconditionError` if the resource has another version,
+`ConflictError` if the published state is missing, or contradicts what uses it, and `ForbiddenError` if more than the
+draft changes and the actor may not edit the item.
 """
 
 from __future__ import annotations
@@ -42,9 +44,6 @@ def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
     """Discard the unpublished edits of a feature; restore it if it was deleted.
 
     Return its new version.
-
-    Raises:
-        ConflictError: it is not published, or its uses do not allow the published state.
     """
     lock_catalog(unit)
     stored, published = stored_feature(unit, id_), unit.published.catalog.features.get(id_)
@@ -71,10 +70,6 @@ def discard_item(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition
     """Discard the draft and the other unpublished edits of an item; restore it if it was deleted.
 
     Returns its new version; `None` if it was restored.
-
-    Raises:
-        ForbiddenError: more than the draft changes, and the actor may not edit the item.
-        ConflictError: the published state names deleted items.
     """
     lock_catalog(unit)
     stored, published = stored_item(unit, id_), unit.published.catalog.items.get(id_)
@@ -112,11 +107,7 @@ def _restore(actor: Actor, unit: WriteUnit, published: Item) -> None:
 
 
 def _reject_missing_items(unit: WriteUnit, item: Item) -> None:
-    """Reject an item that names deleted items.
-
-    Raises:
-        ConflictError: it does.
-    """
+    """Reject an item that names deleted items."""
     missing = {*item.available_for, *item.depends_on, *item.excludes} - read_items(unit).keys()
     if missing:
         listed = ", ".join(f"`{id_}`" for id_ in sorted(missing))

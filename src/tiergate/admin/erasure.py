@@ -1,4 +1,7 @@
-"""Erasure of personal data: of a customer, and of an author in the audit log."""
+"""Erasure of personal data: of a customer, and of an author in the audit log.
+
+Both raise `NotFoundError` if the store does not have the customer or the author.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,6 @@ def erase_customer(actor: Actor, unit: WriteUnit, id_: str, *, tags: bool) -> di
     """Erase the name, attributes, reasons and, on request, `tags` of a customer, now and in its history.
 
     Call it with `snapshot_lock`. Returns the counts of what was erased.
-
-    Raises:
-        NotFoundError: it does not exist.
     """
     actor.require(Action.ERASE_CUSTOMER, Resource.customer_of(id_))
     counts = erasure.erase_customer(unit, id_, tags=tags)._asdict()
@@ -37,11 +37,7 @@ def erase_customer(actor: Actor, unit: WriteUnit, id_: str, *, tags: bool) -> di
 
 
 def erase_author(actor: Actor, unit: WriteUnit, author: str) -> ErasedAuthor:
-    """Replace an author by a pseudonym in overrides, publications and the audit log.
-
-    Raises:
-        NotFoundError: no entry names this author.
-    """
+    """Replace an author by a pseudonym in overrides, publications and the audit log."""
     actor.require(Action.ERASE_CUSTOMER, Resource.customer_of("*"))
     try:
         pseudonym, erased = erasure.erase_author(unit, author)

@@ -3,7 +3,9 @@
 A feature's JSON text is its entry in a catalog file. An edit takes effect when it is published. Suspensions take effect
 immediately, and have use cases of their own (`immediate_changes`).
 
-Use cases raise `NotFoundError` if the feature does not exist, and `PreconditionError` if it has another version.
+Use cases raise `NotFoundError` if the feature does not exist, `PreconditionError` if it has another version,
+`BodyError` if the text is not a feature, or changes its suspensions, and `ConflictError` if uses or past versions do
+not allow the change.
 """
 
 from __future__ import annotations
@@ -52,12 +54,7 @@ def get_feature(unit: ReadUnit, id_: str) -> View:
 
 
 def create_feature(unit: WriteUnit, text: bytes) -> View:
-    """Create a feature from its JSON text.
-
-    Raises:
-        BodyError: the text is not a feature, or has suspensions.
-        ConflictError: it exists, or was published with another type or scale.
-    """
+    """Create a feature from its JSON text."""
     lock_catalog(unit)
     feature = read_feature_body(text, read_features(unit))
     _reject_suspensions(feature, ())
@@ -68,12 +65,7 @@ def create_feature(unit: WriteUnit, text: bytes) -> View:
 
 
 def patch_feature(unit: WriteUnit, id_: str, patch: bytes, expected: Precondition) -> View:
-    """Change a feature by a JSON merge patch (RFC 7396).
-
-    Raises:
-        BodyError: the result is not a feature, or has other suspensions.
-        ConflictError: its uses do not allow the change.
-    """
+    """Change a feature by a JSON merge patch (RFC 7396)."""
     before = _lock_feature(unit, id_, expected)
     old = before.feature
     text = apply_merge_patch(patch, feature_data(old))
@@ -87,11 +79,7 @@ def patch_feature(unit: WriteUnit, id_: str, patch: bytes, expected: Preconditio
 
 
 def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
-    """Delete a feature that is not active and that nothing uses.
-
-    Raises:
-        ConflictError: it is active, or in use.
-    """
+    """Delete a feature that is not active and that nothing uses."""
     feature = _lock_feature(unit, id_, expected).feature
     links = [f"the feature `{other}`, which is linked to it" for other in links_to(unit, feature.id)]
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
@@ -111,11 +99,7 @@ def archive_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
 
 
 def reactivate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Make an archived feature active again.
-
-    Raises:
-        ConflictError: it has a status from which it cannot move.
-    """
+    """Make an archived feature active again."""
     return _move(unit, id_, expected, FeatureStatus.ARCHIVED, FeatureStatus.ACTIVE, "feature.reactivated")
 
 
@@ -150,11 +134,7 @@ def _replace(unit: WriteUnit, before: StoredFeature, feature: Feature, action: s
 
 
 def _reject_reinterpretation(unit: ReadUnit, feature: Feature) -> None:
-    """Reject another meaning of a published id: past publications and versions can become active again.
-
-    Raises:
-        ConflictError: it was published with another type, or a version gives it in another scale.
-    """
+    """Reject another meaning of a published id: past publications and versions can become active again."""
     type_ = published_types(unit.session, [feature.id]).get(feature.id)
     if type_ is not None and type_ is not feature.type:
         raise ConflictError("type-changed", explain_fixed_type(feature.id, type_))

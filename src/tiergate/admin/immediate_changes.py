@@ -2,7 +2,8 @@
 
 Rollouts check the loss. A suspension is there to remove something quickly: it checks the loss only if one is accepted.
 
-Planners raise `NotFoundError`; the check in the transaction raises `PreconditionError`.
+`BodyError` means that an entry is invalid. Planners raise `NotFoundError`; the check in the transaction raises
+`PreconditionError`.
 """
 
 from __future__ import annotations
@@ -39,11 +40,7 @@ def list_rollouts(unit: ReadUnit, id_: str) -> tuple[Members, int | None]:
 def replace_rollouts(
     item: str, entries: Sequence[RolloutBody], expected: Precondition, *, may_narrow: bool, note: str
 ) -> PublicationRequest:
-    """Request to replace the rollouts of a published item; `may_narrow`: customers may get a lower version.
-
-    Raises:
-        BodyError: an entry is invalid.
-    """
+    """Request to replace the rollouts of a published item; `may_narrow`: customers may get a lower version."""
 
     def change(_: Sequence[Rollout], now: Instant) -> Sequence[Rollout]:
         return [entry.rollout(f"/rollouts/{place}", now) for place, entry in enumerate(entries)]

@@ -105,11 +105,7 @@ Part = list[tuple[_Line[Customer], list[_Line[Subscription]]]]
 
 @contextmanager
 def _read_sorted(store: Store, path: Path, published: PublishedCatalog) -> Iterator[Iterator[Part]]:
-    """Read and validate a file, and yield it in parts, in the order of the customers' ids.
-
-    Raises:
-        SubjectsError: with the first 1,000 problems.
-    """
+    """Read and validate a file, and yield it in parts, in the order of the customers' ids."""
     with (
         tempfile.NamedTemporaryFile(suffix=".sqlite") as file,
         closing(sqlite3.connect(file.name, isolation_level=None, check_same_thread=False)) as sorter,

@@ -3,7 +3,9 @@
 An item's JSON text is its entry in a catalog file, without versions and rollouts, which publishing makes. What the next
 version gives is its draft (`drafts`).
 
-Use cases raise `NotFoundError` if the item does not exist, and `PreconditionError` if it has another version.
+Use cases raise `NotFoundError` if the item does not exist, `PreconditionError` if it has another version, `BodyError`
+if the text is not an item, `ForbiddenError` if the actor may not edit the item or its draft, and `ConflictError` if
+what is published, or what uses the item, does not allow the change.
 """
 
 from __future__ import annotations
@@ -54,13 +56,7 @@ def get_item(unit: ReadUnit, id_: str) -> View:
 
 
 def create_item(actor: Actor, unit: WriteUnit, text: bytes) -> View:
-    """Create an item from its JSON text, with or without a draft.
-
-    Raises:
-        BodyError: the text is not an item.
-        ForbiddenError: the actor may not edit the item or its draft.
-        ConflictError: it exists, was published with another kind, or its draft gives what it must not.
-    """
+    """Create an item from its JSON text, with or without a draft."""
     lock_catalog(unit)
     features = read_features(unit)
     read = read_item_body(text, features, _items(unit))
@@ -79,13 +75,7 @@ def create_item(actor: Actor, unit: WriteUnit, text: bytes) -> View:
 
 
 def patch_item(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, expected: Precondition) -> View:
-    """Change an item by a JSON merge patch (RFC 7396).
-
-    Raises:
-        BodyError: the result is not an item.
-        ForbiddenError: the actor may not edit the result.
-        ConflictError: what is published, or a subscription, does not allow the change.
-    """
+    """Change an item by a JSON merge patch (RFC 7396)."""
     before = lock_item(unit, id_, expected)
     text = apply_merge_patch(patch, item_head_data(before.item))
     item = read_item_body(text, {}, _items(unit), {"id": id_}, with_draft=False).item
@@ -105,11 +95,7 @@ def activate_item(unit: WriteUnit, id_: str, expected: Precondition) -> View:
 
 
 def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
-    """Delete an item that no subscription has and no other item or ladder names. Its published versions stay.
-
-    Raises:
-        ConflictError: it is in use.
-    """
+    """Delete an item that no subscription has and no other item or ladder names. Its published versions stay."""
     item = lock_item(unit, id_, expected).item
     users = [
         *item_uses(unit, id_),

@@ -3,6 +3,8 @@
 INVARIANT (no way up): nobody creates a key that may do more than they may. Its roles are among the creator's roles,
 unless the creator may edit the role policies and so could have any role; its actions and customers are limited at least
 as much as the creator's.
+
+Use cases raise `NotFoundError` if the key does not exist, and `BodyError` with all problems of a request.
 """
 
 from __future__ import annotations
@@ -48,11 +50,7 @@ def list_keys(unit: ReadUnit, after: str | None, limit: int) -> tuple[list[dict[
 
 
 def get_key(unit: ReadUnit, id_: str) -> dict[str, object]:
-    """Return an API key, without its secret.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Return an API key, without its secret."""
     key = stored_keys.find_key(unit, id_)
     if key is None:
         raise NotFoundError("key", id_)
@@ -62,11 +60,7 @@ def get_key(unit: ReadUnit, id_: str) -> dict[str, object]:
 def create_key(
     actor: Actor, unit: WriteUnit, wanted: KeyRequest, known_roles: frozenset[str]
 ) -> tuple[dict[str, object], str]:
-    """Create a key; return it and its text, which cannot be read again. `known_roles`: those of the role policies.
-
-    Raises:
-        BodyError: with all problems of the request.
-    """
+    """Create a key; return it and its text, which cannot be read again. `known_roles`: those of the role policies."""
     if wanted.customers is not None:
         wanted = msgspec.structs.replace(wanted, customers=[normalize_subject_id(it) for it in wanted.customers])
     expires_at = _validate(actor, wanted, known_roles, unit.now)
@@ -77,11 +71,7 @@ def create_key(
 
 
 def revoke_key(actor: Actor, unit: WriteUnit, id_: str) -> dict[str, object]:
-    """Revoke a key forever. A revoked key stays as it is.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Revoke a key forever. A revoked key stays as it is."""
     actor.require(Action.MANAGE_KEYS, Resource.store())
     return key_data(stored_keys.revoke_key(unit, id_))
 
@@ -93,11 +83,7 @@ def key_data(key: ApiKey) -> dict[str, object]:
 
 
 def _validate(actor: Actor, wanted: KeyRequest, known_roles: frozenset[str], now: Instant) -> Instant | None:
-    """Validate a request and return when the key expires.
-
-    Raises:
-        BodyError: with all problems.
-    """
+    """Validate a request and return when the key expires."""
     problems = [*_invalid_members(wanted, known_roles), *_excess_permissions(actor, wanted)]
     expires_at: Instant | None = None
     if wanted.expires_at is not None:

@@ -5,6 +5,8 @@ status and the dates of subscriptions, nor suspensions: their purpose is to end 
 
 INVARIANT (support reduces nothing): a change that reduces anything needs `editEntitlement`, accepted or not. For a
 caller without it, ended subscriptions count too, because they can become active again.
+
+Functions raise `LossError` with the token of the loss, and `ForbiddenError` if the actor may not reduce anything.
 """
 
 from __future__ import annotations
@@ -39,12 +41,7 @@ _MOST_LISTED: Final = 5
 def reject_loss(
     actor: Actor, unit: WriteUnit, before: SubjectRecord, after: SubjectRecord, resource: Resource, accepted: str
 ) -> None:
-    """Reject a change of a customer's record that reduces anything and is not accepted by the token `accepted`.
-
-    Raises:
-        LossError: the change reduces something; the error has the token of this loss.
-        ForbiddenError: the change reduces something, and the actor may not do that.
-    """
+    """Reject a change of a customer's record that reduces anything and is not accepted by the token `accepted`."""
     published = unit.published
     source = catalog_definitions(published.catalog, published.index)
     before = _with_lifecycle(before, after)
@@ -66,9 +63,6 @@ def reject_swap_loss(
     """Reject that a customer chooses another plan and loses something by it, unless it accepts the loss.
 
     `catalog`: the one after the change, with the chosen plan.
-
-    Raises:
-        LossError: the change reduces something; the error has the token of this loss.
     """
     source = CatalogDefinitions(catalog, catalog.index())
     change = RecordChange(before, after, affected_features(before, after, source))

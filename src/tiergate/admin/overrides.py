@@ -2,7 +2,7 @@
 
 The author of an override is the actor, and every override has a reason. All functions take the customer or
 subscription as a `Subject`. Those that write raise `NotFoundError` if it does not exist, `PreconditionError` if it has
-another version, and the errors of `save_customer`.
+another version, and the errors of `save_customer`. `NotFoundError` also means no such override or suspension.
 """
 
 from __future__ import annotations
@@ -187,11 +187,7 @@ def suspend(actor: Actor, unit: WriteUnit, subject: Subject, text: bytes, condit
 def resume(
     actor: Actor, unit: WriteUnit, subject: Subject, feature: str, at: Instant | None, conditions: WriteConditions
 ) -> SubjectResult:
-    """Resume a feature at an instant, or now. Suspensions that start later are removed.
-
-    Raises:
-        NotFoundError: the feature is not suspended then or later.
-    """
+    """Resume a feature at an instant, or now. Suspensions that start later are removed."""
 
     def edit(_: Account, holder: Holder, __: int) -> Holder:
         end = unit.now if at is None else at

@@ -5,6 +5,10 @@ plan that the subscription had. So nothing adds up, and nothing is left behind.
 
 The action `ownPlan` is all that is needed, and allows nothing else: a key narrowed to a customer and to this action can
 be given to a page of that customer.
+
+Functions raise `NotFoundError` if the customer or the subscription does not exist, `ForbiddenError` if the actor may
+not choose the id of the item, `BodyError` or `ConflictError` if the published catalog or the subscription does not
+allow the plan, and `LossError` if it reduces what another plan gives, and this loss is not accepted.
 """
 
 from __future__ import annotations
@@ -66,12 +70,6 @@ def prepare_own_plan(
     """Read and check the own plan of a customer, which `plan_own_plan` publishes.
 
     `subscription`: the one of the customer's that will get the plan, in place of the plan that it has.
-
-    Raises:
-        NotFoundError: the customer or the subscription does not exist.
-        ForbiddenError: the actor may not choose the id of the item.
-        BodyError, ConflictError: the published catalog does not allow the plan.
-        LossError: the change reduces what another plan gives, and `accept_loss` is not its token.
     """
     if wanted.id is not None:
         actor.require(Action.SELL_CUSTOM, Resource.item(wanted.id, customer))
@@ -84,12 +82,7 @@ def prepare_own_plan(
 
 
 def save_own_plan(unit: WriteUnit, plan: PrivateItem, publish: Callable[[WriteUnit], PublishResult]) -> View:
-    """Publish the own plan of a customer; `publish` does it in this transaction.
-
-    Raises:
-        NotFoundError: the customer does not exist.
-        ConflictError: an item of this id exists that is not a plan of the customer.
-    """
+    """Publish the own plan of a customer; `publish` does it in this transaction."""
     open_account(unit, plan.item.private_to)
     result = publish(unit)
     stored = find_item(unit, plan.item.id).item
@@ -171,10 +164,6 @@ def _check_swap(unit: ReadUnit, customer: str, subscription: str, plan: PrivateI
     """Check that a subscription can have the plan, and that the loss of the plan that it had is accepted.
 
     What an own plan gives less than the own plan before it is the customer's choice, and not a loss.
-
-    Raises:
-        BodyError: the subscription has items that the plan does not allow.
-        LossError: the change reduces what another plan gives.
     """
     catalog, record = unit.published.catalog, unit.record(customer)
     if record is None:

@@ -5,7 +5,9 @@ replaces the plan that is active at its instant by the new one, until the old on
 was scheduled after the present plan. On request, items that the new plan does not allow end with the old one; they are
 kept as they were, so that the change can be withdrawn.
 
-Leaves to others: whether the items are possible together, permissions, and the audit log.
+Leaves to others: whether the items are possible together, permissions, and the audit log. Functions raise `BodyError`
+if the catalog has no such plan, or the instant is not possible, and `ConflictError` if the subscription has ended, has
+no term, or does not have exactly one plan to replace then.
 """
 
 from __future__ import annotations
@@ -93,12 +95,7 @@ def _restore(items: Items, ending: PlanEnding) -> Items:
 
 
 def resolve_change_instant(at: str | Instant, subscription: Subscription, now: Instant) -> Instant:
-    """Return the instant of a change: now, the end of the present term, or the given one.
-
-    Raises:
-        ConflictError: the subscription has no term, or has ended.
-        BodyError: the instant is in the past, or after the end of the subscription.
-    """
+    """Return the instant of a change: now, the end of the present term, or the given one."""
     if derive_state(subscription, now) is SubscriptionState.ENDED:
         raise ConflictError("step-not-possible", f"`{subscription.id}` has ended: its plan cannot change")
     if at == NOW:
@@ -123,12 +120,7 @@ def resolve_change_instant(at: str | Instant, subscription: Subscription, now: I
 def replace_plan(
     items: Items, index: CatalogIndex, change: PlanChange, now: Instant, ending: PlanEnding | None = None
 ) -> Items:
-    """Return the items after a change of plan. `ending`: the items that end at the change that was scheduled before.
-
-    Raises:
-        BodyError: the catalog has no such plan.
-        ConflictError: no plan is active then, or several are and `from_item` names none.
-    """
+    """Return the items after a change of plan. `ending`: the items that end at the change that was scheduled before."""
     _expect_plan(index, change.to)
     ended = {place for place in _plans(items, index) if items[place].until <= now}
     items = tuple(entry for place, entry in enumerate(items) if place not in ended)

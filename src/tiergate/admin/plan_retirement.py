@@ -130,12 +130,7 @@ def retire_plan(
 
 
 def _read_move(unit: ReadUnit, wanted: PlanMove) -> PlanMove:
-    """Check the two plans.
-
-    Raises:
-        NotFoundError, ConflictError: the retired plan does not exist, or is not published.
-        BodyError: the replacement does not exist, or is not sold.
-    """
+    """Check the two plans."""
     index = unit.published.index
     find_item(unit, wanted.item)
     old, new = index.items.get(wanted.item), index.items.get(wanted.to)

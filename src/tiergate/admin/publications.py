@@ -26,11 +26,7 @@ def list_publications(unit: ReadUnit, before: int | None, limit: int) -> tuple[l
 
 
 def get_publication(actor: Actor, unit: ReadUnit, sequence: int) -> Members:
-    """Read a publication and what it changed, as far as the actor sees it.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Read a publication and what it changed, as far as the actor sees it."""
     record = publication(unit.session, sequence)
     changes = list_changes(_state_of(unit, sequence - 1), _state_of(unit, sequence))
     if not sees_store(actor):

@@ -21,7 +21,10 @@ _CACHED: Final = 4
 
 
 class PublishedRoles:
-    """Reads the active role policies of a store. Safe to use from several threads."""
+    """Reads the active role policies of a store. Safe to use from several threads.
+
+    Methods raise `StoreError` if the store cannot be read, or this release cannot read the policies.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,19 +34,11 @@ class PublishedRoles:
         self._lock = threading.Lock()
 
     def __call__(self) -> RolePolicies:
-        """Return the active role policies.
-
-        Raises:
-            StoreError: the store cannot be read, or this release cannot read the policies.
-        """
+        """Return the active role policies."""
         return self._store.read(self.read)
 
     def read(self, unit: ReadUnit) -> RolePolicies:
-        """Return the active role policies, as a transaction sees them.
-
-        Raises:
-            StoreError: this release cannot read the policies.
-        """
+        """Return the active role policies, as a transaction sees them."""
         sequence = unit.head().publication
         if not sequence:
             return self._shipped

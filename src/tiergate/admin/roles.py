@@ -1,4 +1,8 @@
-"""Role policies: the active ones, their draft, and what a caller may do. Publishing them is elsewhere."""
+"""Role policies: the active ones, their draft, and what a caller may do. Publishing them is elsewhere.
+
+Functions raise `RulesError` if a draft is not publishable, `PreconditionError` if the draft has another version, and
+`NotFoundError` if nothing is drafted.
+"""
 
 from __future__ import annotations
 
@@ -71,12 +75,7 @@ def get_draft(unit: ReadUnit) -> RolesDraft:
 
 
 def save_draft(actor: Actor, unit: WriteUnit, text: str, expected: Precondition) -> RolesDraft:
-    """Save a draft, which must be publishable.
-
-    Raises:
-        RulesError: it is not.
-        PreconditionError: the draft has another version.
-    """
+    """Save a draft, which must be publishable."""
     actor.require(Action.EDIT_ROLES, Resource.store())
     RolePolicies.parse(text)
     before = _find_file(unit)
@@ -89,12 +88,7 @@ def save_draft(actor: Actor, unit: WriteUnit, text: str, expected: Precondition)
 
 
 def discard_draft(actor: Actor, unit: WriteUnit, expected: Precondition) -> None:
-    """Discard the draft, so that the shipped role policies are the draft again.
-
-    Raises:
-        NotFoundError: nothing is drafted.
-        PreconditionError: the draft has another version.
-    """
+    """Discard the draft, so that the shipped role policies are the draft again."""
     actor.require(Action.EDIT_ROLES, Resource.store())
     before = _find_file(unit)
     if before is None:

@@ -1,4 +1,7 @@
-"""Read rollouts from JSON: which customers get which version, and from when on; and the notes of publications."""
+"""Read rollouts from JSON: which customers get which version, and from when on; and the notes of publications.
+
+All functions raise `BodyError` if a value is invalid; `at`: the JSON pointer of the value.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,7 @@ class RolloutTargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     start: str | None = msgspec.field(default=None, name="from")
 
     def target(self, at: str) -> RolloutTarget:
-        """Return the target; `at`: its JSON pointer, for errors.
-
-        Raises:
-            BodyError: the audience or the instant is invalid.
-        """
+        """Return the target; `at`: its JSON pointer, for errors."""
         return RolloutTarget(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
 
 
@@ -69,11 +68,7 @@ def _audience(body: AudienceBody | str, at: str) -> Audience:
 
 
 def read_instant(text: str | None, at: str) -> Instant | None:
-    """Parse an instant, if there is one; `at`: its JSON pointer.
-
-    Raises:
-        BodyError: the text is not an instant.
-    """
+    """Parse an instant, if there is one; `at`: its JSON pointer."""
     if text is None:
         return None
     try:
@@ -83,10 +78,6 @@ def read_instant(text: str | None, at: str) -> Instant | None:
 
 
 def check_note(text: str, at: str = "/note") -> None:
-    """Check a note or a reason.
-
-    Raises:
-        BodyError: it is too long, or has an invalid character.
-    """
+    """Check a note or a reason."""
     if len(text) > _MAX_NOTE or "\x00" in text:
         raise BodyError([BodyProblem(at, "bad-text", f"must be text of at most {_MAX_NOTE} characters")])

@@ -3,8 +3,8 @@
 A file that contradicts the others is stored, because it can take several files to correct that. Rules with problems
 cannot be published.
 
-Use cases raise `NotFoundError` if the kind or the file does not exist, and `PreconditionError` if it has another
-version.
+Use cases raise `NotFoundError` if the kind or the file does not exist, `PreconditionError` if it has another version,
+and `BodyError` if its name is not an id, or its text has an invalid character.
 """
 
 from __future__ import annotations
@@ -41,11 +41,7 @@ def get_rule_file(unit: ReadUnit, kind: str, name: str) -> PolicyFile:
 
 
 def put_rule_file(unit: WriteUnit, kind: str, name: str, text: str, expected: Precondition) -> tuple[PolicyFile, bool]:
-    """Replace a drafted file, or create it. Return it, and whether it is new.
-
-    Raises:
-        BodyError: the name is not an id, or the text has an invalid character.
-    """
+    """Replace a drafted file, or create it. Return it, and whether it is new."""
     _check_kind(kind)
     if not is_id(name):
         raise BodyError([BodyProblem("", "bad-id", f"the name of a file of the rules {ID_RULE}")])

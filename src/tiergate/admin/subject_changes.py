@@ -3,6 +3,10 @@
 Every kind of change (a whole document, a patch, one override) ends here as the subject before and after it.
 INVARIANT (no way around): the required actions follow from the difference of the two alone, so that no route allows
 what another one denies.
+
+Functions raise `ForbiddenError` if the actor may not do all of the change, `BodyError` if the published catalog does
+not allow it, `ConflictError` if the subject exists already, is in use, or gets an override without effect or an item
+that is not sold, and `LossError` if it reduces something and `accept_loss` is not the token of this loss.
 """
 
 from __future__ import annotations
@@ -40,11 +44,7 @@ def require_change(
     after: Customer | Subscription | None,
     granted: frozenset[Action] = frozenset(),
 ) -> None:
-    """Require the actions that a change of a subject needs; `None`: the subject does not exist.
-
-    Raises:
-        ForbiddenError: the actor may not do one of them that is not in `granted`.
-    """
+    """Require the actions that a change of a subject needs; `None`: the subject does not exist."""
     subject = after or before
     if subject is None:
         return
@@ -114,14 +114,7 @@ def _for_exceptions(before: Customer | Subscription, after: Customer | Subscript
 def save_customer(
     actor: Actor, unit: WriteUnit, customer: Customer, account: Account | None, accept_loss: str = ""
 ) -> Account:
-    """Create a customer (`account`: `None`) or replace it. The actor becomes the author of changed overrides.
-
-    Raises:
-        ForbiddenError: the actor may not do all of that.
-        BodyError: the published catalog does not allow it.
-        ConflictError: the customer exists already, or a new override can have no effect.
-        LossError: it reduces something, and `accept_loss` is not the token of this loss.
-    """
+    """Create a customer (`account`: `None`) or replace it. The actor becomes the author of changed overrides."""
     before = None if account is None else account.customer
     customer = with_authors(customer, before, actor.id)
     require_change(actor, before, customer)
@@ -142,12 +135,7 @@ def save_customer(
 
 
 def delete_customer(actor: Actor, unit: WriteUnit, account: Account, as_of: Instant) -> None:
-    """Delete a customer that has no subscriptions, as of an instant: older writes do not create it again.
-
-    Raises:
-        ForbiddenError: the actor may not delete all that the customer has.
-        ConflictError: the customer has subscriptions.
-    """
+    """Delete a customer that has no subscriptions, as of an instant: older writes do not create it again."""
     customer = account.customer
     require_change(actor, customer, None)
     account.remove()
@@ -171,9 +159,6 @@ def save_subscription(
     `verb`: the action in the audit log, if it is more than "created" or "changed". `accept_loss`: `None` skips the
     check of losses, for billing and changes of plan, which end what is no longer paid. `granted`: actions that the
     actor's own action includes in this change.
-
-    Raises:
-        ForbiddenError, BodyError, ConflictError, LossError: as for a customer.
     """
     if is_new and account.holds(subscription.id):
         raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
@@ -199,12 +184,7 @@ def save_subscription(
 
 
 def delete_subscription(actor: Actor, unit: WriteUnit, account: Account, id_: str, as_of: Instant) -> None:
-    """Delete a subscription of an account, as of an instant.
-
-    Raises:
-        ForbiddenError: the actor may not delete all that the subscription has.
-        NotFoundError: the account has no such subscription.
-    """
+    """Delete a subscription of an account, as of an instant."""
     before = account.subscription(id_).subscription
     require_change(actor, before, None)
     account.remove_subscription(id_)

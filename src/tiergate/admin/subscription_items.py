@@ -1,7 +1,7 @@
 """The items of a subscription: add, change and remove them, and pin them to a version.
 
 All functions raise `NotFoundError` or `ConflictError` if the subscription does not have the item in exactly one entry,
-and the errors of `change_subscription`.
+`BodyError` if the items are not possible together, and the errors of `change_subscription`.
 """
 
 from __future__ import annotations
@@ -79,11 +79,7 @@ def remove_item(
 def pin_item(
     actor: Actor, unit: WriteUnit, subscription: str, item: str, version: int | None, conditions: WriteConditions
 ) -> SubjectResult:
-    """Keep an item at a version, or let it follow the rollouts again (`None`).
-
-    Raises:
-        BodyError: the item has no such version that is published.
-    """
+    """Keep an item at a version, or let it follow the rollouts again (`None`)."""
 
     def edit(_: Account, before: Subscription) -> Subscription:
         place = _find(before, item, unit.now)
@@ -117,12 +113,7 @@ def publish_pinned_version(
 
 
 def _find(subscription: Subscription, item: str, now: Instant) -> int:
-    """Return the index of the entry with an item; entries that ended count only if there is no other.
-
-    Raises:
-        NotFoundError: the subscription does not have it.
-        ConflictError: the subscription has several entries with it.
-    """
+    """Return the index of the entry with an item; entries that ended count only if there is no other."""
     every = [place for place, entry in enumerate(subscription.items) if entry.item == item]
     found = [place for place in every if subscription.items[place].until > now] or every
     if not found:
@@ -140,10 +131,6 @@ def _with_entry(subscription: Subscription, place: int, entry: SubscriptionItem)
 def with_items(
     unit: WriteUnit, account: Account, before: Subscription, items: tuple[SubscriptionItem, ...]
 ) -> Subscription:
-    """Return a subscription with other items.
-
-    Raises:
-        BodyError: the items are not possible together.
-    """
+    """Return a subscription with other items."""
     listed = subscription_data(replace(before, items=items, overrides=(), suspensions=()), {})["items"]
     return apply_patch(unit, account, before, msgspec.json.encode({"items": listed}))

@@ -1,7 +1,8 @@
 """Subscriptions: list, read, create, replace, patch and delete them, and move them along their life cycle.
 
-Functions that write raise `NotFoundError` if the subscription or its customer does not exist, `PreconditionError` if it
-has another version, and the errors of `save_subscription`.
+Functions raise `NotFoundError` if the subscription or its customer does not exist, and `ParameterError` as
+`list_customers`. Those that write raise `PreconditionError` if the subscription has another version, and the errors of
+`save_subscription`.
 """
 
 from __future__ import annotations
@@ -41,11 +42,7 @@ _BILLING = (Side.BILLING,)
 
 
 def open_account_of(unit: WriteUnit, subscription: str) -> Account:
-    """Lock the customer that has a subscription.
-
-    Raises:
-        NotFoundError: the subscription does not exist.
-    """
+    """Lock the customer that has a subscription."""
     customer = customer_of(unit.session, subscription)
     if customer is None:
         raise NotFoundError("subscription", subscription)
@@ -55,11 +52,7 @@ def open_account_of(unit: WriteUnit, subscription: str) -> Account:
 
 
 def list_subscriptions(unit: ReadUnit, wanted: SubscriptionFilter, after: str, limit: int) -> Page:
-    """List subscriptions in the order of their ids, from the one after `after` on.
-
-    Raises:
-        ParameterError: there are none, and the catalog does not have the item or feature.
-    """
+    """List subscriptions in the order of their ids, from the one after `after` on."""
     rows = search_subscriptions(unit.session, wanted._replace(now=unit.now), after, limit + 1)
     page = rows[:limit]
     if not page:
@@ -69,11 +62,7 @@ def list_subscriptions(unit: ReadUnit, wanted: SubscriptionFilter, after: str, l
 
 
 def read_subscription(unit: ReadUnit, id_: str) -> View:
-    """Read a subscription.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Read a subscription."""
     stored = get_subscription(unit.session, id_)
     subscription, stamp = stored
     writes = applied_writes(unit.session, _KIND, [id_]).get(id_, {}).values()
@@ -173,11 +162,7 @@ def patch_subscription(
 
 
 def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: bytes) -> Subscription:
-    """Return a subscription of an account with a merge patch applied. Parts that it does not name stay as they are.
-
-    Raises:
-        BodyError: the published catalog does not allow the result.
-    """
+    """Return a subscription of an account with a merge patch applied. Parts that it does not name stay as they are."""
     onto = {"items": [], **file_data(before, unit.published.index)}
     named = member_names(patch)
     if "status" in named and "resumes_as" not in named:

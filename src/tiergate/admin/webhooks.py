@@ -1,6 +1,10 @@
 """Webhooks: list, read, create, edit, test and delete them; their secrets and deliveries.
 
 A caller that may manage webhooks sees and changes everything about them; nobody else sees anything.
+
+Functions raise `NotFoundError` if the webhook or the delivery does not exist, `PreconditionError` if the webhook has
+another version, `BodyError` with all problems of its settings, and `ConflictError` if it is disabled, the delivery is
+not finished, or the store has `MAX_WEBHOOKS`.
 """
 
 from __future__ import annotations
@@ -45,12 +49,7 @@ DEFAULT_OVERLAP: Final = _DAY
 def create_webhook(
     actor: Actor, unit: WriteUnit, settings: WebhookSettings, check_url: CheckUrl
 ) -> tuple[Webhook, str]:
-    """Create a webhook; return it and its secret, which cannot be read again.
-
-    Raises:
-        BodyError: with all problems of the settings.
-        ConflictError: the store has `MAX_WEBHOOKS`.
-    """
+    """Create a webhook; return it and its secret, which cannot be read again."""
     _authorize(actor)
     _validate(settings, check_url)
     if len(stored_webhooks.webhooks_after(unit, None, MAX_WEBHOOKS)) == MAX_WEBHOOKS:
@@ -68,13 +67,7 @@ def edit_webhook(
     expected: Precondition,
     check_url: CheckUrl,
 ) -> Webhook:
-    """Change some settings of a webhook. `members`: new values by the names of `WebhookSettings`.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-        BodyError: with all problems of the settings.
-    """
+    """Change some settings of a webhook. `members`: new values by the names of `WebhookSettings`."""
     _authorize(actor)
     webhook = stored_webhooks.read_webhook(unit, id_, lock=True)
     expected.check("webhook", webhook.id, webhook.etag)
@@ -87,12 +80,7 @@ def edit_webhook(
 
 
 def delete_webhook(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition) -> None:
-    """Delete a webhook, and all deliveries that wait for it.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-    """
+    """Delete a webhook, and all deliveries that wait for it."""
     _authorize(actor)
     webhook = stored_webhooks.read_webhook(unit, id_, lock=True)
     expected.check("webhook", webhook.id, webhook.etag)
@@ -101,12 +89,7 @@ def delete_webhook(actor: Actor, unit: WriteUnit, id_: str, expected: Preconditi
 
 
 def rotate_secret(actor: Actor, unit: WriteUnit, id_: str, overlap: int) -> tuple[Webhook, str]:
-    """Give a webhook a new secret and return it. For `overlap` seconds the previous secret signs too.
-
-    Raises:
-        NotFoundError: it does not exist.
-        BodyError: the overlap is out of range.
-    """
+    """Give a webhook a new secret and return it. For `overlap` seconds the previous secret signs too."""
     _authorize(actor)
     if not 0 <= overlap <= _MAX_OVERLAP:
         raise BodyError([BodyProblem("/overlap", "out-of-range", f"must be 0 to {_MAX_OVERLAP} seconds")])
@@ -116,12 +99,7 @@ def rotate_secret(actor: Actor, unit: WriteUnit, id_: str, overlap: int) -> tupl
 
 
 def send_test_event(actor: Actor, unit: WriteUnit, id_: str) -> dict[str, object]:
-    """Enqueue an event without content for a webhook; return its delivery.
-
-    Raises:
-        NotFoundError: it does not exist.
-        ConflictError: it is disabled.
-    """
+    """Enqueue an event without content for a webhook; return its delivery."""
     _authorize(actor)
     webhook = _enabled_webhook(unit, id_)
     delivery = stored_webhooks.write_delivery(unit, webhook.id, Event(TEST_EVENT, {"webhook": webhook.id}))
@@ -132,11 +110,7 @@ def send_test_event(actor: Actor, unit: WriteUnit, id_: str) -> dict[str, object
 def list_deliveries(
     unit: ReadUnit, id_: str, before: tuple[Instant, str] | None, limit: int, status: DeliveryStatus | None
 ) -> tuple[list[dict[str, object]], tuple[Instant, str] | None]:
-    """Return one page of deliveries, the newest first, and the instant and id to continue before.
-
-    Raises:
-        NotFoundError: the webhook does not exist.
-    """
+    """Return one page of deliveries, the newest first, and the instant and id to continue before."""
     webhook = stored_webhooks.read_webhook(unit, id_)
     rows = deliveries.deliveries_before(unit, webhook.id, before, limit + 1, status=status)
     page = rows[:limit]
@@ -145,21 +119,12 @@ def list_deliveries(
 
 
 def get_delivery(unit: ReadUnit, webhook: str, id_: str) -> dict[str, object]:
-    """Return a delivery.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Return a delivery."""
     return _delivery_data(deliveries.read_delivery(unit, webhook, id_))
 
 
 def redeliver(actor: Actor, unit: WriteUnit, webhook: str, id_: str) -> dict[str, object]:
-    """Deliver a finished delivery again, with the same id.
-
-    Raises:
-        NotFoundError: it does not exist.
-        ConflictError: it is not finished, or the webhook is disabled.
-    """
+    """Deliver a finished delivery again, with the same id."""
     _authorize(actor)
     _enabled_webhook(unit, webhook)
     delivery = deliveries.redeliver(unit, webhook, id_)
