@@ -23,15 +23,11 @@ from tiergate.sidecar.state import SYNC
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from prometheus_client import (
-        CollectorRegistry,
-    )
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
-
-"""The exposition format that `exposition` writes."""
 
 _LOWEST, _HIGHEST = 10, 31
 """The first and last bucket that are shown: 2^10 ns, about a microsecond, and 2^31 ns, about two seconds."""
@@ -68,13 +64,13 @@ class Durations:
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulative buckets for Prometheus."""
-        found: list[tuple[str, float]] = []
+        buckets: list[tuple[str, float]] = []
         cumulated = sum(self.counts[:_LOWEST])
         for power in range(_LOWEST, _HIGHEST + 1):
             cumulated += self.counts[power]
-            found.append((repr(2**power / 1e9), cumulated))
-        found.append(("+Inf", sum(self.counts)))
-        return found
+            buckets.append((repr(2**power / 1e9), cumulated))
+        buckets.append(("+Inf", sum(self.counts)))
+        return buckets
 
 
 class Metrics:
@@ -114,13 +110,13 @@ class _StateCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """All families, each time from the present counts."""
-        yield from self._answers()
+        """Yield all families with the current counts."""
+        yield from self._responses()
         yield from self._resources()
         yield from self._data()
         yield from self._sync()
 
-    def _answers(self) -> Iterator[Metric]:
+    def _responses(self) -> Iterator[Metric]:
         metrics = self._metrics
         decisions = CounterMetricFamily(
             "tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"]
@@ -156,7 +152,13 @@ class _StateCollector(Collector):
 
     def _resources(self) -> Iterator[Metric]:
         metrics = self._metrics
-        yield GaugeMetricFamily("tiergate_connections", "Open connections of the API.", value=metrics.connections)
+        data = metrics.data()
+        yield from _gauges(
+            ("tiergate_connections", "Open connections of the API.", metrics.connections),
+            ("tiergate_data_bytes", "The size of the data folder.", data and data.used),
+            ("tiergate_data_free_bytes", "The free space of its disk.", data and data.free),
+            ("tiergate_data_writable", "1 if the data folder is writable.", data and data.writable),
+        )
         yield CounterMetricFamily(
             "tiergate_open_files_exhausted",
             "How often new connections were reset because no descriptor was left.",
@@ -170,74 +172,58 @@ class _StateCollector(Collector):
             size.add_metric([memo], weight)
         yield entries
         yield size
-        data = metrics.data()
-        if data is not None:
-            yield GaugeMetricFamily("tiergate_data_bytes", "The size of the data folder.", value=data.used)
-            yield GaugeMetricFamily("tiergate_data_free_bytes", "The free space of its disk.", value=data.free)
-            yield GaugeMetricFamily(
-                "tiergate_data_writable", "1 if the data folder is writable.", value=int(data.writable)
-            )
         written, dropped = metrics.log_records()
-        records = CounterMetricFamily(
-            "tiergate_decision_log_records", "Records of the decision log.", labels=["outcome"]
+        yield _outcomes(
+            "tiergate_decision_log_records", "Records of the decision log.", written=written, dropped=dropped
         )
-        records.add_metric(["written"], written)
-        records.add_metric(["dropped"], dropped)
-        yield records
 
     def _data(self) -> Iterator[Metric]:
         state = self._state
-        report = state.report()
-        current = state.current
+        report, current = state.report(), state.current
         yield InfoMetricFamily("tiergate_build", "The version that runs.", value={"version": __version__})
-        yield GaugeMetricFamily("tiergate_ready", "1 if checks are served.", value=int(state.ready))
-        yield GaugeMetricFamily("tiergate_stale", "1 if decisions are stale.", value=int(state.stale))
-        yield GaugeMetricFamily(
-            "tiergate_unloaded",
-            "1 if the startup deadline has passed and no data is loaded.",
-            value=int(state.unloaded),
-        )
         if current is not None:
             yield InfoMetricFamily("tiergate_bundle", "The active bundle.", value={"revision": current.revision})
-            yield GaugeMetricFamily("tiergate_publication", "The active publication.", value=current.publication)
-            yield GaugeMetricFamily(
-                "tiergate_generation", "The number of generations of data since the start.", value=current.number
+            yield from _gauges(
+                ("tiergate_publication", "The active publication.", current.publication),
+                ("tiergate_generation", "The number of generations of data since the start.", current.number),
+                (
+                    "tiergate_generation_timestamp_seconds",
+                    "When the active generation was built.",
+                    current.loaded_at / 1000,
+                ),
             )
-            yield GaugeMetricFamily(
-                "tiergate_generation_timestamp_seconds",
-                "When the active generation was built.",
-                value=current.loaded_at / 1000,
-            )
-        loads = CounterMetricFamily("tiergate_loads", "Loads of data, by outcome.", labels=["outcome"])
-        loads.add_metric(["success"], report.loads)
-        loads.add_metric(["failure"], report.failures)
-        loads.add_metric(["abandoned"], report.abandoned)
-        yield loads
-        if report.behind is not None:
-            yield GaugeMetricFamily(
+        yield from _gauges(
+            ("tiergate_ready", "1 if checks are served.", state.ready),
+            ("tiergate_stale", "1 if decisions are stale.", state.stale),
+            ("tiergate_unloaded", "1 if the startup deadline has passed and no data is loaded.", state.unloaded),
+            (
                 "tiergate_load_behind_seconds",
                 "How long the files have differed from the active data.",
-                value=report.behind,
-            )
-        if report.loaded_at is not None:
-            yield GaugeMetricFamily(
+                report.behind,
+            ),
+            (
                 "tiergate_load_last_success_timestamp_seconds",
                 "When the last successful load ended.",
-                value=report.loaded_at / 1000,
-            )
-        yield GaugeMetricFamily(
-            "tiergate_load_failing",
-            "1 if the newest load failed and older data is active.",
-            value=int(report.error is not None),
+                report.loaded_at and report.loaded_at / 1000,
+            ),
+            (
+                "tiergate_load_failing",
+                "1 if the newest load failed and older data is active.",
+                report.error is not None,
+            ),
+            ("tiergate_load_duration_seconds", "The duration of the last successful load.", report.load_seconds),
+            (
+                "tiergate_quarantined_subjects",
+                "Subjects with unusable records, decided by earlier ones or none.",
+                report.quarantined,
+            ),
         )
-        if report.load_seconds is not None:
-            yield GaugeMetricFamily(
-                "tiergate_load_duration_seconds", "The duration of the last successful load.", value=report.load_seconds
-            )
-        yield GaugeMetricFamily(
-            "tiergate_quarantined_subjects",
-            "Subjects with unusable records, decided by earlier ones or none.",
-            value=report.quarantined,
+        yield _outcomes(
+            "tiergate_loads",
+            "Loads of data, by outcome.",
+            success=report.loads,
+            failure=report.failures,
+            abandoned=report.abandoned,
         )
         subjects = GaugeMetricFamily("tiergate_subjects", "Subjects that are loaded.", labels=["type"])
         for kind, count in (("customer", report.customers), ("subscription", report.subscriptions)):
@@ -246,7 +232,7 @@ class _StateCollector(Collector):
         yield subjects
 
     def _sync(self) -> Iterator[Metric]:
-        report = self._state.report()
+        report, stale_at = self._state.report(), self._state.stale_at
         if report.mode != SYNC:
             return
         yield CounterMetricFamily(
@@ -254,28 +240,38 @@ class _StateCollector(Collector):
             "Requests to the store that failed or whose response was not verified.",
             value=report.sync_errors,
         )
-        if report.lag is not None:
-            yield GaugeMetricFamily(
-                "tiergate_sync_lag_entries", "Entries of the feed that are not active yet.", value=report.lag
-            )
-        if report.last_sync_at is not None:
-            yield GaugeMetricFamily(
+        yield from _gauges(
+            ("tiergate_sync_lag_entries", "Entries of the feed that are not active yet.", report.lag),
+            (
                 "tiergate_sync_last_success_timestamp_seconds",
                 "When a response of the store was last verified.",
-                value=report.last_sync_at / 1000,
-            )
-        if report.clock_skew is not None:
-            yield GaugeMetricFamily(
+                report.last_sync_at and report.last_sync_at / 1000,
+            ),
+            (
                 "tiergate_sync_clock_skew_seconds",
                 "The seconds that the store's clock is ahead of this machine's; negative if it is behind.",
-                value=report.clock_skew,
-            )
-        if self._state.stale_at < FOREVER:
-            yield GaugeMetricFamily(
+                report.clock_skew,
+            ),
+            (
                 "tiergate_stale_timestamp_seconds",
                 "When decisions become stale, unless a response of the store is verified before.",
-                value=self._state.stale_at / 1000,
-            )
+                stale_at / 1000 if stale_at < FOREVER else None,
+            ),
+        )
+
+
+def _gauges(*gauges: tuple[str, str, float | None]) -> Iterator[Metric]:
+    """Yield gauges by name, help and value, without those that have no value."""
+    for name, documentation, value in gauges:
+        if value is not None:
+            yield GaugeMetricFamily(name, documentation, value=value)
+
+
+def _outcomes(name: str, documentation: str, **counts: int) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=["outcome"])
+    for outcome, count in counts.items():
+        family.add_metric([outcome], count)
+    return family
 
 
 def registry(metrics: Metrics, state: State) -> CollectorRegistry:
