@@ -25,7 +25,7 @@ import itertools
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -73,31 +73,20 @@ class SubjectFetcher(Protocol):
         ...
 
 
-class ServedDecision:
+class ServedDecision(NamedTuple):
     """A decision to respond with. A response made of it may be repeated within `[start, until)`, if `is_cacheable`.
 
     `version`: of the subject; once it is outdated, nothing is repeated. `counts`: where to count it. `basis`: what the
     decision log needs, empty if the log does not want the decision.
     """
 
-    __slots__ = ("basis", "counts", "decision", "is_cacheable", "start", "until", "version")
-
-    def __init__(
-        self,
-        decision: Decision,
-        window: tuple[Instant, Instant],
-        version: SubjectVersion,
-        counts: DecisionCounts,
-        basis: bytes,
-        *,
-        is_cacheable: bool,
-    ) -> None:
-        self.decision = decision
-        self.start, self.until = window
-        self.version = version
-        self.counts = counts
-        self.basis = basis
-        self.is_cacheable = is_cacheable
+    decision: Decision
+    start: Instant
+    until: Instant
+    version: SubjectVersion
+    counts: DecisionCounts
+    basis: bytes
+    is_cacheable: bool
 
 
 class CheckService:
@@ -168,7 +157,7 @@ class CheckService:
             decision = self.unloaded.decide(check, now)
             basis = self._basis(decision, DecisionBasis(version=__version__, loaded=False))
             counts = self.metrics.reasons[decision.reason]
-            return ServedDecision(decision, (now, now), version, counts, basis, is_cacheable=False)
+            return ServedDecision(decision, now, now, version, counts, basis, is_cacheable=False)
         self._expect_feature(generation, check)
         is_known = self.is_known(check.subject)
         decision = generation.engine.decide(check, now) if is_known else self._deny_unfetched(generation, check, now)
@@ -181,7 +170,8 @@ class CheckService:
             self._log_once(f"cannot evaluate a check of `{check.feature}`; denying it: {error}", now)
         return ServedDecision(
             decision,
-            (start, until),
+            start,
+            until,
             version,
             self.metrics.reasons[decision.reason],
             self._generation_basis(view, generation, check, decision, now, is_known=is_known),

@@ -118,22 +118,24 @@ def _no_report() -> StatusReport:
 
 
 class State:
-    """The current generation, the clock, and whether the process is shutting down.
+    """The current generation, the clock, and whether the process is shutting down. Others only read the attributes.
 
-    `feed_position`: of the decisions, none with files; the follower sets it in the same event loop turn as the data.
-    `clock` returns UTC milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
+    `current`: none until the first generation is installed. `stale_at`: the instant from which decisions are stale;
+    `FOREVER` with files. `epoch`: how often all caches were cleared. `draining`: a shutdown has begun. `feed_position`:
+    of the decisions, none with files; the follower sets it in the same event loop turn as the data. `clock` returns UTC
+    milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
     """
 
     __slots__ = (
-        "_current",
-        "_draining",
-        "_epoch",
-        "_stale_at",
         "_subscribers",
         "_waiting",
         "clock",
+        "current",
+        "draining",
+        "epoch",
         "feed_position",
         "report",
+        "stale_at",
         "subject_versions",
     )
 
@@ -142,52 +144,32 @@ class State:
         self.report = report
         self.subject_versions = SubjectVersions()
         self.feed_position: FeedPosition | None = None
-        self._current: Generation | None = None
-        self._stale_at: Instant = FOREVER
-        self._draining = False
-        self._epoch = 0
+        self.current: Generation | None = None
+        self.stale_at: Instant = FOREVER
+        self.draining = False
+        self.epoch = 0
         self._waiting = True
         self._subscribers: list[Callable[[], None]] = []
 
     @property
-    def current(self) -> Generation | None:
-        """The current generation; none until the first one is installed."""
-        return self._current
-
-    @property
     def view(self) -> StateView:
         """The view of a request that begins now."""
-        return StateView(self._current, self._stale_at, self._epoch)
-
-    @property
-    def epoch(self) -> int:
-        """How often all caches were cleared."""
-        return self._epoch
-
-    @property
-    def stale_at(self) -> Instant:
-        """The instant from which decisions are stale; FOREVER with files."""
-        return self._stale_at
-
-    @property
-    def draining(self) -> bool:
-        """Whether a shutdown has begun."""
-        return self._draining
+        return StateView(self.current, self.stale_at, self.epoch)
 
     @property
     def ready(self) -> bool:
         """Whether checks are served, and no shutdown has begun."""
-        return (self._current is not None or not self._waiting) and not self._draining
+        return (self.current is not None or not self._waiting) and not self.draining
 
     @property
     def unloaded(self) -> bool:
         """Whether checks are served without data."""
-        return self._current is None and not self._waiting
+        return self.current is None and not self._waiting
 
     @property
     def stale(self) -> bool:
         """Whether decisions are stale now."""
-        return self.unloaded or self.clock() >= self._stale_at
+        return self.unloaded or self.clock() >= self.stale_at
 
     def install(self, generation: Generation) -> None:
         """Activate a generation, and clear all caches.
@@ -195,10 +177,10 @@ class State:
         Raises:
             ValueError: if its number is not above the current one.
         """
-        if self._current is not None and generation.number <= self._current.number:
-            msg = f"generation {generation.number} does not follow {self._current.number}"
+        if self.current is not None and generation.number <= self.current.number:
+            msg = f"generation {generation.number} does not follow {self.current.number}"
             raise ValueError(msg)
-        self._current = generation
+        self.current = generation
         self._notify()
 
     def subject_changed(self, customer: str, subscriptions: Collection[str]) -> None:
@@ -207,8 +189,8 @@ class State:
         Call it in the same event loop turn in which the new data can first be read, and when a subject is no longer
         followed. `subscriptions`: those before and after the change. If a subscription moves, both customers change.
         """
-        if self._current is not None:
-            forget = self._current.engine.forget
+        if self.current is not None:
+            forget = self.current.engine.forget
             forget(Subject(customer))
             for subscription in subscriptions:
                 forget(Subject(subscription, SubjectType.SUBSCRIPTION))
@@ -220,7 +202,7 @@ class State:
         No response is cached beyond the instant that was known when it was made, so that moving the instant forward
         while data is fresh costs nothing; every other move clears all caches.
         """
-        before, self._stale_at = self._stale_at, stale_at
+        before, self.stale_at = self.stale_at, stale_at
         if stale_at < before or before <= self.clock():
             self._notify()
 
@@ -231,7 +213,7 @@ class State:
 
     def drain(self) -> None:
         """Begin the shutdown: `/readyz` fails, and connections close after their next response."""
-        self._draining = True
+        self.draining = True
         self._notify()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
@@ -239,6 +221,6 @@ class State:
         self._subscribers.append(callback)
 
     def _notify(self) -> None:
-        self._epoch += 1
+        self.epoch += 1
         for callback in self._subscribers:
             callback()

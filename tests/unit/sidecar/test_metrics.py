@@ -64,6 +64,21 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     }
 
 
+def test_an_equal_check_in_a_batch_counts_as_repeated() -> None:
+    """It is decided once, whether the batch is answered at once or in time slices."""
+    service = Service(customer("acme"))
+    batch = b'{"checks": [%b, %b]}' % (CHECK, CHECK)
+    service.native.batches.respond_now(batch, NO_CONTEXT)
+    sliced = Service(customer("acme"))
+    asyncio.run(sliced.native.batches.respond(batch, NO_CONTEXT))
+
+    for one in (service, sliced):
+        assert counted(told(one)["tiergate_decisions"]) == {
+            ("checks", "granted", "engine"): 1,
+            ("checks", "granted", "memo"): 1,
+        }
+
+
 def test_requests_are_counted_by_endpoint_and_status() -> None:
     """Repeats, which are counted by their reason alone, among them."""
     service = Service(customer("acme"))

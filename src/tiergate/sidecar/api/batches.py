@@ -118,9 +118,10 @@ class _Batch:
         return not any(decision is not None and decision.version.is_outdated for decision in self._decisions)
 
     def decide(self) -> Iterator[None]:
-        """Add the results in order, pausing after each that had to be decided."""
+        """Add the results in order, pausing after each that had to be decided. Equal checks are decided once."""
         add_result, add_decision = self._results.append, self._decisions.append
-        for place, decision in enumerate(self._cached):
+        for place, cached in enumerate(self._cached):
+            decision = cached if cached is not None else self._native.recall(self._checks[place], self._now)
             if decision is not None:
                 decision.counts.checks_memo += 1
                 add_result(decision.body)

@@ -25,34 +25,43 @@ class CheckAdapter:
     def __init__(self, service: CheckService, decisions: NativeDecisions) -> None:
         self._service = service
         self._decisions = decisions
+        self._clock = service.clock
+        self._log = service.log
+        self._metrics = service.metrics
         self._durations = service.metrics.durations["check"]
 
     def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
         """Respond; `None`, with nothing done, if the subject must be fetched first."""
-        result = self._respond_or_read(body, context, time.perf_counter_ns())
+        begun = time.perf_counter_ns()
+        now = self._clock()
+        decision = self._decisions.recall(body, now)
+        if decision is not None:
+            decision.counts.check_memo += 1
+            return self._response(decision, context, now, begun, decision)
+        result = self._decide_or_read(body, context, now, begun)
         return None if isinstance(result, Check) else result
 
     async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
         """Respond, and fetch the subject first if that is necessary."""
         begun = time.perf_counter_ns()
-        result = self._respond_or_read(body, context, begun)
+        now = self._clock()
+        decision = self._decisions.recall(body, now)
+        if decision is not None:
+            decision.counts.check_memo += 1
+            return self._response(decision, context, now, begun, decision)
+        result = self._decide_or_read(body, context, now, begun)
         if not isinstance(result, Check):
             return result
         service = self._service
         await service.fetch([result.subject])
         try:
-            return self._decide(service.view(), result, body, context, service.clock(), begun)
+            return self._decide(service.view(), result, body, context, self._clock(), begun)
         except TiergateError as error:
             return refuse(service, "check", locate_error(error, body))
 
-    def _respond_or_read(self, body: bytes, context: RequestContext, begun: int) -> HttpResponse | Check:
-        """Respond, or return the check if its subject must be fetched first."""
+    def _decide_or_read(self, body: bytes, context: RequestContext, now: Instant, begun: int) -> HttpResponse | Check:
+        """Decide a check that is not cached, or return it if its subject must be fetched first."""
         service = self._service
-        now = service.clock()
-        decision = self._decisions.recall(body, now)
-        if decision is not None:
-            decision.counts.check_memo += 1
-            return self._response(decision, context, now, begun, decision)
         try:
             view = service.view()
             check = read_check(body)
@@ -67,7 +76,7 @@ class CheckAdapter:
     ) -> HttpResponse:
         decision = self._decisions.decide(view, check, body, now)
         decision.counts.check_engine += 1
-        return self._response(decision, context, now, begun)
+        return self._response(decision, context, now, begun, None)
 
     def _response(
         self,
@@ -75,13 +84,12 @@ class CheckAdapter:
         context: RequestContext,
         now: Instant,
         begun: int,
-        repeatable: NativeDecision | None = None,
+        repeatable: NativeDecision | None,
     ) -> HttpResponse:
-        service = self._service
-        decision_id = service.next_id()
+        decision_id = self._service.next_id()
         elapsed = time.perf_counter_ns() - begun
         self._durations.add(elapsed)
-        service.metrics.count_request("check", 200)
-        if decision.basis and service.log is not None:
-            service.log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
+        self._metrics.count_request("check", 200)
+        if decision.basis and self._log is not None:
+            self._log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
         return HttpResponse(200, decision.body, decision_id, decision=repeatable)
