@@ -16,7 +16,7 @@ from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.errors import NotFoundError
 from tiergate.model import Decision, Subject, SubjectRecord, SubjectType
 from tiergate.publish.bundle_cache import BundleCache
-from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
+from tiergate.store.history import PastPublication, find_past_customer, publication_at, record_at
 from tiergate.store.publications import publication
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _read_basis(
 ) -> _Basis:
     at = unit.now if at is None else at
     is_customer = subject.type is SubjectType.CUSTOMER
-    customer = subject.id if is_customer else holder_of(unit.session, subject.id)
+    customer = subject.id if is_customer else find_past_customer(unit.session, subject.id)
     past = None if customer is None else record_at(unit.session, customer, at)
     if past is None or past.record is None:
         raise NotFoundError(subject.type.value, subject.id)

@@ -29,9 +29,9 @@ from tiergate.model import FeatureStatus
 from tiergate.publish.feature_validation import explain_fixed_type
 from tiergate.store import features as stored_features
 from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, lock_catalog, read_features
-from tiergate.store.publications import first_given
+from tiergate.store.publications import first_versions_with
 from tiergate.store.published_types import published_types
-from tiergate.store.references import feature_uses, links_to
+from tiergate.store.references import features_linking_to, read_feature_references
 
 if TYPE_CHECKING:
     from tiergate.admin.precondition import Precondition
@@ -81,7 +81,7 @@ def patch_feature(unit: WriteUnit, id_: str, patch: bytes, expected: Preconditio
 def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete a feature that is not active and that nothing uses."""
     feature = _lock_feature(unit, id_, expected).feature
-    links = [f"the feature `{other}`, which is linked to it" for other in links_to(unit, feature.id)]
+    links = [f"the feature `{other}`, which is linked to it" for other in features_linking_to(unit, feature.id)]
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
     reject_conflicts(check_feature_deletion(feature, [*value_uses(unit, feature), *linked]))
     stored_features.remove_feature(unit, feature.id)
@@ -105,7 +105,10 @@ def reactivate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> Vie
 
 def value_uses(unit: ReadUnit, feature: Feature) -> list[ValueUse]:
     """Return where the store uses values of a feature."""
-    return [ValueUse(use.value, use.holders, use.count, is_bound=use.is_bound) for use in feature_uses(unit, feature)]
+    return [
+        ValueUse(use.value, use.holders, use.count, is_bound=use.is_bound)
+        for use in read_feature_references(unit, feature)
+    ]
 
 
 def _move(
@@ -138,7 +141,7 @@ def _reject_reinterpretation(unit: ReadUnit, feature: Feature) -> None:
     type_ = published_types(unit.session, [feature.id]).get(feature.id)
     if type_ is not None and type_ is not feature.type:
         raise ConflictError("type-changed", explain_fixed_type(feature.id, type_))
-    given = first_given(unit.session, [feature.id]).get(feature.id)
+    given = first_versions_with(unit.session, [feature.id]).get(feature.id)
     if given is None:
         return
     item, version, sequence = given

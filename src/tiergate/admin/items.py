@@ -34,7 +34,7 @@ from tiergate.publish.published_state import is_pending_draft
 from tiergate.store import items as stored_items
 from tiergate.store.features import lock_catalog, read_features
 from tiergate.store.items import ItemFilter, StoredItem, StoredVersion, find_item, find_version, read_items
-from tiergate.store.references import held_by_others, item_uses
+from tiergate.store.references import describe_item_references, other_subscription_with_item
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
@@ -98,7 +98,7 @@ def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete an item that no subscription has and no other item or ladder names. Its published versions stay."""
     item = lock_item(unit, id_, expected).item
     users = [
-        *item_uses(unit, id_),
+        *describe_item_references(unit, id_),
         *(
             f"the item `{other.id}`"
             for other in _items(unit).values()
@@ -176,7 +176,7 @@ def _reject_change(unit: ReadUnit, before: StoredItem, item: Item) -> None:
             "item-published", f"`{old.id}` is published and cannot be a draft again: archive it instead"
         )
     if item.private_to not in ("", old.private_to):
-        other = held_by_others(unit, item.id, item.private_to)
+        other = other_subscription_with_item(unit, item.id, item.private_to)
         if other is not None:
             detail = f"`{item.id}` cannot be private to `{item.private_to}`: the subscription `{other}` has it"
             raise ConflictError("item-held", detail)

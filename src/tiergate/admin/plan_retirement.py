@@ -32,7 +32,7 @@ from tiergate.model import AudienceType, ItemKind, ItemStatus, SubjectRecord, Su
 from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
-from tiergate.store.affected_records import customers_holding
+from tiergate.store.affected_records import customers_with_item
 from tiergate.store.bulk_subjects import Upsert, write_subjects
 from tiergate.store.features import lock_catalog
 from tiergate.store.items import find_item, item_statuses, replace_item
@@ -165,7 +165,7 @@ def _records_with(store: Store, item: str) -> Iterator[list[SubjectRecord]]:
     """Yield the records of the customers that have an item in batches, in the order of their ids."""
 
     def read(unit: ReadUnit) -> list[SubjectRecord]:
-        ids = customers_holding(unit.session, item, after, _BATCH)
+        ids = customers_with_item(unit.session, item, after, _BATCH)
         stored = read_stored(unit.session, ids)
         return [stored[id_].record for id_ in ids]
 

@@ -20,12 +20,12 @@ from tiergate.permissions import Action, Resource
 from tiergate.store.history import (
     PastPublication,
     PastRecord,
-    holder_of,
-    holders_of,
+    find_past_customer,
+    list_past_customers,
     publication_at,
-    publication_upto,
+    publication_at_position,
     record_at,
-    record_upto,
+    record_at_position,
 )
 from tiergate.store.publications import publication
 
@@ -70,7 +70,7 @@ def check_resource(unit: ReadUnit, subject: Subject) -> Resource:
     """Return the customer or subscription of a check, for permissions."""
     if subject.type is SubjectType.CUSTOMER:
         return Resource.customer_of(subject.id)
-    return Resource.subscription(subject.id, holder_of(unit.session, subject.id))
+    return Resource.subscription(subject.id, find_past_customer(unit.session, subject.id))
 
 
 def replay(actor: Actor, store: Store, bundles: BundleCache, wanted: ReplayRequest) -> Replay:
@@ -125,7 +125,7 @@ def _read_publication(unit: ReadUnit, wanted: ReplayRequest, at: Instant) -> Pas
     if wanted.publication is not None:
         published = PastPublication(wanted.publication, publication(unit.session, wanted.publication).revision)
     elif position is not None:
-        published = publication_upto(unit.session, position)
+        published = publication_at_position(unit.session, position)
     else:
         published = publication_at(unit.session, at)
     if wanted.revision is not None and wanted.revision != published.revision:
@@ -145,15 +145,15 @@ def _read_record(unit: ReadUnit, wanted: ReplayRequest, at: Instant) -> tuple[st
             return "", PastRecord(0, None)
         return given.customer.id, PastRecord(position or 0, given)
     is_customer = subject.type is SubjectType.CUSTOMER
-    for customer in (subject.id,) if is_customer else holders_of(unit.session, subject.id):
+    for customer in (subject.id,) if is_customer else list_past_customers(unit.session, subject.id):
         if position is None:
             past = record_at(unit.session, customer, at)
         else:
-            past = record_upto(unit.session, customer, position)
+            past = record_at_position(unit.session, customer, position)
         if past.record is not None and (is_customer or _has_subscription(past.record, subject.id)):
             return customer, past
     if position is not None:
-        record_upto(unit.session, "", position)  # the position must exist, also for an unknown subject
+        record_at_position(unit.session, "", position)  # the position must exist, also for an unknown subject
     return "", PastRecord(0, None)
 
 

@@ -160,7 +160,7 @@ def save_subscription(
     check of losses, for billing and changes of plan, which end what is no longer paid. `granted`: actions that the
     actor's own action includes in this change.
     """
-    if is_new and account.holds(subscription.id):
+    if is_new and account.has_subscription(subscription.id):
         raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
     before = None if is_new else account.subscription(subscription.id).subscription
     subscription = replace(

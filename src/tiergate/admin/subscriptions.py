@@ -179,7 +179,7 @@ def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: 
 def subscription_reader(unit: WriteUnit, account: Account) -> SubjectReader:
     """Return the reader of changed subscriptions of an account. It accepts invalid items that they have already."""
     return validator_for(unit.published, account.customer.id).reader.beside(
-        lambda id_: account.subscription(id_).subscription.items if account.holds(id_) else ()
+        lambda id_: account.subscription(id_).subscription.items if account.has_subscription(id_) else ()
     )
 
 

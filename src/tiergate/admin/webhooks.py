@@ -52,7 +52,7 @@ def create_webhook(
     """Create a webhook; return it and its secret, which cannot be read again."""
     _authorize(actor)
     _validate(settings, check_url)
-    if len(stored_webhooks.webhooks_after(unit, None, MAX_WEBHOOKS)) == MAX_WEBHOOKS:
+    if len(stored_webhooks.read_webhooks(unit, None, MAX_WEBHOOKS)) == MAX_WEBHOOKS:
         raise ConflictError("too-many-webhooks", f"webhook limit reached ({MAX_WEBHOOKS})")
     webhook, secret = stored_webhooks.add_webhook(unit, settings)
     unit.audit("webhook.created", "webhook", webhook.id, after=_settings(webhook))
@@ -112,7 +112,7 @@ def list_deliveries(
 ) -> tuple[list[dict[str, object]], tuple[Instant, str] | None]:
     """Return one page of deliveries, the newest first, and the instant and id to continue before."""
     webhook = stored_webhooks.read_webhook(unit, id_)
-    rows = deliveries.deliveries_before(unit, webhook.id, before, limit + 1, status=status)
+    rows = deliveries.list_deliveries(unit, webhook.id, before, limit + 1, status=status)
     page = rows[:limit]
     more = (page[-1].created_at, page[-1].id) if len(rows) > limit else None
     return [_delivery_data(row) for row in page], more

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.publications import publication
-from tiergate.store.retention import drop_history, drop_idempotency, raise_floor
+from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
 from tiergate.store.write_order import drop_deletions
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None
     database = store.database
     is_logged = False
     while True:
-        if database.refusal is not None:
+        if database.read_only_error is not None:
             if not is_logged:
-                _log.error("database is read-only; reads and sync continue", error=str(database.refusal))
+                _log.error("database is read-only; reads and sync continue", error=str(database.read_only_error))
             is_logged = True
             with contextlib.suppress(StoreError):
                 await run_in_threadpool(database.probe)
-        if is_logged and database.refusal is None:
+        if is_logged and database.read_only_error is None:
             _log.info("database is writable again")
             is_logged = False
         await asyncio.sleep(every)
@@ -109,7 +109,7 @@ def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days:
         before = now - history_days * _DAY
         while store.change(lambda unit: drop_history(unit, before), SYSTEM):
             pass
-    store.change(lambda unit: drop_idempotency(unit, now - _DAY), SYSTEM)
+    store.change(lambda unit: delete_idempotency(unit, now - _DAY), SYSTEM)
     while store.change(lambda unit: drop_deletions(unit.session, now - feed_days * _DAY), SYSTEM):
         pass
 

@@ -240,7 +240,7 @@ class _ControlPlane:
             "feed_listening": ("1 where commits of other instances are notified of.", int(self._tail.listening)),
             "store_read_only": (
                 "1 where the database takes no changes.",
-                int(self._store.database.refusal is not None),
+                int(self._store.database.read_only_error is not None),
             ),
         }
         state = self._tail.state

@@ -8,9 +8,9 @@ from tiergate.catalog import ValueUse, check_feature_change, feature_data, read_
 from tiergate.errors import BodyError
 from tiergate.model import FeatureStatus
 from tiergate.naming import version_ref
-from tiergate.store.publications import first_given
+from tiergate.store.publications import first_versions_with
 from tiergate.store.published_types import published_types
-from tiergate.store.value_references import override_uses, suspension_uses
+from tiergate.store.references import count_suspensions, override_references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,10 @@ def validate_features(change: CatalogChange) -> Iterator[Problem]:
         before, after = old.features.get(id_), new.features.get(id_)
         uses = given.get(id_, [])
         if before is not None:
-            overridden = override_uses(session, before)
-            uses = [*uses, *(ValueUse(use.value, (use.holder,), use.count, is_bound=False) for use in overridden)]
+            overrides = override_references(session, before)
+            uses = [*uses, *(ValueUse(use.value, use.holders, use.count, is_bound=False) for use in overrides)]
         if after is None:
-            suspended = suspension_uses(session, id_)
+            suspended = count_suspensions(session, id_)
             uses += [ValueUse(None, ("a suspension of a subject",), suspended)] if suspended else []
             if uses:
                 users = ValueUse(None, tuple(holder for use in uses for holder in use.holders), len(uses))
@@ -77,7 +77,7 @@ def _find_reinterpreted(change: CatalogChange) -> Iterator[Problem]:
         if type_ is not new.features[id_].type:
             yield change.problem(("feature", id_), "type-changed", explain_fixed_type(id_, type_))
             doubtful.discard(id_)
-    for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
+    for id_, (item, version, sequence) in first_versions_with(unit.session, doubtful).items() if doubtful else ():
         past, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
         if past is not None and _type_and_scale(past) != _type_and_scale(now):
             code = "type-changed" if past.type is not now.type else "scale-mapped"

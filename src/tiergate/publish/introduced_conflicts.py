@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.model import ItemKind, PlansPerSubscription
-from tiergate.store.item_conflicts import held_beside, held_without, several_held
+from tiergate.store.item_conflicts import (
+    subscriptions_with_excluded,
+    subscriptions_with_several,
+    subscriptions_without_required,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +58,20 @@ def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Item
             continue
         was, becomes = before.available_for, after.available_for
         if becomes and (not was or not set(was) <= set(becomes)):
-            yield from _conflict("not-available", id_, held_without(session, id_, becomes, was or None, now))
+            yield from _conflict(
+                "not-available", id_, subscriptions_without_required(session, id_, becomes, was or None, now)
+            )
         for needed in sorted(set(after.depends_on) - set(before.depends_on)):
-            yield from _conflict("missing-dependency", id_, held_without(session, id_, [needed], None, now))
+            yield from _conflict(
+                "missing-dependency", id_, subscriptions_without_required(session, id_, [needed], None, now)
+            )
     exclusions = _exclusions(new) - _exclusions(old)
     for id_ in sorted({one for one, _ in exclusions}):
         others = {other for one, other in exclusions if one == id_}
-        yield from _conflict("excluded", id_, held_beside(session, id_, others, now))
+        yield from _conflict("excluded", id_, subscriptions_with_excluded(session, id_, others, now))
     if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
-        yield from _conflict("several-plans", "", several_held(session, plans, now))
+        yield from _conflict("several-plans", "", subscriptions_with_several(session, plans, now))
 
 
 def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:

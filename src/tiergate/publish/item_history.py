@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tiergate.store.publications import versions
-from tiergate.store.value_references import pinned_versions
+from tiergate.store.references import pinned_versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

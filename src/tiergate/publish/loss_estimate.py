@@ -24,7 +24,7 @@ from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
 from tiergate.process.worker import Worker, worker_command
-from tiergate.store.affected_records import changed_records, count_holders, holders
+from tiergate.store.affected_records import count_affected_customers, read_affected_records, read_changed_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -104,7 +104,7 @@ class LossEstimate:
         touched = self._preview.touched
 
         def count(unit: ReadUnit) -> int:
-            return count_holders(unit.session, touched.items, touched.features)
+            return count_affected_customers(unit.session, touched.items, touched.features)
 
         if not touched.features:
             yield {"impact": impact_data(Impact()), "loss": ""}
@@ -127,7 +127,7 @@ class LossEstimate:
         Raises:
             BundleError: a bundle cannot be read.
         """
-        records = changed_records(unit.session, position, _MOST_CHANGED)
+        records = read_changed_records(unit.session, position, _MOST_CHANGED)
         return records is None or any(it.effect.reduces for record in records for it in self._preview.effects(record))
 
     def _run_worker(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
@@ -168,8 +168,8 @@ def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing
     """
     touched, impact, lost = preview.touched, Impact(), LossAccumulator()
     with store.database.reading() as session:
-        total = count_holders(session, touched.items, touched.features)
-        for record in holders(session, touched.items, touched.features):
+        total = count_affected_customers(session, touched.items, touched.features)
+        for record in read_affected_records(session, touched.items, touched.features):
             effects = preview.effects(record)
             impact.count(effects)
             lost.add(record.customer.id, losses_of(effects, now))

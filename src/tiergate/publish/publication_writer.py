@@ -11,7 +11,7 @@ from tiergate.bundle import Publication, encode_manifest
 from tiergate.publish.published_state import PublishedState
 from tiergate.store import Publishing
 from tiergate.store.publications import has_bundle, put_blobs, put_bundle, update_published_items, write_versions
-from tiergate.store.published_types import keep_published_types
+from tiergate.store.published_types import record_published_types
 
 if TYPE_CHECKING:
     from tiergate.model import Instant
@@ -40,7 +40,7 @@ def write_publication(
     put_blobs(unit, blobs.contents)
     write_versions(unit, sequence, changeset.versions)
     new_features = changeset.catalog.features.keys() - current.catalog.features.keys()
-    keep_published_types(unit, (it for id_, it in changeset.catalog.features.items() if id_ in new_features))
+    record_published_types(unit, (it for id_, it in changeset.catalog.features.items() if id_ in new_features))
     update_published_items(unit, changeset.items)
     plan.also(unit, sequence)
     after: dict[str, object] = {

@@ -35,7 +35,7 @@ from tiergate.publish.published_state import PendingEdits, PublishedState, find_
 from tiergate.publish.validation import validate_catalog
 from tiergate.store.policy_files import policy_files, write_file_changes
 from tiergate.store.publications import published_policies
-from tiergate.store.references import item_uses
+from tiergate.store.references import describe_item_references
 from tiergate.store.working_catalog import read_working, write_features, write_items
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _private_items_since(unit: ReadUnit, now: Catalog, past: Catalog) -> dict[st
     return {
         id_: item
         for id_, item in private.items()
-        if _needs_only(item, known, past.features.keys()) or item_uses(unit, id_)
+        if _needs_only(item, known, past.features.keys()) or describe_item_references(unit, id_)
     }
 
 

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Final
 from tiergate.catalog import TotalBounds
 from tiergate.catalog.entries.subjects import MAX_QUANTITY
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount
-from tiergate.store.references import held_by_others, item_uses
-from tiergate.store.value_references import held_quantities, pinned_versions
+from tiergate.store.references import (
+    customers_above_quantity,
+    describe_item_references,
+    other_subscription_with_item,
+    pinned_versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +33,7 @@ def validate_subscribed_items(change: CatalogChange) -> Iterator[Problem]:
     for id_, pins in pinned_versions(unit.session, change.items & old.items.keys()).items():
         item = new.items.get(id_)
         if item is None:
-            users = item_uses(unit, id_)
+            users = describe_item_references(unit, id_)
             if users:
                 message = f"`{id_}` cannot be removed: it is in use, by {', '.join(users)}"
                 yield change.problem(("item", id_), "item-held", message)
@@ -38,7 +42,7 @@ def validate_subscribed_items(change: CatalogChange) -> Iterator[Problem]:
             message = f"version {version} of `{id_}` cannot be removed: a subscription is pinned to it"
             yield change.problem(("item", id_, version), "version-pinned", message)
         if item.private_to and item.private_to != old.items[id_].private_to:
-            other = held_by_others(unit, id_, item.private_to)
+            other = other_subscription_with_item(unit, id_, item.private_to)
             if other is not None:
                 message = f"`{id_}` cannot be private to `{item.private_to}`: the subscription `{other}` of another \
 customer has it"
@@ -64,7 +68,7 @@ def validate_totals(change: CatalogChange) -> Iterator[Problem]:
         if largest > before and id_ in old.items and quantity < MAX_QUANTITY:
             quantities[id_] = quantity
     bounds = TotalBounds.of(new) if quantities else None
-    for customer in held_quantities(unit.session, quantities, _MAX_CUSTOMERS):
+    for customer in customers_above_quantity(unit.session, quantities, _MAX_CUSTOMERS):
         record = unit.record(customer, public=True)
         if bounds is None or record is None:
             continue

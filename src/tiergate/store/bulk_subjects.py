@@ -13,17 +13,18 @@ from tiergate.errors import ConflictError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 from tiergate.model.redaction import redact_record
 from tiergate.store import tombstones
-from tiergate.store.external_ids import Relabel, write_external_ids
+from tiergate.store.batches import in_batches
+from tiergate.store.external_ids import ExternalIdChange, write_external_ids
 from tiergate.store.subjects import (
     Stamp,
     StoredRecord,
     customer_columns,
-    held_rows,
+    item_rows,
     override_rows,
-    partless,
     read_stored,
     subscription_columns,
     suspension_rows,
+    without_parts,
 )
 from tiergate.store.tables import (
     CUSTOMER_TAGS,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from tiergate.store.transactions import WriteUnit
-
-
-_AT_ONCE = 1000
 
 
 class Upsert(NamedTuple):
@@ -84,7 +82,7 @@ def lock_customers(
     stored = read_stored(unit.session, sorted(customers), lock=True)
     owners = {one.id: customer for customer, its in subscriptions.items() for one in its}
     connection = unit.session.connection()
-    for ids in _in_parts(sorted(owners)):
+    for ids in in_batches(sorted(owners)):
         query = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id.in_(ids))
         for id_, customer in connection.execute(query):
             if customer != owners[id_]:
@@ -109,7 +107,7 @@ class _Batch:
         self._new: dict[Table, list[dict[str, object]]] = {}
         self._edits: dict[Table, list[dict[str, object]]] = {CUSTOMERS: [], SUBSCRIPTIONS: []}
         self._stale: dict[tuple[Table, SubjectType], list[str]] = {}
-        self._relabels: dict[SubjectType, list[Relabel]] = {}
+        self._relabels: dict[SubjectType, list[ExternalIdChange]] = {}
 
     def take(self, upsert: Upsert) -> None:
         before, customer = upsert.before, upsert.customer
@@ -118,7 +116,7 @@ class _Batch:
             row = customer_columns(customer)
             self._put(CUSTOMERS, customer.id, None if before is None else before.stamp, row, {"erased_at": None})
             ids = {} if known is None else known.external_ids
-            self._relabel(SubjectType.CUSTOMER, Relabel(customer.id, ids, customer.external_ids))
+            self._relabel(SubjectType.CUSTOMER, ExternalIdChange(customer.id, ids, customer.external_ids))
             old_tags = () if known is None else known.tags
             if old_tags != customer.tags:
                 if old_tags:
@@ -130,12 +128,12 @@ class _Batch:
         for one in changed:
             stamp = None if before is None else before.stamps.get(one.id)
             self._put(SUBSCRIPTIONS, one.id, stamp, subscription_columns(one), {"customer": customer.id})
-            old = held.get(one.id) or partless(one)
-            self._relabel(SubjectType.SUBSCRIPTION, Relabel(one.id, old.external_ids, one.external_ids))
+            old = held.get(one.id) or without_parts(one)
+            self._relabel(SubjectType.SUBSCRIPTION, ExternalIdChange(one.id, old.external_ids, one.external_ids))
             if old.items != one.items:
                 if old.items:
                     self._stale.setdefault((SUBSCRIPTION_ITEMS, SubjectType.SUBSCRIPTION), []).append(one.id)
-                self._add(SUBSCRIPTION_ITEMS, held_rows(one))
+                self._add(SUBSCRIPTION_ITEMS, item_rows(one))
             self._exceptions(SubjectType.SUBSCRIPTION, old, one)
         if before is None or customer != known or changed:
             self._unit.replace_record(customer.id, redact_record(upsert.record()))
@@ -159,7 +157,7 @@ class _Batch:
                 self._stale.setdefault((SUSPENSIONS, kind), []).append(new.id)
             self._add(SUSPENSIONS, suspension_rows(kind, new))
 
-    def _relabel(self, kind: SubjectType, change: Relabel) -> None:
+    def _relabel(self, kind: SubjectType, change: ExternalIdChange) -> None:
         if change.before != change.after:
             self._relabels.setdefault(kind, []).append(change)
 
@@ -169,7 +167,7 @@ class _Batch:
     def write(self) -> None:
         connection = self._unit.session.connection()
         for (table, kind), ids in self._stale.items():
-            for part in _in_parts(ids):
+            for part in in_batches(ids):
                 if table is CUSTOMER_TAGS:
                     connection.execute(delete(table).where(table.c.customer.in_(part)))
                 elif table is SUBSCRIPTION_ITEMS:
@@ -190,8 +188,3 @@ class _Batch:
         for table, rows in self._new.items():
             if rows:
                 connection.execute(insert(table), rows)
-
-
-def _in_parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    for begin in range(0, len(ids), _AT_ONCE):
-        yield ids[begin : begin + _AT_ONCE]

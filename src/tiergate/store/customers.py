@@ -24,9 +24,9 @@ from tiergate.store.subjects import (
     StoredRecord,
     StoredSubscription,
     customer_columns,
-    partless,
     read_stored,
     subscription_columns,
+    without_parts,
     write_customer_parts,
     write_subscription_parts,
 )
@@ -91,7 +91,7 @@ class Account:
         connection.execute(_ADD_CUSTOMER, row)
         write_customer_parts(unit.session, customer, Customer(customer.id))
         account = cls(unit, StoredRecord(SubjectRecord(customer), stamp, None, {}))
-        account._tell()
+        account._replace_record()
         return account
 
     @property
@@ -110,7 +110,7 @@ class Account:
             raise NotFoundError("subscription", id_)
         return found
 
-    def holds(self, id_: str) -> bool:
+    def has_subscription(self, id_: str) -> bool:
         """Say whether one of its subscriptions has this id."""
         return id_ in self._held
 
@@ -125,7 +125,7 @@ class Account:
         self._unit.session.connection().execute(_EDIT_CUSTOMER, row)
         write_customer_parts(self._unit.session, customer, before)
         self.customer = customer
-        self._tell()
+        self._replace_record()
         return True
 
     def write_subscription(self, subscription: Subscription) -> bool:
@@ -144,7 +144,7 @@ class Account:
             stamp = Stamp(first[subscription.id], self._unit.now, self._unit.now)
             row = {"id": subscription.id, "customer": self.customer.id, **columns, **stamp._asdict()}
             session.connection().execute(_ADD_SUBSCRIPTION, row)
-            before = partless(subscription)
+            before = without_parts(subscription)
         else:
             before = stored.subscription
             if subscription == before:
@@ -154,7 +154,7 @@ class Account:
             session.connection().execute(_EDIT_SUBSCRIPTION, row)
         write_subscription_parts(session, subscription, before)
         self._held[subscription.id] = StoredSubscription(subscription, stamp)
-        self._tell()
+        self._replace_record()
         return True
 
     def remove_subscription(self, id_: str) -> None:
@@ -164,13 +164,13 @@ class Account:
             NotFoundError: it has none of this id.
         """
         before, stamp = self.subscription(id_)
-        write_subscription_parts(self._unit.session, partless(before), before)
+        write_subscription_parts(self._unit.session, without_parts(before), before)
         connection = self._unit.session.connection()
         connection.execute(_DROP_SUBSCRIPTION, {"its": id_})
         drop_ending(connection, id_)
         tombstones.bury(connection, tombstones.SUBSCRIPTION, {id_: stamp.etag})
         del self._held[id_]
-        self._tell()
+        self._replace_record()
 
     def remove(self) -> None:
         """Delete the customer.
@@ -190,7 +190,7 @@ class Account:
     def _next(self, stamp: Stamp) -> Stamp:
         return Stamp(stamp.etag + 1, stamp.created_at, self._unit.now)
 
-    def _tell(self) -> None:
+    def _replace_record(self) -> None:
         self._unit.replace_record(self.customer.id, redact_record(self.record))
 
 

@@ -18,8 +18,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
 from sqlmodel import Session
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
-from tiergate.store.database_errors import is_passing, told_plainly
-from tiergate.store.group_commit import Turns
+from tiergate.store.database_errors import is_passing, translate_errors
+from tiergate.store.group_commit import CommitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,9 +133,9 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         _connecting(self.engine)
-        self.turns = Turns(self.engine, self.committed)
+        self.queue = CommitQueue(self.engine, self.notify_committed)
         self._listeners: list[Callable[[], None]] = []
-        self.refusal: ReadOnlyStoreError | None = None
+        self.read_only_error: ReadOnlyStoreError | None = None
         """Why the database takes no changes now, as far as it is known."""
 
     @contextmanager
@@ -146,7 +146,7 @@ class Database:
             StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
         """
         level = None if self.is_sqlite else "REPEATABLE READ"
-        with told_plainly(races=True), self._session(write=False, level=level) as session:
+        with translate_errors(races=True), self._session(write=False, level=level) as session:
             yield session
 
     @contextmanager
@@ -156,10 +156,13 @@ class Database:
         Raises:
             StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
         """
-        with self.turns.alone() if self.is_sqlite else nullcontext(), self._session(write=True, level=None) as session:
+        with (
+            self.queue.exclusive() if self.is_sqlite else nullcontext(),
+            self._session(write=True, level=None) as session,
+        ):
             yield session
 
-    def together(self, work: Callable[[Session], tuple[T, bool]]) -> T:
+    def run_grouped(self, work: Callable[[Session], tuple[T, bool]]) -> T:
         """Run a brief change on SQLite, in one transaction with those that wait beside it; return once it is committed.
 
         `work` must not commit. It says beside its result whether it grew the feed, of which the listeners are told.
@@ -168,8 +171,8 @@ class Database:
             UndoneError: begin again: another change lost the transaction for all.
             StoreError: the database cannot be used. What `work` raises passes through.
         """
-        with told_plainly():
-            return self.turns.together(work)
+        with translate_errors():
+            return self.queue.run(work)
 
     @contextmanager
     def _session(self, *, write: bool, level: str | None) -> Iterator[Session]:
@@ -177,33 +180,33 @@ class Database:
         if level is not None:
             options["isolation_level"] = level
         with (
-            told_plainly(),
+            translate_errors(),
             self.engine.connect().execution_options(**options) as connection,
             Session(connection, autoflush=False, expire_on_commit=False) as session,
         ):
             yield session
 
-    def listen(self, callback: Callable[[], None]) -> None:
+    def on_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after each commit of this process that grew the feed, from the committing thread."""
         self._listeners.append(callback)
 
-    def tell(self, session: Session) -> None:
+    def notify_feed(self, session: Session) -> None:
         """Have all control planes on this database told when the transaction commits."""
         if not self.is_sqlite:
             session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
 
-    def committed(self) -> None:
+    def notify_committed(self) -> None:
         """Tell the listeners of this process that a commit grew the feed."""
         for callback in self._listeners:
             callback()
 
-    def refuse(self) -> None:
+    def set_read_only(self) -> None:
         """Take note that the database says it is read-only; `probe` finds out when it no longer is."""
-        if self.refusal is None:
-            self.refusal = ReadOnlyStoreError("the database cannot be written: it is read-only")
+        if self.read_only_error is None:
+            self.read_only_error = ReadOnlyStoreError("the database cannot be written: it is read-only")
 
     def probe(self) -> None:
-        """See whether the database takes changes, by one that changes nothing; keep the answer in `refusal`.
+        """See whether the database takes changes, by one that changes nothing; keep the answer in `read_only_error`.
 
         Raises:
             StoreError: it cannot be used at all.
@@ -213,20 +216,20 @@ class Database:
                 session.connection().execute(text("UPDATE feed_head SET position = position"))
                 session.commit()
         except ReadOnlyStoreError as error:
-            self.refusal = error
+            self.read_only_error = error
         except DBAPIError as error:
             if not is_passing(error):
                 raise
         else:
-            self.refusal = None
+            self.read_only_error = None
 
-    def call(self) -> None:
+    def send_test_notification(self) -> None:
         """Have all control planes on this PostgreSQL notified of nothing, to see that notifications arrive.
 
         Raises:
             StoreError: the database cannot be used, or takes no changes.
         """
-        with told_plainly(races=True), self.engine.connect() as connection:
+        with translate_errors(races=True), self.engine.connect() as connection:
             connection.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
             connection.commit()
 

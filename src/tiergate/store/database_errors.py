@@ -77,7 +77,7 @@ class ConnectionLostError(StoreError):
 
 
 @contextmanager
-def told_plainly(*, races: bool = False) -> Iterator[None]:
+def translate_errors(*, races: bool = False) -> Iterator[None]:
     """Raise what is the operator's to mend as `StoreError`. Defects pass through as they are.
 
     Lost races do too, for whoever begins again; with `races`, nobody does, and they are told as the rest.

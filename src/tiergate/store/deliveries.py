@@ -88,7 +88,7 @@ def read_delivery(unit: ReadUnit, webhook: str, id_: str) -> Delivery:
     return _delivery(row)
 
 
-def deliveries_before(
+def list_deliveries(
     unit: ReadUnit,
     webhook: str,
     before: tuple[Instant, str] | None,
@@ -206,7 +206,7 @@ def redeliver(unit: WriteUnit, webhook: str, id_: str) -> Delivery:
     return found._replace(status=DeliveryStatus.WAITING, attempts=0, due_at=unit.now, finished_at=None)
 
 
-def forget_finished(unit: WriteUnit, before: Instant) -> int:
+def delete_finished_deliveries(unit: WriteUnit, before: Instant) -> int:
     """Delete deliveries that ended before an instant, and those whose webhook is gone; return how many."""
     columns = DELIVERIES.c
     ended = and_(columns.status != DeliveryStatus.WAITING.value, columns.finished_at < before)

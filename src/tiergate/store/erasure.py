@@ -53,7 +53,7 @@ _write = msgspec.json.Encoder(order="sorted").encode
 _Holder = TypeVar("_Holder", Customer, Subscription)
 
 
-class Erased(NamedTuple):
+class ErasureCounts(NamedTuple):
     """How much was rewritten: lines of the feed, entries of the audit log; how many snapshots went."""
 
     lines: int
@@ -76,7 +76,7 @@ class _Line(msgspec.Struct):
     record: SubjectRecord | None
 
 
-def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> Erased:
+def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> ErasureCounts:
     """Erase what describes a person from a customer and its past; `tags`: these too, though rollouts may go by them.
 
     Nobody may make a snapshot meanwhile (`snapshot_lock`).
@@ -101,10 +101,10 @@ def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> Erased:
     its = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
     forget_deletions(unit.session, SubjectType.SUBSCRIPTION, sorted(its))
     forget_deletions(unit.session, SubjectType.CUSTOMER, [customer])
-    return Erased(lines, entries, _drop_snapshots(unit))
+    return ErasureCounts(lines, entries, _drop_snapshots(unit))
 
 
-def erase_author(unit: WriteUnit, author: str) -> tuple[str, Erased]:
+def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
     """Put a name that means nobody in an author's place, wherever it stands; return that name.
 
     Raises:
@@ -124,7 +124,7 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, Erased]:
     changed += connection.execute(maker).rowcount
     if not changed:
         raise NotFoundError("author", author)
-    return pseudonym, Erased(0, entries, 0)
+    return pseudonym, ErasureCounts(0, entries, 0)
 
 
 def _erase_present(unit: WriteUnit, account: Account, *, tags: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, tuple_
 
 from tiergate.errors import ConflictError
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import EXTERNAL_IDS
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _DROP = delete(EXTERNAL_IDS).where(
 _ADD = insert(EXTERNAL_IDS)
 
 
-class Relabel(NamedTuple):
+class ExternalIdChange(NamedTuple):
     """The external ids of one customer or subscription, by system: as they were, and as they become."""
 
     holder: str
@@ -56,7 +57,7 @@ def has_external_id(kind: SubjectType, holder: ColumnElement[str], system: str, 
     return holder.in_(query.where(EXTERNAL_IDS.c.value == value) if value else query)
 
 
-def write_external_ids(connection: Connection, kind: SubjectType, changes: Sequence[Relabel]) -> None:
+def write_external_ids(connection: Connection, kind: SubjectType, changes: Sequence[ExternalIdChange]) -> None:
     """Write the external ids of some customers or subscriptions, all of one kind.
 
     Raises:
@@ -77,13 +78,12 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
                 raise _taken(kind, key, fresh[key])
     if stale:
         connection.execute(_DROP, stale)
-    keys = list(fresh)
-    for begin in range(0, len(keys), _AT_ONCE):
+    for keys in in_batches(fresh, _AT_ONCE):
         pair = tuple_(EXTERNAL_IDS.c.system, EXTERNAL_IDS.c.value)
         query = select(EXTERNAL_IDS.c.system, EXTERNAL_IDS.c.value, EXTERNAL_IDS.c.holder).where(
             EXTERNAL_IDS.c.kind == kind.value
         )
-        row = connection.execute(query.where(pair.in_(keys[begin : begin + _AT_ONCE])).limit(1)).first()
+        row = connection.execute(query.where(pair.in_(keys)).limit(1)).first()
         if row is not None:
             raise _taken(kind, (row.system, row.value), row.holder)
     if fresh:

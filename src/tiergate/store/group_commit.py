@@ -109,7 +109,7 @@ class _Transaction:
             self._resources.close()
 
 
-class Turns:
+class CommitQueue:
     """The queue of the writers of one process. Safe to use from several threads."""
 
     def __init__(self, engine: Engine, committed: Callable[[], None]) -> None:
@@ -127,13 +127,13 @@ class Turns:
         return self._waiting
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Have the turn, while nobody has a transaction open."""
         with self._turn:
             self._end()
             yield
 
-    def together(self, work: Callable[[Session], tuple[T, bool]]) -> T:
+    def run(self, work: Callable[[Session], tuple[T, bool]]) -> T:
         """Run a brief change, perhaps with others in one transaction, and return once that is committed.
 
         `work` says beside its result whether it grew the feed.

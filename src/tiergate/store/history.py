@@ -61,7 +61,7 @@ def record_at(session: Session, customer: str, at: Instant) -> PastRecord:
     return _past(session, customer, FEED.c.at <= at, None)
 
 
-def record_upto(session: Session, customer: str, position: int) -> PastRecord:
+def record_at_position(session: Session, customer: str, position: int) -> PastRecord:
     """What a customer was once everything up to a position of the feed had happened; as `record_at`.
 
     Raises:
@@ -111,7 +111,7 @@ def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
     return bool(min((at for at in seen if at is not None), default=0) < first.at)
 
 
-def holder_of(session: Session, subscription: str) -> str | None:
+def find_past_customer(session: Session, subscription: str) -> str | None:
     """The customer who has a subscription, or had it before it was deleted; none where there never was one."""
     found = customer_of(session, subscription)
     if found is None:
@@ -125,7 +125,7 @@ def holder_of(session: Session, subscription: str) -> str | None:
     return found
 
 
-def holders_of(session: Session, subscription: str) -> tuple[str, ...]:
+def list_past_customers(session: Session, subscription: str) -> tuple[str, ...]:
     """Every customer who has a subscription or ever had it, as the log says; who has it now comes first."""
     now = customer_of(session, subscription)
     query = (
@@ -148,7 +148,7 @@ def publication_at(session: Session, at: Instant) -> PastPublication:
     return _publication(session, PUBLICATIONS.c.issued_at <= at, *when)
 
 
-def publication_upto(session: Session, position: int) -> PastPublication:
+def publication_at_position(session: Session, position: int) -> PastPublication:
     """The publication that was in force once everything up to a position of the feed had happened.
 
     Raises:

@@ -29,7 +29,7 @@ class IdempotencyKey(NamedTuple):
     request_sha256: str
 
 
-class StoredAnswer(NamedTuple):
+class StoredResponse(NamedTuple):
     """An answer as it was given."""
 
     status: int
@@ -37,7 +37,7 @@ class StoredAnswer(NamedTuple):
     body: bytes
 
 
-def kept_answer(unit: ReadUnit, key: IdempotencyKey) -> StoredAnswer | None:
+def read_stored_response(unit: ReadUnit, key: IdempotencyKey) -> StoredResponse | None:
     """The answer that this request got before, or none.
 
     Raises:
@@ -51,10 +51,10 @@ def kept_answer(unit: ReadUnit, key: IdempotencyKey) -> StoredAnswer | None:
         return None
     if row.request_sha256 != key.request_sha256:
         raise RequestError(422, "idempotency key reused", f"`{key.key}` was sent with another request before")
-    return StoredAnswer(row.status, json.loads(row.headers), bytes(row.body))
+    return StoredResponse(row.status, json.loads(row.headers), bytes(row.body))
 
 
-def keep_answer(unit: WriteUnit, key: IdempotencyKey, answer: StoredAnswer) -> None:
+def store_response(unit: WriteUnit, key: IdempotencyKey, answer: StoredResponse) -> None:
     """Keep the answer to a request, and forget those that are too old."""
     connection = unit.session.connection()
     connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at <= unit.now - KEPT_FOR))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ID = select(STORE.c.id)
 
 
-def set_up(database: Database, now: Instant) -> None:
+def initialize_store(database: Database, now: Instant) -> None:
     """Give a new store its id and the beginning of its feed. In one that has them, nothing is written.
 
     Raises:

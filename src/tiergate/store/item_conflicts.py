@@ -33,7 +33,7 @@ class Holders(NamedTuple):
     named: tuple[tuple[str, str], ...]
 
 
-def held_without(
+def subscriptions_without_required(
     session: Session, item: str, needed: Collection[str], before: Collection[str] | None, now: Instant
 ) -> Holders:
     """Those that hold an item beside none of `needed`; with `before`: and beside one of these."""
@@ -43,12 +43,12 @@ def held_without(
     return _holders(session, condition, now)
 
 
-def held_beside(session: Session, item: str, others: Collection[str], now: Instant) -> Holders:
+def subscriptions_with_excluded(session: Session, item: str, others: Collection[str], now: Instant) -> Holders:
     """Those that hold an item beside one of the others."""
     return _holders(session, and_(SUBSCRIPTION_ITEMS.c.item == item, _beside(others, _OTHERS.c.until > now)), now)
 
 
-def several_held(session: Session, items: Collection[str], now: Instant) -> Holders:
+def subscriptions_with_several(session: Session, items: Collection[str], now: Instant) -> Holders:
     """Those that hold two of some items, or one of them twice, at an instant."""
     own = SUBSCRIPTION_ITEMS.c.item.in_(sorted(items))
     return _holders(

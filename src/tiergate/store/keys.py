@@ -48,7 +48,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: Instant | None = None
     last_used_at: Instant | None = None
 
-    def counts(self, now: Instant) -> bool:
+    def is_valid(self, now: Instant) -> bool:
         """Say whether the key is good now."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
@@ -65,7 +65,7 @@ def is_key(token: str) -> bool:
     return _FORM.fullmatch(token) is not None
 
 
-def new_text() -> str:
+def generate_key_text() -> str:
     """Make up the text of a key that nobody has."""
     return f"tg_{''.join(secrets.choice(_ID_LETTERS) for _ in range(12))}_{secrets.token_urlsafe(32)}"
 
@@ -80,12 +80,12 @@ def create_key(
     expires_at: Instant | None = None,
     text: str | None = None,
 ) -> NewKey:
-    """Make a key, and write down that it was made. `text`: one that was made up elsewhere, by `new_text`.
+    """Make a key, and write down that it was made. `text`: one that was made up elsewhere, by `generate_key_text`.
 
     Raises:
         ValueError: the text has not the form of a key. The message holds nothing of it.
     """
-    text = new_text() if text is None else text
+    text = generate_key_text() if text is None else text
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError("has not the form of an API key")
@@ -135,7 +135,7 @@ def find_key(unit: ReadUnit, id_: str, *, lock: bool = False) -> ApiKey | None:
     return None if row is None else _key(row)
 
 
-def proven_key(unit: ReadUnit, text: str) -> ApiKey | None:
+def authenticate_key(unit: ReadUnit, text: str) -> ApiKey | None:
     """The key that somebody shows, good or not any more; none where there is none such, or the secret is another's."""
     match = _FORM.fullmatch(text)
     if match is None:
@@ -196,13 +196,13 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def named_id(text: str) -> str | None:
+def key_id_in(text: str) -> str | None:
     """The id that a text names, if it has the form of a key; what proves it is left out."""
     found = _FORM.fullmatch(text)
     return None if found is None else found[1]
 
 
-def revocations(unit: ReadUnit) -> tuple[int, int]:
+def count_revoked(unit: ReadUnit) -> tuple[int, int]:
     """How many keys there are, and how many of them were revoked: where both are as before, the same ones were."""
     query = select(func.count(), func.count(KEYS.c.revoked_at)).select_from(KEYS)
     total, revoked = unit.session.connection().execute(query).one()

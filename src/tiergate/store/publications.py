@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from tiergate.errors import NotFoundError
 from tiergate.model import Definition, Rollout, Rules, Value
 from tiergate.model.canonical_json import canonical_json
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import (
     BLOBS,
     BUNDLES,
@@ -21,7 +22,6 @@ from tiergate.store.tables import (
     PUBLICATIONS,
     VERSIONS,
 )
-from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -81,14 +81,14 @@ def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, De
     """Every version of these items that was ever published."""
     found: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
     columns = VERSIONS.c
-    for part in in_parts(items):
-        query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part or ()))
+    for part in in_batches(items):
+        query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part))
         for id_, number, entitlements in session.connection().execute(query):
             found[id_][number] = Definition(number, _entitlements(entitlements))
     return found
 
 
-def first_given(session: Session, features: Collection[str]) -> dict[str, tuple[str, int, int]]:
+def first_versions_with(session: Session, features: Collection[str]) -> dict[str, tuple[str, int, int]]:
     """Which of these features some version ever gave: its item and number, and the publication that it came with."""
     found: dict[str, tuple[str, int, int]] = {}
     columns = VERSIONS.c
@@ -171,11 +171,11 @@ def published_policies(unit: ReadUnit, sequence: int) -> tuple[Rules, str]:
 def put_blobs(unit: WriteUnit, contents: Mapping[str, bytes]) -> None:
     """Keep immutable bytes under their hashes, which the caller computed; what is there already stays."""
     connection = unit.session.connection()
-    for part in in_parts(contents):
-        known = set(connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256.in_(part or ()))).scalars())
+    for part in in_batches(sorted(contents)):
+        known = set(connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256.in_(part))).scalars())
         rows = [
             {"sha256": sha256, "content": contents[sha256], "created_at": unit.now}
-            for sha256 in part or ()
+            for sha256 in part
             if sha256 not in known
         ]
         if rows:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 
 from tiergate.model import FeatureType
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import PUBLISHED_FEATURES
-from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -26,15 +26,13 @@ if TYPE_CHECKING:
 def published_types(session: Session, features: Collection[str]) -> dict[str, FeatureType]:
     """The types of those of some features that were ever published, by id."""
     found: dict[str, FeatureType] = {}
-    for part in in_parts(features):
-        query = select(PUBLISHED_FEATURES.c.id, PUBLISHED_FEATURES.c.type).where(
-            PUBLISHED_FEATURES.c.id.in_(part or ())
-        )
+    for part in in_batches(features):
+        query = select(PUBLISHED_FEATURES.c.id, PUBLISHED_FEATURES.c.type).where(PUBLISHED_FEATURES.c.id.in_(part))
         found.update({id_: FeatureType(type_) for id_, type_ in session.connection().execute(query)})
     return found
 
 
-def keep_published_types(unit: WriteUnit, features: Iterable[Feature]) -> None:
+def record_published_types(unit: WriteUnit, features: Iterable[Feature]) -> None:
     """Keep the types of features that are published; of one that was published before, the type stays."""
     types = {feature.id: feature.type.value for feature in features}
     known = published_types(unit.session, types)

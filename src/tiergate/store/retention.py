@@ -58,6 +58,6 @@ def drop_history(unit: WriteUnit, before: Instant) -> int:
     return len(positions)
 
 
-def drop_idempotency(unit: WriteUnit, before: Instant) -> int:
+def delete_idempotency(unit: WriteUnit, before: Instant) -> int:
     """Forget the answers kept for requests sent again, from before an instant; return how many."""
     return unit.session.connection().execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at < before)).rowcount

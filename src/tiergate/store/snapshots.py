@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import collate, delete, insert, select, text
 
 from tiergate.errors import NotFoundError
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import BLOBS, RECORDS, SNAPSHOTS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def drop_snapshot(unit: WriteUnit, position: int) -> None:
 
 def drop_blobs(unit: WriteUnit, hashes: Collection[str]) -> None:
     """Remove blobs, which nobody refers to any more, as the caller knows."""
-    listed = sorted(hashes)
-    for begin in range(0, len(listed), _AT_ONCE):
-        part = listed[begin : begin + _AT_ONCE]
+    for part in in_batches(sorted(hashes)):
         unit.session.connection().execute(delete(BLOBS).where(BLOBS.c.sha256.in_(part)))
 
 
@@ -87,12 +86,11 @@ def blobs(session: Session, hashes: Collection[str]) -> dict[str, bytes]:
     Raises:
         NotFoundError: one of them is missing.
     """
-    listed = sorted(hashes)
     found: dict[str, bytes] = {}
-    for begin in range(0, len(listed), _AT_ONCE):
-        query = select(BLOBS.c.sha256, BLOBS.c.content).where(BLOBS.c.sha256.in_(listed[begin : begin + _AT_ONCE]))
+    for part in in_batches(hashes):
+        query = select(BLOBS.c.sha256, BLOBS.c.content).where(BLOBS.c.sha256.in_(part))
         found.update((sha256, bytes(content)) for sha256, content in session.connection().execute(query))
-    missing = next((one for one in listed if one not in found), None)
+    missing = next((sha256 for sha256 in sorted(hashes) if sha256 not in found), None)
     if missing is not None:
         raise NotFoundError("blob", missing)
     return found

@@ -27,7 +27,8 @@ from tiergate.model import (
     Value,
 )
 from tiergate.model.redaction import redact_record
-from tiergate.store.external_ids import Relabel, write_external_ids
+from tiergate.store.batches import in_batches
+from tiergate.store.external_ids import ExternalIdChange, write_external_ids
 from tiergate.store.tables import (
     CUSTOMER_TAGS,
     CUSTOMERS,
@@ -48,7 +49,7 @@ DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""
 
 
-_MOST_IDS: Final = 5000  # in one statement: databases bound its parameters
+_MAX_IDS: Final = 5000  # in one statement: databases bound its parameters
 
 # Statements are built once: building one costs about as much as running it.
 _ITS_CUSTOMERS = select(CUSTOMERS).where(CUSTOMERS.c.id.in_(bindparam("ids", expanding=True)))
@@ -109,7 +110,7 @@ class StoredRecord(NamedTuple):
         return self.record.customer
 
 
-def same_record(content: bytes, record: SubjectRecord | None) -> bool:
+def is_same_record(content: bytes, record: SubjectRecord | None) -> bool:
     """Say whether the JSON of a record says the same as `record`, though a release before may have written it."""
     return bool(_record(content) == record)
 
@@ -136,7 +137,7 @@ def read_stored(
     `lock` keeps others from changing them until the transaction ends; `alone`: without their subscriptions.
     """
     found: dict[str, StoredRecord] = {}
-    for ids in _in_parts(customers):
+    for ids in in_batches(customers, _MAX_IDS):
         found.update(_read_part(session.connection(), ids, lock=lock, alone=alone))
     return found
 
@@ -145,15 +146,10 @@ def read_subscriptions(session: Session, ids: Sequence[str]) -> dict[str, Stored
     """Read subscriptions, by id; those that do not exist are left out."""
     connection = session.connection()
     found: dict[str, StoredSubscription] = {}
-    for part in _in_parts(ids):
+    for part in in_batches(ids, _MAX_IDS):
         rows = connection.execute(_BY_ID, {"ids": part}).all()
         found.update((one.subscription.id, one) for one in _subscriptions(connection, rows))
     return found
-
-
-def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(ids), _MOST_IDS):
-        yield ids[begin : begin + _MOST_IDS]
 
 
 def _read_part(connection: Connection, ids: Sequence[str], *, lock: bool, alone: bool) -> dict[str, StoredRecord]:
@@ -161,13 +157,13 @@ def _read_part(connection: Connection, ids: Sequence[str], *, lock: bool, alone:
     if not own:
         return {}
     rows = [] if alone else connection.execute(_OF_CUSTOMERS, {"ids": ids}).all()
-    first = rows[:_MOST_IDS]
+    first = rows[:_MAX_IDS]
     exceptions = _Exceptions(connection, ids, [row.id for row in first])
     held: dict[str, list[StoredSubscription]] = {}
     for one in _subscriptions(connection, first, exceptions):
         held.setdefault(one.subscription.customer, []).append(one)
-    for begin in range(_MOST_IDS, len(rows), _MOST_IDS):
-        for one in _subscriptions(connection, rows[begin : begin + _MOST_IDS]):
+    for begin in range(_MAX_IDS, len(rows), _MAX_IDS):
+        for one in _subscriptions(connection, rows[begin : begin + _MAX_IDS]):
             held.setdefault(one.subscription.customer, []).append(one)
     found = {}
     for row in own:
@@ -295,7 +291,7 @@ def subscription_columns(subscription: Subscription) -> dict[str, object]:
     }
 
 
-def partless(subscription: Subscription) -> Subscription:
+def without_parts(subscription: Subscription) -> Subscription:
     """A subscription without the parts that have rows of their own."""
     return replace(subscription, items=(), overrides=(), suspensions=(), external_ids={})
 
@@ -319,7 +315,7 @@ def write_customer_parts(session: Session, customer: Customer, before: Customer 
             connection.execute(_ADD_TAGS, [{"tag": tag, "customer": customer.id} for tag in customer.tags])
     known = {} if before is None else before.external_ids
     if known != customer.external_ids:
-        relabel = Relabel(customer.id, known, customer.external_ids)
+        relabel = ExternalIdChange(customer.id, known, customer.external_ids)
         write_external_ids(connection, SubjectType.CUSTOMER, [relabel])
     _write_exceptions(connection, SubjectType.CUSTOMER, customer, before)
 
@@ -334,15 +330,15 @@ def write_subscription_parts(session: Session, subscription: Subscription, befor
         if before is None or before.items:
             connection.execute(_DROP_HELD, {"id": subscription.id})
         if subscription.items:
-            connection.execute(_ADD_HELD, held_rows(subscription))
+            connection.execute(_ADD_HELD, item_rows(subscription))
     known = {} if before is None else before.external_ids
     if known != subscription.external_ids:
-        relabel = Relabel(subscription.id, known, subscription.external_ids)
+        relabel = ExternalIdChange(subscription.id, known, subscription.external_ids)
         write_external_ids(connection, SubjectType.SUBSCRIPTION, [relabel])
     _write_exceptions(connection, SubjectType.SUBSCRIPTION, subscription, before)
 
 
-def held_rows(subscription: Subscription) -> list[dict[str, object]]:
+def item_rows(subscription: Subscription) -> list[dict[str, object]]:
     """The rows of the items of a subscription."""
     return [
         {"subscription": subscription.id, "place": place, **msgspec.structs.asdict(held)}

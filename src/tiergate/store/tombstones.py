@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select
 
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import TOMBSTONES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ FEATURE: Final = "feature"
 ITEM: Final = "item"
 RULE: Final = "rule"
 
-_AT_ONCE: Final = 1000
 _BURIED = select(TOMBSTONES.c.id, TOMBSTONES.c.etag).where(
     TOMBSTONES.c.kind == bindparam("its_kind"), TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -34,8 +34,8 @@ _BURY = insert(TOMBSTONES)
 def first_etags(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, int]:
     """The entity tag with which each of these begins: 1, or the one after the last that its forerunner had."""
     found = dict.fromkeys(ids, 1)
-    for begin in range(0, len(ids), _AT_ONCE):
-        rows = connection.execute(_BURIED, {"its_kind": kind, "ids": ids[begin : begin + _AT_ONCE]})
+    for part in in_batches(ids):
+        rows = connection.execute(_BURIED, {"its_kind": kind, "ids": part})
         found.update((row.id, row.etag + 1) for row in rows)
     return found
 

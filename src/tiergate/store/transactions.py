@@ -23,13 +23,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
 from tiergate.feed.lines import encode_record
 from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
+from tiergate.store.batches import in_batches
 from tiergate.store.database import Database
 from tiergate.store.database_errors import ConnectionLostError, first_line, is_passing
 from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
 from tiergate.store.group_commit import UndoneError
-from tiergate.store.identity import set_up, store_id
+from tiergate.store.identity import initialize_store, store_id
 from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
-from tiergate.store.subjects import read_record, same_record
+from tiergate.store.subjects import is_same_record, read_record
 from tiergate.store.tables import (
     AUDIT,
     BLOBS,
@@ -50,7 +51,6 @@ _ATTEMPTS_SECONDS: Final = 20.0
 _RECONNECTS: Final = 2
 _FIRST_PAUSE: Final = 0.005
 _KEPT_CATALOGS: Final = 4
-_AT_ONCE: Final = 1000
 
 _KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(
     RECORDS.c.customer.in_(bindparam("ids", expanding=True))
@@ -246,7 +246,7 @@ class WriteUnit(ReadUnit):
         self.is_committing = True
         self.session.commit()
         if self.grown:
-            self.store.database.committed()
+            self.store.database.notify_committed()
 
     def settle(self) -> None:
         """Do what is done last before the commit. The store calls it."""
@@ -265,8 +265,8 @@ class WriteUnit(ReadUnit):
         connection = self.session.connection()
         touched = sorted(self._touched)
         known: dict[str, bytes] = {}
-        for begin in range(0, len(touched), _AT_ONCE):
-            rows = connection.execute(_KNOWN_RECORDS, {"ids": touched[begin : begin + _AT_ONCE]})
+        for part in in_batches(touched):
+            rows = connection.execute(_KNOWN_RECORDS, {"ids": part})
             known.update((row.customer, bytes(row.record)) for row in rows)
         found: list[tuple[str, bytes]] = []
         for customer in touched:
@@ -276,7 +276,7 @@ class WriteUnit(ReadUnit):
                 record = read_record(self.session, customer, public=True)
             content = encode_record(record)
             before = known.get(customer, b"null")
-            if before != content and not same_record(before, record):
+            if before != content and not is_same_record(before, record):
                 found.append((customer, content))
         return found
 
@@ -299,16 +299,15 @@ class WriteUnit(ReadUnit):
             Event("customer.entitlements_changed", {"customer": customer, "at": format_instant(self.now)})
             for customer, _ in changed
         ]
-        self.store.database.tell(self.session)
+        self.store.database.notify_feed(self.session)
         self.grown = True
 
     def _keep_records(self, changed: list[tuple[str, bytes]], position: int) -> None:
         if not changed:
             return
         connection = self.session.connection()
-        for begin in range(0, len(changed), _AT_ONCE):
-            ids = [customer for customer, _ in changed[begin : begin + _AT_ONCE]]
-            connection.execute(_DROP_RECORDS, {"ids": ids})
+        for part in in_batches(changed):
+            connection.execute(_DROP_RECORDS, {"ids": [customer for customer, _ in part]})
         rows = [
             {"customer": customer, "position": position + place, "record": content}
             for place, (customer, content) in enumerate(changed, start=1)
@@ -341,7 +340,7 @@ class Store:
             if migrating and schema_version(store.database) != SCHEMA_VERSION:
                 migrate(store.database)
             if migrating:
-                set_up(store.database, store.clock())
+                initialize_store(store.database, store.clock())
             check_schema(store.database)
             store.id = store.read(lambda unit: store_id(unit.session))
         except BaseException:
@@ -415,21 +414,21 @@ class Store:
 
         try:
             if shares:
-                result = self.database.together(once)
+                result = self.database.run_grouped(once)
             else:
                 with self.database.writing() as session:
                     unit = begin(session)
                     result = work(unit)
                     unit.finish()
         except ReadOnlyStoreError as error:
-            self.database.refusal = error
+            self.database.read_only_error = error
             raise
         except ConnectionLostError as error:
             # INVARIANT (once): nothing is begun again that may have been committed.
             if unit is not None and unit.is_committing:
                 raise StoreError(f"it is not known whether a change was committed: {error}") from error
             raise
-        self.database.refusal = None
+        self.database.read_only_error = None
         return result
 
     def published_state(self, session: Session, sequence: int) -> PublishedCatalog:

@@ -80,7 +80,7 @@ class Webhook(NamedTuple):
     updated_at: Instant
 
 
-def webhooks_after(unit: ReadUnit, id_: str | None, limit: int) -> list[Webhook]:
+def read_webhooks(unit: ReadUnit, id_: str | None, limit: int) -> list[Webhook]:
     """Up to `limit` webhooks by their ids, after one of them."""
     query = select(WEBHOOKS).where(WEBHOOKS.c.id > (id_ or "")).order_by(WEBHOOKS.c.id).limit(limit)
     return [_webhook(row) for row in unit.session.connection().execute(query)]

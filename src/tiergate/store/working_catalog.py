@@ -6,7 +6,7 @@ One feature or item at a time is edited by `features` and `items`. Whoever write
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
@@ -14,17 +14,16 @@ from sqlalchemy import delete, insert, select, update
 from tiergate.model import Feature, Item, Rollout, Value
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store import tombstones
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import FEATURE_TAGS, FEATURES, ITEM_TAGS, ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Column, Connection, Row, Select, Table
     from sqlmodel import Session
 
     from tiergate.store.transactions import WriteUnit
-
-_AT_ONCE: Final = 500
 
 
 _feature = msgspec.json.Decoder(Feature).decode
@@ -61,50 +60,39 @@ class WorkingState:
 def read_working(
     session: Session, features: Collection[str] | None = None, items: Collection[str] | None = None
 ) -> WorkingState:
-    """Read the working catalog, or the features and items named."""
+    """Read the working catalog, or only the features and items named."""
+    columns = (FEATURES.c.id, FEATURES.c.document, FEATURES.c.etag)
+    read_features = {
+        row.id: WorkingFeature(_feature(row.document), row.etag)
+        for row in _select_rows(session, select(*columns), FEATURES, features)
+    }
+    names = ("id", "document", "rollouts", "draft", "newest", "etag")
+    read_items = {}
+    for row in _select_rows(session, select(*(ITEMS.c[name] for name in names)), ITEMS, items):
+        draft = None if row.draft is None else _entitlements(row.draft)
+        read_items[row.id] = WorkingItem(_item(row.document), _rollouts(row.rollouts), draft, row.newest, row.etag)
+    return WorkingState(read_features, read_items)
+
+
+def _select_rows(session: Session, query: Select[Any], table: Table, ids: Collection[str] | None) -> Iterator[Row[Any]]:
+    """Yield the rows of these ids, or all rows if `ids` is none."""
     connection = session.connection()
-    found_features: dict[str, WorkingFeature] = {}
-    columns = FEATURES.c
-    feature_query = select(columns.id, columns.document, columns.etag)
-    for part in in_parts(features):
-        narrowed = feature_query if part is None else feature_query.where(columns.id.in_(part))
-        for id_, document, etag in connection.execute(narrowed):
-            found_features[id_] = WorkingFeature(_feature(document), etag)
-    found_items: dict[str, WorkingItem] = {}
-    of_items = ITEMS.c
-    item_query = select(
-        of_items.id, of_items.document, of_items.rollouts, of_items.draft, of_items.newest, of_items.etag
-    )
-    for part in in_parts(items):
-        narrowed = item_query if part is None else item_query.where(of_items.id.in_(part))
-        for row in connection.execute(narrowed):
-            draft = None if row.draft is None else _entitlements(row.draft)
-            found_items[row.id] = WorkingItem(_item(row.document), _rollouts(row.rollouts), draft, row.newest, row.etag)
-    return WorkingState(found_features, found_items)
-
-
-def in_parts(ids: Collection[str] | None) -> Iterator[Sequence[str] | None]:
-    """Ids in lists that are short enough for one statement; `None`, which is all there are, as it is."""
     if ids is None:
-        yield None
+        yield from connection.execute(query)
         return
-    listed = sorted(ids)
-    for begin in range(0, len(listed), _AT_ONCE):
-        yield listed[begin : begin + _AT_ONCE]
+    for part in in_batches(ids):
+        yield from connection.execute(query.where(table.c.id.in_(part)))
 
 
 def working_etags(
     session: Session, features: Collection[str], items: Collection[str]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """The entity tags of these features and items; of those that are there."""
-    found: list[dict[str, int]] = []
-    for table, ids in ((FEATURES, features), (ITEMS, items)):
-        tags: dict[str, int] = {}
-        for part in in_parts(ids):
-            query = select(table.c.id, table.c.etag).where(table.c.id.in_(part or ()))
-            tags.update({row.id: row.etag for row in session.connection().execute(query)})
-        found.append(tags)
-    return found[0], found[1]
+    """Return the entity tags of those of these features and items that exist, by id."""
+    of_features, of_items = (
+        {row.id: row.etag for row in _select_rows(session, select(table.c.id, table.c.etag), table, ids)}
+        for table, ids in ((FEATURES, features), (ITEMS, items))
+    )
+    return of_features, of_items
 
 
 def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
@@ -177,18 +165,18 @@ def _begin(connection: Connection, kind: str, rows: list[dict[str, object]]) -> 
 
 
 def delete_features(session: Session, features: Collection[str]) -> None:
-    """Take features out of the working catalog."""
-    for part in in_parts(features):
-        tombstones.bury_rows(session.connection(), tombstones.FEATURE, FEATURES, part or ())
-    for table, column in ((FEATURE_TAGS, FEATURE_TAGS.c.feature), (FEATURES, FEATURES.c.id)):
-        for part in in_parts(features):
-            session.connection().execute(delete(table).where(column.in_(part or ())))
+    """Delete features from the working catalog."""
+    _delete_rows(session, tombstones.FEATURE, FEATURES, FEATURE_TAGS.c.feature, features)
 
 
 def delete_items(session: Session, items: Collection[str]) -> None:
-    """Take items out of the working catalog. Their versions stay: they were published."""
-    for part in in_parts(items):
-        tombstones.bury_rows(session.connection(), tombstones.ITEM, ITEMS, part or ())
-    for table, column in ((ITEM_TAGS, ITEM_TAGS.c.item), (ITEMS, ITEMS.c.id)):
-        for part in in_parts(items):
-            session.connection().execute(delete(table).where(column.in_(part or ())))
+    """Delete items from the working catalog. Their published versions stay."""
+    _delete_rows(session, tombstones.ITEM, ITEMS, ITEM_TAGS.c.item, items)
+
+
+def _delete_rows(session: Session, kind: str, table: Table, tagged: Column[str], ids: Collection[str]) -> None:
+    connection = session.connection()
+    for part in in_batches(ids):
+        tombstones.bury_rows(connection, kind, table, part)
+        connection.execute(delete(tagged.table).where(tagged.in_(part)))
+        connection.execute(delete(table).where(table.c.id.in_(part)))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.model import SubjectType
+from tiergate.store.batches import in_batches
 from tiergate.store.tables import AS_OF
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-_AT_ONCE: Final = 500
 _MOST_DROPPED: Final = 5_000
 _DELETED: Final = "deleted"
 _OF = (AS_OF.c.kind == bindparam("kind")) & AS_OF.c.id.in_(bindparam("ids", expanding=True))
@@ -62,9 +62,8 @@ class AppliedWrite(NamedTuple):
 def applied_writes(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, dict[Side, AppliedWrite]]:
     """Return the last writes with `as_of` of some subjects, by id and side."""
     found: dict[str, dict[Side, AppliedWrite]] = {}
-    for begin in range(0, len(ids), _AT_ONCE):
-        asked = {"kind": kind.value, "ids": ids[begin : begin + _AT_ONCE]}
-        for row in session.connection().execute(_KNOWN, asked):
+    for part in in_batches(ids):
+        for row in session.connection().execute(_KNOWN, {"kind": kind.value, "ids": part}):
             found.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
     return found
 
@@ -102,9 +101,9 @@ def record_deletion(session: Session, kind: SubjectType, id_: str, as_of: Instan
 def deletion_instants(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, Instant]:
     """Return when some subjects were deleted, if they do not exist again."""
     found: dict[str, Instant] = {}
-    for begin in range(0, len(ids), _AT_ONCE):
-        asked = {"kind": kind.value, "ids": ids[begin : begin + _AT_ONCE]}
-        found.update((row.id, row.as_of) for row in session.connection().execute(_GONE, asked))
+    for part in in_batches(ids):
+        rows = session.connection().execute(_GONE, {"kind": kind.value, "ids": part})
+        found.update((row.id, row.as_of) for row in rows)
     return found
 
 

@@ -86,7 +86,7 @@ def test_a_read_only_file_is_read_and_not_written(sqlite_url: str) -> None:
     assert store.read(lambda unit: unit.head().position) == 0
     with pytest.raises(ReadOnlyStoreError, match="read-only"):
         store.change(lambda unit: unit.audit("it", "thing", "it"), SYSTEM)
-    assert store.database.refusal is not None
+    assert store.database.read_only_error is not None
     store.close()
 
 
@@ -106,7 +106,7 @@ def test_a_full_disk_takes_no_changes_until_there_is_room(sqlite_url: str, *, br
     assert store.read(lambda unit: unit.session.connection().exec_driver_sql("SELECT count(*) FROM blob").scalar()) == 0
     store.database.dispose()
     store.database.probe()
-    assert store.database.refusal is None
+    assert store.database.read_only_error is None
     store.close()
 
 

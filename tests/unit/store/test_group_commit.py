@@ -71,7 +71,7 @@ def at_once(store: Store, works: Sequence[Callable[[WriteUnit], object]]) -> lis
     def first(unit: WriteUnit) -> object:
         again = begun.is_set()
         begun.set()
-        while not again and store.database.turns.waiting < len(works) - 1:
+        while not again and store.database.queue.waiting < len(works) - 1:
             pass
         return works[0](unit)
 
@@ -132,7 +132,7 @@ def test_all_may_raise(store: Store, commits: list[int]) -> None:
 def test_a_failing_commit_fails_all_and_tells_nobody(store: Store) -> None:
     """Whoever was in it hears what the database said; then all goes on."""
     told: list[int] = []
-    store.database.listen(lambda: told.append(1))
+    store.database.on_commit(lambda: told.append(1))
 
     def full(_: object) -> None:
         raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))

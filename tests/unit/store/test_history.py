@@ -13,7 +13,7 @@ from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.errors import ConflictError, NotFoundError, NotKeptError
 from tiergate.store import SYSTEM
 from tiergate.store.erasure import erase_customer
-from tiergate.store.history import publication_at, publication_upto, record_at, record_upto
+from tiergate.store.history import publication_at, publication_at_position, record_at, record_at_position
 
 if TYPE_CHECKING:
     from tests.unit.store.clocks import Time
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def region(store: Store, customer: str, position: int) -> str | None:
     """Where a customer was at a position; none where it was not."""
-    past = store.read(lambda unit: record_upto(unit.session, customer, position))
+    past = store.read(lambda unit: record_at_position(unit.session, customer, position))
     return None if past.record is None else past.record.customer.attributes.get("region", "")
 
 
@@ -53,12 +53,12 @@ def test_a_publication_is_found_by_position(store: Store) -> None:
     write(store, "b")
     publish(store, "b")
 
-    found = [store.read(lambda unit, to=to: publication_upto(unit.session, to)) for to in (2, 3, 4)]  # type: ignore[misc]
+    found = [store.read(lambda unit, to=to: publication_at_position(unit.session, to)) for to in (2, 3, 4)]  # type: ignore[misc]
     assert [(it.sequence, it.revision[7]) for it in found] == [(1, "a"), (1, "a"), (2, "b")]
     with pytest.raises(NotFoundError, match=r"no publication in force at `2023-11-14T22:13:19\.999Z`"):
         store.read(lambda unit: publication_at(unit.session, START - 1))
     with pytest.raises(NotFoundError, match="no publication in force at position `1`"):
-        store.read(lambda unit: publication_upto(unit.session, 1))
+        store.read(lambda unit: publication_at_position(unit.session, 1))
 
 
 def test_what_is_not_kept_any_more_is_never_guessed(store: Store, time: Time) -> None:
@@ -88,7 +88,7 @@ def test_a_record_that_was_erased_says_so(store: Store) -> None:
     write(store, "a", "b", region="us")
     store.change(lambda unit: erase_customer(unit, "a", tags=False), SYSTEM)
 
-    erased, other = (store.read(lambda unit, name=name: record_upto(unit.session, name, 2)) for name in "ab")  # type: ignore[misc]
+    erased, other = (store.read(lambda unit, name=name: record_at_position(unit.session, name, 2)) for name in "ab")  # type: ignore[misc]
     assert (erased.redacted, other.redacted) == (True, False)
     assert erased.record is not None
     assert erased.record.customer.attributes == {}

@@ -13,12 +13,12 @@ from tiergate.store import Author, Store
 from tiergate.store.erasure import erase_author
 from tiergate.store.key_uses import NOTED_EVERY, KeyUses
 from tiergate.store.keys import (
+    authenticate_key,
     bootstrap,
     create_key,
     find_key,
+    generate_key_text,
     list_keys,
-    new_text,
-    proven_key,
     revoke_key,
 )
 from tiergate.store.tables import AUDIT, KEYS
@@ -63,7 +63,7 @@ def made(store: Store, name: str = "ci", **narrowed: list[str] | int) -> NewKey:
 
 def proven(store: Store, shown: str) -> ApiKey | None:
     """The key that somebody shows."""
-    return store.read(lambda unit: proven_key(unit, shown))
+    return store.read(lambda unit: authenticate_key(unit, shown))
 
 
 def test_a_key_is_found_by_what_was_shown_once(store: Store) -> None:
@@ -112,14 +112,14 @@ def test_secrets_are_compared_in_constant_time(store: Store, monkeypatch: pytest
 def test_a_key_counts_until_it_expires_or_is_revoked(store: Store, clock: Clock) -> None:
     """Up to that instant, excluded."""
     key, shown = made(store, expires_at=NOW + 5)
-    assert key.counts(NOW + 4)
-    assert not key.counts(NOW + 5)
+    assert key.is_valid(NOW + 4)
+    assert not key.is_valid(NOW + 5)
     clock.now += 1
     store.change(lambda unit: revoke_key(unit, key.id), ANN)
     found = proven(store, shown)
     assert found is not None
     assert found.revoked_at == NOW + 1
-    assert not found.counts(NOW + 2)
+    assert not found.is_valid(NOW + 2)
 
 
 def test_what_is_revoked_stays_so(store: Store, clock: Clock) -> None:
@@ -233,10 +233,10 @@ def test_of_several_who_would_be_first_one_is(store: Store) -> None:
 
 def test_the_first_admins_key_may_be_made_up_elsewhere(store: Store) -> None:
     """Its text then is what proves it, and nothing of it is in the audit log."""
-    made_up = new_text()
+    made_up = generate_key_text()
     first = store.change(lambda unit: bootstrap(unit, "first", text=made_up), ANN)
     assert first.text == made_up
-    assert store.read(lambda unit: proven_key(unit, made_up)) == first.key
+    assert store.read(lambda unit: authenticate_key(unit, made_up)) == first.key
     with store.database.reading() as session:
         said = str(session.connection().execute(select(AUDIT)).all())
     assert made_up.rpartition("_")[2] not in said

@@ -11,7 +11,7 @@ from tests.unit.store.clocks import DAY
 from tiergate.control.background_jobs import apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.store import SYSTEM
-from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
+from tiergate.store.idempotency import IdempotencyKey, StoredResponse, store_response
 from tiergate.store.tables import FEED, IDEMPOTENCY
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def test_history_keeps_what_held_at_its_beginning(store: Store, time: Time) -> N
 
 def test_answers_kept_for_requests_sent_again_are_forgotten(store: Store, time: Time) -> None:
     """After a day."""
-    key, answer = IdempotencyKey("me", "k", "00"), StoredAnswer(200, {}, b"")
-    store.change(lambda unit: keep_answer(unit, key, answer), SYSTEM)
+    key, answer = IdempotencyKey("me", "k", "00"), StoredResponse(200, {}, b"")
+    store.change(lambda unit: store_response(unit, key, answer), SYSTEM)
     table = IDEMPOTENCY
     for days, left in ((0, 1), (2, 0)):
         apply_retention(store, time.now + days * DAY, feed_days=30, history_days=None)

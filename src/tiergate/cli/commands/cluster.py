@@ -103,9 +103,9 @@ def _signing_key() -> Mapping[str, str]:
 
 def _admin_key() -> Mapping[str, str]:
     from tiergate.cluster.installation_secrets import ADMIN_KEY
-    from tiergate.store.keys import new_text
+    from tiergate.store.keys import generate_key_text
 
-    return {ADMIN_KEY: new_text() + "\n"}
+    return {ADMIN_KEY: generate_key_text() + "\n"}
 
 
 def _checked(option: str, name: str) -> str:

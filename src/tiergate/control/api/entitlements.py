@@ -13,7 +13,7 @@ from tiergate.control.api.subject_requests import instant_parameter
 from tiergate.errors import ParameterError
 from tiergate.model import FOREVER, LAST_INSTANT, Decision, Subject, SubjectType, format_instant
 from tiergate.permissions import Action, Resource
-from tiergate.store.history import holder_of
+from tiergate.store.history import find_past_customer
 
 _MOST_PUBLICATIONS: Final = 10**15
 
@@ -33,7 +33,7 @@ def endpoints() -> list[Endpoint]:
 def _past_subscription(request: AdminRequest) -> Resource:
     """Return the subscription of the path, of the customer that has or had it."""
     id_ = request.params["subscription"]
-    return Resource.subscription(id_, request.read(lambda unit: holder_of(unit.session, id_)))
+    return Resource.subscription(id_, request.read(lambda unit: find_past_customer(unit.session, id_)))
 
 
 def _handler(reader: EntitlementReader, kind: SubjectType) -> partial[Response]:

@@ -51,7 +51,7 @@ class Probes:
         if state is None or self._store.clock() - state.confirmed_at > _SILENT_MS:
             raise RequestError(503, "not ready", "the database does not answer")
         # A read-only database still serves sidecars, which need sync.
-        return Response.json({"status": "ready", "read_only": self._store.database.refusal is not None})
+        return Response.json({"status": "ready", "read_only": self._store.database.read_only_error is not None})
 
     async def metrics(self, request: AdminRequest) -> Response:  # noqa: ARG002 - as every handler
         """Return all metrics, for Prometheus."""

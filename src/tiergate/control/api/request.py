@@ -20,7 +20,7 @@ from tiergate.admin.actor import Actor, enforce
 from tiergate.admin.precondition import Precondition
 from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.http import entity_tags
-from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer, kept_answer
+from tiergate.store.idempotency import IdempotencyKey, StoredResponse, read_stored_response, store_response
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -253,13 +253,13 @@ class AdminRequest:
             return self.write(work, brief=brief)
 
         def once(unit: WriteUnit) -> Response:
-            before = kept_answer(unit, key)
+            before = read_stored_response(unit, key)
             if before is not None:
                 return _replayed(before)
             answer = work(unit)
             keeping = answer if kept is None else kept(answer)
             if isinstance(keeping.body, bytes):
-                keep_answer(unit, key, StoredAnswer(keeping.status, dict(keeping.headers), keeping.body))
+                store_response(unit, key, StoredResponse(keeping.status, dict(keeping.headers), keeping.body))
             return answer
 
         return self.write(once, brief=brief)
@@ -271,7 +271,7 @@ class AdminRequest:
             RequestError: as `change`.
         """
         key = self._idempotency_key()
-        kept = None if key is None else self.read(lambda unit: kept_answer(unit, key))
+        kept = None if key is None else self.read(lambda unit: read_stored_response(unit, key))
         return None if kept is None else _replayed(kept)
 
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
@@ -319,7 +319,7 @@ def etag_text(etag: int) -> str:
     return f'"{etag}"'
 
 
-def _replayed(kept: StoredAnswer) -> Response:
+def _replayed(kept: StoredResponse) -> Response:
     return Response(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
 
 

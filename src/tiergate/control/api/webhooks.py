@@ -14,7 +14,7 @@ from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
 from tiergate.store.deliveries import DeliveryStatus
-from tiergate.store.webhooks import WebhookSettings, read_webhook, webhooks_after
+from tiergate.store.webhooks import WebhookSettings, read_webhook, read_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ class WebhookEndpoints:
 
 def list_webhooks(request: AdminRequest) -> Response:
     """List the webhooks."""
-    rows = request.read(lambda unit: webhooks_after(unit, request.cursor, request.limit + 1))
+    rows = request.read(lambda unit: read_webhooks(unit, request.cursor, request.limit + 1))
     page = rows[: request.limit]
     return Response.page([_webhook_data(row) for row in page], page[-1].id if len(rows) > len(page) else None)
 

@@ -23,7 +23,7 @@ from tiergate.errors import RequestError, SettingsError
 from tiergate.model import FOREVER
 from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store.key_uses import KeyUses
-from tiergate.store.keys import is_key, named_id, proven_key
+from tiergate.store.keys import authenticate_key, is_key, key_id_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -212,10 +212,10 @@ class Authenticator:
         self._tokens.refresh()
 
     def _by_key(self, token: str) -> AuthenticatedCaller:
-        key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
+        key = self._store.read(lambda unit: authenticate_key(unit, token)) if is_key(token) else None
         if key is None:
-            raise _rejected("no such key", key=named_id(token))
-        if not key.counts(self._store.clock()):
+            raise _rejected("no such key", key=key_id_in(token))
+        if not key.is_valid(self._store.clock()):
             raise _rejected("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
         self.uses.note(key)
         return AuthenticatedCaller(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)

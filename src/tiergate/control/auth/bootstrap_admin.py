@@ -12,7 +12,7 @@ import structlog
 
 from tiergate.errors import ConflictError, ReadOnlyStoreError, SettingsError
 from tiergate.store import Author
-from tiergate.store.keys import bootstrap, is_key, proven_key
+from tiergate.store.keys import authenticate_key, bootstrap, is_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ class BootstrapAdmin:
         except ReadOnlyStoreError:
             _log.warning("database is read-only; cannot register the first admin's key", setting=_SETTING)
         except ConflictError:
-            if store.read(lambda unit: proven_key(unit, text)) is None:
+            if store.read(lambda unit: authenticate_key(unit, text)) is None:
                 _log.warning(
                     "first admin's key ignored: the store has registered another one before",
                     setting=_SETTING,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import cachetools
 import structlog
 
-from tiergate.store.keys import revocations, revoked_ids
+from tiergate.store.keys import count_revoked, revoked_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ class RecentCallers:
 
         def read(unit: ReadUnit) -> _StoreState:
             before = self._state
-            keys = revocations(unit)
+            keys = count_revoked(unit)
             unchanged = before is not None and before.keys == keys
             revoked = before.revoked if before is not None and unchanged else revoked_ids(unit)
             return _StoreState(at, self._roles.read(unit), keys, revoked)

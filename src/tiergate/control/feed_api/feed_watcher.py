@@ -87,7 +87,7 @@ class FeedWatcher:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._wake.set)
 
-        self._store.database.listen(committed)
+        self._store.database.on_commit(committed)
         thread = ThreadPoolExecutor(1, "tail")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -170,7 +170,7 @@ class FeedWatcher:
             after = -1 if self.state is None else self.state.head.position
             page = read_page(session, after, limit=_PAGE, max_bytes=_PAGE_BYTES)
             if not self._store.database.is_sqlite and is_read_only(session):
-                self._store.database.refuse()
+                self._store.database.set_read_only()
             return page, now
 
     def _add_page(self, page: FeedPage, now: Instant) -> bool:
@@ -257,7 +257,7 @@ class FeedWatcher:
     async def _notify_self(self) -> bool:
         """Send a notification to this process, and return whether it could be sent."""
         try:
-            await asyncio.to_thread(self._store.database.call)
+            await asyncio.to_thread(self._store.database.send_test_notification)
         except StoreError:  # read-only, or not reachable
             return False
         return True

@@ -15,7 +15,7 @@ import structlog
 
 from tiergate.errors import OperatorError
 from tiergate.store import SYSTEM
-from tiergate.store.deliveries import Result, claim_due, forget_finished, next_due, record_result
+from tiergate.store.deliveries import Result, claim_due, delete_finished_deliveries, next_due, record_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Dispatcher:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(awake.set)
 
-        self._store.database.listen(wake)
+        self._store.database.on_commit(wake)
         async with asyncio.TaskGroup() as group:
             while True:
                 awake.clear()
@@ -115,7 +115,7 @@ class Dispatcher:
         now = self._store.clock()
         if now - self._cleaned >= _CLEANING:
             self._cleaned = now
-            self._store.change(lambda unit: forget_finished(unit, unit.now - _KEPT), SYSTEM)
+            self._store.change(lambda unit: delete_finished_deliveries(unit, unit.now - _KEPT), SYSTEM)
         room = _AT_ONCE - sum(self._busy.values())
         due = self._store.read(next_due)
         if due is None or due > now or room <= 0:

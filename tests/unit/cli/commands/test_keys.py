@@ -14,7 +14,7 @@ from tiergate.cli.exit_codes import ExitCode
 from tiergate.control.settings import TABLE, resolve
 from tiergate.sidecar.replica.sync.trust_config import read_credential, read_trust_config
 from tiergate.store import SYSTEM, Store
-from tiergate.store.keys import create_key, proven_key
+from tiergate.store.keys import authenticate_key, create_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def test_a_key_is_made_shown_once_listed_and_revoked(api: Accountable, admin: Ca
     made = admin("create", "for the pipeline", "--role", "publisher", "--role", "analyst", "--customer", "acme")
     assert made.code == ExitCode.OK
     text = made.out.strip()
-    key = api.store.read(lambda unit: proven_key(unit, text))
+    key = api.store.read(lambda unit: authenticate_key(unit, text))
     assert key is not None
     assert (key.roles, key.customers) == (("analyst", "publisher"), ("acme",))
     assert key.id in made.err
@@ -67,7 +67,7 @@ def test_a_key_goes_into_a_file_of_its_owner(api: Accountable, admin: Callable[.
     assert made.code == ExitCode.OK
     assert "key" not in json.loads(made.out)
     assert out.stat().st_mode & 0o777 == 0o600
-    assert api.store.read(lambda unit: proven_key(unit, out.read_text().strip())) is not None
+    assert api.store.read(lambda unit: authenticate_key(unit, out.read_text().strip())) is not None
     count = len(json.loads(admin("list", "--json").out)["keys"])
     assert admin("create", "ci", "--role", "publisher", "--out", out).code == ExitCode.OPERATOR
     assert len(json.loads(admin("list", "--json").out)["keys"]) == count
@@ -82,7 +82,7 @@ def test_a_sidecars_key_comes_with_all_that_it_needs(
     assert made.code == ExitCode.OK, made.err
     found = read_trust_config(None, None, [], out)
     assert found == (api.admin.url, api.store.id, (SIGNING_KEY.verify_key,))
-    assert api.store.read(lambda unit: proven_key(unit, read_credential(out).key)) is not None
+    assert api.store.read(lambda unit: authenticate_key(unit, read_credential(out).key)) is not None
 
 
 def test_what_the_control_plane_refuses_is_told(
@@ -135,7 +135,7 @@ def test_the_first_admin_is_made_once(cli: Cli, sqlite_url: str, tmp_path: Path)
     second = cli("keys", "bootstrap-admin", "--database", sqlite_url, "--force", "--name", "again")
     with closing(Store.open(sqlite_url)) as store:
         for text in (out.read_text().strip(), second.out.strip()):
-            key = store.read(lambda unit, text=text: proven_key(unit, text))  # type: ignore[misc]
+            key = store.read(lambda unit, text=text: authenticate_key(unit, text))  # type: ignore[misc]
             assert key is not None
             assert key.roles == ("admin",)
 
@@ -148,7 +148,7 @@ def test_the_store_is_named_by_one_variable_for_all(cli: Cli, sqlite_url: str, m
     made = cli("keys", "bootstrap-admin")
     assert made.code == ExitCode.OK
     with closing(Store.open(sqlite_url)) as store:
-        assert store.read(lambda unit: proven_key(unit, made.out.strip())) is not None
+        assert store.read(lambda unit: authenticate_key(unit, made.out.strip())) is not None
 
 
 def test_a_signing_key_is_made_for_its_owner_alone(cli: Cli, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.control_planes import ControlPlane, prepare_store
 from tiergate.control.auth.bootstrap_admin import BootstrapAdmin
 from tiergate.errors import SettingsError
 from tiergate.store import SYSTEM, Store
-from tiergate.store.keys import list_keys, new_text, proven_key, revoke_key
+from tiergate.store.keys import authenticate_key, generate_key_text, list_keys, revoke_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,14 @@ def store(store_url: str) -> Iterator[Store]:
 def file(tmp_path: Path) -> Path:
     """Give a file with a key that was made up."""
     path = tmp_path / "made-up.key"
-    path.write_text(new_text() + "\n")
+    path.write_text(generate_key_text() + "\n")
     return path
 
 
 def key_of(store: Store, file: Path) -> ApiKey | None:
     """What the store knows of the key in a file."""
     text = file.read_text().strip()
-    return store.read(lambda unit: proven_key(unit, text))
+    return store.read(lambda unit: authenticate_key(unit, text))
 
 
 def test_a_new_store_takes_the_key(store: Store, file: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_store_takes_one_key_in_its_life(store: Store, file: Path) -> None:
     assert first is not None
     store.change(lambda unit: revoke_key(unit, first.id), SYSTEM)
     BootstrapAdmin.read(file).register(store)
-    file.write_text(new_text())
+    file.write_text(generate_key_text())
     BootstrapAdmin.read(file).register(store)
     [only] = store.read(lambda unit: list_keys(unit, None, 10))
     assert only.id == first.id
@@ -97,7 +97,7 @@ def test_it_says_that_a_key_is_not_taken(store: Store, file: Path) -> None:
     with capture_logs() as said:
         BootstrapAdmin.read(file).register(store)
         assert said == []
-        file.write_text(new_text())
+        file.write_text(generate_key_text())
         BootstrapAdmin.read(file).register(store)
     assert [(line["log_level"], line["setting"]) for line in said] == [("warning", "bootstrap-admin-key-file")]
     assert file.read_text() not in str(said)

@@ -21,7 +21,7 @@ from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import ATTEMPTS, Dispatcher, pause_after
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store
-from tiergate.store.deliveries import Delivery, DeliveryStatus, claim_due, deliveries_before, record_result, redeliver
+from tiergate.store.deliveries import Delivery, DeliveryStatus, claim_due, list_deliveries, record_result, redeliver
 from tiergate.store.deliveries import Result as DeliveryResult
 from tiergate.store.tables import AUDIT
 from tiergate.store.webhooks import (
@@ -105,7 +105,7 @@ def drain(store: Store, *, timeout: float = 10) -> int:
 
 def deliveries(store: Store, webhook: str) -> list[Delivery]:
     """All deliveries to a webhook, the newest first."""
-    return store.read(lambda unit: deliveries_before(unit, webhook, None, 100))
+    return store.read(lambda unit: list_deliveries(unit, webhook, None, 100))
 
 
 def only(store: Store, webhook: str) -> Delivery:
