@@ -58,7 +58,7 @@ _MERGED: Final = ("metadata", "external_ids")
 
 
 def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Replace the part of a subscription that billing owns; create the subscription if the text names a customer."""
+    """Replace the part of a subscription that billing owns, and nothing that people own; create it for a `customer`."""
     if customer_of(unit.session, id_) is None:
         order = read_order(unit, SubjectType.SUBSCRIPTION, id_, conditions.as_of)
         if order.undoes_deletion():
@@ -162,7 +162,7 @@ def _reject_unfit(validator: CustomerValidator, items: Items, unchanged: Items, 
 
 
 def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
-    """Withdraw the scheduled change of plan: the present plan stays, and so do the items that would end with it."""
+    """Withdraw the scheduled change of plan: the present plan stays, and the items that would end with it."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         index = validator_for(unit.published, account.customer.id).index

@@ -65,7 +65,7 @@ def get_customer(unit: ReadUnit, id_: str) -> View:
 
 
 def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Create a customer from its JSON text."""
+    """Create a customer."""
     reader = validator_for(unit.published, subject_id_at(text, "id")).reader
     customer = read_subject_body(text, reader.customer)
     order = read_order(unit, _KIND, customer.id, conditions.as_of)
@@ -75,7 +75,7 @@ def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: Writ
 
 
 def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Replace a customer, or create it. Members that the text does not name stay as they are."""
+    """Replace a customer, or create it. What the body leaves out stays as it is; an empty value removes it."""
     try:
         account = open_account(unit, id_)
     except NotFoundError:
@@ -96,7 +96,7 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
 
 
 def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Change some members of a customer by a JSON merge patch (RFC 7396)."""
+    """Change some of a customer, by a JSON merge patch (RFC 7396)."""
     account = open_account(unit, id_)
     order = read_order(unit, _KIND, id_, conditions.as_of)
     if order.is_outdated(_SIDES):

@@ -108,7 +108,7 @@ def _override_data(unit: ReadUnit, holder: Holder, id_: str) -> Data:
 def add_override(
     actor: Actor, unit: WriteUnit, subject: Subject, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Add an override from its JSON text. Without an id it gets one that is made of its feature's."""
+    """Add an override to a subject; its author is the caller. Without an id it gets one made of its feature's."""
     added = ""
 
     def edit(account: Account, holder: Holder, etag: int) -> Holder:
@@ -128,7 +128,7 @@ def add_override(
 def put_override(
     actor: Actor, unit: WriteUnit, subject: Subject, id_: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Replace an override."""
+    """Replace an override of a subject; its author is then the caller."""
 
     def edit(account: Account, holder: Holder, _: int) -> Holder:
         validator = validator_for(unit.published, account.customer.id)
@@ -144,7 +144,7 @@ def put_override(
 def remove_override(
     actor: Actor, unit: WriteUnit, subject: Subject, id_: str, conditions: WriteConditions
 ) -> SubjectResult:
-    """Remove an override."""
+    """Remove an override from a subject."""
 
     def edit(_: Account, holder: Holder, __: int) -> Holder:
         place = _find(holder, id_)
@@ -170,7 +170,7 @@ def list_suspensions(unit: ReadUnit, subject: Subject) -> list[Data]:
 
 
 def suspend(actor: Actor, unit: WriteUnit, subject: Subject, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Suspend a feature: a suspension as JSON text, which starts now unless it has a start."""
+    """Suspend a feature for a subject: from now or an instant on, until an instant or without an end."""
 
     def edit(account: Account, holder: Holder, _: int) -> Holder:
         suspension = read_subject_body(text, validator_for(unit.published, account.customer.id).reader.suspension)

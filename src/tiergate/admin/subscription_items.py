@@ -38,7 +38,7 @@ _MOST_LISTED: Final = 12
 def add_item(
     actor: Actor, unit: WriteUnit, subscription: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Add an item from its JSON text."""
+    """Add an item to a subscription."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         entry = read_subject_body(text, validator_for(unit.published, account.customer.id).reader.subscription_item)
@@ -52,7 +52,7 @@ def add_item(
 def patch_item(
     actor: Actor, unit: WriteUnit, subscription: str, item: str, patch: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Change quantity, pin and dates of an item by a JSON merge patch (RFC 7396)."""
+    """Change an item of a subscription by a JSON merge patch: its quantity, its pin, its dates."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         place = _find(before, item, unit.now)
@@ -67,7 +67,7 @@ def patch_item(
 def remove_item(
     actor: Actor, unit: WriteUnit, subscription: str, item: str, conditions: WriteConditions
 ) -> SubjectResult:
-    """Remove an item."""
+    """Remove an item from a subscription, at once."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         place = _find(before, item, unit.now)

@@ -103,7 +103,7 @@ def add_subscription(
 def put_subscription(
     actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Replace a subscription, or create it. What people own stays as it is unless the text names it; so do pins."""
+    """Replace a subscription, or create it. What people own and the body leaves out stays, pins too."""
     if customer_of(unit.session, id_) is None:
         if conditions.expected.must_exist:
             raise NotFoundError("subscription", id_)
@@ -152,7 +152,7 @@ def change_subscription(
 def patch_subscription(
     actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Change some members of a subscription by a JSON merge patch (RFC 7396)."""
+    """Change some of a subscription, by a JSON merge patch (RFC 7396)."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         subscription = apply_patch(unit, account, before, patch)
@@ -195,7 +195,7 @@ def take_step(
 
 
 def remove_subscription(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
-    """Delete a subscription."""
+    """Delete a subscription. `end` ends it and keeps it."""
     account = open_account_of(unit, id_)
     order = read_order(unit, _KIND, id_, conditions.as_of, deletes=True)
     etag = account.subscription(id_).stamp.etag

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
-from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members
+from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
-from tiergate.control.api.responses import page_response, view_response
+from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
-    change_subject,
     tags_parameter,
-    write_conditions,
+    writing,
 )
 from tiergate.model import SubscriptionStatus
 from tiergate.permissions import Action, Resource
@@ -31,15 +30,15 @@ _PATH = f"{_ALL}/{{customer}}"
 
 def endpoints() -> list[Endpoint]:
     """Return the routes."""
-    view, edit = Action.VIEW, Action.EDIT_CUSTOMER
+    view, edit, patch = Action.VIEW, Action.EDIT_CUSTOMER, writing(customers.patch_customer)
     searched = ("tag", "text", "feature", "item", "status", "external_id")
     return [
         Endpoint("GET", _ALL, view, list_customers, Resource.store(), query=searched, paged=True),
-        Endpoint("POST", _ALL, edit, create_customer, _named_customer),
-        Endpoint("GET", _PATH, view, get_customer, the_customer),
-        Endpoint("PUT", _PATH, edit, put_customer, the_customer, query=(ACCEPT_LOSS,)),
-        Endpoint("PATCH", _PATH, edit, patch_customer, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, remove_customer, the_customer, query=(AS_OF,)),
+        Endpoint("POST", _ALL, edit, writing(customers.create_customer, _ALL), _named_customer),
+        Endpoint("GET", _PATH, view, reading(customers.get_customer), the_customer),
+        Endpoint("PUT", _PATH, edit, writing(customers.put_customer, _ALL), the_customer, query=(ACCEPT_LOSS,)),
+        Endpoint("PATCH", _PATH, edit, patch, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, writing(customers.remove_customer), the_customer, query=(AS_OF,)),
     ]
 
 
@@ -65,32 +64,3 @@ def list_customers(request: AdminRequest) -> Response:
     )
     after, limit = request.cursor or "", request.limit
     return page_response(request.read(lambda unit: customers.list_customers(unit, wanted, after, limit)))
-
-
-def create_customer(request: AdminRequest) -> Response:
-    """Create a customer."""
-    text = strip_answer_members(request.body)
-    return change_subject(request, _ALL, customers.create_customer, text, write_conditions(request))
-
-
-def get_customer(request: AdminRequest) -> Response:
-    """Read a customer."""
-    id_ = request.params["customer"]
-    return view_response(request, request.read(lambda unit: customers.get_customer(unit, id_)))
-
-
-def put_customer(request: AdminRequest) -> Response:
-    """Replace a customer, or create it. What the body leaves out stays as it is; an empty value removes it."""
-    id_, text = request.params["customer"], strip_answer_members(request.body)
-    return change_subject(request, _ALL, customers.put_customer, id_, text, write_conditions(request))
-
-
-def patch_customer(request: AdminRequest) -> Response:
-    """Change some of a customer, by a JSON merge patch (RFC 7396)."""
-    id_, patch = request.params["customer"], strip_answer_members(request.body)
-    return change_subject(request, "", customers.patch_customer, id_, patch, write_conditions(request))
-
-
-def remove_customer(request: AdminRequest) -> Response:
-    """Delete a customer that has no subscriptions."""
-    return change_subject(request, "", customers.remove_customer, request.params["customer"], write_conditions(request))

@@ -15,7 +15,6 @@ from tiergate.control.api.subject_requests import (
     change_subject,
     instant_parameter,
     subject_response,
-    write_conditions,
 )
 from tiergate.control.api.subscriptions import the_subscription
 from tiergate.model import Subject, SubjectType
@@ -25,6 +24,7 @@ from tiergate.permissions import Action
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tiergate.admin.results import SubjectResult
     from tiergate.permissions import Resource
 
     Handler = Callable[[Subject, AdminRequest], Response]
@@ -39,15 +39,17 @@ def endpoints() -> list[Endpoint]:
     """Return the routes."""
     view, edit, loss = Action.VIEW, Action.EDIT_ENTITLEMENT, (ACCEPT_LOSS,)
     routes: list[Endpoint] = []
+    add, put = _writing(overrides.add_override, "overrides"), _writing(overrides.put_override)
+    remove, suspend = _writing(overrides.remove_override), _writing(overrides.suspend, strip=strip_as_of)
     for kind, resource in _RESOURCES.items():
         path = f"/v1/{kind}s/{{{kind}}}"
         one, suspensions = f"{path}/overrides/{{override}}", f"{path}/suspensions"
         routes += [
             Endpoint("GET", f"{path}/overrides", view, _of(list_overrides, kind), resource),
-            Endpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add_override, kind), resource, query=loss),
+            Endpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add, kind), resource, query=loss),
             Endpoint("GET", one, view, _of(read_override, kind), resource),
-            Endpoint("PUT", one, edit, _of(put_override, kind), resource, query=loss),
-            Endpoint("DELETE", one, edit, _of(remove_override, kind), resource, query=(ACCEPT_LOSS, AS_OF)),
+            Endpoint("PUT", one, edit, _of(put, kind), resource, query=loss),
+            Endpoint("DELETE", one, edit, _of(remove, kind), resource, query=(ACCEPT_LOSS, AS_OF)),
             Endpoint("GET", suspensions, view, _of(list_suspensions, kind), resource),
             Endpoint("POST", suspensions, edit, _of(suspend, kind), resource),
             Endpoint("DELETE", f"{suspensions}/{{feature}}", edit, _of(resume, kind), resource, query=("at", AS_OF)),
@@ -60,8 +62,22 @@ def _of(handler: Handler, kind: SubjectType) -> Callable[[AdminRequest], Respons
         return handler(Subject(request.params[kind.value], kind), request)
 
     bound.__doc__ = (handler.__doc__ or "").replace("subject", kind.value)
-    bound.__name__ = f"{getattr(handler, '__name__', '')}_of_{kind}"
     return bound
+
+
+def _writing(
+    use_case: Callable[..., SubjectResult], collection: str = "", strip: Callable[[bytes], bytes] = strip_answer_members
+) -> Handler:
+    """Return the handler of a use case that writes; `collection`: the last part of the path it may add to."""
+
+    def handler(subject: Subject, request: AdminRequest) -> Response:
+        path = f"/v1/{subject.type}s/{path_segment(subject.id)}/{collection}" if collection else ""
+        ids = [value for key, value in request.params.items() if key != subject.type]
+        body = () if request.method == "DELETE" else (strip(request.body),)
+        return change_subject(request, use_case, subject, *ids, *body, collection=path)
+
+    handler.__doc__ = use_case.__doc__
+    return handler
 
 
 def list_overrides(subject: Subject, request: AdminRequest) -> Response:
@@ -72,26 +88,7 @@ def list_overrides(subject: Subject, request: AdminRequest) -> Response:
 def read_override(subject: Subject, request: AdminRequest) -> Response:
     """Read an override of a subject. Its entity tag is the subject's."""
     id_ = request.params["override"]
-    return subject_response(request.read(lambda unit: overrides.read_override(unit, subject, id_)), "")
-
-
-def add_override(subject: Subject, request: AdminRequest) -> Response:
-    """Add an override to a subject; its author is the caller. Without an id it gets one made of its feature's."""
-    path = f"/v1/{subject.type}s/{path_segment(subject.id)}/overrides"
-    text = strip_answer_members(request.body)
-    return change_subject(request, path, overrides.add_override, subject, text, write_conditions(request))
-
-
-def put_override(subject: Subject, request: AdminRequest) -> Response:
-    """Replace an override of a subject; its author is then the caller."""
-    id_, text = request.params["override"], strip_answer_members(request.body)
-    return change_subject(request, "", overrides.put_override, subject, id_, text, write_conditions(request))
-
-
-def remove_override(subject: Subject, request: AdminRequest) -> Response:
-    """Remove an override from a subject."""
-    id_ = request.params["override"]
-    return change_subject(request, "", overrides.remove_override, subject, id_, write_conditions(request))
+    return subject_response(request.read(lambda unit: overrides.read_override(unit, subject, id_)))
 
 
 def list_suspensions(subject: Subject, request: AdminRequest) -> Response:
@@ -99,13 +96,7 @@ def list_suspensions(subject: Subject, request: AdminRequest) -> Response:
     return Response.page(request.read(lambda unit: overrides.list_suspensions(unit, subject)), None)
 
 
-def suspend(subject: Subject, request: AdminRequest) -> Response:
-    """Suspend a feature for a subject: from now or an instant on, until an instant or without an end."""
-    text = strip_as_of(request.body)
-    return change_subject(request, "", overrides.suspend, subject, text, write_conditions(request))
-
-
 def resume(subject: Subject, request: AdminRequest) -> Response:
     """Resume a feature for a subject, now or `at` an instant; suspensions that start later are removed."""
     feature, at = request.params["feature"], instant_parameter(request, "at")
-    return change_subject(request, "", overrides.resume, subject, feature, at, write_conditions(request))
+    return change_subject(request, overrides.resume, subject, feature, at)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tiergate.admin.json_members import members
 from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
+from tiergate.control.api.bodies import strip_answer_members
 from tiergate.control.api.request import Response
 from tiergate.control.api.responses import stamp_data
 from tiergate.errors import BodyError, BodyProblem, ParameterError
@@ -18,11 +19,10 @@ from tiergate.naming import is_id, path_segment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.admin.actor import Actor
     from tiergate.admin.results import SubjectResult
     from tiergate.control.api.request import AdminRequest
+    from tiergate.control.api.router import Handler
     from tiergate.model import Instant
-    from tiergate.store import WriteUnit
 
 ACCEPT_LOSS: Final = "accept_loss"
 """The query parameter with the token of the loss that the caller accepts."""
@@ -31,8 +31,6 @@ AS_OF: Final = "as_of"
 """The member of a body, and the query parameter of `DELETE`, with the instant at which a write is true."""
 
 _NO_INSTANT: Final = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
-
-P = ParamSpec("P")
 
 _read_text = msgspec.json.Decoder(str).decode
 
@@ -129,24 +127,39 @@ def tags_parameter(request: AdminRequest) -> tuple[str, ...]:
 # ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def writing(
+    use_case: Callable[..., SubjectResult], collection: str = "", strip: Callable[[bytes], bytes] = strip_answer_members
+) -> Handler:
+    """Return the handler of a use case that writes a subject, by the parameters of the path and the body, if any.
+
+    `collection`: the path of the collection that it may add to; `strip`: removes members of the body. The docstring of
+    the use case is the summary of the route.
+    """
+
+    def handler(request: AdminRequest) -> Response:
+        body = () if request.method == "DELETE" else (strip(request.body),)
+        return change_subject(request, use_case, *request.params.values(), *body, collection=collection)
+
+    handler.__doc__ = use_case.__doc__
+    return handler
+
+
 def change_subject(
-    request: AdminRequest,
-    path: str,
-    use_case: Callable[Concatenate[Actor, WriteUnit, P], SubjectResult],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    request: AdminRequest, use_case: Callable[..., SubjectResult], *args: object, collection: str = ""
 ) -> Response:
-    """Run a use case in one transaction, and answer with its result. `path`: of the collection it may add to, or ''."""
-    actor = request.actor
-    return request.change(lambda unit: subject_response(use_case(actor, unit, *args, **kwargs), path), brief=True)
+    """Run a use case with the conditions of a write as its last argument in one transaction, and answer its result."""
+    actor, conditions = request.actor, write_conditions(request)
+    return request.change(
+        lambda unit: subject_response(use_case(actor, unit, *args, conditions), collection), brief=True
+    )
 
 
-def subject_response(result: SubjectResult, path: str) -> Response:
+def subject_response(result: SubjectResult, collection: str = "") -> Response:
     """Answer with the result of a write of a subject or of a part of it."""
     if result.data is None:
         return Response.empty(etag=result.etag)
     data = result.data if result.stamp is None else result.data | stamp_data(result.stamp)
     if result.applied is not None:
         data |= {"applied": result.applied}
-    location = f"{path}/{path_segment(str(data['id']))}" if result.created and path else None
+    location = f"{collection}/{path_segment(str(data['id']))}" if result.created and collection else None
     return Response.json(data, 201 if result.created else 200, etag=result.etag, location=location)

@@ -15,7 +15,7 @@ from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members, strip
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
-from tiergate.control.api.responses import page_response, view_response
+from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
@@ -24,6 +24,7 @@ from tiergate.control.api.subject_requests import (
     read_instant,
     tags_parameter,
     write_conditions,
+    writing,
 )
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.model import SubscriptionStatus
@@ -53,6 +54,9 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
     view, edit, items, pin = Action.VIEW, Action.EDIT_SUBSCRIPTION, Action.EDIT_ENTITLEMENT, Action.PIN_VERSION
     listed = ("customer", "tag", *_FILTERS)
     store, one, named = Resource.store(), the_subscription, named_subscription
+    put, patch = writing(subscriptions.put_subscription, _ALL), writing(subscriptions.patch_subscription)
+    add = writing(subscription_items.add_item, _ALL, strip_as_of)
+    edit_item = writing(subscription_items.patch_item, strip=strip_as_of)
     pin_version = partial(pin_item, publisher)
     pin_version.__doc__ = pin_item.__doc__
     return [
@@ -60,19 +64,19 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
         Endpoint("POST", _ALL, edit, create_subscription, named, subjects=_CUSTOMER),
         Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_FILTERS, paged=True),
         Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, named),
-        Endpoint("GET", _PATH, view, read_subscription, one),
-        Endpoint("PUT", _PATH, edit, put_subscription, named, query=_LOSS, subjects=_CUSTOMER),
-        Endpoint("PATCH", _PATH, edit, patch_subscription, one, query=_LOSS, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, remove_subscription, one, query=(AS_OF,)),
-        Endpoint("POST", f"{_PATH}/items", items, add_item, one, query=_LOSS),
-        Endpoint("PATCH", _ITEM, items, patch_item, one, query=_LOSS, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _ITEM, items, remove_item, one, query=(ACCEPT_LOSS, AS_OF)),
+        Endpoint("GET", _PATH, view, reading(subscriptions.read_subscription), one),
+        Endpoint("PUT", _PATH, edit, put, named, query=_LOSS, subjects=_CUSTOMER),
+        Endpoint("PATCH", _PATH, edit, patch, one, query=_LOSS, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, writing(subscriptions.remove_subscription), one, query=(AS_OF,)),
+        Endpoint("POST", f"{_PATH}/items", items, add, one, query=_LOSS),
+        Endpoint("PATCH", _ITEM, items, edit_item, one, query=_LOSS, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _ITEM, items, writing(subscription_items.remove_item), one, query=(ACCEPT_LOSS, AS_OF)),
         Endpoint("PUT", f"{_ITEM}/pin", pin, pin_version, one, query=_LOSS),
         Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, one, query=(ACCEPT_LOSS, AS_OF)),
         *(Endpoint("POST", f"{_PATH}/{name}", edit, _step_handler(name, step), one) for name, step in STEPS.items()),
-        Endpoint("PUT", f"{_PATH}/billing", edit, put_billing, named, subjects=_CUSTOMER),
+        Endpoint("PUT", f"{_PATH}/billing", edit, writing(billing.put_billing, _ALL), named, subjects=_CUSTOMER),
         Endpoint("POST", f"{_PATH}/change", items, change_plan, one),
-        Endpoint("DELETE", f"{_PATH}/change", items, withdraw_change, one, query=(AS_OF,)),
+        Endpoint("DELETE", f"{_PATH}/change", items, writing(billing.withdraw_change), one, query=(AS_OF,)),
     ]
 
 
@@ -114,51 +118,10 @@ def list_subscriptions(request: AdminRequest) -> Response:
 def create_subscription(request: AdminRequest) -> Response:
     """Create a subscription of a customer that exists."""
     customer, text = request.params.get("customer"), strip_answer_members(request.body)
-    return change_subject(request, _ALL, subscriptions.create_subscription, customer, text, write_conditions(request))
-
-
-def read_subscription(request: AdminRequest) -> Response:
-    """Read a subscription."""
-    id_ = request.params["subscription"]
-    return view_response(request, request.read(lambda unit: subscriptions.read_subscription(unit, id_)))
-
-
-def put_subscription(request: AdminRequest) -> Response:
-    """Replace a subscription, or create it. What people own and the body leaves out stays, pins too."""
-    id_, text = request.params["subscription"], strip_answer_members(request.body)
-    return change_subject(request, _ALL, subscriptions.put_subscription, id_, text, write_conditions(request))
-
-
-def patch_subscription(request: AdminRequest) -> Response:
-    """Change some of a subscription, by a JSON merge patch (RFC 7396)."""
-    id_, patch = request.params["subscription"], strip_answer_members(request.body)
-    return change_subject(request, "", subscriptions.patch_subscription, id_, patch, write_conditions(request))
-
-
-def remove_subscription(request: AdminRequest) -> Response:
-    """Delete a subscription. `end` ends it and keeps it."""
-    id_ = request.params["subscription"]
-    return change_subject(request, "", subscriptions.remove_subscription, id_, write_conditions(request))
+    return change_subject(request, subscriptions.create_subscription, customer, text, collection=_ALL)
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def add_item(request: AdminRequest) -> Response:
-    """Add an item to a subscription."""
-    id_, text = request.params["subscription"], strip_as_of(request.body)
-    return change_subject(request, _ALL, subscription_items.add_item, id_, text, write_conditions(request))
-
-
-def patch_item(request: AdminRequest) -> Response:
-    """Change an item of a subscription by a JSON merge patch: its quantity, its pin, its dates."""
-    (id_, item), patch = _item(request), strip_as_of(request.body)
-    return change_subject(request, "", subscription_items.patch_item, id_, item, patch, write_conditions(request))
-
-
-def remove_item(request: AdminRequest) -> Response:
-    """Remove an item from a subscription, at once."""
-    return change_subject(request, "", subscription_items.remove_item, *_item(request), write_conditions(request))
 
 
 class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,19 +132,16 @@ class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def pin_item(publisher: Publisher | None, request: AdminRequest) -> Response:
     """Keep an item of a subscription at a version, whatever is rolled out."""
     version = request.decode(_Pin).version
-    (id_, item), conditions = _item(request), write_conditions(request)
+    id_, item = request.params.values()
     if publisher is not None:
+        conditions = write_conditions(request)
         subscription_items.publish_pinned_version(request.actor, publisher, id_, item, version, conditions)
-    return change_subject(request, "", subscription_items.pin_item, id_, item, version, conditions)
+    return change_subject(request, subscription_items.pin_item, id_, item, version)
 
 
 def unpin_item(request: AdminRequest) -> Response:
     """Let an item of a subscription follow the rollouts again."""
-    return change_subject(request, "", subscription_items.pin_item, *_item(request), None, write_conditions(request))
-
-
-def _item(request: AdminRequest) -> tuple[str, str]:
-    return request.params["subscription"], request.params["item"]
+    return change_subject(request, subscription_items.pin_item, *request.params.values(), None)
 
 
 # ── Steps of the life cycle ──────────────────────────────────────────────────────────────────────────────────────────
@@ -208,17 +168,10 @@ def _take_step(name: str, step: Step, request: AdminRequest) -> Response:
     if problems:
         raise BodyError(problems)
     date = read_instant(body[step.date], f"/{step.date}") if step.date in body else None
-    id_ = request.params["subscription"]
-    return change_subject(request, "", subscriptions.take_step, id_, name, date, write_conditions(request))
+    return change_subject(request, subscriptions.take_step, request.params["subscription"], name, date)
 
 
 # ── Billing and changes of plan ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def put_billing(request: AdminRequest) -> Response:
-    """Replace the part of a subscription that billing owns, and nothing that people own; create it for a `customer`."""
-    id_, text = request.params["subscription"], strip_answer_members(request.body)
-    return change_subject(request, _ALL, billing.put_billing, id_, text, write_conditions(request))
 
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -238,10 +191,4 @@ def change_plan(request: AdminRequest) -> Response:
     id_, body = request.params["subscription"], request.decode(_Change)
     at = body.at if body.at in {"now", "term_end"} else read_instant(body.at, "/at")
     wanted = billing.PlanChangeRequest(body.to, at, body.quantity, body.from_item, body.addons == "end")
-    return change_subject(request, "", billing.change_plan, id_, wanted, write_conditions(request))
-
-
-def withdraw_change(request: AdminRequest) -> Response:
-    """Withdraw the scheduled change of plan: the present plan stays, and the items that would end with it."""
-    id_ = request.params["subscription"]
-    return change_subject(request, "", billing.withdraw_change, id_, write_conditions(request))
+    return change_subject(request, billing.change_plan, id_, wanted)
