@@ -99,11 +99,7 @@ async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None
 
 
 def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days: int | None) -> None:
-    """Delete once what is older than its retention.
-
-    Raises:
-        StoreError: the database cannot be used.
-    """
+    """Delete once what is older than its retention."""
     store.change(lambda unit: raise_floor(unit, now - feed_days * _DAY), SYSTEM)
     if history_days is not None:
         before = now - history_days * _DAY

@@ -3,6 +3,8 @@
 Only subjects in the affected scope are evaluated: a few in this process, many in a process of its own, so that other
 requests do not wait. The result is a stream of `ImpactLine`s: progress, single effects if they are wanted, and last the
 tally with the loss token. `loss_check` decides whether the loss is accepted.
+
+Raises `StoreError` if the store cannot be used, and `BundleError` if a bundle cannot be read.
 """
 
 from __future__ import annotations
@@ -84,9 +86,6 @@ class LossEstimate:
         """Compare both bundles, given with their catalogs.
 
         `now` in UTC milliseconds; `at`: the only instant that counts; default: all from `now` on.
-
-        Raises:
-            BundleError: a bundle cannot be read.
         """
         self._old, self._new = old[0], new[0]
         self._now, self._at = now, at
@@ -95,12 +94,7 @@ class LossEstimate:
         self.can_reduce = can_reduce(before, after, self._preview.touched, now)
 
     def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
-        """Find every effect; the last line is the tally.
-
-        Raises:
-            StoreError: the store cannot be used.
-            BundleError: a bundle cannot be read.
-        """
+        """Find every effect; the last line is the tally."""
         touched = self._preview.touched
 
         def count(unit: ReadUnit) -> int:
@@ -122,11 +116,7 @@ class LossEstimate:
         return tally
 
     def takes_from_changed(self, unit: ReadUnit, position: int) -> bool:
-        """Return whether a subject that changed after a feed position may lose something.
-
-        Raises:
-            BundleError: a bundle cannot be read.
-        """
+        """Return whether a subject that changed after a feed position may lose something."""
         records = read_changed_records(unit.session, position, _MOST_CHANGED)
         return records is None or any(it.effect.reduces for record in records for it in self._preview.effects(record))
 
@@ -160,12 +150,7 @@ def _run_worker_job(job: LossJob) -> Iterator[ImpactLine]:
 
 
 def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
-    """Compare all affected subjects, from `now` on.
-
-    Raises:
-        StoreError: the store cannot be used.
-        BundleError: a bundle cannot be read.
-    """
+    """Compare all affected subjects, from `now` on."""
     touched, impact, lost = preview.touched, Impact(), LossAccumulator()
     with store.database.reading() as session:
         total = count_affected_customers(session, touched.items, touched.features)

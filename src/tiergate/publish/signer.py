@@ -1,6 +1,8 @@
 """The signing keys of a store. The first one signs; the others are known, so that keys can rotate.
 
 To rotate a key: add the new one behind the old one, configure its public half in the sidecars, then put it first.
+
+Keys that are missing or cannot be read are a `SettingsError`.
 """
 
 from __future__ import annotations
@@ -21,22 +23,14 @@ class Signer:
     """Signs statements."""
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
-        """Sign with the first of these keys.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Sign with the first of these keys."""
         if not keys:
             raise ValueError("a store needs a signing key")
         self._keys = tuple(keys)
 
     @classmethod
     def read(cls, files: Iterable[Path]) -> Signer:
-        """Read the keys from files in PEM, each with one private key.
-
-        Raises:
-            SettingsError: a file cannot be read or has no key, or there is no file.
-        """
+        """Read the keys from files in PEM, each with one private key."""
         keys = []
         for file in files:
             try:

@@ -1,4 +1,7 @@
-"""Read typed parameters of a query: a value of an enumeration, several of them, a flag."""
+"""Read typed parameters of a query: a value of an enumeration, several of them, a flag.
+
+Another value of a parameter is a `RequestError` 400.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,13 @@ E = TypeVar("E", bound="StrEnum")
 
 
 def enum_parameter(request: AdminRequest, name: str, enum: type[E]) -> E | None:
-    """Return a value of an enumeration, or `None` without the parameter.
-
-    Raises:
-        RequestError: 400, it is not one of the enumeration's values.
-    """
+    """Return a value of an enumeration, or `None` without the parameter."""
     text = request.query.get(name)
     return None if text is None else _parse_enum(text, name, enum)
 
 
 def enum_list_parameter(request: AdminRequest, name: str, enum: type[E]) -> tuple[E, ...]:
-    """Return values of an enumeration, separated by commas; none without the parameter.
-
-    Raises:
-        RequestError: 400, one is not one of the enumeration's values.
-    """
+    """Return values of an enumeration, separated by commas; none without the parameter."""
     text = request.query.get(name)
     return () if text is None else tuple(_parse_enum(value, name, enum) for value in text.split(","))
 
@@ -44,11 +39,7 @@ def _parse_enum(text: str, name: str, enum: type[E]) -> E:
 
 
 def flag_parameter(request: AdminRequest, name: str) -> bool | None:
-    """Return `true` or `false` of a parameter, or `None` without it.
-
-    Raises:
-        RequestError: 400, it is neither.
-    """
+    """Return `true` or `false` of a parameter, or `None` without it."""
     text = request.query.get(name)
     if text not in {None, "true", "false"}:
         raise RequestError(400, "invalid request", f"`{name}` must be `true` or `false`")

@@ -1,6 +1,9 @@
 """What an endpoint is asked and what it answers, without the socket: bodies, entity tags, cursors, idempotency keys.
 
 Leaves to others: who may ask (`access`), what the errors look like (`problems`), and what the bodies mean (`catalog`).
+
+A header, a parameter or a reason that is invalid is a `RequestError` 400, an invalid body a `BodyError`, and an
+idempotency key that came with another request before a `RequestError` 422.
 """
 
 from __future__ import annotations
@@ -125,11 +128,7 @@ class AdminRequest:
 
     @property
     def reason(self) -> str:
-        """Why it is asked, or nothing.
-
-        Raises:
-            RequestError: 400, the reason is too long, or not printable.
-        """
+        """Why it is asked, or nothing."""
         text = unquote(self.headers.get("tiergate-reason", "")).strip()
         if len(text) > _MAX_REASON or not text.isprintable():
             detail = f"`Tiergate-Reason` must be printable, and of {_MAX_REASON} characters at most"
@@ -138,20 +137,12 @@ class AdminRequest:
 
     @property
     def limit(self) -> int:
-        """How many entries of a list are wanted.
-
-        Raises:
-            RequestError: 400, it is no number from 1 to `MAX_LIMIT`.
-        """
+        """How many entries of a list are wanted: 1 to `MAX_LIMIT`."""
         return self.number("limit", _DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
 
     @property
     def cursor(self) -> str | None:
-        """What the last entry of the page before is ordered by; none for the first page.
-
-        Raises:
-            RequestError: 400, the cursor was not given out by a list.
-        """
+        """What the last entry of the page before is ordered by; none for the first page."""
         text = self.query.get("cursor")
         if text is None:
             return None
@@ -164,11 +155,7 @@ class AdminRequest:
         return found
 
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
-        """A whole number among the query's parameters.
-
-        Raises:
-            RequestError: 400, it is none, or out of bounds.
-        """
+        """A whole number among the query's parameters."""
         text = self.query.get(name)
         if text is None:
             return default
@@ -177,11 +164,7 @@ class AdminRequest:
         return int(text)
 
     def decode(self, form: type[T]) -> T:
-        """Read a small JSON body that is no entry of a catalog or subjects file into a msgspec structure.
-
-        Raises:
-            BodyError: it does not say such a structure.
-        """
+        """Read a small JSON body that is no entry of a catalog or subjects file into a msgspec structure."""
         try:
             return msgspec.json.decode(self.body, type=form)
         except msgspec.ValidationError as error:
@@ -193,20 +176,12 @@ class AdminRequest:
 
     @cached_property
     def actor(self) -> Actor:
-        """The caller, what it may do and why it asks: the first argument of every use case.
-
-        Raises:
-            RequestError: 400, the reason is too long, or not printable.
-        """
+        """The caller, what it may do and why it asks: the first argument of every use case."""
         return Actor(self.caller, self._allows, self.reason, self.request_id)
 
     @cached_property
     def precondition(self) -> Precondition:
-        """The version that a change expects, by `If-Match` and, of `PUT`, `If-None-Match: *`.
-
-        Raises:
-            RequestError: 400, `If-Match` is none of our entity tags.
-        """
+        """The version that a change expects, by `If-Match` and, of `PUT`, `If-None-Match: *`."""
         absent = self.method == "PUT" and self.headers.get("if-none-match", "").strip() == "*"
         given = self.headers.get("if-match")
         if given is None or given.strip() == "*":
@@ -244,9 +219,6 @@ class AdminRequest:
 
         `work` may be run several times, and must have no effect but through its unit. `kept`: what is kept of an
         answer that must not be given twice. `brief`: it takes milliseconds, and publishes nothing.
-
-        Raises:
-            RequestError: 422, the key came with another request before; 400, it is none.
         """
         key = self._idempotency_key()
         if key is None:
@@ -265,11 +237,7 @@ class AdminRequest:
         return self.write(once, brief=brief)
 
     def replayed(self) -> Response | None:
-        """The answer that this very request got before, by its `Idempotency-Key`; none where there is none.
-
-        Raises:
-            RequestError: as `change`.
-        """
+        """The answer that this very request got before, by its `Idempotency-Key`; none where there is none."""
         key = self._idempotency_key()
         kept = None if key is None else self.read(lambda unit: read_stored_response(unit, key))
         return None if kept is None else _replayed(kept)
@@ -279,12 +247,7 @@ class AdminRequest:
         return self.actor.change(self.store, work, brief=brief)
 
     def check_etag(self, kind: str, id_: str, etag: int) -> None:
-        """Compare a stored version with `If-Match`, in the transaction that changes the resource.
-
-        Raises:
-            PreconditionError: it is another version.
-            RequestError: 400, the header is none of our entity tags.
-        """
+        """Compare a stored version with `If-Match`, in the transaction that changes the resource."""
         replace(self.precondition, must_not_exist=False).check(kind, id_, etag)
 
     @property

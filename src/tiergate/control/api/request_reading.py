@@ -1,4 +1,8 @@
-"""Parts of an HTTP request that do not depend on the endpoint's meaning: id, credentials, query, headers, body."""
+"""Parts of an HTTP request that do not depend on the endpoint's meaning: id, credentials, query, headers, body.
+
+What is missing, repeated, unknown, too large or too slow is a `RequestError`. The character U+0000, which PostgreSQL
+cannot store, is one too in a query, and a `BodyError` in a body.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +45,7 @@ def request_id(http: Request) -> str:
 
 
 def bearer_token(http: Request) -> str:
-    """Return the token of `Authorization: Bearer`.
-
-    Raises:
-        RequestError: 400 or 401, if the header is missing, repeated or of another scheme.
-    """
+    """Return the token of `Authorization: Bearer`."""
     values = http.headers.getlist("authorization")
     if len(values) > 1:
         raise RequestError(400, "malformed request", "the header `Authorization` must be given once")
@@ -56,11 +56,7 @@ def bearer_token(http: Request) -> str:
 
 
 def read_query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
-    """Return the query parameters of an endpoint, each once.
-
-    Raises:
-        RequestError: 400, if a parameter is unknown or repeated, or has the character U+0000.
-    """
+    """Return the query parameters of an endpoint, each once."""
     known = (*endpoint.query, *(_PAGING if endpoint.paged else ()))
     query: dict[str, str] = {}
     for name, value in http.query_params.multi_items():
@@ -84,12 +80,7 @@ def read_headers(http: Request) -> Mapping[str, str]:
 
 
 async def read_body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None = None) -> bytes:
-    """Return the body; with `spool`, write it there and return nothing.
-
-    Raises:
-        RequestError: 408, 413 or 415, if the body is too slow, too large or of another media type.
-        BodyError: if it has the character U+0000, which PostgreSQL cannot store.
-    """
+    """Return the body; with `spool`, write it there and return nothing."""
     limit = 0 if endpoint.method in _BODILESS else endpoint.max_body
     parts: list[bytes] = []
     size = 0

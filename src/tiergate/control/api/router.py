@@ -102,11 +102,7 @@ class Endpoint:
     subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that it is complete.
-
-        Raises:
-            ValueError: if the action, its resource, the method or the path is missing or invalid.
-        """
+        """Check that it is complete."""
         where = f"{self.method} {self.path}"
         if not isinstance(self.action, Action | Open):
             raise ValueError(f"{where}: an endpoint needs an action")

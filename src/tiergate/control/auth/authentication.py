@@ -6,6 +6,9 @@ whatever else the request has.
 
 INVARIANT (public keys alone): only signatures of asymmetric algorithms count, each verified with a key of the issuer
 that the token names. Neither `none` nor a secret made of a public key is accepted.
+
+Invalid credentials are a `RequestError` 401. If the issuer's keys are not available, it is a `JwksError`; if the store
+cannot be read, a `StoreError`. Invalid settings of issuers are a `SettingsError`.
 """
 
 from __future__ import annotations
@@ -67,11 +70,7 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     leeway: int = 30
 
     def __post_init__(self) -> None:
-        """Validate the settings.
-
-        Raises:
-            ValueError: they are invalid.
-        """
+        """Validate the settings."""
         unknown = [name for name in self.algorithms if name not in ALGORITHMS]
         if unknown or not self.algorithms:
             raise ValueError(f"`algorithms` must be some of {', '.join(ALGORITHMS)}")
@@ -89,11 +88,7 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def read_issuers(text: str) -> list[IssuerSettings]:
-    """Read the settings of issuers: YAML or JSON, `{"issuers": [ … ]}`.
-
-    Raises:
-        SettingsError: they are invalid.
-    """
+    """Read the settings of issuers: YAML or JSON, `{"issuers": [ … ]}`."""
     try:
         document = yaml.safe_load(text)
         settings = msgspec.convert(document, dict[str, list[IssuerSettings]])
@@ -131,11 +126,7 @@ class TokenVerifier:
     def __init__(
         self, issuers: Iterable[IssuerSettings], key_set: Callable[[IssuerSettings], IssuerKeys] | None = None
     ) -> None:
-        """Fetch nothing yet.
-
-        Raises:
-            SettingsError: the keys of an issuer have a URL that is not https.
-        """
+        """Fetch nothing yet."""
         make = _key_set if key_set is None else key_set
         self._issuers = {it.issuer: (it, make(it)) for it in issuers}
 
@@ -149,12 +140,7 @@ class TokenVerifier:
             keys.refresh()
 
     def admit(self, token: str) -> AuthenticatedCaller:
-        """Verify a token; return its caller and until when it is valid.
-
-        Raises:
-            RequestError: 401, the token is invalid.
-            JwksError: the issuer's keys are not available.
-        """
+        """Verify a token; return its caller and until when it is valid."""
         if len(token) > _MAX_TOKEN:
             raise _rejected("the token is too long")
         try:
@@ -196,13 +182,7 @@ class Authenticator:
         return self.admit(token).caller
 
     def admit(self, token: str) -> AuthenticatedCaller:
-        """Return the caller of a token, and until when it is valid.
-
-        Raises:
-            RequestError: 401, the key or token is invalid.
-            JwksError: the issuer's keys are not available.
-            StoreError: the store cannot be read.
-        """
+        """Return the caller of a token, and until when it is valid."""
         if token.startswith("tg_"):
             return self._by_key(token)
         return self._tokens.admit(token)

@@ -3,6 +3,9 @@
 Keys are fetched again when they are an hour old, and at once if a token names an unknown key or no key verifies it,
 because a key may be replaced under its name; but at most once a minute, because anybody can send such tokens. While the
 issuer is unreachable, the previous keys stay valid, for at most a day: a withdrawn key must not count forever.
+
+Raises `JwksError` if the keys cannot be fetched and no previous ones are valid. A source that is not https is a
+`SettingsError`.
 """
 
 from __future__ import annotations
@@ -79,11 +82,7 @@ class IssuerKeys:
         token_file: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Fetch nothing yet.
-
-        Raises:
-            SettingsError: the source is a URL that is not https.
-        """
+        """Fetch nothing yet."""
         parts = urlsplit(source)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise SettingsError("issuers", f"`{source}` must be https: whoever can change the keys can be anybody")
@@ -101,9 +100,6 @@ class IssuerKeys:
         """Return the keys that may have signed a token of this algorithm with this key id.
 
         Those with the id, otherwise those without an id; all that fit if the token names no id.
-
-        Raises:
-            JwksError: the keys cannot be fetched, and no previous ones are valid.
         """
         with self._lock:
             if not self._is_fresh() or not self._select(kid, algorithm):
@@ -111,11 +107,7 @@ class IssuerKeys:
             return self._candidates(kid, algorithm)
 
     def find_others(self, kid: str | None, algorithm: str, tried: CandidateKeys) -> CandidateKeys:
-        """Fetch the keys again if none of `tried` verified a token, and return the ones that were not tried.
-
-        Raises:
-            JwksError: as `find`.
-        """
+        """Fetch the keys again if none of `tried` verified a token, and return the ones that were not tried."""
         with self._lock:
             if tried.generation == self.generation:
                 self._fetch_if_due()

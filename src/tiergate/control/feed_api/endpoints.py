@@ -2,6 +2,8 @@
 
 Everything here is signed, or hashes to something signed: a machine in between can withhold content, and nothing else.
 Documented in docs/reference/sync-api.md.
+
+If the database cannot be used, or was never read, it is a `StoreError`.
 """
 
 from __future__ import annotations
@@ -160,11 +162,7 @@ class FeedApi:
         return Response(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
 
     def snapshot_head(self, snapshot: StoredSnapshot) -> bytes:
-        """Return the envelope of a head, signed now, that names a snapshot.
-
-        Raises:
-            StoreError: if the feed was never read.
-        """
+        """Return the envelope of a head, signed now, that names a snapshot."""
         state = self._state()
         manifest = snapshot.manifest
         return self._signer.head(
@@ -181,9 +179,6 @@ class FeedApi:
 
         `max_age`: in seconds, of a snapshot after which anything has changed, for readers who cannot follow the feed.
         One from before the first publication is of no use to them at any age.
-
-        Raises:
-            StoreError: if the database cannot be used.
         """
         state = await self._state_reaching(0)
         await run_in_threadpool(self._snapshots.remove_outdated)

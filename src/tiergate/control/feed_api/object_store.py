@@ -8,6 +8,8 @@
 Everything except `head.json` is named by its hash and written once. `head.json` is written last, so that it never names
 a missing object. Pages and manifests that it no longer needs are deleted after a while. This runs beside publishing:
 failures are logged, counted, and tried again.
+
+A URL that is not supported, and a library that is not installed, is a `SettingsError`.
 """
 
 from __future__ import annotations
@@ -37,11 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 def check_address(url: str) -> None:
-    """Check the scheme of an object store's URL.
-
-    Raises:
-        SettingsError: if it is not supported.
-    """
+    """Check the scheme of an object store's URL."""
     if not url.startswith(_SCHEMES):
         words = ", ".join(f"`{scheme}…`" for scheme in _SCHEMES)
         raise SettingsError("object-store", f"`{url}` must be one of {words}")
@@ -53,11 +51,7 @@ class ObjectStoreWriter:
     def __init__(
         self, url: str, snapshots: Snapshots, archives: BundleArchives, *, clock: Callable[[], float] = time.time
     ) -> None:
-        """Prepare; no request is sent yet. Credentials come from the same places as for the cloud's own tools.
-
-        Raises:
-            SettingsError: if the URL is not supported, or the library is not installed.
-        """
+        """Prepare; no request is sent yet. Credentials come from the same places as for the cloud's own tools."""
         check_address(url)
         try:
             import obstore  # noqa: PLC0415 - loaded only if there is an object store

@@ -3,6 +3,8 @@
 A snapshot is read in one transaction, so it equals the tables at its position. The customers' ids alone decide where a
 page ends, so that two snapshots share the pages without changes. Only one snapshot is created at a time, among all
 control planes on a database. `endpoints` signs and serves it, `object_store` copies it.
+
+If the database cannot be used, it is a `StoreError`.
 """
 
 from __future__ import annotations
@@ -102,11 +104,7 @@ class Snapshots:
         return self._store.read(work)
 
     def create(self, position: int) -> StoredSnapshot:
-        """Create a snapshot of at least this position, unless there is one already.
-
-        Raises:
-            StoreError: if the database cannot be used.
-        """
+        """Create a snapshot of at least this position, unless there is one already."""
         with snapshot_lock(self._store.database):
             newest = self.newest()
             if newest is not None and newest.manifest.position >= position:
@@ -114,11 +112,7 @@ class Snapshots:
             return self._create()
 
     def remove_outdated(self) -> None:
-        """Delete the snapshots that precede the floor of the feed; they may have the data of an erased person.
-
-        Raises:
-            StoreError: if the database cannot be used.
-        """
+        """Delete the snapshots that precede the floor of the feed; they may have the data of an erased person."""
         floor = self._store.read(lambda unit: unit.head().floor)
         if any(entry.position < floor for entry in self._store.read(lambda unit: snapshots(unit.session))):
             with snapshot_lock(self._store.database):

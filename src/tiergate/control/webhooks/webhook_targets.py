@@ -3,6 +3,8 @@
 A webhook's URL must not open our own network: only `https` to public addresses is allowed, and `http` too in the
 networks that the operator allows. A name is resolved for each attempt and every address of it is checked; the
 connection is then made to a checked address, so that a name that changes meanwhile gains nothing.
+
+A target that is not allowed is a `RejectedTargetError`; a name that cannot be resolved now is an `OSError`.
 """
 
 from __future__ import annotations
@@ -73,11 +75,7 @@ class WebhookTargets:
         self._resolve = resolve if resolver is None else resolver
 
     def check_url(self, text: str) -> httpx.URL:
-        """Check a URL without resolving its name.
-
-        Raises:
-            RejectedTargetError: it is malformed or never allowed.
-        """
+        """Check a URL without resolving its name."""
         if len(text) > _MAX_URL:
             raise RejectedTargetError(f"a URL has at most {_MAX_URL} characters")
         try:
@@ -106,12 +104,7 @@ class WebhookTargets:
         return url
 
     async def find(self, text: str) -> WebhookTarget:
-        """Check a URL and resolve its name, once.
-
-        Raises:
-            RejectedTargetError: the URL or an address of its name is not allowed.
-            OSError: the name cannot be resolved now.
-        """
+        """Check a URL and resolve its name, once."""
         url = self.check_url(text)
         name = url.raw_host.decode("ascii")
         found = await self._resolve(name, url.port or _PORTS[url.scheme])
@@ -136,11 +129,7 @@ class WebhookTargets:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Resolve all addresses of a name with the system's resolver.
-
-    Raises:
-        OSError: it has none, or cannot be resolved now.
-    """
+    """Resolve all addresses of a name with the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
