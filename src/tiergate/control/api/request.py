@@ -200,10 +200,6 @@ class AdminRequest:
         """
         enforce(self.caller, action, resource, self._allows(action, resource))
 
-    def may(self, action: Action, resource: Resource) -> bool:
-        """Return whether the caller has a permission besides the endpoint's own."""
-        return self._allows(action, resource).allowed
-
     def read(self, work: Callable[[ReadUnit], T]) -> T:
         """Run `work` in one transaction that reads."""
         return self.store.read(work)
@@ -245,10 +241,6 @@ class AdminRequest:
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
         return self.actor.change(self.store, work, brief=brief)
-
-    def check_etag(self, kind: str, id_: str, etag: int) -> None:
-        """Compare a stored version with `If-Match`, in the transaction that changes the resource."""
-        replace(self.precondition, must_not_exist=False).check(kind, id_, etag)
 
     @property
     def entity_tags(self) -> tuple[str, ...] | None:

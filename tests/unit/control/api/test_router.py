@@ -92,7 +92,7 @@ class Notes:
 
     def edit(self, request: AdminRequest) -> Response:
         """Change a note that was changed three times."""
-        request.check_etag("note", "n1", 3)
+        request.precondition.check("note", "n1", 3)
         return Response.empty(etag=4)
 
     def both(self, request: AdminRequest) -> Response:
