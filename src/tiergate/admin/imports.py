@@ -21,8 +21,13 @@ from msgspec.structs import replace
 from tiergate.admin.customer_validation import printable_features, validator_for
 from tiergate.admin.field_ownership import merge_customer, merge_subscription
 from tiergate.admin.loss_gate import reject_loss
-from tiergate.admin.sellable_items import reject_unsellable_items
-from tiergate.admin.subject_changes import record_change, require_change, resource_of, with_authors
+from tiergate.admin.subject_changes import (
+    record_change,
+    reject_unsellable_items,
+    require_change,
+    resource_of,
+    with_authors,
+)
 from tiergate.admin.write_order import MAX_AHEAD
 from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
 from tiergate.catalog.reading.document import Mapping

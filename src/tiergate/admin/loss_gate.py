@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tiergate.errors import ForbiddenError, LossError
-from tiergate.impact.preview.loss_token import loss_token, losses_of
+from tiergate.errors import BodyError, BodyProblem, ForbiddenError, LossError
+from tiergate.impact.preview.loss_token import is_loss_token, loss_token, losses_of
 from tiergate.impact.preview.subject_effects import Impact, impact_data
 from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
@@ -35,7 +35,23 @@ if TYPE_CHECKING:
     from tiergate.permissions import Resource
     from tiergate.store import WriteUnit
 
+AcceptLoss = str | bool
+"""The type of the member `accept_loss` of a body: a token; `false`, its default, accepts nothing."""
+
 _MOST_LISTED: Final = 5
+
+
+def parse_loss_token(value: AcceptLoss, pointer: str = "/accept_loss") -> str:
+    """Return the token of the loss that a body accepts, or ''; `true` would accept any loss, and is a `BodyError`."""
+    if value is False:
+        return ""
+    if isinstance(value, str) and is_loss_token(value):
+        return value
+    detail = (
+        "must be the token of the accepted loss, such as `loss-3-6d1f…`: "
+        "a dry run and the error `customers-would-lose` return it as `accept_loss`"
+    )
+    raise BodyError([BodyProblem(pointer, "wrong-value", detail)])
 
 
 def reject_loss(

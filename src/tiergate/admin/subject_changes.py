@@ -17,19 +17,19 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import validator_for
 from tiergate.admin.loss_gate import reject_loss
-from tiergate.admin.sellable_items import reject_unsellable_items
 from tiergate.admin.subject_views import file_data
-from tiergate.errors import ConflictError
+from tiergate.errors import BodyProblem, ConflictError
 from tiergate.impact.subject_change.override_effects import reject_ineffective_overrides
-from tiergate.model import FOREVER, Customer, OverrideMode, SubjectType, Subscription, format_instant
+from tiergate.model import FOREVER, Customer, ItemStatus, OverrideMode, SubjectType, Subscription, format_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
+from tiergate.store.items import item_statuses
 from tiergate.store.write_order import clear_deletions, record_deletion
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
     from tiergate.model import Instant, Override, SubjectRecord, SubscriptionItem
-    from tiergate.store import WriteUnit
+    from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
 _Subject = TypeVar("_Subject", Customer, Subscription)
@@ -190,6 +190,33 @@ def delete_subscription(actor: Actor, unit: WriteUnit, account: Account, id_: st
     account.remove_subscription(id_)
     record_deletion(unit.session, SubjectType.SUBSCRIPTION, id_, as_of, unit.now)
     record_change(unit, before, None)
+
+
+def reject_unsellable_items(
+    unit: ReadUnit, before: Subscription | None, after: Subscription, pointer: str = "/items"
+) -> None:
+    """Reject a subscription that gets a draft or an archived item; `pointer`: the place of its items in the body.
+
+    The status is that of the working catalog, so that archiving an item takes effect immediately. Nobody gets a draft.
+    Subscriptions keep an archived item that they have; others cannot get it by any route.
+    """
+    present = {entry.item for entry in before.items} if before is not None else set()
+    new = {place: entry.item for place, entry in enumerate(after.items) if entry.item not in present}
+    if not new:
+        return
+    published, statuses = unit.published.index.items, item_statuses(unit, set(new.values()))
+    problems = []
+    for place, id_ in new.items():
+        listed = published[id_].status if id_ in published else ItemStatus.ACTIVE
+        status = ItemStatus.DRAFT if listed is ItemStatus.DRAFT else statuses.get(id_, listed)
+        if status is ItemStatus.ARCHIVED:
+            detail = f"`{id_}` is archived: only subscriptions that have it keep it"
+            problems.append(BodyProblem(f"{pointer}/{place}", "item-archived", detail))
+        elif status is ItemStatus.DRAFT:
+            detail = f"`{id_}` is a draft: nobody can get it"
+            problems.append(BodyProblem(f"{pointer}/{place}", "item-draft", detail))
+    if problems:
+        raise ConflictError(problems[0].code, "; ".join(dict.fromkeys(it.sentence for it in problems)), problems)
 
 
 def _changed_overrides(before: Customer | Subscription | None, after: Customer | Subscription) -> tuple[Override, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin import catalog_files
-from tiergate.admin.loss_acceptance import AcceptLoss
+from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.parameters import flag_parameter
 from tiergate.control.api.publication_responses import publication_response, reviewed_by

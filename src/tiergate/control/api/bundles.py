@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.admin.pending_publications import compile_pending
+from tiergate.admin.publications import compile_pending
 from tiergate.bundle import manifest_of, write_archive
 from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
+from tiergate.admin.loss_gate import AcceptLoss, parse_loss_token
 from tiergate.admin.plan_retirement import PlanMove, retire_plan
 from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Response

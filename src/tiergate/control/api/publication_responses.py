@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tiergate.admin import publishing
-from tiergate.admin.loss_acceptance import parse_loss_token
+from tiergate.admin.loss_gate import parse_loss_token
 from tiergate.admin.publication_views import Members, result_data
 from tiergate.control.api.request import Response
 from tiergate.publish.review_tag import ReviewTags, is_review_tag
@@ -16,7 +16,7 @@ from tiergate.publish.review_tag import ReviewTags, is_review_tag
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.admin.loss_acceptance import AcceptLoss
+    from tiergate.admin.loss_gate import AcceptLoss
     from tiergate.admin.publishing import PublicationRequest
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.publication_stages import PublishResult

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.admin import pending_publications, publications
-from tiergate.admin.loss_acceptance import AcceptLoss
+from tiergate.admin import publications
+from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.admin.rollout_requests import RolloutTargetBody, check_note
 from tiergate.control.api.publication_responses import preview_response, publication_response, reviewed_by
 from tiergate.control.api.request import Response
@@ -51,7 +51,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     def pending(request: AdminRequest) -> Response:
         """Show what publishing everything would change."""
-        return preview_response(pending_publications.preview_pending(request.actor, publisher))
+        return preview_response(publications.preview_pending(request.actor, publisher))
 
     def publish(request: AdminRequest) -> Response:
         """Publish the pending edits, or some of them."""
@@ -105,7 +105,7 @@ def pending_publication(request: AdminRequest, body: PublishBody, at: str = "") 
     if any(it is not None for it in (body.features, body.items, body.rules, body.roles)):
         features, items, rules = (frozenset(ids or ()) for ids in (body.features, body.items, body.rules))
         selection = EditSelection(features, items, rules, bool(body.roles))
-    return pending_publications.pending_publication(request.actor, selection, target, targets, body.note)
+    return publications.pending_publication(request.actor, selection, target, targets, body.note)
 
 
 def _sequence(request: AdminRequest) -> int:

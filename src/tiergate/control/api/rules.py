@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin import rule_files
-from tiergate.admin.pending_publications import check_pending_rules
+from tiergate.admin.publications import check_pending_rules
 from tiergate.control.api.request import Response, etag_text
 from tiergate.control.api.responses import changing, expected_version
 from tiergate.control.api.router import Endpoint

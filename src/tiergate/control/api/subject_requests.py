@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin.json_members import members
-from tiergate.admin.loss_acceptance import parse_loss_token
+from tiergate.admin.loss_gate import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
 from tiergate.control.api.bodies import strip_answer_members
 from tiergate.control.api.request import Response

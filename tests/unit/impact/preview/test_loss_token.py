@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tiergate.admin.loss_acceptance import parse_loss_token
+from tiergate.admin.loss_gate import parse_loss_token
 from tiergate.errors import BodyError
 from tiergate.impact.preview.loss_token import (
     Loss,
