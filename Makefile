@@ -1,12 +1,12 @@
-# What one does with this repository. `make` alone lists it. Needs Python 3.11 or later and make, nothing else: each
-# target sets up what it uses in .venv, from the lock files in requirements/.
+# The tasks of this repository. `make` alone lists them. They need Python 3.11 or later and make, nothing else: each
+# target installs the tools that it uses into .venv, from the lock files in requirements/.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
-# The Python that makes .venv: the first of these that is new enough.
+# The Python that creates .venv: the first of these that is new enough.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
@@ -27,7 +27,7 @@ help: ## list the targets
 
 # ── Set-up ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Tiergate itself, installed editable, and what it needs to run, the control plane included.
+# Tiergate, installed editable, and its dependencies, including those of the control plane.
 $(VENV)/.core: requirements/build.txt requirements/control-plane.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
@@ -36,7 +36,7 @@ $(VENV)/.core: requirements/build.txt requirements/control-plane.txt pyproject.t
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What tests, checks and locks it.
+# The tools that test, check and lock it.
 $(VENV)/.dev: $(VENV)/.core requirements/dev.txt
 	@echo "installing the development tools into $(VENV)"
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
@@ -48,11 +48,11 @@ install: $(VENV)/.core ## set up .venv with the `tiergate` command
 # ── Use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: demo
-demo: $(VENV)/.core ## publish a sample, let a sidecar follow, ask it checks, publish a change
+demo: $(VENV)/.core ## publish a sample, start a sidecar, run checks, publish a change
 	@$(BIN)/tiergate demo $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## measure how fast and how small it is, in ratios against a baseline
+bench: $(VENV)/.dev ## measure speed and memory, as ratios to a baseline
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # ── Check ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -60,7 +60,7 @@ bench: $(VENV)/.dev ## measure how fast and how small it is, in ratios against a
 .PHONY: check
 check: test lint docs-check ## test, lint and docs-check
 
-# First what can share the machine, then what measures time. Exit status 5: no test is so marked.
+# First the tests that can share the machine, then those that measure time. Exit status 5: no test has the marker.
 .PHONY: test
 test: $(VENV)/.dev ## run the tests (a few minutes)
 ifdef ARGS
@@ -70,10 +70,10 @@ else
 	@$(PYTEST) -m "serial and not slow" $(WITHOUT_CLUSTER) || test $$? -eq 5
 endif
 
-# The chart, and a cluster for it: for those who have Helm, etcd, an API server and promtool on their path. `.ci/helm`,
-# `.ci/kubernetes` and `.ci/promtool` build these with Go, and print where they are.
+# These tests need Helm, etcd, kube-apiserver and promtool on the path. `.ci/helm`, `.ci/kubernetes` and `.ci/promtool`
+# build them with Go and print their folders.
 .PHONY: test-deploy
-test-deploy: $(VENV)/.dev ## run the tests of the chart, in a real API server
+test-deploy: $(VENV)/.dev ## test the Helm chart against a real API server
 	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(DEPLOY_TESTS) $(ARGS)
 	@$(PYTEST) -m "serial and not slow" $(DEPLOY_TESTS) $(ARGS) || test $$? -eq 5
 
@@ -82,7 +82,7 @@ test-slow: $(VENV)/.dev ## run the tests that take minutes each
 	@$(PYTEST) -m slow -o faulthandler_timeout=1800 $(ARGS)
 
 .PHONY: properties
-properties: $(VENV)/.dev ## run the property tests for long, on 400 times the examples
+properties: $(VENV)/.dev ## run the property tests longer: 20,000 examples instead of 25
 	@HYPOTHESIS_PROFILE=long $(PYTEST) --numprocesses auto -o faulthandler_timeout=0 tests/properties $(ARGS)
 
 .PHONY: lint
@@ -108,12 +108,12 @@ docs-check: $(VENV)/.dev ## check the pages: links, examples, generated parts
 # ── Write ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: format
-format: $(VENV)/.dev ## format the code and mend what ruff can
+format: $(VENV)/.dev ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --exit-zero --quiet
 	@$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(VENV)/.dev ## write the generated pages anew, then check all pages
+docs: $(VENV)/.dev ## regenerate the generated pages, then check all pages
 	@$(PYTEST) --quiet --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests/docs) $(ARGS)
 	@$(PYTEST) --numprocesses auto tests/docs --quiet $(ARGS)
 
@@ -122,7 +122,7 @@ session: $(VENV)/.dev ## record the terminal session that the README shows
 	@$(BIN)/python packaging/record_session.py
 
 .PHONY: goldens
-goldens: $(VENV)/.dev ## write the expected outputs of tests anew; read the diff before you commit it
+goldens: $(VENV)/.dev ## regenerate the expected outputs of tests; read the diff before you commit
 	@$(PYTEST) --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests) $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -141,13 +141,13 @@ lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: A
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
 	@$(BIN)/hatchling build --directory dist
 
-# The first of these that works here, unless it is named: make image BUILDER=podman.
+# The first of these that works here. To choose one: make image BUILDER=podman.
 BUILDER ?= $(shell for builder in docker podman buildah; do $$builder info >/dev/null 2>&1 && echo $$builder && break; done)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tiergate/__init__.py)
 
 .PHONY: image
 image: ## build the images tiergate-sidecar and tiergate-control-plane
-	@test -n "$(BUILDER)" || { echo "none of docker, podman and buildah works here" >&2; exit 1; }
+	@test -n "$(BUILDER)" || { echo "found none of docker, podman and buildah" >&2; exit 1; }
 	@for target in control-plane sidecar; do \
 		BUILDAH_FORMAT=docker $(BUILDER) build --file sidecar.Dockerfile --target $$target --tag tiergate-$$target:$(VERSION) \
 			--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git describe --always --abbrev=40 --dirty --exclude '*') \
@@ -155,6 +155,6 @@ image: ## build the images tiergate-sidecar and tiergate-control-plane
 	done
 
 .PHONY: clean
-clean: ## remove everything that these targets make
+clean: ## remove everything that these targets create
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
