@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.admin import serving
 from tests.publishing import Press, opened
 from tiergate.catalog import entitlements_data
-from tiergate.control.api import apply_export, drafts, features, immediate_changes, items, publishing, rules
+from tiergate.control.api import apply_export, features, immediate_changes, items, publishing, rules
 from tiergate.model import AudienceType
 from tiergate.store import Store
 
@@ -58,7 +58,6 @@ def api(template: Any, folder: Any) -> Iterator[tuple[Press, httpx.Client]]:  # 
         press.apply(CATALOG)
         publisher = press.publisher
         endpoints = [
-            *drafts.endpoints(),
             *features.endpoints(),
             *apply_export.endpoints(publisher),
             *items.endpoints(),

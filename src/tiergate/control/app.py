@@ -10,7 +10,6 @@ from tiergate.control.api import (
     bundles,
     custom_plans,
     customers,
-    drafts,
     entitlements,
     erasure,
     features,
@@ -20,8 +19,6 @@ from tiergate.control.api import (
     keys,
     openapi,
     overrides,
-    plan_retirement,
-    previews,
     publishing,
     replays,
     roles,
@@ -83,13 +80,11 @@ def all_endpoints(
     routes = [
         *features.endpoints(),
         *items.endpoints(),
-        *drafts.endpoints(),
         *publishing.endpoints(publisher),
         *immediate_changes.endpoints(publisher),
         *rules.endpoints(publisher),
         *apply_export.endpoints(publisher),
         *bundles.endpoints(publisher, sync.archives),
-        *previews.endpoints(publisher),
         *customers.endpoints(),
         *subscriptions.endpoints(publisher),
         *overrides.endpoints(),
@@ -98,7 +93,6 @@ def all_endpoints(
         *erasure.endpoints(),
         *imports.endpoints(),
         *custom_plans.endpoints(publisher),
-        *plan_retirement.endpoints(),
         *keys.endpoints(
             published_roles, {"store": store.id, "public_keys": [key.to_pem() for key in signer.verify_keys]}
         ),

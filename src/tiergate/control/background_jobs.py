@@ -1,4 +1,4 @@
-"""Background jobs of the control plane: snapshots, the object store, retention, read-only databases.
+"""Background jobs of the control plane: snapshots, the object store, retention, read-only databases, certificates.
 
 Every job runs forever. A failure is logged, and the job starts again.
 """
@@ -19,7 +19,8 @@ from tiergate.store.retention import delete_idempotency, drop_history, raise_flo
 from tiergate.store.write_order import drop_deletions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import Store
 
+
 _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
 _WRITES_EVERY: Final = 5.0
+_CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
 
 _log = structlog.get_logger(__name__)
 
@@ -117,3 +120,32 @@ def _revision(store: Store) -> str:
         return store.read(lambda unit: publication(unit.session, sequence)).revision if sequence else ""
     except NotFoundError:
         return ""
+
+
+async def watch_certificate(
+    files: Sequence[Path], renew: Callable[[], bool], *, every: float = _CERTIFICATE_EVERY
+) -> None:
+    """Call `renew` whenever a file of the certificate has changed, and again until it returns true.
+
+    A certificate and its key are two files, which do not fit until both are replaced. Files are polled: in a Kubernetes
+    volume they change by a link behind a link.
+    """
+    seen = _states(files)
+    while True:
+        await asyncio.sleep(every)
+        current = _states(files)
+        if current != seen and renew():
+            seen = current
+
+
+def _states(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    """Return what differs if a file changes; `None` for a missing file."""
+    return [_state(file) for file in files]
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

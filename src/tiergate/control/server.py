@@ -33,6 +33,7 @@ from tiergate.control.background_jobs import (
     refresh_snapshots,
     run_forever,
     update_object_store,
+    watch_certificate,
     watch_read_only,
 )
 from tiergate.control.feed_api.bundle_archives import BundleArchives
@@ -42,7 +43,6 @@ from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
-from tiergate.control.server_certificate import watch_certificate
 from tiergate.control.settings import TABLE
 from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher

@@ -7,7 +7,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
-from tiergate.control.api import apply_export, drafts, features, immediate_changes, imports, items, publishing
+from tiergate.control.api import apply_export, features, immediate_changes, imports, items, publishing
 from tiergate.model import Amount, Level, Switch
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def remote(press: Press, cli: Cli, tmp_path: Path) -> Iterator[Remote]:
     endpoints = [
         *features.endpoints(),
         *items.endpoints(),
-        *drafts.endpoints(),
         *publishing.endpoints(publisher),
         *immediate_changes.endpoints(publisher),
         *apply_export.endpoints(publisher),

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from tests.admin import serving
-from tiergate.control.api import drafts, features, items
+from tiergate.control.api import features, items
 from tiergate.store import SYSTEM, Store
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AUDIT, CUSTOMERS, SUBSCRIPTIONS
@@ -86,7 +86,7 @@ def serve_working(url: str) -> Iterator[Working]:
     """Serve the working catalog of a store."""
     store = Store.open(url)
     try:
-        endpoints = [*features.endpoints(), *items.endpoints(), *drafts.endpoints()]
+        endpoints = [*features.endpoints(), *items.endpoints()]
         with serving(store, endpoints) as admin:
             yield Working(store, admin)
     finally:

@@ -5,7 +5,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.control.server_certificate import watch_certificate
+from tiergate.control.background_jobs import watch_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,8 +10,8 @@ from tiergate.admin import catalog_files
 from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.parameters import flag_parameter
-from tiergate.control.api.publication_responses import publication_response, reviewed_by
 from tiergate.control.api.request import Response
+from tiergate.control.api.responses import publication_response, reviewed_by
 from tiergate.control.api.router import Endpoint
 from tiergate.model import Rules
 from tiergate.permissions import Action, Resource

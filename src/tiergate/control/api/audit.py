@@ -9,7 +9,6 @@ import msgspec
 from tiergate.admin import audit
 from tiergate.control.api.request import Response
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
@@ -33,11 +32,7 @@ def endpoints() -> list[Endpoint]:
 
 def search(request: AdminRequest) -> Response:
     """Search the audit log, the newest entries first."""
-    limit, cursor, before = request.limit, request.cursor, None
-    if cursor is not None:
-        if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-            raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
-        before = int(cursor)
+    limit, before = request.limit, request.number_cursor
     query = audit.read_query(request.query)
     entries, more = request.read(lambda unit: audit.search_entries(unit, query, before, limit))
     return Response.page(entries, None if more is None else str(more))

@@ -15,9 +15,8 @@ from tiergate.admin.precondition import ANY_VERSION
 from tiergate.admin.rollout_requests import RolloutBody, check_note, read_instant
 from tiergate.control.api.features import the_feature
 from tiergate.control.api.items import the_item
-from tiergate.control.api.publication_responses import dry_run_reviewed_by, publication_response
 from tiergate.control.api.request import Response
-from tiergate.control.api.responses import expected_version
+from tiergate.control.api.responses import dry_run_reviewed_by, expected_version, publication_response
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import BEGINNING, FOREVER, Suspension

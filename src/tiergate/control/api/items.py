@@ -1,17 +1,21 @@
-"""The endpoints of items and their published versions."""
+"""The endpoints of items: their drafts and published versions, and the retirement of plans."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.admin import items
+import msgspec
+
+from tiergate.admin import discards, drafts, items, plan_retirement
+from tiergate.admin.loss_gate import AcceptLoss, parse_loss_token
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter, flag_parameter
 from tiergate.control.api.request import Response
 from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import RequestError
-from tiergate.model import ItemKind, ItemStatus
+from tiergate.control.api.subject_requests import read_instant
+from tiergate.impact.preview.subject_effects import impact_data
+from tiergate.model import ItemKind, ItemStatus, format_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store.items import ItemFilter, owner_of
 
@@ -20,12 +24,16 @@ if TYPE_CHECKING:
 
 _ALL: Final = "/v1/items"
 _PATH: Final = f"{_ALL}/{{id}}"
+_DRAFT: Final = f"{_PATH}/draft"
+_ENTITLEMENT: Final = f"{_DRAFT}/entitlements/{{feature}}"
+_MOST_LISTED: Final = 100
 _MAX_BODY: Final = 4 * 2**20  # the entitlements of 10,000 features
 
 
 def endpoints() -> list[Endpoint]:
     """Return the routes."""
     edit, catalog = Action.EDIT_ITEM, Resource.catalog()
+    edit_draft, patch_draft = Action.EDIT_DRAFT, changing(drafts.patch_draft)
     searched = ("tag", "text", "kind", "private_to", "has_draft", "status")
     return [
         Endpoint("GET", _ALL, Action.VIEW, list_items, catalog, query=searched, paged=True),
@@ -37,6 +45,14 @@ def endpoints() -> list[Endpoint]:
         Endpoint("POST", f"{_PATH}/activate", edit, changing(items.activate_item), the_item),
         Endpoint("GET", f"{_PATH}/versions", Action.VIEW, list_versions, the_item, paged=True),
         Endpoint("GET", f"{_PATH}/versions/{{version}}", Action.VIEW, reading(items.get_version), the_item),
+        Endpoint("GET", _DRAFT, Action.VIEW, reading(drafts.get_draft), the_item),
+        Endpoint("PUT", _DRAFT, edit_draft, changing(drafts.put_draft), the_item, max_body=_MAX_BODY),
+        Endpoint("PATCH", _DRAFT, edit_draft, patch_draft, the_item, max_body=_MAX_BODY, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _DRAFT, edit_draft, changing(discards.discard_item, with_actor=True), the_item),
+        Endpoint("PUT", _ENTITLEMENT, edit_draft, changing(drafts.put_entitlement), the_item),
+        Endpoint("DELETE", _ENTITLEMENT, edit_draft, changing(drafts.delete_entitlement), the_item),
+        Endpoint("GET", f"{_DRAFT}/diff", Action.VIEW, compare_draft, the_item, query=("against",)),
+        Endpoint("POST", f"{_PATH}/retire", edit, retire_plan, the_item),
     ]
 
 
@@ -66,8 +82,41 @@ def create_item(request: AdminRequest) -> Response:
 
 def list_versions(request: AdminRequest) -> Response:
     """List the published versions of an item, latest first, without their entitlements."""
-    cursor = request.cursor
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-        raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
-    id_, below = request.params["id"], None if cursor is None else int(cursor)
+    id_, below = request.params["id"], request.number_cursor
     return Response.page(*request.read(lambda unit: items.list_versions(unit, id_, below, request.limit)))
+
+
+def compare_draft(request: AdminRequest) -> Response:
+    """Compare the draft of an item with the version that new customers get, or with the version `against`."""
+    id_, version = request.params["id"], request.number("against", 0, least=1, most=999_999_999)
+    return Response.json(request.read(lambda unit: drafts.compare_draft(unit, id_, version)))
+
+
+class _Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    to: str
+    at: str = "now"
+    dry_run: bool = False
+    accept_loss: AcceptLoss = False
+
+
+def retire_plan(request: AdminRequest) -> Response:
+    """Retire a plan: archive it, and move its subscriptions to another plan, now or at an instant; or `dry_run`."""
+    body = request.decode(_Retirement)
+    at = 0 if body.at == "now" else read_instant(body.at, "/at")
+    wanted = plan_retirement.PlanMove(request.params["id"], body.to, at)
+    result = plan_retirement.retire_plan(
+        request.actor, request.store, wanted, parse_loss_token(body.accept_loss), dry_run=body.dry_run
+    )
+    data = {
+        "item": wanted.item,
+        "to": wanted.to,
+        "at": format_instant(result.at),
+        "subscriptions": result.subscriptions,
+        "impact": impact_data(result.impact),
+        "moved": result.moved,
+        "left_count": len(result.kept),
+        "left": [it._asdict() for it in result.kept[:_MOST_LISTED]],
+    }
+    if body.dry_run and result.token:
+        data["accept_loss"] = result.token
+    return Response.json(data)

@@ -1,4 +1,8 @@
-"""The endpoints of publishing: pending edits, publish, publications, roll back."""
+"""The endpoints of publishing: pending edits, preview, publish, publications, roll back.
+
+A preview is lines of JSON: `progress`, each single `effect` for callers who may see all customers, and last the
+`outcome`: what changes, with the tally. An answer without that last line is incomplete.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,17 @@ import msgspec
 
 from tiergate.admin import publications
 from tiergate.admin.loss_gate import AcceptLoss
-from tiergate.admin.rollout_requests import RolloutTargetBody, check_note
-from tiergate.control.api.publication_responses import preview_response, publication_response, reviewed_by
+from tiergate.admin.publishing import stream_preview
+from tiergate.admin.rollout_requests import RolloutTargetBody, check_note, read_instant
+from tiergate.control.api.apply_export import ApplyBody, apply_publication
+from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.request import Response
+from tiergate.control.api.responses import preview_response, publication_response, reviewed_by
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import NotFoundError, RequestError
+from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.changeset import EditSelection
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from tiergate.admin.publishing import PublicationRequest
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Publisher
 
 _PATH: Final = "/v1/publications"
+_MAX_BODY: Final = 64 * 2**20
+_LINES: Final = "application/x-ndjson"
 
 
 class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +55,12 @@ class _RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_loss: AcceptLoss = False
 
 
+class _PreviewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    publish: PublishBody | None = None
+    apply: ApplyBody | None = None
+    at: str | None = None
+
+
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """Return the routes."""
     catalog = Resource.catalog()
@@ -59,6 +75,13 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         wanted, reviewed = pending_publication(request, body), reviewed_by(request)
         return publication_response(publisher, request, wanted, reviewed, body)
 
+    def preview(request: AdminRequest) -> Response:
+        """Preview what publishing, or applying a file, would change for each customer. Changes nothing."""
+        body = decode_parts(request, _PreviewBody) if request.body else _PreviewBody()
+        at = read_instant(body.at, "/at")
+        lines = stream_preview(request.actor, publisher, _previewed(publisher, request, body), at)
+        return Response.stream((encode(line) + b"\n" for line in lines), _LINES)
+
     def roll_back(request: AdminRequest) -> Response:
         """Publish the catalog and the rules of a past publication again."""
         body = request.decode(_RollbackBody) if request.body else _RollbackBody()
@@ -70,6 +93,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     return [
         Endpoint("GET", "/v1/pending", Action.VIEW, pending, catalog),
         Endpoint("POST", "/v1/publish", Action.PREVIEW, publish, catalog),
+        Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, catalog, max_body=_MAX_BODY),
         Endpoint("GET", _PATH, Action.VIEW, list_publications, catalog, paged=True),
         Endpoint("GET", f"{_PATH}/{{sequence}}", Action.VIEW, show_publication, catalog),
         Endpoint("POST", f"{_PATH}/{{sequence}}/rollback", Action.PREVIEW, roll_back, catalog),
@@ -78,10 +102,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
 def list_publications(request: AdminRequest) -> Response:
     """List the publications, latest first."""
-    cursor = request.cursor
-    if cursor is not None and not cursor.isdecimal():
-        raise RequestError(400, "invalid request", "`cursor` is not one that this list gave out")
-    before, limit = None if cursor is None else int(cursor), request.limit
+    before, limit = request.number_cursor, request.limit
     return Response.page(*request.read(lambda unit: publications.list_publications(unit, before, limit)))
 
 
@@ -113,3 +134,11 @@ def _sequence(request: AdminRequest) -> int:
     if not text.isdecimal() or len(text) > 18:
         raise NotFoundError("publication", text)
     return int(text)
+
+
+def _previewed(publisher: Publisher, request: AdminRequest, body: _PreviewBody) -> PublicationRequest:
+    if body.apply is not None and body.publish is not None:
+        raise BodyError([BodyProblem("/apply", "wrong-value", "give either `publish` or `apply`, not both")])
+    if body.apply is not None:
+        return apply_publication(request, publisher, body.apply)
+    return pending_publication(request, body.publish or PublishBody(), "/publish")

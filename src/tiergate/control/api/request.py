@@ -147,12 +147,20 @@ class AdminRequest:
         if text is None:
             return None
         try:
-            found = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+            cursor = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         except (binascii.Error, ValueError):
-            found = "\x00"
-        if "\x00" in found:
+            cursor = "\x00"
+        if "\x00" in cursor:
             raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
-        return found
+        return cursor
+
+    @property
+    def number_cursor(self) -> int | None:
+        """The cursor of a list that is ordered by a number."""
+        text = self.cursor
+        if text is not None and not re.fullmatch(r"[0-9]{1,18}", text):
+            raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
+        return None if text is None else int(text)
 
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number among the query's parameters."""

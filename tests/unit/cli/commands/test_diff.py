@@ -10,7 +10,7 @@ import pytest
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tests.unit.cli.conftest import CATALOG as SAMPLE
-from tiergate.control.api import apply_export, bundles, drafts, immediate_changes, publishing
+from tiergate.control.api import apply_export, bundles, immediate_changes, items, publishing
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.model import Amount, Level, Switch
 
@@ -252,7 +252,7 @@ def remote(press: Press, cli: Cli, tmp_path: Path) -> Iterator[Callable[..., Ran
     """The comparison with a control plane to ask, as an admin unless another role is named."""
     publisher = press.publisher
     endpoints = [
-        *drafts.endpoints(),
+        *items.endpoints(),
         *publishing.endpoints(publisher),
         *immediate_changes.endpoints(publisher),
         *apply_export.endpoints(publisher),

@@ -9,16 +9,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
-from tiergate.control.api import (
-    apply_export,
-    bundles,
-    customers,
-    drafts,
-    immediate_changes,
-    imports,
-    previews,
-    publishing,
-)
+from tiergate.control.api import apply_export, bundles, customers, immediate_changes, imports, items, publishing
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.impact.preview.loss_token import Loss, loss_token
 from tiergate.impact.preview.subject_effects import Effect
@@ -61,10 +52,9 @@ def plane(sqlite_url: str, files: Path) -> Iterator[tuple[Press, list[str | Path
         endpoints = [
             *bundles.endpoints(press.publisher, BundleArchives(press.store)),
             *customers.endpoints(),
-            *drafts.endpoints(),
+            *items.endpoints(),
             *apply_export.endpoints(press.publisher),
             *imports.endpoints(),
-            *previews.endpoints(press.publisher),
             *publishing.endpoints(press.publisher),
             *immediate_changes.endpoints(press.publisher),
         ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, codes, made, served
-from tiergate.control.api import items, plan_retirement
+from tiergate.control.api import items
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LATER = format_instant(NOW + 30 * 86_400_000)
 @pytest.fixture
 def world(store_url: str) -> Iterator[tuple[Admin, Store, Ticking]]:
     """An API with three customers who hold gold, on either database."""
-    with served(store_url, [*ENDPOINTS, *items.endpoints(), *plan_retirement.endpoints()]) as (admin, store, clock):
+    with served(store_url, [*ENDPOINTS, *items.endpoints()]) as (admin, store, clock):
         client = admin.as_("admin")
         for id_ in ("gold", "silver"):
             made(client.post("/v1/items", json={"id": id_, "kind": "plan"}))

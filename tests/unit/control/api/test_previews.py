@@ -10,7 +10,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import Press, opened
-from tiergate.control.api import apply_export, drafts, immediate_changes, previews, publishing
+from tiergate.control.api import apply_export, immediate_changes, items, publishing
 from tiergate.model import SubscriptionItem
 from tiergate.publish import loss_estimate
 
@@ -70,11 +70,10 @@ def api(sqlite_url: str) -> Iterator[Api]:
         press.hold("acme", "gold")
         press.hold("beta", "free")
         endpoints = [
-            *drafts.endpoints(),
+            *items.endpoints(),
             *publishing.endpoints(press.publisher),
             *immediate_changes.endpoints(press.publisher),
             *apply_export.endpoints(press.publisher),
-            *previews.endpoints(press.publisher),
         ]
         with serving(press.store, endpoints) as admin:
             yield Api(press, admin)
@@ -128,7 +127,7 @@ def test_a_rollout_by_which_somebody_loses_is_refused(sqlite_url: str) -> None:
         press.apply()
         press.hold("acme", "gold")
         routes = [
-            *drafts.endpoints(),
+            *items.endpoints(),
             *publishing.endpoints(press.publisher),
             *immediate_changes.endpoints(press.publisher),
         ]

@@ -8,7 +8,7 @@ import pytest
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tests.unit.control.catalog_server import problem
-from tiergate.control.api import apply_export, drafts, features, immediate_changes, items, publishing, rules
+from tiergate.control.api import apply_export, features, immediate_changes, items, publishing, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,6 @@ def api(sqlite_url: str) -> Iterator[Api]:
         endpoints = [
             *features.endpoints(),
             *items.endpoints(),
-            *drafts.endpoints(),
             *publishing.endpoints(publisher),
             *immediate_changes.endpoints(publisher),
             *rules.endpoints(publisher),
