@@ -9,10 +9,9 @@ from msgspec.structs import replace
 from tiergate.catalog import entitlements_data, item_head_data
 from tiergate.model import Definition, Item, Rollout, Value
 from tiergate.publish.changeset import Changeset, replace_catalog
-from tiergate.publish.item_history import read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import current_entitlements
-from tiergate.publish.rollouts import set_rollouts
+from tiergate.publish.rollouts import read_item_history, set_rollouts
 from tiergate.store.items import add_item, read_items
 from tiergate.store.publications import PublishedItem, update_published_items, versions
 from tiergate.store.working_catalog import read_working, write_items

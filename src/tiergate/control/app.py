@@ -25,7 +25,6 @@ from tiergate.control.api import (
     rules,
     subscriptions,
 )
-from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.publish.publisher import Publisher
 
@@ -34,36 +33,10 @@ if TYPE_CHECKING:
 
     from tiergate.admin.published_roles import PublishedRoles
     from tiergate.control.api.router import Endpoint
-    from tiergate.control.auth.authentication import Authenticator
-    from tiergate.control.auth.recent_callers import RecentCallers
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
-
-
-def admin_api(
-    store: Store,
-    endpoints: Iterable[Endpoint],
-    authenticator: Authenticator,
-    roles: PublishedRoles,
-    recent: RecentCallers,
-    *,
-    threads: int,
-) -> AdminApi:
-    """Return the application with these endpoints. `threads`: how many requests are processed at once; see `AdminApi`.
-
-    Raises:
-        ValueError: two endpoints have the same method and path.
-    """
-    return AdminApi(
-        endpoints,
-        identify=authenticator.identify,
-        roles=roles,
-        store=store,
-        known=recent,
-        sidecar_threads=max(1, threads // 2),
-    )
 
 
 def all_endpoints(

@@ -23,8 +23,9 @@ import uvloop
 from tiergate import __version__
 from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
+from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import PATHS, Probes
-from tiergate.control.app import admin_api, all_endpoints
+from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier, read_issuers
 from tiergate.control.auth.bootstrap_admin import BootstrapAdmin
 from tiergate.control.auth.recent_callers import RecentCallers
@@ -150,7 +151,14 @@ class _ControlPlane:
         )
         authenticator = Authenticator(self._store, tokens)
         self._known = RecentCallers(self._store, authenticator, roles)
-        api = admin_api(self._store, endpoints, authenticator, roles, self._known, threads=settings.threads)
+        api = AdminApi(
+            endpoints,
+            identify=authenticator.identify,
+            roles=roles,
+            store=self._store,
+            known=self._known,
+            sidecar_threads=max(1, settings.threads // 2),
+        )
         self._listener = Listener(
             ObservedApp(api, self._requests, [it.path for it in endpoints], settings.log_requests),
             self._sockets,

@@ -20,7 +20,6 @@ from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerS
 from tiergate.publish.catalog_change import SourcePositions
 from tiergate.publish.changeset import Changeset, etags_of, find_file_changes, merge_rules, sort_by_id
 from tiergate.publish.draft_rebase import rebase_draft
-from tiergate.publish.item_history import ItemHistory, read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import (
     PublishedState,
@@ -29,6 +28,7 @@ from tiergate.publish.published_state import (
     item_head,
     rule_texts,
 )
+from tiergate.publish.rollouts import ItemHistory, read_item_history
 from tiergate.store.policy_files import policy_files, write_file_changes
 from tiergate.store.working_catalog import (
     WorkingItem,

@@ -12,9 +12,8 @@ from msgspec.structs import replace
 
 from tiergate.model import Definition, Problem, Rules
 from tiergate.publish.catalog_change import differing_ids
-from tiergate.publish.item_history import ItemHistory
 from tiergate.publish.published_state import is_pending_draft
-from tiergate.publish.rollouts import RolloutTarget, prune_rollouts, set_rollouts
+from tiergate.publish.rollouts import ItemHistory, RolloutTarget, prune_rollouts, set_rollouts
 from tiergate.store.publications import PublishedItem
 
 if TYPE_CHECKING:

@@ -12,9 +12,14 @@ from tiergate.model import FOREVER, Suspension, format_instant
 from tiergate.naming import nearest
 from tiergate.publish.changeset import Changeset, etags_of, replace_catalog
 from tiergate.publish.draft_rebase import rebase_draft
-from tiergate.publish.item_history import read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
-from tiergate.publish.rollouts import find_narrowed, find_redundant_rollout, prune_rollouts, set_rollouts
+from tiergate.publish.rollouts import (
+    find_narrowed,
+    find_redundant_rollout,
+    prune_rollouts,
+    read_item_history,
+    set_rollouts,
+)
 from tiergate.store.working_catalog import read_working, write_features, write_items
 
 if TYPE_CHECKING:

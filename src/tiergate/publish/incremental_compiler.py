@@ -1,7 +1,8 @@
 """Compile only what changed since the last compilation of this process, and reuse the rest.
 
 An item version is compiled again if it, or a feature it gives, changed; and validated again if its text or the schema
-changed. The result is the same as that of a full compilation.
+changed. The result is the same as that of a full compilation. `ChangesetCompiler` compiles what is to be published, and
+compares its bundle with the published one.
 """
 
 from __future__ import annotations
@@ -9,15 +10,23 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.bundle import Manifest, manifest_of
+from tiergate.bundle import Bundle, Manifest, decode_manifest, manifest_of
 from tiergate.compiler import compile_catalog
+from tiergate.compiler.role_table import read_roles
+from tiergate.errors import AuthorError, PublishError, RulesError
 from tiergate.naming import item_entities_path, item_policies_path, version_ref
+from tiergate.publish.bundle_cache import BundleCache
+from tiergate.publish.loss_estimate import LossEstimate
+from tiergate.store.publications import bundle_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.compiler import Positions
-    from tiergate.model import Catalog, Definition, Rules
+    from tiergate.model import Catalog, Definition, Instant, Problem, Rules
+    from tiergate.publish.publication_plan import PublicationPlan
+    from tiergate.publish.published_state import PublishedState
+    from tiergate.store import Store
 
 
 class Compilation(NamedTuple):
@@ -81,7 +90,6 @@ class IncrementalCompiler:
 
 
 def _unchanged(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
-    """Return the files of the last compilation that do not change."""
     before = last.catalog
     changed = {id_ for id_, feature in catalog.features.items() if before.features.get(id_) != feature}
     files: dict[str, bytes] = {}
@@ -105,3 +113,56 @@ def _is_same(old: Definition | None, new: Definition, changed: set[str]) -> bool
     if len(changed) < len(new.entitlements):
         return not any(id_ in new.entitlements for id_ in changed)
     return changed.isdisjoint(new.entitlements)
+
+
+class ChangesetCompiler:
+    """Compiles the changesets of a store. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._compiler = IncrementalCompiler()
+        self._bundles = BundleCache()
+
+    def compile(self, current: PublishedState, plan: PublicationPlan) -> Compilation:
+        """Compile the catalog and the rules, and validate the roles.
+
+        Raises:
+            PublishError: they have problems; it has all of them.
+        """
+        changeset = plan.changeset
+        problems: list[Problem] = []
+        if changeset.roles and changeset.roles != current.roles:
+            try:
+                read_roles(changeset.roles)
+            except RulesError as error:
+                problems += error.problems
+        try:
+            compilation = self._compiler.compile(
+                changeset.catalog,
+                changeset.rules,
+                positions=plan.positions,
+                rules_folder=plan.rules_folder,
+                validated=self._validated_hashes(current),
+            )
+        except AuthorError as error:
+            raise PublishError(sorted({*problems, *error.problems})) from None
+        if problems:
+            raise PublishError(sorted(problems))
+        return compilation
+
+    def estimate_loss(
+        self, current: PublishedState, compilation: Compilation, now: Instant, at: Instant | None = None
+    ) -> LossEstimate | None:
+        """Prepare to find what the compilation changes for customers; `None` before the first publication."""
+        if not current.sequence:
+            return None
+        old = self._bundles.open(self._store, current.revision)
+        new = Bundle.from_files(compilation.files)
+        return LossEstimate((old, current.catalog), (new, compilation.catalog), now, at)
+
+    def _validated_hashes(self, current: PublishedState) -> dict[str, str]:
+        """Return the hashes of the published bundle's files, which were validated when it was published."""
+        if self._compiler.is_warm or not current.sequence:
+            return {}
+        content = self._store.read(lambda unit: bundle_manifest(unit.session, current.revision))
+        return {path: entry.sha256 for path, entry in decode_manifest(content).files.items()}

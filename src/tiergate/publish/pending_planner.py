@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.publish.changeset import ALL_EDITS, EditSelection, build_changeset
-from tiergate.publish.item_history import read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
+from tiergate.publish.rollouts import read_item_history
 from tiergate.store.policy_files import policy_files
 from tiergate.store.working_catalog import read_working
 

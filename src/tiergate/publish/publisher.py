@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from tiergate.errors import PublishError, StoreError
 from tiergate.publish.change_list import list_changes
-from tiergate.publish.changeset_compiler import ChangesetCompiler
+from tiergate.publish.incremental_compiler import ChangesetCompiler
 from tiergate.publish.introduced_conflicts import find_item_conflicts
 from tiergate.publish.loss_check import LossCheck
 from tiergate.publish.publication_plan import StalePlanError
@@ -144,7 +144,7 @@ class Publisher:
             return PublishResult(current.sequence, current.revision, ())
         lock_catalog(unit)
         head = read_head(unit.session, lock=True)
-        if head.publication != current.sequence or not _is_current(unit, plan.changeset):
+        if head.publication != current.sequence or not _is_unchanged(unit, plan.changeset):
             raise StalePlanError
         if head.position != prepared.position and plan.find_problems(unit, current):
             raise StalePlanError
@@ -204,8 +204,7 @@ class Publisher:
         return state
 
 
-def _is_current(unit: WriteUnit, changeset: Changeset) -> bool:
-    """Return whether the working state that the changeset is based on is unchanged."""
+def _is_unchanged(unit: WriteUnit, changeset: Changeset) -> bool:
     features, items = working_etags(unit.session, changeset.features_read.keys(), changeset.items_read.keys())
     if any(features.get(id_) != etag for id_, etag in changeset.features_read.items()):
         return False

@@ -28,10 +28,10 @@ from tiergate.publish.changeset import (
 )
 from tiergate.publish.draft_rebase import RebasedState, rebase_working_state
 from tiergate.publish.incremental_compiler import IncrementalCompiler
-from tiergate.publish.item_history import read_item_history
 from tiergate.publish.pending_planner import read_pending_edits
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
+from tiergate.publish.rollouts import read_item_history
 from tiergate.publish.validation import validate_catalog
 from tiergate.store.policy_files import policy_files, write_file_changes
 from tiergate.store.publications import published_policies

@@ -1,21 +1,26 @@
-"""Compare and prune rollouts: which audiences one covers, which can still decide, which customers get less.
+"""Versions and rollouts of items: their history, which audiences a rollout covers, which can still decide.
 
-Pure. The engine decides which customers are in an audience (`engine.active_items`).
+The engine decides which customers are in an audience (`engine.active_items`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tiergate.model import BEGINNING, Audience, AudienceType, Instant, Rollout
 from tiergate.model.items import SHARE_STEPS
+from tiergate.store.publications import versions
+from tiergate.store.references import pinned_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from tiergate.model import Definition, Item, Value
+    from tiergate.store import ReadUnit
+
 
 CLOCK_MARGIN: Final = 3_600_000
 """Milliseconds for which a replaced rollout is kept: no sidecar's clock is that far behind."""
@@ -126,3 +131,21 @@ def _is_kept(rollout: Rollout, new: Sequence[Rollout], now: Instant) -> bool:
         if all(later.version >= rollout.version for later in new[place + 1 :]):
             return True
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemHistory:
+    """All published versions of an item, by number, and the numbers of those that subscriptions are pinned to."""
+
+    versions: Mapping[int, Definition] = field(default_factory=dict)
+    pins: frozenset[int] = frozenset()
+
+    def versions_with(self, item: Item | None) -> dict[int, Definition]:
+        """Return all versions, including those of the item as it is."""
+        return {**self.versions, **({} if item is None else {it.version: it for it in item.versions})}
+
+
+def read_item_history(unit: ReadUnit, items: Collection[str]) -> dict[str, ItemHistory]:
+    """Return the history of each item."""
+    known, pins = versions(unit.session, items), pinned_versions(unit.session, items)
+    return {id_: ItemHistory(known[id_], pins[id_]) for id_ in items}

@@ -62,6 +62,19 @@ _REVIEWED: Final = frozenset({"/v1/publish", "/v1/apply"})
 """Paths of no thing whose writes can demand, by `If-Match`, that they do what a dry run said."""
 
 
+def _header(name: str, description: str) -> Schema:
+    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+
+
+_HEADERS: Final = {
+    "Reason": _header("Tiergate-Reason", "The reason, for the audit log; percent-encoded if it is not ASCII."),
+    "IdempotencyKey": _header(
+        "Idempotency-Key", "A repeated request with the same key gets the same response and has no second effect."
+    ),
+    "IfMatch": _header("If-Match", "The expected entity tag; 412 if the resource has changed."),
+}
+
+
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
     """The route of the document of these routes and itself."""
     document: bytes | None = None
@@ -80,8 +93,8 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
 def description(endpoints: Sequence[Endpoint]) -> Schema:
     """The document of some routes as a value."""
     paths: dict[str, Schema] = {}
-    for one in sorted(endpoints, key=lambda it: it.path):
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
+    for route in sorted(endpoints, key=lambda it: it.path):
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,7 +108,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
         "paths": paths,
         "components": {
             "schemas": component_schemas(),
-            "parameters": _shared_parameters(),
+            "parameters": _HEADERS,
             "headers": {"ETag": {"description": "Identifies this version.", "schema": {"type": "string"}}},
             "responses": {
                 status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
@@ -108,24 +121,24 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
     }
 
 
-def _operation(one: Endpoint) -> Schema:
-    shape = SHAPES.get(f"{one.method} {one.path}", _UNKNOWN)
-    parts = one.path.removeprefix("/v1").strip("/").split("/")
+def _operation(route: Endpoint) -> Schema:
+    shape = SHAPES.get(f"{route.method} {route.path}", _UNKNOWN)
+    parts = route.path.removeprefix("/v1").strip("/").split("/")
     found: Schema = {
-        "operationId": "_".join([one.method.lower(), *(_word(part) for part in parts)]),
+        "operationId": "_".join([route.method.lower(), *(_word(part) for part in parts)]),
         "tags": [parts[0]],
-        "summary": one.summary,
-        "parameters": _parameters(one),
-        "responses": _responses(one, shape),
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": _responses(route, shape),
     }
-    if isinstance(one.action, Open):
-        found["security"] = [] if one.action is Open.ANYBODY else [{"token": []}]
+    if isinstance(route.action, Open):
+        found["security"] = [] if route.action is Open.ANYBODY else [{"token": []}]
     else:
-        found["x-tiergate-action"] = one.action.value
-    if shape.takes is not None and one.method in _WRITES - {"DELETE"}:
+        found["x-tiergate-action"] = route.action.value
+    if shape.takes is not None and route.method in _WRITES - {"DELETE"}:
         found["requestBody"] = {
             "required": shape.takes not in _OPTIONAL_BODIES,
-            "content": {media: {"schema": ref(shape.takes)} for media in one.media_types},
+            "content": {media: {"schema": ref(shape.takes)} for media in route.media_types},
         }
     return found
 
@@ -135,18 +148,18 @@ def _word(part: str) -> str:
     return f"by_{name[1]}" if name else part.replace("-", "_").replace(".", "_")
 
 
-def _parameters(one: Endpoint) -> list[Schema]:
-    found: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(one.path)]
+def _parameters(route: Endpoint) -> list[Schema]:
+    found: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
     found += [
         {"name": name, "in": "query", "schema": _TYPED.get(name, {"type": "string"})}
-        for name in (*one.query, *(("limit", "cursor") if one.paged else ()))
+        for name in (*route.query, *(("limit", "cursor") if route.paged else ()))
     ]
-    if one.method not in _WRITES:
+    if route.method not in _WRITES:
         return found
     shared = ["Reason"]
-    if one.method == "POST":
+    if route.method == "POST":
         shared.append("IdempotencyKey")
-    if _PARAMETER.search(one.path) or one.path in _REVIEWED:
+    if _PARAMETER.search(route.path) or route.path in _REVIEWED:
         shared.append("IfMatch")
     return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
 
@@ -158,48 +171,24 @@ def _path_parameter(name: str) -> Schema:
     return found
 
 
-def _shared_parameters() -> Schema:
-    text: Schema = {"type": "string"}
-    return {
-        "Reason": {
-            "name": "Tiergate-Reason",
-            "in": "header",
-            "schema": text,
-            "description": "The reason, for the audit log; percent-encoded if it is not ASCII.",
-        },
-        "IdempotencyKey": {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "schema": text,
-            "description": "A repeated request with the same key gets the same response and has no second effect.",
-        },
-        "IfMatch": {
-            "name": "If-Match",
-            "in": "header",
-            "schema": text,
-            "description": "The expected entity tag; 412 if the resource has changed.",
-        },
-    }
-
-
-def _responses(one: Endpoint, shape: Shape) -> Schema:
-    well: Schema = {"description": "Done."}
+def _responses(route: Endpoint, shape: Shape) -> Schema:
+    success: Schema = {"description": "Done."}
     if shape.gives is not None:
-        well["content"] = {shape.media: {"schema": _page_of(shape.gives) if shape.page else ref(shape.gives)}}
+        success["content"] = {shape.media: {"schema": _page_of(shape.gives) if shape.page else ref(shape.gives)}}
     elif shape.status != 204:
-        well["content"] = {shape.media: {}}
+        success["content"] = {shape.media: {}}
     if not shape.page:
-        well["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
-    found: Schema = {str(shape.status): well}
+        success["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
+    found: Schema = {str(shape.status): success}
     if shape.created:
-        found["201"] = well
+        found["201"] = success
     if shape.ordered:
         either = [ref(name) for name in (shape.gives if shape.status == 200 else None, "PassedOver") if name]
         content = {shape.media: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
-        found["200"] = well | {"description": "Done, or ignored because newer data is known.", "content": content}
-    if one.method == "GET" and not shape.page:
+        found["200"] = success | {"description": "Done, or ignored because newer data is known.", "content": content}
+    if route.method == "GET" and not shape.page:
         found["304"] = {"description": "Not modified (`If-None-Match`)."}
-    refusals = [status for status in _REFUSALS if one.method in _WRITES or status < "409"]
+    refusals = [status for status in _REFUSALS if route.method in _WRITES or status < "409"]
     return found | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
 
 
@@ -208,7 +197,7 @@ def _page_of(gives: str) -> Schema:
         "type": "object",
         "properties": {
             "items": {"type": "array", "items": ref(gives)},
-            "next": {"type": ["string", "null"], "description": "The `cursor` of the next page, if there is one."},
+            "next": {"type": ["string", "null"], "description": "The `cursor` of the next page, if there is route."},
         },
         "required": ["items", "next"],
         "additionalProperties": False,

@@ -226,7 +226,6 @@ class FeedApi:
 
     @contextmanager
     def _count_waiting(self) -> Iterator[None]:
-        """Count a waiting request."""
         if self.waiting >= self._max_waiting:
             raise RequestError(503, "too many readers", f"{self._max_waiting} requests wait already")
         self.waiting += 1

@@ -148,7 +148,6 @@ class FeedWatcher:
         return self._lines[position - first : position - first + limit]
 
     async def _read_new(self, thread: ThreadPoolExecutor) -> None:
-        """Read new lines from the database, until there are no more."""
         loop = asyncio.get_running_loop()
         more = True
         while more:
@@ -194,7 +193,6 @@ class FeedWatcher:
         return reached.position < page.head.position
 
     def _wake_waiting(self) -> None:
-        """Wake the waiting requests."""
         waiting, self._waiting = self._waiting, {}
         self._wake_queue.wake(waiting)
 

@@ -18,7 +18,6 @@ from tiergate.control.api.schemas.parts import (
     TEXT,
     TEXTS,
     Schema,
-    closed,
     ref,
     with_more,
     without,
@@ -32,7 +31,7 @@ from tiergate.control.api.schemas.subscribing import (
     subscribing_schemas,
 )
 from tiergate.model import Reason
-from tiergate.wire.schemas import decision_schemas, problem_schemas
+from tiergate.wire.schemas import decision_schemas, object_of, problem_schemas
 
 __all__ = ["Schema", "component_schemas", "ref"]
 
@@ -61,24 +60,22 @@ _FROM_SUBJECTS: Final = {
     "subscription": "Subscription",
 }
 _PUBLISHED: Final = ("version", "entitlements", "versions", "rollouts")
-_CHANGE: Final[Schema] = {
-    "type": "object",
-    "properties": {
+_CHANGE: Final[Schema] = object_of(
+    {
         "feature": ref("Id"),
         "change": {"enum": ["added", "removed", "changed"]},
         "before": ref("Entitlement"),
         "after": ref("Entitlement"),
     },
-    "required": ["feature", "change"],
-    "additionalProperties": False,
-}
+    optional=("before", "after"),
+)
 _ADDRESS: Final[Schema] = {
     "type": "string",
     "minLength": 1,
     "description": "The id of a customer, or `ext:<system>:<id>`, one of its external ids.",
 }
 _HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null"]}
-_EFFECT: Final[Schema] = closed(
+_EFFECT: Final[Schema] = object_of(
     {
         "state": {
             "enum": ["raises", "lowers", "acts", "none", "scheduled", "ended"],
@@ -114,9 +111,9 @@ def component_schemas() -> dict[str, Schema]:
                 **stamp,
             },
         ),
-        "Draft": closed({"entitlements": ref("Entitlements")}),
-        "StoredDraft": closed({"item": ref("Id"), "entitlements": ref("Entitlements"), **stamp}),
-        "DraftDifference": closed(
+        "Draft": object_of({"entitlements": ref("Entitlements")}),
+        "StoredDraft": object_of({"item": ref("Id"), "entitlements": ref("Entitlements"), **stamp}),
+        "DraftDifference": object_of(
             {
                 "item": ref("Id"),
                 "against": {"type": "integer", "minimum": 1, "description": "Absent: nothing was published."},
@@ -124,8 +121,8 @@ def component_schemas() -> dict[str, Schema]:
             },
             optional=("against",),
         ),
-        "ListedVersion": closed(_PUBLICATION),
-        "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
+        "ListedVersion": object_of(_PUBLICATION),
+        "PublishedVersion": object_of(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(
             with_more(found["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
         ),
@@ -145,11 +142,11 @@ def component_schemas() -> dict[str, Schema]:
         "PassedOver": passed_over_schema(),
         "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
-        "Imported": closed(
+        "Imported": object_of(
             {"customers": COUNT, "subscriptions": COUNT, "changed": COUNT, "passed_over": COUNT},
             optional=("passed_over",),
         ),
-        "Pin": closed({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
+        "Pin": object_of({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
         **subscribing_schemas(found["Subscription"], found["HeldItem"], _ADDRESS),
         **access_schemas(),
@@ -165,7 +162,7 @@ def component_schemas() -> dict[str, Schema]:
             "type": "object",
             "description": "As the thing itself; what the address says can be left out.",
         },
-        "Health": closed({"status": TEXT, "read_only": FLAG}, optional=("read_only",)),
+        "Health": object_of({"status": TEXT, "read_only": FLAG}, optional=("read_only",)),
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
@@ -175,7 +172,7 @@ def component_schemas() -> dict[str, Schema]:
     sold = with_more(drafted, {"publication": COUNT})
     found["DraftedItem"] = drafted
     found["SoldItem"] = with_more(sold, {"subscription": ref("StoredSubscription")}, required=False)
-    found["OwnPlan"] = closed(
+    found["OwnPlan"] = object_of(
         {"features": ref("Entitlements"), "id": ref("Id"), "name": TEXT},
         optional=("id", "name"),
         description="Values of features that are offered for it.",
@@ -215,11 +212,11 @@ def _subject_entitlements() -> Schema:
         "policies": TEXTS,
         "valid_until": ref("Instant"),
     }
-    return closed(
+    return object_of(
         {
-            "subject": closed({"type": TEXT, "id": TEXT}),
+            "subject": object_of({"type": TEXT, "id": TEXT}),
             "at": ref("Instant"),
-            "entitlements": {"type": "array", "items": closed(entry, optional=("valid_until",))},
+            "entitlements": {"type": "array", "items": object_of(entry, optional=("valid_until",))},
             "publication": COUNT,
             "revision": TEXT,
             "position": COUNT,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tiergate.control.api.schemas.parts import COUNT, ETAG, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
+from tiergate.control.api.schemas.parts import COUNT, ETAG, FLAG, TEXT, TEXTS, Schema, optional_object, ref
 from tiergate.permissions import Action
+from tiergate.wire.schemas import object_of
 
 
 def access_schemas() -> dict[str, Schema]:
@@ -24,21 +25,21 @@ def access_schemas() -> dict[str, Schema]:
     rarely = ("actions", "customers", "expires_at", "revoked_at", "last_used_at")
     said: Schema = {"description": "As JSON; null: nothing."}
     return {
-        "NewKey": closed(
+        "NewKey": object_of(
             {"name": TEXT, "roles": TEXTS, **narrowed, "expires_at": ref("Instant")},
             optional=("actions", "customers", "expires_at"),
         ),
-        "Key": closed(key, optional=rarely),
-        "MadeKey": closed(
+        "Key": object_of(key, optional=rarely),
+        "MadeKey": object_of(
             {"key": TEXT | {"description": "Shown this once."}, **key, "store": TEXT, "public_keys": TEXTS},
             optional=(*rarely, "key", "store", "public_keys"),
         ),
-        "Caller": closed(
+        "Caller": object_of(
             {"id": TEXT, "kind": TEXT, "name": TEXT, "roles": TEXTS, "may": actions, **narrowed},
             optional=("actions", "customers"),
         ),
-        "Roles": closed({"text": TEXT, "roles": TEXTS, "publication": COUNT, "shipped": FLAG}),
-        "StoredRolesDraft": closed({"text": TEXT, "etag": ETAG, "shipped": FLAG}, optional=("shipped",)),
+        "Roles": object_of({"text": TEXT, "roles": TEXTS, "publication": COUNT, "shipped": FLAG}),
+        "StoredRolesDraft": object_of({"text": TEXT, "etag": ETAG, "shipped": FLAG}, optional=("shipped",)),
         "AuditEntry": {
             "type": "object",
             "properties": {
@@ -59,9 +60,11 @@ def access_schemas() -> dict[str, Schema]:
             "required": ["id", "at", "actor", "action", "kind", "resource"],
         },
         "Erasure": optional_object({"tags": FLAG | {"description": "The tags, too."}}),
-        "ErasedCustomer": closed({"customer": ref("SubjectId"), "lines": COUNT, "entries": COUNT, "snapshots": COUNT}),
-        "Author": closed({"author": TEXT}),
-        "ErasedAuthor": closed({"author": TEXT | {"description": "What stands in its place."}, "entries": COUNT}),
+        "ErasedCustomer": object_of(
+            {"customer": ref("SubjectId"), "lines": COUNT, "entries": COUNT, "snapshots": COUNT}
+        ),
+        "Author": object_of({"author": TEXT}),
+        "ErasedAuthor": object_of({"author": TEXT | {"description": "What stands in its place."}, "entries": COUNT}),
     }
 
 
@@ -79,12 +82,14 @@ def webhook_schemas() -> dict[str, Schema]:
         "etag": ETAG,
     }
     return {
-        "NewWebhook": closed(settings, optional=("events", "description", "enabled")),
-        "WebhookEdit": closed(settings, optional=tuple(settings)),
-        "Rotation": closed({"overlap": COUNT | {"description": "Seconds."}}, optional=("overlap",)),
-        "Webhook": closed(webhook),
-        "MadeWebhook": closed(webhook | {"secret": TEXT | {"description": "Shown this once."}}, optional=("secret",)),
-        "Delivery": closed(
+        "NewWebhook": object_of(settings, optional=("events", "description", "enabled")),
+        "WebhookEdit": object_of(settings, optional=tuple(settings)),
+        "Rotation": object_of({"overlap": COUNT | {"description": "Seconds."}}, optional=("overlap",)),
+        "Webhook": object_of(webhook),
+        "MadeWebhook": object_of(
+            webhook | {"secret": TEXT | {"description": "Shown this once."}}, optional=("secret",)
+        ),
+        "Delivery": object_of(
             {
                 "id": TEXT,
                 "type": TEXT,
@@ -102,9 +107,9 @@ def webhook_schemas() -> dict[str, Schema]:
 
 def sync_schemas() -> dict[str, Schema]:
     """What sidecars follow."""
-    signature = closed({"keyid": TEXT, "sig": TEXT})
+    signature = object_of({"keyid": TEXT, "sig": TEXT})
     return {
-        "Envelope": closed(
+        "Envelope": object_of(
             {"payload": TEXT, "payloadType": TEXT, "signatures": {"type": "array", "items": signature}},
             description="A signed statement (DSSE).",
         )

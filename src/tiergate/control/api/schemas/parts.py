@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from tiergate.wire.schemas import object_of
+
 Schema = dict[str, Any]
 
 PREFIX: Final = "#/components/schemas/"
@@ -22,18 +24,9 @@ def ref(name: str) -> Schema:
     return {"$ref": PREFIX + name}
 
 
-def closed(properties: Schema, *, optional: tuple[str, ...] = (), description: str = "") -> Schema:
-    """An object with these properties and no others."""
-    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    required = [name for name in properties if name not in optional]
-    if required:
-        found["required"] = required
-    return found | ({"description": description} if description else {})
-
-
 def optional_object(properties: Schema, description: str = "") -> Schema:
     """An object with some of these properties and no others."""
-    return closed(properties, optional=tuple(properties), description=description)
+    return object_of(properties, required=(), description=description or None)
 
 
 def with_more(schema: Schema, properties: Schema, *, required: bool = True) -> Schema:

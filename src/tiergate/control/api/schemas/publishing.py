@@ -11,12 +11,12 @@ from tiergate.control.api.schemas.parts import (
     TEXT,
     TEXTS,
     Schema,
-    closed,
     optional_object,
     ref,
     with_more,
 )
 from tiergate.impact.preview.subject_effects import Effect
+from tiergate.wire.schemas import object_of
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [
@@ -25,12 +25,7 @@ _AUDIENCE: Final[Schema] = {
         {"type": "object", "properties": {"tag": ref("Id")}, "required": ["tag"]},
     ]
 }
-_PLACED: Final[Schema] = {
-    "type": "object",
-    "properties": {"file": TEXT, "line": COUNT, "column": COUNT, "code": TEXT, "detail": TEXT},
-    "required": ["file", "line", "column", "code", "detail"],
-    "additionalProperties": False,
-}
+_PROBLEM: Final[Schema] = object_of({"file": TEXT, "line": COUNT, "column": COUNT, "code": TEXT, "detail": TEXT})
 LOSS_TOKEN: Final[Schema] = {"type": "string", "pattern": "^loss-[1-9][0-9]*-[0-9a-f]{32}$"}
 ACCEPTED_LOSS: Final[Schema] = {
     "anyOf": [LOSS_TOKEN, {"const": False}],
@@ -41,18 +36,18 @@ REVIEW_TAG: Final[Schema] = {
     "pattern": '^"[0-9]+-[0-9a-f]{32}"$',
     "description": "Names what would be published; with it as `If-Match`, that is published or nothing.",
 }
-_COMBINATION: Final[Schema] = closed(
+_COMBINATION: Final[Schema] = object_of(
     {
         "code": {"enum": ["not-available", "missing-dependency", "excluded", "several-plans"]},
         "item": ref("Id"),
         "subscriptions": COUNT,
-        "examples": {"type": "array", "items": closed({"customer": ref("Id"), "subscription": ref("Id")})},
+        "examples": {"type": "array", "items": object_of({"customer": ref("Id"), "subscription": ref("Id")})},
     },
     optional=("item", "examples"),
 )
 _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
-_ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
-_ASKED: Final[Schema] = closed(
+_ANSWERED: Final[Schema] = object_of({"allowed": FLAG, "reason": TEXT, "value": {}})
+_ASKED: Final[Schema] = object_of(
     {
         "at": ref("Instant"),
         "user": ref("SubjectId"),
@@ -62,13 +57,13 @@ _ASKED: Final[Schema] = closed(
         "value": {"type": "number"},
         "level": TEXT,
         "total_used": {"type": "number", "description": "What everybody together has used then; left out: nothing."},
-        "before": closed({"allowed": FLAG, "reason": TEXT}),
-        "after": closed({"allowed": FLAG, "reason": TEXT}),
+        "before": object_of({"allowed": FLAG, "reason": TEXT}),
+        "after": object_of({"allowed": FLAG, "reason": TEXT}),
     },
     optional=("user", "amount", "used", "user_used", "value", "level", "total_used"),
     description="A check that a rule decides otherwise.",
 )
-_EXAMPLE: Final[Schema] = closed(
+_EXAMPLE: Final[Schema] = object_of(
     {
         "customer": ref("SubjectId"),
         "subscription": ref("SubjectId"),
@@ -83,17 +78,17 @@ _EXAMPLE: Final[Schema] = closed(
     },
     optional=("subscription", "used", "above", "shown_by"),
 )
-IMPACT: Final[Schema] = closed(
+IMPACT: Final[Schema] = object_of(
     {
         "examined": COUNT | {"description": "Customers who were asked about: those whom it can touch."},
-        "customers": closed({"touched": COUNT, "take": COUNT, "above": COUNT, **_EFFECTS}),
+        "customers": object_of({"touched": COUNT, "take": COUNT, "above": COUNT, **_EFFECTS}),
         "features": {
             "type": "array",
-            "items": closed(
+            "items": object_of(
                 {
                     "feature": ref("Id"),
-                    "customers": closed(_EFFECTS),
-                    "subscriptions": closed(_EFFECTS),
+                    "customers": object_of(_EFFECTS),
+                    "subscriptions": object_of(_EFFECTS),
                     "above": COUNT,
                     "examples": {"type": "array", "items": _EXAMPLE},
                 },
@@ -112,14 +107,14 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
     dry_run = {"dry_run": FLAG | {"description": "Say what would change, and change nothing."}}
     accept_loss = {"accept_loss": ACCEPTED_LOSS}
     narrow = {"narrow": FLAG | {"description": "Also if somebody then gets another version than before."}}
-    change = closed(
+    change = object_of(
         {
             "kind": TEXT,
             "id": TEXT,
             "change": {"enum": ["added", "changed", "removed"]},
             "details": {
                 "type": "array",
-                "items": closed({"path": TEXT, "before": {}, "after": {}}, optional=("before", "after")),
+                "items": object_of({"path": TEXT, "before": {}, "after": {}}, optional=("before", "after")),
             },
         }
     )
@@ -133,17 +128,17 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
         **note,
         "rolled_back_to": {"type": "integer"},
     }
-    files: Schema = {"type": "array", "items": closed({"name": TEXT, "text": TEXT})}
+    files: Schema = {"type": "array", "items": object_of({"name": TEXT, "text": TEXT})}
     rules: Schema = {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": TEXT}}
     rollout = {"version": {"type": "integer", "minimum": 1}, **launch}
     return {
-        "Outcome": closed(
+        "Outcome": object_of(
             {
                 "publication": COUNT,
                 "revision": TEXT,
                 "published": FLAG | {"description": "False: nothing is different, or it was not to be done."},
                 **changes,
-                "problems": {"type": "array", "items": _PLACED},
+                "problems": {"type": "array", "items": _PROBLEM},
                 "impact": ref("Impact"),
                 "etag": REVIEW_TAG,
                 "accept_loss": LOSS_TOKEN | {"description": "The token of what customers would lose."},
@@ -161,8 +156,8 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             {"publish": ref("Publish"), "apply": ref("Application"), "at": ref("Instant")},
             description="What to look at: one of both, or all that is pending; from now on, or at an instant alone.",
         ),
-        "Publication": closed(publication, optional=("rolled_back_to",)),
-        "ShownPublication": closed(publication | changes, optional=("rolled_back_to",)),
+        "Publication": object_of(publication, optional=("rolled_back_to",)),
+        "ShownPublication": object_of(publication | changes, optional=("rolled_back_to",)),
         "Publish": optional_object(
             {
                 "features": TEXTS,
@@ -178,25 +173,25 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             description="What to publish; without any choice, all that is pending.",
         ),
         "Rollback": optional_object({"roles": FLAG, **note, **dry_run, **accept_loss}),
-        "Rollouts": closed(
+        "Rollouts": object_of(
             {
                 "rollouts": {"type": "array", "items": ref("Rollout")},
                 "versions": {"type": "array", "items": {"type": "integer"}},
             }
         ),
-        "NewRollouts": closed(
-            {"rollouts": {"type": "array", "items": closed(rollout, optional=tuple(launch))}}
+        "NewRollouts": object_of(
+            {"rollouts": {"type": "array", "items": object_of(rollout, optional=tuple(launch))}}
             | narrow
             | accept_loss
             | note
             | dry_run,
             optional=("narrow", "accept_loss", "note", "dry_run"),
         ),
-        "NewRollout": closed(
+        "NewRollout": object_of(
             rollout | narrow | accept_loss | note | dry_run,
             optional=(*launch, *narrow, *accept_loss, *note, *dry_run),
         ),
-        "Retirement": closed(
+        "Retirement": object_of(
             {
                 "to": ref("Id") | {"description": "The plan that its holders get."},
                 "at": {"anyOf": [{"const": "now"}, ref("Instant")], "description": "`now` if it is left out."},
@@ -205,7 +200,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             },
             optional=("at", "dry_run", "accept_loss"),
         ),
-        "Retired": closed(
+        "Retired": object_of(
             {
                 "item": ref("Id"),
                 "to": ref("Id"),
@@ -216,7 +211,9 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 "left_count": COUNT | {"description": "Subscriptions that keep it."},
                 "left": {
                     "type": "array",
-                    "items": closed({"customer": ref("SubjectId"), "subscription": ref("SubjectId"), "detail": TEXT}),
+                    "items": object_of(
+                        {"customer": ref("SubjectId"), "subscription": ref("SubjectId"), "detail": TEXT}
+                    ),
                     "description": "The first 100 of these, and why.",
                 },
                 "accept_loss": LOSS_TOKEN | {"description": "The token of what customers would lose."},
@@ -227,7 +224,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             {"from": ref("Instant"), "until": ref("Instant"), "reason": TEXT, **accept_loss, **dry_run}
         ),
         "NumberedSuspension": with_more(suspension, {"number": {"type": "integer", "minimum": 1}}),
-        "Application": closed(
+        "Application": object_of(
             {
                 "catalog": {"anyOf": [files, {"type": "object"}], "description": "A catalog file, or several."},
                 "rules": rules,
@@ -238,7 +235,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             },
             optional=("rules", "prune", "dry_run", "note", "accept_loss"),
         ),
-        "Export": closed(
+        "Export": object_of(
             {"publication": COUNT, "revision": TEXT, "catalog": files, "rules": rules}, optional=("rules",)
         ),
     }
@@ -248,8 +245,8 @@ def rule_schemas() -> dict[str, Schema]:
     """Files of the users' own rules."""
     file = {"kind": TEXT, "name": TEXT, "etag": ETAG, "updated_at": ref("Instant")}
     return {
-        "RuleFile": closed(file),
-        "ShownRuleFile": closed(file | {"text": TEXT}),
-        "Text": closed({"text": TEXT}),
-        "RulesCheck": closed({"problems": {"type": "array", "items": _PLACED}}),
+        "RuleFile": object_of(file),
+        "ShownRuleFile": object_of(file | {"text": TEXT}),
+        "Text": object_of({"text": TEXT}),
+        "RulesCheck": object_of({"problems": {"type": "array", "items": _PROBLEM}}),
     }

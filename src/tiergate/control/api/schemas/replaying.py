@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
+from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, optional_object, ref
 from tiergate.wire.check import CheckAtBody, CheckBody
-from tiergate.wire.schemas import struct_schemas
+from tiergate.wire.schemas import object_of, struct_schemas
 
 _NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 
@@ -30,7 +30,7 @@ def replay_schemas() -> dict[str, Schema]:
             },
             description="As a line of a decision log has it.",
         ),
-        "Replay": closed(
+        "Replay": object_of(
             {
                 "check": ref("Check"),
                 "at": ref("Instant") | {"description": "Absent: now."},
@@ -40,7 +40,7 @@ def replay_schemas() -> dict[str, Schema]:
             },
             optional=("at", "publication", "revision", "basis"),
         ),
-        "Replayed": closed(
+        "Replayed": object_of(
             {
                 "decision": {"type": "object", "description": "As the sidecar gave it, byte by byte."},
                 "at": ref("Instant"),

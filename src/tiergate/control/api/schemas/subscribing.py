@@ -6,8 +6,9 @@ from typing import Final
 
 from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY
-from tiergate.control.api.schemas.parts import FLAG, Schema, closed, ref, with_more, without
+from tiergate.control.api.schemas.parts import FLAG, Schema, ref, with_more, without
 from tiergate.model.subscription_state import SubscriptionState
+from tiergate.wire.schemas import object_of
 
 _QUANTITY: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}
 _AT: Final[Schema] = {
@@ -37,7 +38,7 @@ def stored_subscription(subscription: Schema, stamp: Schema) -> Schema:
         "description": "What it is now, by its status and dates: it counts where it is `live`.",
     }
     found = with_more(subscription, {"state": state, **stamp})
-    change = closed(
+    change = object_of(
         {"from_item": ref("Id"), "to": ref("Id"), "quantity": _QUANTITY, "at": ref("Instant"), "ends": _ENDS},
         optional=("ends",),
         description="The change of plan that is to come.",
@@ -58,13 +59,13 @@ def passed_over_schema() -> Schema:
     """What answers a write that is elder than what is known, where that is not a subject as it is."""
     gone: Schema = {"const": True, "description": "The subject was deleted, as of `as_of`."}
     more = {"as_of": ref("Instant"), "people_as_of": ref("Instant"), "deleted": gone}
-    return closed({"applied": {"const": False}, **more}, optional=tuple(more))
+    return object_of({"applied": {"const": False}, **more}, optional=tuple(more))
 
 
 def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> Schema:
     """The bodies of the steps, of what billing says, and of a change of plan; `address`: of a customer."""
     steps = {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
-    change = closed(
+    change = object_of(
         {
             "to": ref("Id"),
             "at": _AT,
@@ -98,4 +99,4 @@ def _billing(subscription: Schema, address: Schema) -> Schema:
 
 def _step(date: str | None, *, required: bool) -> Schema:
     properties: Schema = {} if date is None else {date: ref("Instant")}
-    return closed({**properties, "as_of": ref("Instant")}, optional=("as_of", *(() if required else properties)))
+    return object_of({**properties, "as_of": ref("Instant")}, optional=("as_of", *(() if required else properties)))
