@@ -26,7 +26,7 @@ from tiergate.catalog import (
 )
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus
-from tiergate.publish.feature_validation import explain_fixed_type
+from tiergate.publish.validation import explain_fixed_type
 from tiergate.store import features as stored_features
 from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, lock_catalog, read_features
 from tiergate.store.publications import first_versions_with

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from tiergate.store.webhooks import Webhook
 
 
-class _Webhook(msgspec.Struct, forbid_unknown_fields=True):
-    url: str
-    events: list[str] = []
-    description: str = ""
-    enabled: bool = True
+class _WebhookBody(WebhookSettings, frozen=True, forbid_unknown_fields=True):
+    pass
 
 
 class _WebhookEdit(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,8 +67,7 @@ class WebhookEndpoints:
 
     def create(self, request: AdminRequest) -> Response:
         """Create a webhook; only this response has its secret."""
-        body = request.decode(_Webhook)
-        settings = WebhookSettings(body.url, tuple(body.events), body.description, body.enabled)
+        settings = request.decode(_WebhookBody)
 
         def work(unit: WriteUnit) -> Response:
             webhook, secret = webhooks.create_webhook(request.actor, unit, settings, self._targets.check_url)
