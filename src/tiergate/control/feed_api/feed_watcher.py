@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from tiergate.control.feed_api.time_slicing import WakeQueue
+from tiergate.control.feed_api.wake_queue import WakeQueue
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
 from tiergate.store.feed_reader import FeedLine, FeedPage, is_read_only, notifications, read_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tiergate.control.feed_api.time_slicing import WakeQueue
+from tiergate.control.feed_api.wake_queue import WakeQueue
 
 
 def test_a_few_go_on_at_a_time_and_others_in_between() -> None:
