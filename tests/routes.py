@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.admin.published_roles import PublishedRoles
+from tiergate.admin.roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
 from tiergate.control.app import all_endpoints

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from tests.admin import identify_by_roles, serving, serving_app
 from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
-from tiergate.admin.published_roles import PublishedRoles
+from tiergate.admin.roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import Probes

@@ -31,7 +31,7 @@ from tiergate.publish.publisher import Publisher
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.admin.published_roles import PublishedRoles
+    from tiergate.admin.roles import PublishedRoles
     from tiergate.control.api.router import Endpoint
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.webhooks.webhook_targets import WebhookTargets

@@ -21,7 +21,7 @@ import structlog
 import uvloop
 
 from tiergate import __version__
-from tiergate.admin.published_roles import PublishedRoles
+from tiergate.admin.roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import PATHS, Probes

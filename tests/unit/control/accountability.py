@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.admin import serving
-from tiergate.admin.published_roles import PublishedRoles
+from tiergate.admin.roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api import audit, keys, roles
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier

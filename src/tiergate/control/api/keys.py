@@ -13,7 +13,7 @@ from tiergate.permissions import Action, Resource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.admin.published_roles import PublishedRoles
+    from tiergate.admin.roles import PublishedRoles
     from tiergate.control.api.request import AdminRequest
     from tiergate.store import WriteUnit
 

@@ -13,8 +13,7 @@ from tiergate.control.api.router import Endpoint, Open
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
-    from tiergate.admin.published_roles import PublishedRoles
-    from tiergate.admin.roles import RolesDraft
+    from tiergate.admin.roles import PublishedRoles, RolesDraft
     from tiergate.control.api.request import AdminRequest
     from tiergate.store import WriteUnit
 

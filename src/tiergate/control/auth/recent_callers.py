@@ -24,7 +24,7 @@ from tiergate.store.keys import count_revoked, revoked_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.admin.published_roles import PublishedRoles
+    from tiergate.admin.roles import PublishedRoles
     from tiergate.control.auth.authentication import AuthenticatedCaller, Authenticator
     from tiergate.permissions import Caller, RolePolicies
     from tiergate.store import ReadUnit, Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.issuer import Issuer
-from tiergate.admin.published_roles import PublishedRoles
+from tiergate.admin.roles import PublishedRoles
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier
 from tiergate.control.auth.jwks import IssuerKeys
 from tiergate.control.auth.recent_callers import RecentCallers
