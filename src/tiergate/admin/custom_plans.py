@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.admin.conflicts import reject_conflicts
+from tiergate.admin.catalog_edits import audit_item, reject_conflicts
 from tiergate.admin.items import item_view
 from tiergate.admin.private_item_publication import PrivateItem, private_item
 from tiergate.admin.results import View
@@ -127,7 +127,5 @@ def draft_plan(actor: Actor, unit: WriteUnit, subscription: str, text: bytes) ->
     item = replace(item, status=ItemStatus.DRAFT)
     view = item_view(unit, add_item(unit, item, entitlements))
     data = private_item(unit, item, entitlements).data
-    unit.audit(
-        "item.created", "item", item.id, after={**data, "made_of": subscription}, customer=item.private_to or None
-    )
+    audit_item(unit, "item.created", item, after={**data, "made_of": subscription})
     return View({**view.data, "entitlements": data["entitlements"]}, view.stamp)

@@ -3,37 +3,48 @@
 A draft begins as what the item gives new customers now, apart from shares and tags: the version it is compared with.
 Its version, for optimistic locking, is that of its item.
 
+Discarding the pending edits of an item with its draft makes it what is published; if it was deleted, it comes back.
+Status and metadata stay: they do not wait for a publication.
+
 Use cases raise `NotFoundError` if the item, feature or version does not exist, `PreconditionError` if the item has
-another version, `BodyError` if the text is invalid, and `ConflictError` if the draft gives what it must not.
+another version, `BodyError` if the text is invalid, `ConflictError` if the draft gives what it must not, or the
+published state names deleted items, and `ForbiddenError` if the actor may not edit what it discards.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.admin.conflicts import reject_conflicts
+from msgspec.structs import replace
+
+from tiergate.admin.catalog_edits import audit_item, reject_conflicts
 from tiergate.admin.items import lock_item
 from tiergate.admin.results import Data, View
 from tiergate.catalog import (
     apply_merge_patch,
     check_draft,
     entitlements_data,
+    item_head_data,
     read_entitlement_body,
     read_entitlements_body,
     to_json_line,
     value_data,
 )
-from tiergate.errors import NotFoundError
+from tiergate.errors import ConflictError, NotFoundError
+from tiergate.permissions import Action, Resource
+from tiergate.publish.published_state import item_head
 from tiergate.publish.rollouts import current_version
-from tiergate.store.features import find_feature, read_features
-from tiergate.store.items import find_item, find_version, replace_item
+from tiergate.store.features import find_feature, lock_catalog, read_features
+from tiergate.store.items import find_item, find_version, list_versions, read_items, replace_item, stored_item
+from tiergate.store.working_catalog import WorkingItem, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tiergate.admin.actor import Actor
     from tiergate.admin.precondition import Precondition
     from tiergate.catalog import PlainData
-    from tiergate.model import Feature, Instant, Value
+    from tiergate.model import Feature, Instant, Item, Value
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.items import StoredItem
 
@@ -87,6 +98,37 @@ def compare_draft(unit: ReadUnit, item: str, version: int = 0) -> Data:
     return {**data, "changes": _changes(before, draft)}
 
 
+def discard_item(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition) -> int | None:
+    """Discard the draft and the other unpublished edits of an item; restore it if it was deleted.
+
+    Returns its new version; `None` if it was restored.
+    """
+    lock_catalog(unit)
+    stored, published = stored_item(unit, id_), unit.published.catalog.items.get(id_)
+    if stored is None:
+        _restore(actor, unit, find_item(unit, id_).item if published is None else published)
+        return None
+    expected.check("item", id_, stored.stamp.etag)
+    item = stored.item
+    if published is not None:
+        item = replace(item_head(published), status=item.status, metadata=item.metadata, rollouts=item.rollouts)
+    is_edited = item != stored.item
+    if not is_edited and stored.draft is None:
+        raise NotFoundError("draft", id_)
+    if is_edited:
+        actor.require(Action.EDIT_ITEM, Resource.item(id_, item.private_to or None))
+        _reject_missing_items(unit, item)
+    after = replace_item(unit, stored, item, None)
+    before = item_head_data(stored.item) if is_edited else {}
+    if stored.draft is not None:
+        features = read_features(unit)
+        known = {id_: value for id_, value in stored.draft.items() if id_ in features}
+        before |= {"entitlements": entitlements_data(known, features)}
+    action = "edit.discarded" if is_edited else "draft.deleted"
+    audit_item(unit, action, item, before, item_head_data(item) if is_edited else None)
+    return after.stamp.etag
+
+
 def _save(unit: WriteUnit, before: StoredItem, text: str | bytes) -> View:
     features = read_features(unit)
     draft = read_entitlements_body(text, features)
@@ -97,14 +139,8 @@ def _save(unit: WriteUnit, before: StoredItem, text: str | bytes) -> View:
     reject_conflicts(check_draft(draft, known, features))
     after = replace_item(unit, before, before.item, draft)
     if after != before:
-        unit.audit(
-            "draft.edited",
-            "item",
-            before.item.id,
-            before=None if before.draft is None else {"entitlements": entitlements_data(before.draft, features)},
-            after={"entitlements": entitlements_data(draft, features)},
-            customer=before.item.private_to or None,
-        )
+        old = None if before.draft is None else {"entitlements": entitlements_data(before.draft, features)}
+        audit_item(unit, "draft.edited", before.item, old, {"entitlements": entitlements_data(draft, features)})
     return _view(after, draft, features)
 
 
@@ -150,3 +186,19 @@ def _changes(before: Data, after: Data) -> list[PlainData]:
             values = {"before": before[feature], "after": after[feature]}
             changes.append({"feature": feature, "change": "changed", **values})
     return changes
+
+
+def _restore(actor: Actor, unit: WriteUnit, published: Item) -> None:
+    actor.require(Action.EDIT_ITEM, Resource.item(published.id, published.private_to or None))
+    _reject_missing_items(unit, published)
+    newest = max(it.definition.version for it in list_versions(unit, published.id, None, 1))
+    write_items(unit, [WorkingItem(item_head(published), published.rollouts, None, newest, 0)])
+    unit.audit("edit.discarded", "item", published.id, after=item_head_data(published))
+
+
+def _reject_missing_items(unit: WriteUnit, item: Item) -> None:
+    missing = {*item.available_for, *item.depends_on, *item.excludes} - read_items(unit).keys()
+    if missing:
+        listed = ", ".join(f"`{id_}`" for id_ in sorted(missing))
+        detail = f"`{item.id}` would name {listed} again, which is deleted: discard that deletion first"
+        raise ConflictError("unknown-item", detail)

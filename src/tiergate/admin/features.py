@@ -1,5 +1,7 @@
 """Features of the working catalog: list, read, create, patch, delete them, and change their status.
 
+Discarding the edits of a feature makes it what is published; if it was deleted, it comes back.
+
 A feature's JSON text is its entry in a catalog file. An edit takes effect when it is published. Suspensions take effect
 immediately, and have use cases of their own (`immediate_changes`).
 
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tiergate.admin.conflicts import reject_conflicts
+from tiergate.admin.catalog_edits import reject_conflicts
 from tiergate.admin.results import Page, View
 from tiergate.catalog import (
     ValueUse,
@@ -24,7 +26,7 @@ from tiergate.catalog import (
     feature_data,
     read_feature_body,
 )
-from tiergate.errors import BodyError, BodyProblem, ConflictError
+from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import FeatureStatus
 from tiergate.publish.validation import explain_fixed_type
 from tiergate.store import features as stored_features
@@ -101,6 +103,32 @@ def archive_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
 def reactivate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
     """Make an archived feature active again."""
     return _move(unit, id_, expected, FeatureStatus.ARCHIVED, FeatureStatus.ACTIVE, "feature.reactivated")
+
+
+def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
+    """Discard the unpublished edits of a feature; restore it if it was deleted.
+
+    Return its new version.
+    """
+    lock_catalog(unit)
+    stored, published = stored_features.stored_feature(unit, id_), unit.published.catalog.features.get(id_)
+    if published is None:
+        find_feature(unit, id_)
+        detail = f"the feature `{id_}` is not published, so no published state can be restored: delete it instead"
+        raise ConflictError("not-published", detail)
+    if stored is None:
+        after = stored_features.add_feature(unit, published)
+        unit.audit("edit.discarded", "feature", id_, after=feature_data(published))
+        return after.stamp.etag
+    expected.check("feature", id_, stored.stamp.etag)
+    if stored.feature == published:
+        raise NotFoundError("draft", id_)
+    problems = check_feature_change(stored.feature, published, value_uses(unit, stored.feature))
+    reject_conflicts([it for it in problems if it.code != "status-move"])  # an unpublished move can be undone
+    after = stored_features.replace_feature(unit, stored, published)
+    before = feature_data(stored.feature)
+    unit.audit("edit.discarded", "feature", id_, before=before, after=feature_data(published))
+    return after.stamp.etag
 
 
 def value_uses(unit: ReadUnit, feature: Feature) -> list[ValueUse]:

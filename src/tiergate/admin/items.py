@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.admin.conflicts import reject_conflicts
+from tiergate.admin.catalog_edits import audit_item, reject_conflicts
 from tiergate.admin.results import Data, Page, View
 from tiergate.catalog import (
     apply_merge_patch,
@@ -68,9 +68,8 @@ def create_item(actor: Actor, unit: WriteUnit, text: bytes) -> View:
         actor.require(Action.EDIT_DRAFT, resource)
         reject_conflicts(check_draft(draft, (), features))
     stored = stored_items.add_item(unit, item, draft)
-    given = {} if draft is None else {"entitlements": entitlements_data(draft, features)}
-    customer = item.private_to or None
-    unit.audit("item.created", "item", item.id, after=item_head_data(item) | given, customer=customer)
+    given: Data = {} if draft is None else {"entitlements": entitlements_data(draft, features)}
+    audit_item(unit, "item.created", item, after=item_head_data(item) | given)
     return item_view(unit, stored)
 
 
@@ -109,7 +108,7 @@ def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     if users:
         raise ConflictError("item-in-use", f"`{id_}` is in use, by {', '.join(users)}")
     stored_items.remove_item(unit, id_)
-    unit.audit("item.deleted", "item", id_, before=item_head_data(item), customer=item.private_to or None)
+    audit_item(unit, "item.deleted", item, before=item_head_data(item))
 
 
 def list_versions(unit: ReadUnit, id_: str, below: int | None, limit: int) -> tuple[list[Data], str | None]:
@@ -161,8 +160,7 @@ def _move(unit: WriteUnit, id_: str, expected: Precondition, status: ItemStatus,
 def _replace(unit: WriteUnit, before: StoredItem, item: Item, action: str) -> View:
     after = stored_items.replace_item(unit, before, item, before.draft)
     if after != before:
-        data = {"before": item_head_data(before.item), "after": item_head_data(item)}
-        unit.audit(action, "item", item.id, **data, customer=item.private_to or None)
+        audit_item(unit, action, item, item_head_data(before.item), item_head_data(item))
     return item_view(unit, after)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.admin.conflicts import reject_conflicts
+from tiergate.admin.catalog_edits import reject_conflicts
 from tiergate.admin.custom_plans import require_customer, require_subscription, sold_view
 from tiergate.admin.loss_gate import reject_swap_loss
 from tiergate.admin.private_item_publication import OWN_PREFIX, SELF_SERVICE, PrivateItem, private_item

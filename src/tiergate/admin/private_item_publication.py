@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from tiergate.admin.catalog_edits import audit_item
 from tiergate.catalog import entitlements_data, item_head_data
 from tiergate.model import Definition, Item, Rollout, Value
 from tiergate.publish.changeset import Changeset, replace_catalog
@@ -119,8 +120,7 @@ def _plan(
 
     def also(unit: WriteUnit, sequence: int) -> None:
         write_item(unit)
-        after = {**data, "publication": sequence}
-        unit.audit("item.sold", "item", item.id, after=after, customer=item.private_to)
+        audit_item(unit, "item.sold", item, after={**data, "publication": sequence})
 
     changeset = Changeset(
         replace_catalog(current.catalog, items={**current.catalog.items, item.id: item}),

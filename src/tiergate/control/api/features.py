@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.admin import discards, features
+from tiergate.admin import features
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter
 from tiergate.control.api.responses import changing, page_response, reading, written_response
@@ -30,7 +30,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _PATH, Action.VIEW, reading(features.get_feature), the_feature),
         Endpoint("PATCH", _PATH, edit, changing(features.patch_feature), the_feature, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, edit, changing(features.delete_feature), the_feature),
-        Endpoint("DELETE", f"{_PATH}/draft", edit, changing(discards.discard_feature), the_feature),
+        Endpoint("DELETE", f"{_PATH}/draft", edit, changing(features.discard_feature), the_feature),
         Endpoint("POST", f"{_PATH}/activate", edit, changing(features.activate_feature), the_feature),
         Endpoint("POST", f"{_PATH}/archive", edit, changing(features.archive_feature), the_feature),
         Endpoint("POST", f"{_PATH}/reactivate", edit, changing(features.reactivate_feature), the_feature),

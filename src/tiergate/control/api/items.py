@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.admin import discards, drafts, items, plan_retirement
+from tiergate.admin import drafts, items, plan_retirement
 from tiergate.admin.loss_gate import AcceptLoss, parse_loss_token
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter, flag_parameter
@@ -48,7 +48,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _DRAFT, Action.VIEW, reading(drafts.get_draft), the_item),
         Endpoint("PUT", _DRAFT, edit_draft, changing(drafts.put_draft), the_item, max_body=_MAX_BODY),
         Endpoint("PATCH", _DRAFT, edit_draft, patch_draft, the_item, max_body=_MAX_BODY, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _DRAFT, edit_draft, changing(discards.discard_item, with_actor=True), the_item),
+        Endpoint("DELETE", _DRAFT, edit_draft, changing(drafts.discard_item, with_actor=True), the_item),
         Endpoint("PUT", _ENTITLEMENT, edit_draft, changing(drafts.put_entitlement), the_item),
         Endpoint("DELETE", _ENTITLEMENT, edit_draft, changing(drafts.delete_entitlement), the_item),
         Endpoint("GET", f"{_DRAFT}/diff", Action.VIEW, compare_draft, the_item, query=("against",)),
