@@ -17,7 +17,7 @@ from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import MAX_TOTAL_UNITS, CatalogIndex, Feature, FeatureStatus, FeatureType, Level, Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tiergate.model import Customer, IndexedItem, Override, SubjectRecord, Subscription, SubscriptionItem
     from tiergate.store import PublishedCatalog
@@ -64,34 +64,28 @@ class CustomerValidator:
 
     def check_new_overrides(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
         """Check that no new or changed override names an archived feature, or lacks a reason."""
-        old = () if before is None else before.overrides
-        problems: list[BodyProblem] = []
-        for place, override in enumerate(holder.overrides):
-            if override not in old:
-                problems += self._override_problems(override, f"/overrides/{place}")
+        changed = _changed_overrides(holder, before)
+        problems = [it for place, one in changed for it in self._override_problems(one, f"/overrides/{place}")]
         if problems:
             raise BodyError(problems)
 
     def check_new_override(self, override: Override) -> None:
         """Check one override that is the whole body."""
-        problems = self._override_problems(override, "")
+        problems = list(self._override_problems(override, ""))
         if problems:
             raise BodyError(problems)
 
-    def _override_problems(self, override: Override, pointer: str) -> list[BodyProblem]:
-        problems = []
+    def _override_problems(self, override: Override, pointer: str) -> Iterator[BodyProblem]:
         if self._is_archived(override):
             detail = f"`{override.feature}` is archived: it cannot get new overrides"
-            problems.append(BodyProblem(f"{pointer}/feature", "feature-archived", detail))
+            yield BodyProblem(f"{pointer}/feature", "feature-archived", detail)
         if not override.reason:
-            problems.append(BodyProblem(pointer, "missing-key", "the key `reason` is missing: an override needs one"))
-        return problems
+            yield BodyProblem(pointer, "missing-key", "the key `reason` is missing: an override needs one")
 
     def check_archived(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
         """Check that no new or changed override names an archived feature."""
-        old = () if before is None else before.overrides
-        for override in holder.overrides:
-            if self._is_archived(override) and override not in old:
+        for _, override in _changed_overrides(holder, before):
+            if self._is_archived(override):
                 detail = (
                     f"the override `{override.id}` of `{holder.id}` names the archived feature `{override.feature}`"
                 )
@@ -113,6 +107,13 @@ class CustomerValidator:
             ),
             overrides=tuple(override for override in subscription.overrides if override.feature in features),
         )
+
+
+def _changed_overrides(
+    holder: Customer | Subscription, before: Customer | Subscription | None
+) -> list[tuple[int, Override]]:
+    old = () if before is None else before.overrides
+    return [(place, override) for place, override in enumerate(holder.overrides) if override not in old]
 
 
 _lock = threading.Lock()

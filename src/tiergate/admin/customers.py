@@ -128,5 +128,4 @@ def _saved(unit: WriteUnit, account: Account, order: WriteOrder, *, created: boo
 def _result(
     unit: WriteUnit, account: Account, order: WriteOrder, *, applied: bool, created: bool = False
 ) -> SubjectResult:
-    view = customer_views([account], unit)[0]
-    return SubjectResult(view.data, view.stamp.etag, view.stamp, created, order.applied(applied=applied))
+    return order.result(customer_views([account], unit)[0], applied=applied, created=created)

@@ -41,13 +41,6 @@ class PastEntitlements(NamedTuple):
     decisions: Sequence[Decision]
 
 
-class _Basis(NamedTuple):
-    at: Instant
-    record: SubjectRecord
-    position: int
-    publication: PastPublication
-
-
 class EntitlementReader:
     """Lists entitlements, and caches the engines of the revisions used last. Safe to use from several threads."""
 
@@ -64,10 +57,9 @@ class EntitlementReader:
         Raises:
             NotFoundError: the subject did not exist then, or the store has no such revision or publication.
         """
-        basis = store.read(lambda unit: _read_basis(unit, subject, at, revision, sequence))
-        engine = self._engine(store, basis.publication.revision)
-        decisions = engine.decide(basis.record, subject, basis.at)
-        return PastEntitlements(basis.at, basis.publication, basis.position, decisions)
+        at, record, position, published = store.read(lambda unit: _read_basis(unit, subject, at, revision, sequence))
+        decisions = self._engine(store, published.revision).decide(record, subject, at)
+        return PastEntitlements(at, published, position, decisions)
 
     def _engine(self, store: Store, revision: str) -> _RevisionEngine:
         key = (store.id, revision)
@@ -82,7 +74,7 @@ class EntitlementReader:
 
 def _read_basis(
     unit: ReadUnit, subject: Subject, at: Instant | None, revision: str | None, sequence: int | None
-) -> _Basis:
+) -> tuple[Instant, SubjectRecord, int, PastPublication]:
     at = unit.now if at is None else at
     is_customer = subject.type is SubjectType.CUSTOMER
     customer = subject.id if is_customer else find_past_customer(unit.session, subject.id)
@@ -97,7 +89,7 @@ def _read_basis(
         published = PastPublication(sequence, publication(unit.session, sequence).revision)
     else:
         published = publication_at(unit.session, at)
-    return _Basis(at, past.record, past.position, published)
+    return at, past.record, past.position, published
 
 
 class _RevisionEngine:

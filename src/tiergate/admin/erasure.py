@@ -5,7 +5,7 @@ Both raise `NotFoundError` if the store does not have the customer or the author
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tiergate.errors import NotFoundError
 from tiergate.permissions import Action, Resource
@@ -15,13 +15,6 @@ from tiergate.text_normalization import to_nfc
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
     from tiergate.store import WriteUnit
-
-
-class ErasedAuthor(NamedTuple):
-    """The name that replaces an author, and the number of audit entries that were changed."""
-
-    author: str
-    entries: int
 
 
 def erase_customer(actor: Actor, unit: WriteUnit, id_: str, *, tags: bool) -> dict[str, object]:
@@ -36,12 +29,12 @@ def erase_customer(actor: Actor, unit: WriteUnit, id_: str, *, tags: bool) -> di
     return counts
 
 
-def erase_author(actor: Actor, unit: WriteUnit, author: str) -> ErasedAuthor:
-    """Replace an author by a pseudonym in overrides, publications and the audit log."""
+def erase_author(actor: Actor, unit: WriteUnit, author: str) -> dict[str, object]:
+    """Replace an author by a pseudonym in overrides, publications and the audit log; return it and the count."""
     actor.require(Action.ERASE_CUSTOMER, Resource.customer_of("*"))
     try:
         pseudonym, erased = erasure.erase_author(unit, author)
     except NotFoundError:  # authors in files are in normal form C, names of callers as their issuer writes them
         pseudonym, erased = erasure.erase_author(unit, to_nfc(author))
     unit.audit("author.erased", "author", pseudonym, after={"entries": erased.entries})
-    return ErasedAuthor(pseudonym, erased.entries)
+    return {"author": pseudonym, "entries": erased.entries}

@@ -8,7 +8,7 @@ Rollouts check the loss. A suspension is there to remove something quickly: it c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tiergate.admin.publishing import PublicationRequest
 from tiergate.catalog import rollout_data, suspension_data
@@ -18,7 +18,7 @@ from tiergate.publish.immediate_planner import plan_resumption, plan_rollouts, p
 from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tiergate.admin.precondition import Precondition
     from tiergate.admin.publication_views import Members
@@ -47,7 +47,7 @@ def replace_rollouts(
 
     change((), 0)  # an entry is invalid at any time or never
     planner = plan_rollouts(item, change, may_narrow=may_narrow, note=note)
-    return PublicationRequest(planner, check=lambda unit: _check_item(unit, item, expected))
+    return PublicationRequest(planner, check=_etag_check("item", item, expected))
 
 
 def append_rollout(
@@ -60,7 +60,7 @@ def append_rollout(
         return (*before, entry.rollout("", now))
 
     planner = plan_rollouts(item, change, may_narrow=may_narrow, note=note)
-    return PublicationRequest(planner, check=lambda unit: _check_item(unit, item, expected))
+    return PublicationRequest(planner, check=_etag_check("item", item, expected))
 
 
 def list_suspensions(unit: ReadUnit, feature: str) -> list[Data]:
@@ -75,22 +75,20 @@ def list_suspensions(unit: ReadUnit, feature: str) -> list[Data]:
 def suspend_feature(feature: str, suspension: Suspension, expected: Precondition) -> PublicationRequest:
     """Request to suspend a published feature for all customers."""
     planner = plan_suspension(feature, suspension, suspension.reason)
-    return PublicationRequest(planner, check=lambda unit: _check_feature(unit, feature, expected), checks_loss=False)
+    return PublicationRequest(planner, check=_etag_check("feature", feature, expected), checks_loss=False)
 
 
 def resume_feature(feature: str, number: int, note: str, expected: Precondition) -> PublicationRequest:
     """Request to remove a suspension of a published feature; `number`: as `list_suspensions` counts."""
     planner = plan_resumption(feature, number, note)
-    return PublicationRequest(planner, check=lambda unit: _check_feature(unit, feature, expected), checks_loss=False)
+    return PublicationRequest(planner, check=_etag_check("feature", feature, expected), checks_loss=False)
 
 
-def _check_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
-    etag = working_etags(unit.session, (), [id_])[1].get(id_)
-    if etag is not None:
-        expected.check("item", id_, etag)
+def _etag_check(kind: Literal["item", "feature"], id_: str, expected: Precondition) -> Callable[[WriteUnit], None]:
+    def check(unit: WriteUnit) -> None:
+        features, items = working_etags(unit.session, [id_], [id_])
+        etag = (features if kind == "feature" else items).get(id_)
+        if etag is not None:
+            expected.check(kind, id_, etag)
 
-
-def _check_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
-    etag = working_etags(unit.session, [id_], ())[0].get(id_)
-    if etag is not None:
-        expected.check("feature", id_, etag)
+    return check

@@ -32,7 +32,7 @@ from tiergate.admin.write_order import MAX_AHEAD
 from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
 from tiergate.catalog.reading.document import Mapping
 from tiergate.errors import AuthorError, ConflictError, SubjectsError
-from tiergate.model import Customer, SubjectType, Subscription, parse_instant
+from tiergate.model import Customer, Instant, SubjectType, Subscription, parse_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store import ReadUnit
 from tiergate.store.bulk_subjects import Upsert, lock_customers, write_subjects
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from tiergate.admin.actor import Actor
     from tiergate.catalog import SubjectEntry
-    from tiergate.model import Instant, SubjectRecord, SubscriptionItem
+    from tiergate.model import SubscriptionItem
     from tiergate.store import PublishedCatalog, Store, WriteUnit
 
 MAX_PART: Final = 2_000
@@ -117,7 +117,7 @@ def _read_sorted(store: Store, path: Path, published: PublishedCatalog) -> Itera
     ):
         sorter.execute("PRAGMA journal_mode = OFF")
         sorter.execute("PRAGMA synchronous = OFF")
-        sorter.execute("CREATE TABLE subject (customer TEXT, kind INTEGER, id TEXT, record BLOB, keys TEXT, as_of INT)")
+        sorter.execute("CREATE TABLE subject (customer TEXT, kind INTEGER, id TEXT, line BLOB)")
         sorter.execute("BEGIN")
 
         def stored_items(id_: str) -> Sequence[SubscriptionItem]:
@@ -129,53 +129,41 @@ def _read_sorted(store: Store, path: Path, published: PublishedCatalog) -> Itera
             reader = SubjectReader(published.index, bounds)
             reader = reader.beside(stored_items, as_of_until=store.clock() + MAX_AHEAD)
             rows = (_row(record) for record in read_subject_records([path], reader, bounds) if record.subject)
-            sorter.executemany("INSERT INTO subject VALUES (?, ?, ?, ?, ?, ?)", rows)
+            sorter.executemany("INSERT INTO subject VALUES (?, ?, ?, ?)", rows)
         except AuthorError as error:
             # The file is a temporary one: its name means nothing to the caller.
             raise SubjectsError([replace(problem, file="body") for problem in error.problems]) from None
         sorter.execute("COMMIT")
         sorter.execute("CREATE INDEX by_customer ON subject (customer, kind, id)")
-        columns = "kind, record, keys, as_of, customer"
-        yield _split(sorter.execute(f"SELECT {columns} FROM subject ORDER BY customer, kind, id"))  # noqa: S608
+        yield _split(sorter.execute("SELECT customer, line FROM subject ORDER BY customer, kind, id"))
 
 
-def _row(record: SubjectEntry) -> tuple[str, int, str, bytes, str, Instant | None]:
+def _row(record: SubjectEntry) -> tuple[str, int, str, bytes]:
     subject, entries = record.subject, record.node.entries if isinstance(record.node, Mapping) else {}
     if subject is None:
         raise RuntimeError("the record has problems")
     as_of = entries.get("as_of")
-    columns = (
-        msgspec.msgpack.encode(subject),
-        " ".join(entries),
-        parse_instant(as_of) if isinstance(as_of, str) else None,
-    )
+    line = (subject, tuple(entries), parse_instant(as_of) if isinstance(as_of, str) else None)
+    content = msgspec.msgpack.encode(line)
     if isinstance(subject, Customer):
-        return subject.id, 0, subject.id, *columns
-    return subject.customer, 1, subject.id, *columns
+        return subject.id, 0, subject.id, content
+    return subject.customer, 1, subject.id, content
 
 
-_decode_customer = msgspec.msgpack.Decoder(Customer).decode
-_decode_subscription = msgspec.msgpack.Decoder(Subscription).decode
+_decode_customer = msgspec.msgpack.Decoder(tuple[Customer, frozenset[str], Instant | None]).decode
+_decode_subscription = msgspec.msgpack.Decoder(tuple[Subscription, frozenset[str], Instant | None]).decode
 
 
-def _split(rows: Iterator[tuple[int, bytes, str, Instant | None, str]]) -> Iterator[Part]:
+def _split(rows: Iterator[tuple[str, bytes]]) -> Iterator[Part]:
     part: Part = []
     count = 0
-    for _, group in groupby(rows, key=lambda row: row[4]):
-        (_, content, keys, as_of, _), *others = group
+    for _, group in groupby(rows, key=lambda row: row[0]):
+        (_, first), *others = group
         if part and count + 1 + len(others) > MAX_PART:
             yield part
             part, count = [], 0
-        customer = _Line(_decode_customer(content), frozenset(keys.split(" ")), as_of)
-        part.append(
-            (
-                customer,
-                [
-                    _Line(_decode_subscription(content), frozenset(keys.split(" ")), as_of)
-                    for _, content, keys, as_of, _ in others
-                ],
-            )
-        )
+        subscriptions = [_Line(*_decode_subscription(content)) for _, content in others]
+        part.append((_Line(*_decode_customer(first)), subscriptions))
         count += 1 + len(others)
     if part:
         yield part
@@ -307,16 +295,14 @@ def export_subjects(store: Store) -> Iterator[bytes]:
         after = ""
         while page := search_customers(session, CustomerFilter(), after, _PAGE):
             ids = [stored.customer.id for stored in page]
-            records = read_stored(session, ids)
-            yield "".join(_dump_lines([records[id_].record for id_ in ids], unit.published)).encode()
+            stored = read_stored(session, ids)
+            records = [stored[id_].record for id_ in ids]
+            holders: list[Customer | Subscription] = []
+            for record in records:
+                holders += (record.customer, *record.subscriptions)
+            index = unit.published.index
+            features = dict(printable_features(index.features, *holders))
+            lines = dump_subject_lines(records, replace(index, features=features))
+            next(lines)  # the head, which the file has already
+            yield "".join(lines).encode()
             after = ids[-1]
-
-
-def _dump_lines(records: Sequence[SubjectRecord], published: PublishedCatalog) -> Iterator[str]:
-    holders: list[Customer | Subscription] = []
-    for record in records:
-        holders += (record.customer, *record.subscriptions)
-    features = dict(printable_features(published.index.features, *holders))
-    lines = dump_subject_lines(records, replace(published.index, features=features))
-    next(lines)  # the head, which the file has already
-    yield from lines

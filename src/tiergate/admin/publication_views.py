@@ -13,11 +13,8 @@ from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tiergate.admin.actor import Actor
     from tiergate.model import Problem
-    from tiergate.publish.introduced_conflicts import ItemConflict
     from tiergate.publish.loss_estimate import ImpactLine
     from tiergate.publish.publication_stages import PublishPreview, PublishResult
     from tiergate.store.publications import PublicationRecord
@@ -101,9 +98,6 @@ def _extras(actor: Actor, result: PublishResult | PublishPreview) -> Members:
     if result.discarded:
         data["discarded"] = result.discarded
     if result.conflicts:
-        data["combinations"] = _visible_conflicts(actor, result.conflicts)
+        shows_examples = sees_store(actor)
+        data["combinations"] = [it if shows_examples else replace(it, examples=()) for it in result.conflicts]
     return data
-
-
-def _visible_conflicts(actor: Actor, conflicts: Sequence[ItemConflict]) -> Sequence[ItemConflict]:
-    return conflicts if sees_store(actor) else [replace(it, examples=()) for it in conflicts]

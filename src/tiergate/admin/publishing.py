@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _no_permission_needed(unit: ReadUnit) -> None:
-    """Allow it: the route's permission is enough."""
-
-
-def _no_check(unit: WriteUnit) -> None:
-    """Accept every version."""
-
-
 @dataclass(frozen=True, slots=True)
 class PublicationRequest:
     """What an actor wants to publish.
@@ -45,8 +37,8 @@ class PublicationRequest:
     """
 
     planner: Planner
-    authorize: Callable[[ReadUnit], None] = _no_permission_needed
-    check: Callable[[WriteUnit], None] = _no_check
+    authorize: Callable[[ReadUnit], None] = lambda _: None
+    check: Callable[[WriteUnit], None] = lambda _: None
     checks_loss: bool = True
 
 

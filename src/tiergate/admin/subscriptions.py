@@ -210,5 +210,4 @@ def subscription_result(
     unit: WriteUnit, stored: StoredSubscription, order: WriteOrder, *, applied: bool = True, created: bool = False
 ) -> SubjectResult:
     """Return the result of a write of a subscription."""
-    view = subscription_views([stored], unit)[0]
-    return SubjectResult(view.data, view.stamp.etag, view.stamp, created, order.applied(applied=applied))
+    return order.result(subscription_views([stored], unit)[0], applied=applied, created=created)

@@ -23,7 +23,7 @@ from tiergate.store.deliveries import DeliveryStatus
 from tiergate.store.webhooks import TEST_EVENT, Event, EventType, WebhookSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tiergate.admin.actor import Actor
     from tiergate.admin.precondition import Precondition
@@ -68,9 +68,7 @@ def edit_webhook(
     check_url: CheckUrl,
 ) -> Webhook:
     """Change some settings of a webhook. `members`: new values by the names of `WebhookSettings`."""
-    _authorize(actor)
-    webhook = stored_webhooks.read_webhook(unit, id_, lock=True)
-    expected.check("webhook", webhook.id, webhook.etag)
+    webhook = _lock(actor, unit, id_, expected)
     settings = msgspec.structs.replace(webhook.settings, **members)
     settings = msgspec.structs.replace(settings, events=tuple(settings.events))
     _validate(settings, check_url)
@@ -81,9 +79,7 @@ def edit_webhook(
 
 def delete_webhook(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete a webhook, and all deliveries that wait for it."""
-    _authorize(actor)
-    webhook = stored_webhooks.read_webhook(unit, id_, lock=True)
-    expected.check("webhook", webhook.id, webhook.etag)
+    webhook = _lock(actor, unit, id_, expected)
     stored_webhooks.remove_webhook(unit, webhook.id)
     unit.audit("webhook.deleted", "webhook", webhook.id, before=_settings(webhook))
 
@@ -154,26 +150,35 @@ def _enabled_webhook(unit: ReadUnit, id_: str) -> Webhook:
     return webhook
 
 
+def _lock(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition) -> Webhook:
+    _authorize(actor)
+    webhook = stored_webhooks.read_webhook(unit, id_, lock=True)
+    expected.check("webhook", webhook.id, webhook.etag)
+    return webhook
+
+
 def _validate(settings: WebhookSettings, check_url: CheckUrl) -> None:
-    problems: list[BodyProblem] = []
+    problems = list(_problems(settings, check_url))
+    if problems:
+        raise BodyError(problems)
+
+
+def _problems(settings: WebhookSettings, check_url: CheckUrl) -> Iterator[BodyProblem]:
     try:
         check_url(settings.url)
     except ValueError as error:
-        problems.append(BodyProblem("/url", "bad-url", str(error)))
+        yield BodyProblem("/url", "bad-url", str(error))
     known = [event.value for event in EventType]
     for index, event in enumerate(settings.events):
         if event not in known:
             detail = f"there is no event `{event[:100]}`"
-            problems.append(BodyProblem(f"/events/{index}", "unknown-event", detail, nearest(event, known)))
+            yield BodyProblem(f"/events/{index}", "unknown-event", detail, nearest(event, known))
     if len(set(settings.events)) < len(settings.events):
-        problems.append(BodyProblem("/events", "duplicate", "names an event twice"))
+        yield BodyProblem("/events", "duplicate", "names an event twice")
     if len(settings.description) > _MAX_DESCRIPTION:
-        detail = f"has more than {_MAX_DESCRIPTION} characters"
-        problems.append(BodyProblem("/description", "too-long", detail))
+        yield BodyProblem("/description", "too-long", f"has more than {_MAX_DESCRIPTION} characters")
     if "\x00" in settings.description:
-        problems.append(BodyProblem("/description", "bad-character", "has a NUL character"))
-    if problems:
-        raise BodyError(problems)
+        yield BodyProblem("/description", "bad-character", "has a NUL character")
 
 
 def _settings(webhook: Webhook) -> dict[str, object]:

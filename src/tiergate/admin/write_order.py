@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin.precondition import ANY_VERSION, Precondition
-from tiergate.admin.results import Data, SubjectResult
+from tiergate.admin.results import Data, SubjectResult, View
 from tiergate.model import SubjectType, format_instant
 from tiergate.store.write_order import AppliedWrite, Side, applied_writes, deletion_instants, is_outdated, record_writes
 
@@ -67,9 +67,9 @@ class WriteOrder:
             changed = [side for side in sides if side not in self.known or self.known[side].as_of != self.as_of]
             record_writes(self.unit.session, self.kind, [(self.id, changed, self.as_of)], self.unit.now)
 
-    def applied(self, *, applied: bool = True) -> bool | None:
-        """Return what the result of the write says of it: `None` for a write without `as_of`."""
-        return None if self.as_of is None else applied
+    def result(self, view: View, *, applied: bool = True, created: bool = False) -> SubjectResult:
+        """Return the result of the write; `view`: the subject after it."""
+        return SubjectResult(view.data, view.stamp.etag, view.stamp, created, None if self.as_of is None else applied)
 
     def outdated_result(self, etag: int | None = None) -> SubjectResult:
         """Return the result of an outdated write that has no subject to show."""
@@ -77,7 +77,7 @@ class WriteOrder:
             data: Data = {"deleted": True, "as_of": format_instant(self.deleted)}
         else:
             data = as_of_data(self.unit, self.kind, [self.id]).get(self.id, {})
-        return SubjectResult(data, etag, applied=self.applied(applied=False))
+        return SubjectResult(data, etag, applied=None if self.as_of is None else False)
 
 
 def read_order(

@@ -50,4 +50,4 @@ def erase_customer(request: AdminRequest) -> Response:
 def erase_author(request: AdminRequest) -> Response:
     """Replace an `author` by a pseudonym in overrides, publications and the audit log."""
     author = request.decode(_Author).author
-    return request.change(lambda unit: Response.json(erasure.erase_author(request.actor, unit, author)._asdict()))
+    return request.change(lambda unit: Response.json(erasure.erase_author(request.actor, unit, author)))
