@@ -85,7 +85,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the keys on first use."""
     if name not in {"SigningKey", "VerifyKey"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tiergate.bundle import signing_keys  # noqa: PLC0415

@@ -75,7 +75,6 @@ class SigningKey:
     __slots__ = ("_key", "verify_key")
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
-        """Use `generate` or `from_pem` instead."""
         self._key = key
         self.verify_key = VerifyKey(key.public_key().public_bytes_raw())
 

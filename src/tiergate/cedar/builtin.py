@@ -20,10 +20,10 @@ def _read(name: str) -> str:
 
 
 def builtin_schema(name: str = "schema") -> str:
-    """The schema that every policy is validated against; `roles`: the one of the table of roles."""
+    """Return the schema that every policy is validated against; `roles`: that of the roles."""
     return _read(f"{name}.cedarschema")
 
 
 def builtin_text(name: str) -> str:
-    """One of `BUILTIN_POLICIES`, or `roles` or `scopes`, as Cedar text."""
+    """Return one of `BUILTIN_POLICIES`, or `roles` or `scopes`, as Cedar text."""
     return _read(f"{name}.cedar")

@@ -64,7 +64,7 @@ class PolicyGroup:
             raise PolicySyntaxError(str(error)) from None
 
     def linked(self, links: Sequence[TemplateLink]) -> PolicyGroup:
-        """The group with templates linked; `principal` fills an `Item`, `resource` a `Feature`."""
+        """Return the group with templates linked; `principal` fills an `Item`, `resource` a `Feature`."""
         if not links:
             return self
         return PolicyGroup(
@@ -102,11 +102,10 @@ class BaseEntities:
     __slots__ = ("handle",)
 
     def __init__(self, entities: str, schema: Schema) -> None:
-        """Parse a JSON list of entities."""
         self.handle = cedarpy.Entities.from_json_str(entities, schema.handle)
 
     def with_entities(self, entities: str) -> EntitySet:
-        """Add the entities of one check, a JSON list; what stands in the base too must be equal to it there."""
+        """Add the entities of one check, a JSON list; an entity that is also in the base must be equal."""
         return EntitySet(self.handle.with_added_json_str(entities))
 
 

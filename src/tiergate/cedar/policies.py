@@ -66,7 +66,7 @@ class Scope:
     entity_type: str = ""
 
     def can_match(self, entity: Uid, ancestors: Collection[Uid]) -> bool:
-        """Say whether an entity with these ancestors satisfies this part. A slot matches nothing: it is unlinked."""
+        """Return whether an entity with these ancestors satisfies this part. A slot matches nothing: it is unlinked."""
         match self.op:
             case ScopeOp.ANY:
                 return True
@@ -113,7 +113,7 @@ class Policy:
         return int(self.position.removeprefix("policy"))
 
     def references(self) -> list[EntityReference]:
-        """Every literal entity of the scope and the conditions, in order of appearance."""
+        """Return every literal entity of the scope and the conditions, in order of appearance."""
         scoped = [
             EntityReference(uid, in_scope=True)
             for part in (self.principal, self.action, self.resource)
@@ -122,7 +122,7 @@ class Policy:
         return scoped + [EntityReference(uid, in_scope=False) for uid in _literals(self.json["conditions"])]
 
     def entity_types(self) -> set[str]:
-        """The types named by `is`, in the scope and the conditions."""
+        """Return the types named by `is`, in the scope and the conditions."""
         named = {part.entity_type for part in (self.principal, self.action, self.resource) if part.entity_type}
         for node in _nodes(self.json["conditions"]):
             test = node.get("is")
@@ -138,7 +138,7 @@ class Policy:
         return _reads_context(self.json["conditions"], frozenset(attributes))
 
     def reads_tags(self) -> bool:
-        """Say whether a condition can read the tags of an entity."""
+        """Return whether a condition can read the tags of an entity."""
         return any("getTag" in node or "hasTag" in node for node in _nodes(self.json["conditions"]))
 
 

@@ -77,7 +77,6 @@ class _Reading:
         self.reusable = False
 
     def feed(self, data: bytes) -> None:
-        """Parse more bytes."""
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -118,7 +117,6 @@ class _Connection:
         self._poll.register(sock, select.POLLIN)
 
     def is_ours(self) -> bool:
-        """Return whether this process opened it."""
         return self._forks == _Forks.count and self._process == os.getpid()
 
     def is_quiet(self) -> bool:
@@ -126,7 +124,6 @@ class _Connection:
         return not self._poll.poll(0)
 
     def close(self) -> None:
-        """Close it, for this process."""
         self._sock.close()
 
     def ask(self, request: bytes, deadline: float) -> tuple[Response, bool]:
@@ -259,7 +256,6 @@ def _connected(family: int, address: object, deadline: float) -> _Connection:
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds until the deadline."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise _LateError

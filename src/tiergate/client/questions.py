@@ -34,7 +34,7 @@ _NUMBERS = ("amount", "used", "user_used", "value")
 
 
 def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str | None]) -> Check:
-    """Make a check of what a caller gives; `fields` are its numbers and its level by their names."""
+    """Make a check; `fields` are its numbers and its level by their names."""
     level = fields.get("level")
     amount, used, user_used, value = (_number(fields.get(name), f"/{name}") for name in _NUMBERS)
     if level is not None and not isinstance(level, str):
@@ -43,7 +43,7 @@ def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str 
 
 
 def checked(check: Check, at: str) -> Check:
-    """See that a check that a caller made is one; `at` points to it among others."""
+    """Check the types of a caller's check; `at` points to it among others."""
     if not isinstance(check, Check):
         raise CheckError(at, f"must be a `Check`, not {_kind(check)}")
     try:
@@ -53,7 +53,7 @@ def checked(check: Check, at: str) -> Check:
 
 
 def make_subject(subject: Whom) -> Subject:
-    """Make a subject of a customer's id, or of what names one."""
+    """Make a subject of a customer's id, or check a subject."""
     if not isinstance(subject, Subject):
         return Subject(_id(subject, "/subject"))
     try:
@@ -65,7 +65,7 @@ def make_subject(subject: Whom) -> Subject:
 
 
 def check_json(check: Check) -> dict[str, object]:
-    """A check as the members of the sidecar's request; what is not asked is left out."""
+    """Return a check as the members of the sidecar's request, without absent ones."""
     subject = check.subject
     whom: object = subject.id
     if subject != Subject(subject.id):

@@ -222,7 +222,7 @@ class Sidecar:
     def entitlements(
         self, subject: Whom, *, request_id: str | None = None, traceparent: str | None = None
     ) -> list[Answer]:
-        """Everything that a subject holds: one answer for each feature of the catalog, in the order of their ids."""
+        """Return one answer for each feature of the catalog, in the order of their ids."""
         whom = make_subject(subject)
         query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
         with self._asking():
@@ -235,7 +235,7 @@ class Sidecar:
             return [read_answer(answer) for answer in _listed(listing, "entitlements")]
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         self._connections.close()
 
     def __enter__(self) -> Self:

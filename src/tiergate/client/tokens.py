@@ -27,13 +27,12 @@ class FixedToken:
     """A token that never changes."""
 
     def __init__(self, token: str) -> None:
-        """Check the token."""
         if not is_token(token):
             raise SettingsError("token", "must be printable ASCII characters, on one line")
         self._token = token
 
     def current(self) -> str:
-        """The token."""
+        """Return the token."""
         return self._token
 
 
@@ -41,7 +40,6 @@ class FileToken:
     """The first line of a file. If the file cannot be read, the previous token stays."""
 
     def __init__(self, path: Path) -> None:
-        """Read the token."""
         self._path = path
         try:
             self._stamp: _Stamp | None = self._look()

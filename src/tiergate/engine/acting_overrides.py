@@ -70,7 +70,7 @@ def _height(override: Override, feature: Feature) -> tuple[int, str]:
 
 
 def units_of(feature: Feature, value: Value) -> int:
-    """What an override's value counts, multiplied by nothing: units, a rank, 0 or 1; above all numbers if unlimited."""
+    """Return the value of an override in units, as a rank, or as 0 or 1; above all numbers if unlimited."""
     if isinstance(value, Amount | AddedAmount):
         return value.units
     if isinstance(value, Switch):

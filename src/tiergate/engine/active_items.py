@@ -50,7 +50,7 @@ class ValidityWindow:
         self.until = until
 
     def narrow(self, instant: Instant) -> bool:
-        """Narrow the window by an instant at which something changes; say whether it has come."""
+        """Narrow the window by an instant at which something changes; return whether it is past."""
         if instant <= self.now:
             self.start = max(self.start, instant)
             return True
@@ -58,7 +58,7 @@ class ValidityWindow:
         return False
 
     def contains(self, start: Instant, until: Instant) -> bool:
-        """Narrow the window by both ends of an interval; say whether `now` lies in it."""
+        """Narrow the window by both ends of an interval; return whether `now` is in it."""
         if start >= until:
             return False
         begun = start == BEGINNING or self.narrow(start)
@@ -176,7 +176,7 @@ def _is_based(item: IndexedItem, counting: Collection[str]) -> bool:
 def rolled_out_version(
     item: IndexedItem, held: SubscriptionItem, subscription: Subscription, customer: Customer, window: ValidityWindow
 ) -> int | None:
-    """The version of the last rollout in force whose audience this is, or `None`; narrows `window`."""
+    """Return the version of the last active rollout to this audience, or `None`; narrows `window`."""
     version: int | None = None
     for rollout in item.rollouts:
         if not _in_audience(item, rollout, held, subscription, customer):

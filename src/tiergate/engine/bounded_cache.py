@@ -40,7 +40,7 @@ class BoundedCache(Generic[K, V]):
         self.evictions = 0
 
     def get(self, key: K) -> V | None:
-        """The value under `key`, now the most recently used, or `None`."""
+        """Return the value of a key, now the most recently used, or `None`."""
         try:
             held = self._cache[key]
         except KeyError:
@@ -83,14 +83,14 @@ class BoundedCache(Generic[K, V]):
         self._offered.clear()
 
     def shed(self, count: int) -> bool:
-        """Forget up to `count` values, so that many can be freed in short steps; say whether any are left."""
+        """Forget up to `count` values, so that many can be freed in short steps; return whether any are left."""
         for _ in range(min(count, len(self._cache))):
             self._cache.popitem()
         return bool(self._cache)
 
     @property
     def bytes(self) -> int:
-        """The estimated bytes of what is kept."""
+        """The estimated bytes of the kept values."""
         return int(self._cache.currsize)
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def weekday(now: Instant) -> int:
-    """The day of the week in UTC, 1 for Monday to 7 for Sunday."""
+    """Return the day of the week in UTC, 1 for Monday to 7 for Sunday."""
     return (_EPOCH + timedelta(milliseconds=now)).isoweekday()
 
 
@@ -26,7 +26,7 @@ def _bool(value: bool) -> str:  # noqa: FBT001 - it is the value itself
 
 
 def context_json(facts: Facts, question: NormalizedCheck, usage: MeteredUsage, now: Instant, *, time: bool) -> str:
-    """Write the context. Without `time`, `now` and `weekday` are left out: for slices in which nothing reads them."""
+    """Write the context. Without `time`, `now` and `weekday` are left out, for slices that do not read them."""
     head = (
         f'{{"active":{_bool(facts.active)},"suspended":{_bool(facts.suspended)},"live":{_bool(facts.live)},'
         f'"held":{_bool(facts.held)},"given":{_bool(facts.given)},"overridden":{_bool(facts.overridden)},'

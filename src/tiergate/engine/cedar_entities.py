@@ -35,14 +35,14 @@ Entity = dict[str, Any]
 
 
 def principal_uid(subject: Subject) -> Uid:
-    """The principal of a check about this subject."""
+    """Return the principal of a check about this subject."""
     if subject.user is not None:
         return Uid("User", subject.user)
     return _subject_uid(subject)
 
 
 def user_parents(subject: Subject) -> tuple[Uid, ...]:
-    """What a principal is in beside items: a user's customer or subscription."""
+    """Return the parents of a principal besides items: a user's customer or subscription."""
     return (_subject_uid(subject),) if subject.user is not None else ()
 
 
@@ -73,7 +73,7 @@ def principal_entities(subject: Subject, customer: Customer, refs: Iterable[str]
 
 
 def lean_principal(subject: Subject, refs: Iterable[str]) -> str:
-    """The principal without what only rules can read: for slices that hold none."""
+    """Return the principal without what only rules can read, for slices without rules."""
     holder = _uid_text(_subject_uid(subject))
     parents = ",".join([f'{{"type":"Item","id":"{ref}"}}' for ref in refs])
     text = f'{{"uid":{holder},"attrs":{{}},"parents":[{parents}]}}'
@@ -91,7 +91,7 @@ def _uid_text(uid: Uid) -> str:
 
 
 def _quoted(id_: str) -> str:
-    """The id of a subject as JSON. It has no control characters, so that only two characters need an escape."""
+    """Encode a subject's id as JSON. It has no control characters, so only two characters need an escape."""
     if '"' in id_ or "\\" in id_:
         return _encode(id_)
     return f'"{id_}"'
@@ -101,7 +101,6 @@ class EntityFactory:
     """Makes the entities of checks against one bundle."""
 
     def __init__(self, bundle: BundleSource) -> None:
-        """Parse the schema."""
         self._bundle = bundle
         try:
             self._schema = _schema(bundle.text("schema.cedarschema"))
@@ -181,7 +180,7 @@ class EntityFactory:
         return listed + own
 
     def _own_entities(self) -> list[Entity]:
-        """The entities of the users' own, read once."""
+        """Return the entities of the users' own, read once."""
         if self._own is None:
             self._own = [
                 it for path in self._bundle.paths("entities/rules/") for it in json.loads(self._bundle.text(path))
@@ -200,7 +199,7 @@ def item_tags(bundle: BundleSource, ref: str) -> dict[str, str] | None:
 
 @lru_cache(maxsize=4)
 def _schema(text: str) -> Schema:
-    """The schema, which one bundle after the other brings unchanged."""
+    """Parse a schema, which is usually the same in the next bundle."""
     return Schema(text)
 
 
@@ -209,7 +208,7 @@ def _is_feature(uid: Uid, features: Mapping[str, Feature]) -> bool:
 
 
 def referenced_uids(tree: object) -> Iterator[Uid]:
-    """Everything in users' entities that may name an entity. A record that only looks so does no harm."""
+    """Yield everything in users' entities that may name an entity. A record that only looks like one does no harm."""
     stack = [tree]
     while stack:
         node = stack.pop()

@@ -176,7 +176,7 @@ def reproduce(
 def _expect_sound(
     check: Check, feature: Feature, basis: DecisionBasis, record: SubjectRecord | None, now: Instant
 ) -> None:
-    """See that what came from outside is what a store, or a meter, could have said."""
+    """Check that the usage and the record from outside are possible ones."""
     if basis.usage is not None:
         try:
             basis.usage.usage_of(check.subject, feature, now)

@@ -77,7 +77,7 @@ class Facts(msgspec.Struct, frozen=True):
         return self.unlimited or self.total > 0
 
     def sources(self) -> tuple[Source, ...]:
-        """Each item and override that contributed, with the value that its author wrote."""
+        """Return each item and override that contributed, with the value that its author wrote."""
         return tuple(source_of(self.feature, *it) for it in self.contributions)
 
 
@@ -114,18 +114,17 @@ class _Sum:
             self.best = max(self.best, units)
 
     def merge(self, other: _Sum) -> None:
-        """Take the values of another sum together with these, and its additions with these."""
+        """Add the values of another sum to these, and its additions."""
         self.put(other.best)
         self.add += other.add
         self.unlimited = self.unlimited or other.unlimited
 
     def outdo(self, other: _Sum) -> None:
-        """Become as great as another sum is with its additions, if that is greater."""
+        """Become as large as another sum with its additions, if that is larger."""
         self.best = max(self.best, other.total)
         self.unlimited = self.unlimited or other.unlimited
 
     def cap(self) -> None:
-        """Cap a range at the feature's maximum."""
         most = self.feature.maximum
         if most is not None and (self.unlimited or self.total > most):
             self.best, self.add, self.unlimited = most, 0, False
@@ -136,18 +135,16 @@ class _Sum:
 
     @property
     def gives(self) -> bool:
-        """Whether this is above 0."""
         return self.unlimited or self.total > 0
 
     def replace(self, value: Value) -> None:
-        """Become a value and nothing else."""
         self.best = self.add = 0
         self.unlimited = isinstance(value, Unlimited)
         if not self.unlimited:
             self.best = units_of(self.feature, value)
 
     def raise_to(self, value: Value) -> bool:
-        """Lift this sum so that its total reaches a value, never lowering it; say whether that was needed."""
+        """Raise this sum so that its total reaches a value; return whether that was necessary."""
         if self.unlimited:
             return False
         if isinstance(value, Unlimited):
@@ -196,7 +193,7 @@ class _Tally:
         self.taken = self.paused = False
 
     def add_subscription(self, subscription: ActiveSubscription) -> None:
-        """Add what a live subscription gives, with what its own overrides and suspensions make of that."""
+        """Add the values of a live subscription, after its own overrides and suspensions."""
         name = self.feature.id
         values: list[tuple[ActiveVersion, Value]] = []
         for version in subscription.versions:
@@ -224,7 +221,7 @@ class _Tally:
         *,
         is_paused: bool,
     ) -> None:
-        """Add a subscription of which the total must be known by itself."""
+        """Add a subscription whose own total must be known."""
         if acting.disables:
             self.taken = True
             return
@@ -255,7 +252,7 @@ class _Tally:
             self.free.merge(own)
 
     def cap(self) -> None:
-        """Cap a range at the feature's maximum, but for what overrides of subscriptions make of it."""
+        """Cap a range at the feature's maximum, except for what overrides of subscriptions give."""
         if not self.greatest:
             self.total.cap()
         if self.free is not None:
@@ -277,7 +274,7 @@ class _Tally:
         self.overridden = self.overridden or bool(found)
 
     def clear(self) -> None:
-        """Let nothing of what was added so far count."""
+        """Remove everything that was added so far."""
         self.total = _Sum(self.feature)
         self.contributions = []
         self.given = self.overridden = self.paused = self.taken = False
@@ -353,7 +350,7 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
 
 
 def counted(feature: Feature, value: Value, quantity: int) -> int:
-    """What an item's value counts, in units or as a rank, where the item is held `quantity` times; 0 for unlimited."""
+    """Return what an item's value counts for `quantity` items, in units or as a rank; 0 for unlimited."""
     one = _Sum(feature)
     one.take(value, quantity)
     return one.total

@@ -89,7 +89,7 @@ def expect_valid_subject(subject: Subject) -> None:
 
 
 def _expect_number(field: str, number: Number) -> None:
-    """See that there is a scale at which a number can be said."""
+    """Check that some scale can represent a number."""
     detail = ""
     for scale in range(MAX_SCALE + 1):
         try:

@@ -78,7 +78,7 @@ class _Candidates:
 
 
 def feature_ancestors(feature: Feature) -> frozenset[Uid]:
-    """The entities that a feature is in."""
+    """Return the entities that a feature is in."""
     return frozenset(Uid("Tag", tag) for tag in feature.tags)
 
 
@@ -101,7 +101,7 @@ class PolicySlices:
         self._prepare(_builtin(bundle, "policies/reasons.cedar"))
 
     def _prepare(self, reasons: list[StaticPolicy]) -> None:
-        """Make what depends on the policies, with nothing kept yet."""
+        """Build what depends on the policies, with empty caches."""
         entries, size = self._sizes
         self._asked_after = reasons
         self.by_id = {static.id: static for static in (*self.static, *reasons)}
@@ -137,11 +137,11 @@ class PolicySlices:
         return self._slices
 
     def template(self, action: str) -> StaticPolicy:
-        """The template for what items give, for the checks of an action."""
+        """Return the template for the values of items, for the checks of an action."""
         return self._templates[action]
 
     def reasons(self, feature: Feature) -> PolicyGroup:
-        """The permit-only set that says why nothing permitted a check of this feature."""
+        """Return the permit-only set that explains why nothing permitted a check of this feature."""
         return self._reasons[feature.type]
 
     def slice(
@@ -192,7 +192,6 @@ class PolicySlices:
         return candidates
 
     def _make(self, action: str, chosen: tuple[StaticPolicy, ...]) -> PolicySlice:
-        """The slice of these policies and of no item's."""
         found = self._unlinked.get((action, chosen))
         if found is None:
             template = self._templates[action]
@@ -206,14 +205,14 @@ class PolicySlices:
 def _matching(
     depending: dict[Uid, list[tuple[int, StaticPolicy]]], principal: Uid, ancestors: set[Uid]
 ) -> tuple[StaticPolicy, ...]:
-    """Those whose scope a principal with these ancestors satisfies, in the order of the bundle."""
+    """Return those whose scope a principal with these ancestors satisfies, in the order of the bundle."""
     found = [it for uid in {principal, *ancestors} for it in depending.get(uid, ())]
     found.sort(key=itemgetter(0))
     return tuple(it for _, it in found if it.policy.principal.can_match(principal, ancestors))
 
 
 def _size(static: tuple[StaticPolicy, ...]) -> int:
-    """About how many bytes Cedar takes for a set of these policies and a template, as measured."""
+    """Estimate the bytes that Cedar needs for a set of these policies and a template, as measured."""
     return _POLICY_BYTES * (len(static) + 1)
 
 
@@ -223,7 +222,7 @@ def _link(unlinked: PolicySlice, action: str, feature: str, givers: tuple[str, .
 
 
 def item_ancestors(held: Collection[str]) -> set[Uid]:
-    """The items that a holder of these versions is in: each version and, without its number, its item."""
+    """Return the items that a holder of these versions is in: each version and, without its number, its item."""
     return {Uid("Item", ref) for ref in held} | {Uid("Item", ref.rpartition("@")[0]) for ref in held}
 
 
@@ -282,5 +281,5 @@ def _parse(bundle: BundleSource, path: str) -> list[Policy]:
 
 @lru_cache(maxsize=_KEPT_TEXTS)
 def parsed(text: str) -> tuple[Policy, ...]:
-    """The policies of a text that one bundle after the other brings unchanged: those written by hand."""
+    """Parse a text that is usually the same in the next bundle: the policies written by hand."""
     return tuple(parse_policies(text))

@@ -32,11 +32,11 @@ class BundleSource(Protocol):
         ...
 
     def text(self, path: str) -> str:
-        """A file of the bundle as text."""
+        """Return a file of the bundle as text; raises as `definition`."""
         ...
 
     def paths(self, prefix: str) -> Sequence[str]:
-        """The files whose path begins so, sorted."""
+        """Return the files whose path begins with a prefix, sorted."""
         ...
 
 
@@ -44,7 +44,7 @@ class SubjectSource(Protocol):
     """All subjects, looked up one at a time."""
 
     def find(self, subject: Subject) -> SubjectRecord | None:
-        """The record of the customer, or of the customer who holds the subscription; `None` where there is none."""
+        """Return the record of the customer, or of the subscription's customer; `None` if there is none."""
         ...
 
 
@@ -60,7 +60,7 @@ class UsageSource(Protocol):
     """Metered usage. An answer that rests on it is not repeated."""
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
-        """What is known of the usage of a metered feature."""
+        """Return the usage of a metered feature."""
         ...
 
 
@@ -68,7 +68,7 @@ class NoUsage:
     """Nothing is metered here: callers say what was used."""
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002
-        """Nothing used."""
+        """Return no usage."""
         return MeteredUsage()
 
 

@@ -100,12 +100,12 @@ class BoundedProtocol(ConnectionProtocol):
         super().connection_lost(exc)
 
     def give_up(self) -> None:
-        """Close it, whatever is under way."""
+        """Close the connection, even during a request."""
         self.tally.refused += 1
         super().give_up()
 
     def data_received(self, data: bytes) -> None:
-        """Have it parsed, or throw it away after the last answer."""
+        """Parse data, or discard it after the last response."""
         if self._rest is None:
             super().data_received(data)
             return
@@ -119,7 +119,7 @@ class BoundedProtocol(ConnectionProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Begin to answer."""
+        """Start to respond."""
         self._expect(None)
         self.app = self._app
         if self._is_excess:
@@ -134,12 +134,12 @@ class BoundedProtocol(ConnectionProtocol):
         self.cycle.transport = ClosingTransport(self.transport, self._finish)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body, unless the answer has been given."""
+        """Add a part of the body, unless the response is complete."""
         if self._rest is None:
             super().on_body(body)
 
     def _finish(self) -> None:
-        """Close after the last answer; in two steps where more of the request is on its way."""
+        """Close after the last response; in two steps if more of the request is to come."""
         if self.transport.is_closing() or self._rest is not None:
             return
         if not self.cycle.more_body:
@@ -152,14 +152,14 @@ class BoundedProtocol(ConnectionProtocol):
         self._expect(self.limits.linger)
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, if there may be one."""
+        """Continue with the next request, if there may be one."""
         if self._rest is None:
             super().on_response_complete()
         else:
             self.server_state.total_requests += 1
 
     def shutdown(self) -> None:
-        """Answer what was asked, then close."""
+        """Respond to pending requests, then close."""
         if self._rest is None:
             super().shutdown()
 
@@ -172,7 +172,7 @@ class BoundedProtocol(ConnectionProtocol):
 
 
 def _busy(most: int | None) -> ASGI3Application:
-    """An application that says that there are too many connections."""
+    """Return an application that responds that there are too many connections."""
     problem = {
         "type": _TYPE,
         "title": "too many connections",

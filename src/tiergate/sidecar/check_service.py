@@ -292,7 +292,6 @@ class CheckService:
         return basis_json(basis) if self.log is not None and self.log.rules.want(decision) else b""
 
     def _log_once(self, text: str, now: Instant) -> None:
-        """Log an error, each text once a minute."""
         if self._logged_errors.get(text, now) <= now:
             if len(self._logged_errors) >= _MAX_LOGGED_ERRORS:
                 self._logged_errors.clear()

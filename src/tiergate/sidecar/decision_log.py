@@ -207,7 +207,7 @@ class DecisionLog:
             self._queue.popleft()
 
     def _write(self, content: bytes) -> None:
-        """Write all of it, however long a reader takes, until the end or another file is wished for."""
+        """Write all of it, however slow the reader, unless the log closes or its file is replaced."""
         left = memoryview(content)
         while left and self._file is not None:
             try:
@@ -251,7 +251,7 @@ class DecisionLog:
             self._fail(error)
 
     def _moved(self) -> bool:
-        """Whether the path no longer leads to the open file; looked at once a second."""
+        """Return whether the path no longer leads to the open file; checked once a second."""
         now = time.monotonic()
         if self.target == _STDOUT or not self._queue or now < self._stat_at:
             return False
@@ -277,7 +277,6 @@ class _Lines:
         self._second_text = ""
 
     def line(self, record: Record) -> bytes:
-        """One record as a line."""
         decision_id, now, check, decision, context, nanoseconds, basis = record
         if self._masked:
             check, decision = self._mask_check(check), self._mask_decision(decision)

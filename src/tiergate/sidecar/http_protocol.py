@@ -204,7 +204,6 @@ class SidecarProtocol(ConnectionProtocol):
             self.cycle.keep_alive = False
 
     def _waits(self) -> bool:
-        """Return whether a response is pending."""
         return not getattr(self.cycle, "response_complete", True)  # no cycle: nothing was asked yet
 
     def _settle(self) -> None:

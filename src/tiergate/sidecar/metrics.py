@@ -110,7 +110,6 @@ class _StateCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families with the current counts."""
         yield from self._responses()
         yield from self._resources()
         yield from self._data()

@@ -134,7 +134,6 @@ class _Sidecar:
         self._ready = False
 
     async def serve(self) -> None:
-        """Serve until a signal, then end."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
@@ -231,7 +230,7 @@ class _Sidecar:
         self._end.set()
 
     def _look_around(self) -> None:
-        """See, once a second, what changes without saying so."""
+        """Check, once a second, for changes that nothing reports."""
         self._metrics.descriptors.check()
         if self._tokens is not None:
             self._tokens.refresh()
@@ -243,7 +242,7 @@ class _Sidecar:
             self._decisions.reopen()
 
     def _on_deadline(self) -> None:
-        """Answer without anything to decide by from now on, if that is still so."""
+        """Serve checks without data from now on, if none is loaded."""
         if self._state.current is None and not self._state.draining:
             self._state.serve_unloaded()
             _log.error(
@@ -256,7 +255,7 @@ class _Sidecar:
             )
 
     def _on_change(self) -> None:
-        """Say once that checks are answered, and by what."""
+        """Log once that checks are served."""
         current = self._state.current
         if not self._ready and current is not None:
             self._ready = True
@@ -273,7 +272,7 @@ def _now() -> Instant:
 
 
 def _source(settings: Settings, directory: DataDirectory, state: State) -> FileFollower | FeedFollower:
-    """What is decided on, and keeps it so."""
+    """Create the follower of files or of a control plane."""
     limits = _limits(settings.cache_size)
     if settings.key_file is None:
         return FileFollower(
@@ -339,7 +338,7 @@ def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | N
 
 
 def _read_secret(path: Path, setting: str) -> bytes:
-    """The secret that a file holds as its one line."""
+    """Read a file that has one line, a secret."""
     try:
         secret = read_regular(path, _MOST_SECRET_BYTES).strip()
     except OSError as error:
@@ -350,12 +349,12 @@ def _read_secret(path: Path, setting: str) -> bytes:
 
 
 def _limits(size: int) -> CacheLimits:
-    """The engine's part of the memory for what is remembered."""
+    """Return the engine's part of the memory for caches."""
     usual = CacheLimits()
     share = _share(size)
     return CacheLimits(**{name: max(1, int(getattr(usual, name) * share)) for name in usual.__struct_fields__})
 
 
 def _share(size: int) -> float:
-    """What part of the usual memory for what is remembered this is."""
+    """Return the ratio of a cache size to the default."""
     return size / Settings().cache_size

@@ -25,13 +25,13 @@ class GuardedFlow(FlowControl):
         self._may_read = may_read
 
     def resume_reading(self) -> None:
-        """Go on reading, if that is wanted by now."""
+        """Continue to read, if that is allowed."""
         if self._may_read():
             super().resume_reading()
 
 
 def refusal(reply: HttpResponse) -> ASGI3Application:
-    """An application that always gives one reply."""
+    """Return an application that always sends one response."""
 
     async def refuse(
         scope: UvicornScope,  # noqa: ARG001 - ASGI

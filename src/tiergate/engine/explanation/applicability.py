@@ -55,7 +55,7 @@ _MOST_NAMED = 3
 
 
 def written(instant: Instant) -> str | msgspec.UnsetType:
-    """An instant as RFC 3339; absent where it is before or after every one that can be written."""
+    """Return an instant as RFC 3339; absent if it is outside the range that can be written."""
     return UNSET if instant == BEGINNING or instant >= LAST_INSTANT else format_instant(instant)
 
 
@@ -87,7 +87,7 @@ class ApplicabilityReader:
     # ── subscriptions and their items ────────────────────────────────────────────────────────────────────────────────
 
     def subscriptions(self) -> Iterator[SubscriptionApplicability]:
-        """Every subscription of the subject."""
+        """Yield every subscription of the subject."""
         for one in self._subscriptions:
             live = one.live_interval()
             standing, why = _of_subscription(one, self._now)
@@ -103,14 +103,14 @@ class ApplicabilityReader:
             )
 
     def _items(self, subscription: Subscription) -> tuple[ItemApplicability, ...]:
-        """The items of a subscription, of which each must know the others that it is based on."""
+        """Return the items of a subscription; each must know the others that it depends on."""
         found = [(held, *self._in_force(held, subscription)) for held in subscription.items]
         known = self._explanation.items
         counting = items_with_bases({held.item: known[held.item] for held, _, why in found if not why})
         return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
 
     def _in_force(self, held: SubscriptionItem, subscription: Subscription) -> tuple[int | None, str]:
-        """The version of a held item, and why it does not count by itself; empty where it may."""
+        """Return the version of an item, and why it does not count by itself; empty if it may count."""
         item = self._explanation.items.get(held.item)
         version = held.version
         if item is not None and version is None:
@@ -162,7 +162,7 @@ class ApplicabilityReader:
     # ── overrides ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def overrides(self) -> Iterator[OverrideApplicability]:
-        """Every override of the feature, the customer's first."""
+        """Yield every override of the feature, the customer's first."""
         for scope in self._scopes():
             acting = acting_overrides(scope.overrides, self._feature, ValidityWindow(self._now))
             for override in scope.overrides:
@@ -190,7 +190,7 @@ class ApplicabilityReader:
         )
 
     def _aside(self, override: Override, scope: _Scope, acting: ActingOverrides) -> str:
-        """Why an override whose time it is does not count; empty where it does."""
+        """Return why an override whose period is now does not count; empty if it does."""
         if scope.idle:
             return scope.idle
         base, floor = acting.base, acting.floor
@@ -207,7 +207,7 @@ class ApplicabilityReader:
         return "as much is held without it" if facts.active else "the feature is a draft"
 
     def _of_customer(self) -> Override | None:
-        """The customer's override that stands in place of everything below it, if there is one."""
+        """Return the customer's override that replaces everything below it, if there is one."""
         if self._alone and not self._live:
             return None
         return acting_overrides(self._record.customer.overrides, self._feature, ValidityWindow(self._now)).base
@@ -224,7 +224,7 @@ class ApplicabilityReader:
                 yield _Scope(SubjectReference("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
 
     def _below(self, subscription: Subscription) -> str:
-        """Why what stands on a subscription is not looked at for its customer; empty where it is."""
+        """Return why overrides and suspensions of a subscription do not matter to its customer; empty if they do."""
         if not subscription.live_interval().contains(self._now):
             return "the subscription does not count"
         if self._total is not None:
@@ -232,7 +232,7 @@ class ApplicabilityReader:
         return ""
 
     def _unfelt(self) -> str:
-        """Why a suspension of one subscription does not matter to its customer; empty where it may."""
+        """Return why a suspension of one subscription does not matter to its customer; empty if it may."""
         facts = self._explanation.evaluation.facts
         if facts is None or facts.suspended:
             return ""
@@ -247,7 +247,7 @@ class ApplicabilityReader:
     # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def suspensions(self) -> Iterator[SuspensionApplicability]:
-        """Every suspension of the feature: for everybody, the customer's, each subscription's."""
+        """Yield every suspension of the feature: for everybody, the customer's, each subscription's."""
         for it in self._feature.suspensions:
             yield self._suspension(it, SubjectReference(EVERYBODY), "")
         for scope in self._scopes():
@@ -270,7 +270,7 @@ class ApplicabilityReader:
 
 
 def _missing_base(item: IndexedItem, counting: Collection[str]) -> str:
-    """What an item is based on that does not count."""
+    """Return which item or plan is missing for an item to count."""
     if item.available_for and not any(plan in counting for plan in item.available_for):
         shown = item.available_for[:_MOST_NAMED]
         more = len(item.available_for) - len(shown)
@@ -303,7 +303,7 @@ def _of_subscription(one: Subscription, now: Instant) -> tuple[Applicability, st
 
 
 def _never(one: Subscription) -> str:
-    """Why a subscription never counts as it stands."""
+    """Return why a subscription never counts in its current state."""
     match one.status:
         case SubscriptionStatus.EXPIRED:
             return "it has expired"

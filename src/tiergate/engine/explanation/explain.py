@@ -139,7 +139,7 @@ def _held(active: ActiveItems) -> dict[str, int]:
 
 
 def _shown(evaluator: Evaluator, decision: Decision, texts: Mapping[str, str]) -> list[PolicyText]:
-    """The policies of the slice, and those that gave the reason of a denial that nothing forbade."""
+    """Return the policies of the slice, and those that gave the reason of a denial that nothing forbade."""
     deciding = set(decision.policies)
     reasons = {
         name: it for name, it in _named(evaluator.bundle.text("policies/reasons.cedar")).items() if name in deciding
@@ -184,7 +184,7 @@ def _export(
 
 
 def _texts(evaluator: Evaluator, known: _KnownSubject) -> dict[str, str]:
-    """The text of every policy of the slice by its id. Nothing is parsed here: what is long was parsed before."""
+    """Return the text of every policy of the slice by its id. Long texts are not parsed here."""
     bundle, part = evaluator.bundle, known.part
     built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))
     texts = {it.id: built[it.id] for it in part.static if not it.rule}
@@ -201,7 +201,7 @@ def _texts(evaluator: Evaluator, known: _KnownSubject) -> dict[str, str]:
 
 
 def _permit(text: str, name: str) -> str:
-    """One permit of an item version's file, which may hold thousands: found by the layout that its compiler gave it."""
+    """Return one permit of an item version's file, found by the compiler's layout: the file may have thousands."""
     head = f'@id("{name}")\n'
     begin = 0 if text.startswith(head) else text.find(f"\n\n{head}") + 2
     if begin < 2 and not text.startswith(head):
@@ -211,7 +211,7 @@ def _permit(text: str, name: str) -> str:
 
 
 def _named(text: str) -> dict[str, str]:
-    """The policies of a file of the bundle by their `@id`; only files that parse are in one."""
+    """Return the policies of a file of the bundle by their `@id`."""
     return {policy.id: piece for policy, piece in zip(parsed(text), _pieces(text), strict=True)}
 
 

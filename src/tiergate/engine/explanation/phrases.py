@@ -30,7 +30,7 @@ _MOST = 300
 
 
 def moment(instant: Instant) -> str:
-    """An instant within the years 1 to 9999: `1 January 2027 at 00:00 UTC`, as exact as it needs to be."""
+    """Return an instant of the years 1 to 9999: `1 January 2027 at 00:00 UTC`, as exact as necessary."""
     at = _EPOCH + timedelta(milliseconds=instant)
     clock = f"{at:%H:%M}"
     if at.second or instant % 1000:
@@ -41,7 +41,7 @@ def moment(instant: Instant) -> str:
 
 
 def with_unit(value: object, unit: str = "") -> str:
-    """A number as digits, with its unit: `70 movies/month`; nothing for what is no number."""
+    """Return a number as digits, with its unit: `70 movies/month`; empty if it is not a number."""
     if not isinstance(value, int | Decimal):
         return ""
     digits = str(value) if isinstance(value, int) else f"{value:f}"
@@ -49,16 +49,16 @@ def with_unit(value: object, unit: str = "") -> str:
 
 
 def times(count: int) -> str:
-    """How often: `2 times`."""
+    """Return how often: `2 times`."""
     return "once" if count == 1 else f"{count} times"
 
 
 def joined(parts: Sequence[str]) -> str:
-    """Words in a row: `a, b and c`."""
+    """Join texts: `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def plain(text: str) -> str:
-    """Somebody's text as a part of one line: without line ends and control characters, cut where it is long."""
+    """Return somebody's text as part of one line: without line ends and control characters, shortened if it is long."""
     shown = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return shown if len(shown) <= _MOST else f"{shown[:_MOST]}…"

@@ -89,7 +89,7 @@ class _SentenceWriter:
     # ── the numbers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _of(self, value: object) -> str:
-        """A number of the reasoning with its unit."""
+        """Return a number of the reasoning with its unit."""
         return with_unit(value, self._unit)
 
     def _numbers(self) -> Iterator[str]:
@@ -133,7 +133,7 @@ class _SentenceWriter:
             yield self._combined()
 
     def _combined(self) -> str:
-        """How several values make one."""
+        """Return how several values are combined."""
         held = self._it.decision.entitlement
         if held.unlimited:
             return "Unlimited stands above every number."
@@ -217,7 +217,7 @@ class _SentenceWriter:
                 return f"{head}, which does not matter: {one.why}{about}."
 
     def _idle(self) -> Iterator[str]:
-        """What of the subject's subscriptions and items does not count, and why."""
+        """Yield which subscriptions and items do not count, and why."""
         found: list[tuple[str, str]] = []
         for one in self._it.subscriptions:
             if one.standing is not Applicability.COUNTS:
@@ -234,7 +234,7 @@ class _SentenceWriter:
             yield f"There is no subscription for {subject_phrase(self._it)}."
 
     def _besides(self) -> Iterator[str]:
-        """What else decided: other reasons of the same denial, and rules by their names."""
+        """Yield what else decided: other reasons of the same denial, and rules by their names."""
         it = self._it
         others = {Reason(one.reason) for one in self._deciding if one.reason} - {self._reason}
         for reason in sorted(others, key=list(Reason).index):
@@ -266,7 +266,7 @@ def _about(author: str | msgspec.UnsetType, reason: str | msgspec.UnsetType) -> 
 
 
 def _several(things: Sequence[T], say: Callable[[T], str], what: str) -> Iterator[str]:
-    """A sentence for each thing, or for the first of them, and how many more there are."""
+    """Yield a sentence for each of the first things, and how many more there are."""
     yield from map(say, things[:_MOST])
     if len(things) > _MOST:
         yield f"There are {len(things) - _MOST} more {what}."

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def verdict(reasoning: Reasoning) -> str:
-    """`No: on 1 January 2027 at 00:00 UTC, customer ada may not use Analytics, because …`."""
+    """Return `No: on 1 January 2027 at 00:00 UTC, customer ada may not use Analytics, because …`."""
     asked = parse_instant(reasoning.asked.at)
     at = moment(asked - asked % 1000)
     if reasoning.decision.allowed:
@@ -24,17 +24,17 @@ def verdict(reasoning: Reasoning) -> str:
 
 
 def cause(reasoning: Reasoning, reason: Reason) -> str:
-    """Why not, as the end of a sentence."""
+    """Return the cause of a denial, as the end of a sentence."""
     return _CAUSES[reason](reasoning)
 
 
 def feature_name(reasoning: Reasoning) -> str:
-    """What people call the feature."""
+    """Return the display name of the feature, or its id."""
     return plain(reasoning.asked.name or "") or reasoning.asked.feature
 
 
 def subject_phrase(reasoning: Reasoning) -> str:
-    """Whom the check is about: `user ann of customer ada`."""
+    """Return the subject in words: `user ann of customer ada`."""
     subject = reasoning.asked.subject
     user = f"user {subject.user} of " if subject.user else ""
     return f"{user}{subject.type} {subject.id}"
@@ -83,7 +83,6 @@ def _amounts(reasoning: Reasoning) -> str:
 
 
 def _caps(reasoning: Reasoning) -> str:
-    """The caps that decided."""
     asked, counting = reasoning.asked, reasoning.counting
     deciding = {it.id for it in reasoning.policies if it.decided}
     parts = []

@@ -67,7 +67,7 @@ class ReasoningBuilder:
         self._values: list[Contribution] = []
 
     def work(self) -> Iterator[None]:
-        """Derive one thing after the other; there is a reasoning only when all of it is done."""
+        """Derive the parts one by one; the reasoning is complete at the end."""
         if self._record is not None:
             standings = ApplicabilityReader(self._explanation, self._feature, self._record, self._subject)
             yield from _collect(standings.subscriptions(), self._subscriptions)
@@ -76,7 +76,7 @@ class ReasoningBuilder:
         yield from _collect(_values(self._explanation, self._feature), self._values)
 
     def reasoning(self) -> Reasoning:
-        """What came of it."""
+        """Return the reasoning."""
         explanation, feature = self._explanation, self._feature
         return Reasoning(
             asked=_asked(explanation, feature, self._subject),
@@ -139,7 +139,7 @@ def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution
 
 
 def _counts(feature: Feature, by: ActiveVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
-    """How much of a number a contribution makes; for what is no number, nothing."""
+    """Return how much of a number a contribution makes; absent if it is not a number."""
     if not isinstance(value, Amount | AddedAmount):
         return UNSET
     units = value.units if isinstance(by, Override) else counted(feature, value, by.quantity)
@@ -178,7 +178,7 @@ def _across(feature: Feature) -> str | msgspec.UnsetType:
 
 
 def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec.UnsetType:
-    """A cap as Cedar saw it; absent where the feature has none, or nothing was evaluated."""
+    """Return a cap as Cedar evaluated it; absent if the feature has none, or nothing was evaluated."""
     found = explanation.context.get(name)
     if found is None:
         return UNSET
@@ -191,7 +191,7 @@ def _changes(
     overrides: Iterable[OverrideApplicability],
     suspensions: Iterable[SuspensionApplicability],
 ) -> tuple[Change, ...]:
-    """What begins or ends when the decision may change."""
+    """Return what begins or ends when the decision may change."""
     at = written(explanation.decision.until)
     if at is UNSET:
         return ()

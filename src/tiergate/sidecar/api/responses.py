@@ -105,7 +105,7 @@ class ProblemHandler:
         self._metrics = metrics
 
     async def __call__(self, request: Request, error: Exception) -> Response:
-        """Respond to one exception."""
+        """Respond to an error."""
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, HTTPException) and error.headers:
             extra = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())

@@ -51,7 +51,6 @@ class TokenFile:
     """The tokens of a file. The callbacks in `changed` run after a change."""
 
     def __init__(self, path: Path, setting: str) -> None:
-        """Read the file."""
         self._path = path
         self.changed: list[Callable[[], None]] = []
         try:

@@ -52,7 +52,6 @@ class DataDirectory:
     """
 
     def __init__(self, root: Path, *, temporary: bool = False) -> None:
-        """Use `open` instead."""
         self.root = self.named = root
         self._temporary = temporary
         self._lock = -1

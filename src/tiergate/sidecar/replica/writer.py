@@ -48,7 +48,6 @@ class ReplicaWriter:
     """The one writer of a file. All methods block, and must not run at the same time."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file that `ReplicaBuilder` finished."""
         self.path = path
         uri = f"file:{quote(str(path.absolute()))}?mode=rw"
         try:

@@ -65,7 +65,6 @@ def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Even
 def _watch_entries(
     entries: frozenset[Watched], paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event
 ) -> None:
-    """Watch until the entries to watch are different ones."""
 
     def matters(_: watchfiles.Change, path: str) -> bool:
         folder, name = os.path.split(path)

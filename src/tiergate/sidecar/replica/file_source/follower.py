@@ -162,7 +162,6 @@ class FileFollower:
         self._report.end(result, time.monotonic() - began, self._state.clock(), serving=serving)
 
     async def _load(self) -> LoadResult:
-        """Load the files, and activate the result."""
         job = LoadJob(
             self._sources, str(self._directory.root), self._loaded, verify=not self._is_verified, strict=self._strict
         )
@@ -278,7 +277,6 @@ class FileFollower:
                 self._behind_since = began
 
     async def _stamps(self) -> tuple[FileStamp, ...]:
-        """Return the stamps of the files."""
         if self._stamping is None:
             self._stamping = run_detached(lambda: stamp_files(self._paths), "stamps")
         done, _ = await asyncio.wait([self._stamping], timeout=_LONGEST_LOOK)
@@ -315,7 +313,6 @@ class _ActiveFiles:
     """The files of one publication, opened, and their engine."""
 
     def __init__(self, directory: DataDirectory, loaded: LoadedState, limits: CacheLimits | None) -> None:
-        """Open the files."""
         self.paths = bundle_path, replica_path = directory.paths(loaded)
         self.bundle = _MonitoredBundle.open(bundle_path)
         if self.bundle.revision != loaded.revision:
@@ -328,7 +325,6 @@ class _ActiveFiles:
 
     @property
     def damaged(self) -> bool:
-        """Whether something could not be read."""
         return self.bundle.damaged or self.replica.damaged
 
     def reset_damage(self) -> None:

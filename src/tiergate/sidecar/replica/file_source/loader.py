@@ -71,7 +71,6 @@ class _Load:
             self._has_replica = not self._is_replica_damaged(job.state.replica)
 
     def run(self) -> LoadResult:
-        """Build both halves."""
         state = self._state
         problems: list[Problem] = []
         try:
@@ -170,7 +169,6 @@ class _Load:
         return made, files
 
     def _is_bundle_damaged(self, revision: str) -> bool:
-        """Return whether a bundle is missing or damaged."""
         try:
             opened = Bundle.open(self._data.bundle(revision))
             for path in opened.paths():

@@ -91,7 +91,6 @@ class StagedSubjects:
     """The staged subjects, some of which may be exchanged."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Use an empty database."""
         self._connection = connection
         for statement in _TABLES:
             connection.execute(statement)

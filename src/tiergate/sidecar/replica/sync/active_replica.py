@@ -41,7 +41,6 @@ class ActiveBundle:
         publication: int,
         limits: CacheLimits | None,
     ) -> None:
-        """Open it."""
         self._files = dict(files)
         self._replica = active.replica
         self.publication = publication

@@ -240,7 +240,6 @@ class FeedFollower:
             _log.warning("cannot activate the bundle on disk; downloading it again", error=str(error))
 
     async def _build(self) -> None:
-        """Build a candidate from a snapshot."""
         self._report.begin()
         self._fetch_began = time.monotonic()
         path = self._folder.next()
@@ -343,7 +342,6 @@ class FeedFollower:
             await replica.fold()
 
     async def _apply(self, replica: ActiveReplica, commit: FeedCommit, head: bytes) -> None:
-        """Commit changes of subjects."""
         async with self.committing:
             changes = self._relevant(commit.changes)
             changed = await replica.run(lambda: replica.writer.apply(changes, commit.cursor, head))
