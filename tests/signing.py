@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Raw
 
 from tiergate.bundle import (
@@ -12,16 +14,35 @@ from tiergate.bundle import (
     Publication,
     SigningKey,
     SnapshotManifest,
+    TrustedFeed,
+    compress_snapshot_page,
     encode_snapshot_manifest,
     sign_statement,
-    write_snapshot_page,
 )
+from tiergate.bundle.trusted_feed import _check_not_older
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import encode_record, head_line, publication_line, subject_line
 from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
+
+
+def verify_publication(trust: TrustedFeed, envelope: bytes) -> Publication:
+    """Verify a publication that stands alone: signed, and no older than the cursor."""
+    publication = trust._verify_statement(envelope, Publication)
+    if trust.cursor is not None:
+        _check_not_older(publication.sequence, publication.revision, trust.cursor)
+    return publication
+
+
+def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEntry]:
+    """Write a page of records, in the order of their customers' ids, with its entry."""
+    page = list(records)
+    return compress_snapshot_page(msgspec.json.Encoder().encode_lines(page), len(page))
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.signing import NOW, Feed, key, record, revision
+from tests.signing import NOW, Feed, key, record, revision, verify_publication, write_snapshot_page
 from tiergate.bundle import (
     Head,
     PageEntry,
@@ -23,7 +23,6 @@ from tiergate.bundle import (
     TrustedFeed,
     read_snapshot_page,
     sign_statement,
-    write_snapshot_page,
 )
 from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.lines import encode_record, head_line, subject_line
@@ -310,7 +309,7 @@ def test_a_publication_that_is_not_the_one_is_refused(attack: str) -> None:
     refusal, make = PUBLICATIONS[attack]
     trust = known(honest(), 8)
     with pytest.raises(TrustError) as refused:
-        trust.verify_publication(make(honest()))
+        verify_publication(trust, make(honest()))
     assert refused.value.kind is refusal
 
 

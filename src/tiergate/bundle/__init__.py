@@ -7,7 +7,7 @@ in. Keys are imported on first use: their cryptography takes 7 MB, which file mo
 from typing import TYPE_CHECKING
 
 from tiergate.bundle.archive import MAX_ARCHIVE_BYTES, ArchiveContent, read_archive, write_archive
-from tiergate.bundle.bundle import CATALOG, DEFAULT_KEPT_ENTITLEMENTS, Bundle
+from tiergate.bundle.bundle import Bundle
 from tiergate.bundle.directory import check_content, write_bundle
 from tiergate.bundle.manifest import (
     FORMAT,
@@ -19,7 +19,6 @@ from tiergate.bundle.manifest import (
     manifest_of,
 )
 from tiergate.bundle.signed_statements import (
-    STATEMENT_FORMAT,
     Head,
     PageEntry,
     Publication,
@@ -28,28 +27,18 @@ from tiergate.bundle.signed_statements import (
     UnreadableStatement,
     decode_snapshot_manifest,
     encode_snapshot_manifest,
-    encode_statement,
     sign_statement,
 )
-from tiergate.bundle.snapshot_pages import (
-    MAX_PAGE_BYTES,
-    compress_snapshot_page,
-    read_snapshot_page,
-    write_snapshot_page,
-)
+from tiergate.bundle.snapshot_pages import compress_snapshot_page, read_snapshot_page
 from tiergate.bundle.trusted_feed import Cursor, FeedStep, TrustedFeed, VerifiedPage, VerifiedSnapshot
 
 if TYPE_CHECKING:
     from tiergate.bundle.signing_keys import SigningKey, VerifyKey
 
 __all__ = [
-    "CATALOG",
-    "DEFAULT_KEPT_ENTITLEMENTS",
     "FORMAT",
     "MANIFEST",
     "MAX_ARCHIVE_BYTES",
-    "MAX_PAGE_BYTES",
-    "STATEMENT_FORMAT",
     "ArchiveContent",
     "Bundle",
     "Cursor",
@@ -73,14 +62,12 @@ __all__ = [
     "decode_snapshot_manifest",
     "encode_manifest",
     "encode_snapshot_manifest",
-    "encode_statement",
     "manifest_of",
     "read_archive",
     "read_snapshot_page",
     "sign_statement",
     "write_archive",
     "write_bundle",
-    "write_snapshot_page",
 ]
 
 

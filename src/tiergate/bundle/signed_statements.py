@@ -143,14 +143,9 @@ _KINDS: Final[dict[type[Statement], str]] = {
 }
 
 
-def encode_statement(statement: Statement) -> bytes:
-    """Write a statement as the payload of an envelope."""
-    return msgspec.json.encode(statement)
-
-
 def sign_statement(statement: Statement, keys: Iterable[SigningKey]) -> bytes:
     """Write a statement in an envelope, as JSON without a newline, signed by each of `keys`."""
-    return sign(payload_type(type(statement)), encode_statement(statement), keys)
+    return sign(payload_type(type(statement)), msgspec.json.encode(statement), keys)
 
 
 def decode_statement(payload: bytes, kind: type[S]) -> S:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -20,27 +20,17 @@ from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
 from tiergate.model import SubjectRecord
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 MAX_PAGE_BYTES: Final = 64 * 1024**2
 """Most bytes of a compressed page."""
 
 _MAX_DECOMPRESSED_BYTES: Final = 512 * 1024**2
 _LEVEL: Final = 6
 
-_encode_lines = msgspec.json.Encoder().encode_lines
 _decode = msgspec.json.Decoder(SubjectRecord).decode
 
 
-def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEntry]:
-    """Return the page of records, in the order of their customers' ids, and its entry. Equal records, equal bytes."""
-    page = list(records)
-    return compress_snapshot_page(_encode_lines(page), len(page))
-
-
 def compress_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
-    """Like `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline."""
+    """Return the page of `count` records, lines of JSON in the order of customer ids, and its entry. Deterministic."""
     content = gzip.compress(lines, _LEVEL, mtime=0)
     if len(content) > MAX_PAGE_BYTES or len(lines) > _MAX_DECOMPRESSED_BYTES:
         raise ValueError(f"a page of a snapshot has at most {MAX_PAGE_BYTES} bytes, not {len(content)}")

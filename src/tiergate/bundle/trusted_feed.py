@@ -16,7 +16,7 @@ Rules; the code has the number where it enforces a rule:
 4. The lines of a page follow the cursor without a gap.
 5. The lines of a page hash to the chain in its head.
 6. A publication in a page or in a snapshot is covered by the hash in the head, so its own signature is not verified
-   again: keys may have changed since. One that stands alone needs a trusted signature (2).
+   again: keys may have changed since.
 7. Publications have their own position, and their sequence only grows.
 8. A head names the publication that is active at its position.
 9. Nothing is older than the cursor, and no cursor is replaced by an older one.
@@ -170,14 +170,6 @@ class TrustedFeed:
             steps[-1] = steps[-1]._replace(cursor=last)
         self._store, self._cursor = head.store, last
         return VerifiedPage(tuple(steps), head, head_envelope, fresh)
-
-    def verify_publication(self, envelope: bytes) -> Publication:
-        """Verify a publication that stands alone. The cursor stays: only the feed gives a publication its position."""
-        publication = self._verify_statement(envelope, Publication)
-        if self._cursor is not None:
-            _check_not_older(publication.sequence, publication.revision, self._cursor)  # 9
-        self._store = publication.store
-        return publication
 
     def verify_snapshot(self, head_envelope: bytes, manifest: bytes, now: Instant) -> VerifiedSnapshot:
         """Verify a snapshot and return its cursor. The own cursor stays: it may be ahead of the snapshot."""

@@ -5,7 +5,7 @@ The base of `tiergate.http.bounded_protocol` (control plane, injector) and of `t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 _MAX_EXCESS: Final = 32
 
 
-class Closable(Protocol):
-    """A connection that can be closed at once."""
-
-    def give_up(self) -> None:
-        """Close it, even during a request."""
-        ...
-
-
 class ExcessConnections:
     """The connections beyond the limit of one listener: a few, until each has got its 503.
 
@@ -36,10 +28,10 @@ class ExcessConnections:
 
     def __init__(self, most: int = _MAX_EXCESS) -> None:
         self._most = most
-        self._kept: dict[Closable, None] = {}
+        self._kept: dict[ConnectionProtocol, None] = {}
         self.closed = 0
 
-    def add(self, connection: Closable) -> None:
+    def add(self, connection: ConnectionProtocol) -> None:
         """Add a connection; close the oldest if there are more than `most`."""
         self._kept[connection] = None
         if len(self._kept) > self._most:
@@ -48,7 +40,7 @@ class ExcessConnections:
             self.closed += 1
             oldest.give_up()
 
-    def discard(self, connection: Closable) -> None:
+    def discard(self, connection: ConnectionProtocol) -> None:
         """Forget a connection that is closed or was answered."""
         self._kept.pop(connection, None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
@@ -12,10 +12,6 @@ from tiergate.sidecar.staleness import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-
-FILE_VARIABLE: Final = TABLE.file_variable
-"""The variable that names a settings file."""
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:

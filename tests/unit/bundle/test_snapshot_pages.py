@@ -5,8 +5,8 @@ import hashlib
 
 import pytest
 
-from tests.signing import record
-from tiergate.bundle import PageEntry, read_snapshot_page, write_snapshot_page
+from tests.signing import record, write_snapshot_page
+from tiergate.bundle import PageEntry, read_snapshot_page
 from tiergate.bundle import snapshot_pages as module
 from tiergate.errors import TrustError
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tiergate.http.connection_protocol import ExcessConnections
+from tiergate.http.connection_protocol import ConnectionProtocol, ExcessConnections
 
 
-class Connection:
+class Connection(ConnectionProtocol):
     """A connection that can be given up."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.publishing import CATALOG, Press, opened
-from tests.signing import key
+from tests.signing import key, verify_publication
 from tiergate import publish
 from tiergate.bundle import FileEntry, SigningKey, TrustedFeed, decode_manifest, manifest_of
 from tiergate.errors import ConflictError, NotFoundError, PublishError
@@ -90,7 +90,7 @@ def test_a_publication_is_signed_and_in_the_feed(press: Press) -> None:
     outcome = press.publish()
     last = press.store.read(lambda unit: read_after(unit.session, 1, 10))[-1]
     envelope = bytes(msgspec.json.decode(last.line, type=dict[str, msgspec.Raw])["publication"])
-    found = TrustedFeed([key().verify_key], store=press.store.id).verify_publication(envelope)
+    found = verify_publication(TrustedFeed([key().verify_key], store=press.store.id), envelope)
     assert (found.sequence, found.revision, found.position) == (2, outcome.revision, last.position)
     row = press.store.read(lambda unit: publication(unit.session, 2))
     assert (row.revision, row.position, row.author) == (found.revision, found.position, "system")
@@ -494,5 +494,5 @@ def test_the_first_key_signs(sqlite_url: str) -> None:
         press.apply()
         row = press.rows()["publication"][0]
     envelope = next(it for it in row if isinstance(it, bytes))
-    assert TrustedFeed([one.verify_key]).verify_publication(envelope).sequence == 1
+    assert verify_publication(TrustedFeed([one.verify_key]), envelope).sequence == 1
     assert press.publisher.signer.verify_keys == (one.verify_key, other.verify_key)

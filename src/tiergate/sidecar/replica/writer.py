@@ -75,11 +75,6 @@ class ReplicaWriter:
             self._connection.close()
             raise
 
-    @property
-    def revisions(self) -> Collection[str]:
-        """The revisions whose manifests are stored."""
-        return self._manifests.keys()
-
     def manifest(self, revision: str) -> Manifest | None:
         """Return the manifest of a bundle if all of its files are stored."""
         manifest = self._manifests.get(revision)

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.signing import verify_publication
 from tests.unit.control.feeds import Plane, publish, remove_customer, serve_sync, write
 from tiergate.bundle import encode_manifest, manifest_of, read_archive, read_snapshot_page
 from tiergate.model import Subject, SubjectRecord, SubjectType
@@ -185,7 +186,7 @@ def test_the_publication_in_force_is_signed_and_tagged(plane: Plane) -> None:
         plane.wait_for_readers(1)
         publish(plane.store)
         answer = asked.result(20)
-    assert plane.trust().verify_publication(answer.content).sequence == 1
+    assert verify_publication(plane.trust(), answer.content).sequence == 1
     assert answer.headers["etag"] == '"1"'
     again = plane.client.get("/v1/sync/publication?after=1&wait=0.01", headers={"if-none-match": '"1"'})
     assert (again.status_code, again.content) == (304, b"")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.signing import NOW, record
-from tiergate.bundle import ArchiveContent, Cursor, manifest_of, write_snapshot_page
+from tests.signing import NOW, record, write_snapshot_page
+from tiergate.bundle import ArchiveContent, Cursor, manifest_of
 from tiergate.errors import BundleError, ReplicaError, TrustError
 from tiergate.feed.lines import SubjectChange
 from tiergate.model import (
@@ -156,7 +156,7 @@ def test_bundles_that_nobody_needs_go_one_publication_later(writer: ReplicaWrite
         manifests.append(manifest_of(files))
         only_new = {path: it for path, it in files.items() if path == "catalog.json" or not number}
         writer.publish([], kept(number + 2, manifests[-1]), manifests[-1], only_new)
-    assert set(writer.revisions) == {manifests[1].revision, manifests[2].revision}
+    assert set(writer._manifests) == {manifests[1].revision, manifests[2].revision}
     assert writer.manifest(manifests[0].revision) is None
     assert replica.read_file("a.json", manifests[2].files["a.json"]) == b"1"
     with pytest.raises(BundleError, match="is missing from the replica"):
@@ -169,7 +169,7 @@ def test_bundles_in_use_stay(writer: ReplicaWriter) -> None:
     for number in range(3):
         files = {"catalog.json": b"%d" % number}
         writer.publish([], kept(number + 2, manifest_of(files)), manifest_of(files), files, [first])
-    assert first in writer.revisions
+    assert first in writer._manifests
 
 
 @pytest.mark.parametrize(

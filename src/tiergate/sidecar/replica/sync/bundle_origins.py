@@ -26,7 +26,6 @@ _FIRST_SECONDS: Final = 5.0
 _TRIES: Final = 3
 _BETWEEN_TRIES: Final = 0.5
 _SERVER_ERRORS: Final = 500
-_NOT_FOUND: Final = 404
 _TOO_MANY: Final = 429
 
 T = TypeVar("T")

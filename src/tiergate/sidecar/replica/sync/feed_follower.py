@@ -29,7 +29,6 @@ from tiergate.sidecar.replica.generation_switch import GenerationSwitch
 from tiergate.sidecar.replica.replica_folder import ReplicaFolder
 from tiergate.sidecar.replica.sync.active_replica import ActiveBundle, ActiveReplica
 from tiergate.sidecar.replica.sync.bootstrap import bootstrap
-from tiergate.sidecar.replica.sync.commit_batches import plan_commits
 from tiergate.sidecar.replica.sync.follow_phases import TRANSITIONS, Event, Phase, classify_failure
 from tiergate.sidecar.replica.sync.on_demand import OnDemand
 from tiergate.sidecar.replica.sync.poll_pacing import PollPacer
@@ -39,13 +38,12 @@ from tiergate.sidecar.state import FeedPosition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tiergate.bundle import Cursor, SubjectStatement, UnreadableStatement, VerifiedPage
+    from tiergate.bundle import Cursor, FeedStep, SubjectStatement, UnreadableStatement, VerifiedPage
     from tiergate.engine import CacheLimits
     from tiergate.feed.lines import RecordChange
     from tiergate.model import Subject, SubjectRecord
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
-    from tiergate.sidecar.replica.sync.commit_batches import FeedCommit
     from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient
     from tiergate.sidecar.replica.sync.sync_report import SyncReport
     from tiergate.sidecar.replica.sync.trust_config import TrustConfig
@@ -327,7 +325,7 @@ class FeedFollower:
 
     async def _commit_page(self, replica: ActiveReplica, page: VerifiedPage) -> None:
         """Commit a page, and serve it if this replica is active."""
-        for commit in plan_commits(page.steps):
+        for commit in _merge_publications(page.steps):
             if commit.publication is None:
                 await self._apply(replica, commit, page.envelope)
             else:
@@ -341,13 +339,13 @@ class FeedFollower:
         async with self.committing:
             await replica.fold()
 
-    async def _apply(self, replica: ActiveReplica, commit: FeedCommit, head: bytes) -> None:
+    async def _apply(self, replica: ActiveReplica, commit: FeedStep, head: bytes) -> None:
         async with self.committing:
             changes = self._relevant(commit.changes)
             changed = await replica.run(lambda: replica.writer.apply(changes, commit.cursor, head))
             self._serve(replica, commit.changes, changed)
 
-    async def _publish(self, replica: ActiveReplica, commit: FeedCommit, head: bytes) -> None:
+    async def _publish(self, replica: ActiveReplica, commit: FeedStep, head: bytes) -> None:
         """Fetch a publication's bundle, open it, commit it and activate it."""
         publication, writer = commit.publication, replica.writer
         if publication is None:
@@ -463,3 +461,13 @@ class FeedFollower:
 
     def _stale_at(self, cursor: Cursor) -> int:
         return cursor.fresh_at + round(self._options.max_staleness * 1000)
+
+
+def _merge_publications(steps: Sequence[FeedStep]) -> list[FeedStep]:
+    """Return the commits of a page: of several publications only the last, with the changes between them."""
+    places = [place for place, step in enumerate(steps) if step.publication is not None]
+    if len(places) < 2:
+        return list(steps)
+    first, last = places[0], places[-1]
+    between = tuple(change for step in steps[first:last] for change in step.changes)
+    return [*steps[:first], steps[last]._replace(changes=between), *steps[last + 1 :]]

@@ -70,9 +70,6 @@ class Event(Enum):
     """Another failure: nothing is wrong with the replica."""
 
 
-FAILURES: Final = (Event.NOT_CONTINUED, Event.REPLICA_FAILED, Event.FAILED)
-"""The events that any step may end with; they are possible in every phase."""
-
 TRANSITIONS: Final[dict[tuple[Phase, Event], Phase]] = {
     (Phase.EMPTY, Event.CANDIDATE_OPENED): Phase.CATCHING_UP,
     (Phase.EMPTY, Event.FOLDER_LOST): Phase.EMPTY,
