@@ -1,7 +1,7 @@
-"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which answers in any case.
+"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which always returns a boolean.
 
-A denial and no answer are never confused: a denial is an `Answer`, no answer is a `SidecarUnreachableError`, or what
-the caller said to `allows` as `otherwise`. An answer to another question than the one that was asked is no answer.
+A denial and a failure are never confused: a denial is an `Answer`, a failure is a `SidecarUnreachableError`, or the
+`otherwise` of `allows`. An answer to another request counts as a failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tiergate.model import Check, Subject
 
 DEFAULT_URL = "http://127.0.0.1:8437"
-"""Where a sidecar listens unless told otherwise."""
+"""The default address of a sidecar."""
 
 _OK = 200
 _SERVER_ERROR = 500
@@ -53,10 +53,22 @@ _logger = logging.getLogger(__name__)
 E = TypeVar("E", bound=Exception)
 
 
-class Sidecar:
-    """Asks one sidecar. Safe to use from several threads and after a fork; connections are kept alive.
+class CheckOptions(TypedDict, total=False):
+    """The options of `Sidecar.check`, for what passes them on."""
 
-    `no_answers`: how often there was no answer so far.
+    amount: Quantity | None
+    used: Quantity | None
+    user_used: Quantity | None
+    value: Quantity | None
+    level: str | None
+    request_id: str | None
+    traceparent: str | None
+
+
+class Sidecar:
+    """A client of one sidecar. Safe to use from several threads and after a fork; connections are kept alive.
+
+    `no_answers`: the number of failures so far.
     """
 
     def __init__(
@@ -69,7 +81,7 @@ class Sidecar:
         on_no_answer: Callable[[SidecarUnreachableError], object] | None = None,
         on_mistake: Callable[[CallerError], object] | None = None,
     ) -> None:
-        """Prepare to ask; nothing is sent yet.
+        """Prepare; nothing is sent yet.
 
         `url`: `http://host:port` or `unix:/path`. `token`: what the sidecar's token file holds, if it has one;
         `token_file`: a file whose first line it is, which is read again when it changes. `timeout`: seconds for a call,
@@ -128,20 +140,7 @@ class Sidecar:
         with self._asking():
             return self._post("/v1/check", check_json(checked(check, "")), check.feature).body
 
-    def allows(  # noqa: PLR0913 - as `check`
-        self,
-        subject: Whom,
-        feature: str,
-        *,
-        otherwise: bool,
-        amount: Quantity | None = None,
-        used: Quantity | None = None,
-        user_used: Quantity | None = None,
-        value: Quantity | None = None,
-        level: str | None = None,
-        request_id: str | None = None,
-        traceparent: str | None = None,
-    ) -> bool:
+    def allows(self, subject: Whom, feature: str, *, otherwise: bool, **options: Unpack[CheckOptions]) -> bool:
         """Ask as `check` does; answer `otherwise` where the sidecar cannot be reached or cannot decide.
 
         `otherwise` has no default: whether a feature fails open or closed is the service's decision. Each time that it
@@ -152,17 +151,7 @@ class Sidecar:
                 the client has `on_mistake`.
         """
         try:
-            return self.check(
-                subject,
-                feature,
-                amount=amount,
-                used=used,
-                user_used=user_used,
-                value=value,
-                level=level,
-                request_id=request_id,
-                traceparent=traceparent,
-            ).allowed
+            return self.check(subject, feature, **options).allowed
         except SidecarUnreachableError:
             return otherwise
         except CallerError as error:

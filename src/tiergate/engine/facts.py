@@ -164,22 +164,6 @@ class _Tally:
     acts on, which no maximum of a range binds any more.
     """
 
-    __slots__ = (
-        "bundle",
-        "contributions",
-        "disabled",
-        "feature",
-        "free",
-        "given",
-        "givers",
-        "greatest",
-        "overridden",
-        "paused",
-        "taken",
-        "total",
-        "window",
-    )
-
     def __init__(self, feature: Feature, bundle: BundleSource, window: ValidityWindow) -> None:
         self.feature = feature
         self.bundle = bundle

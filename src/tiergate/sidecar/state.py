@@ -126,19 +126,6 @@ class State:
     milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
     """
 
-    __slots__ = (
-        "_subscribers",
-        "_waiting",
-        "clock",
-        "current",
-        "draining",
-        "epoch",
-        "feed_position",
-        "report",
-        "stale_at",
-        "subject_versions",
-    )
-
     def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
         self.clock = clock
         self.report = report

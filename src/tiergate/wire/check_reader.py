@@ -60,7 +60,7 @@ _TYPES = {"customer": SubjectType.CUSTOMER, "subscription": SubjectType.SUBSCRIP
 def read_check(body: bytes, at: str = "") -> Check:
     """Read the JSON of one check. `at` is the pointer to it if it is part of a larger body."""
     check = _read_quickly(body)
-    return check if check is not None else _read_thoroughly(body, at)
+    return check if check is not None else _check_of(_parse(body), at, CHECK_FIELDS)
 
 
 def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
@@ -139,7 +139,7 @@ def _read_quickly(body: bytes) -> Check | None:
         check = _decode_check(body)
         numbers = (check.amount, check.used, check.user_used, check.value)
         amount, used, user_used, value = map(_number_quickly, numbers)
-    except (*_UNREADABLE, _UnusualError):
+    except (*_UNREADABLE, ValueError):
         return None
     colons = 6 - numbers.count(UNSET)
     level = None
@@ -165,10 +165,6 @@ def _read_quickly(body: bytes) -> Check | None:
     return Check(about, check.feature, amount, used, user_used, value, level)
 
 
-class _UnusualError(Exception):
-    """The fast reader leaves a field to the thorough one."""
-
-
 def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
     if raw is UNSET:
         return None
@@ -177,7 +173,7 @@ def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
         return int(text)
     number = _number(text.decode("ascii")) if text[0] in b"-0123456789" else None
     if number is None:
-        raise _UnusualError
+        raise ValueError(text)  # left to the thorough reader
     return number
 
 
@@ -254,10 +250,6 @@ def _parse(body: bytes) -> object:
 
 def _malformed(detail: str) -> RequestError:
     return RequestError(400, "malformed JSON", detail)
-
-
-def _read_thoroughly(body: bytes, at: str) -> Check:
-    return _check_of(_parse(body), at, CHECK_FIELDS)
 
 
 def _check_of(whole: object, at: str, known: Iterable[str]) -> Check:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.cedar import split_policies, with_id
 from tiergate.engine.cedar_context import context_json
@@ -47,35 +48,34 @@ class Export(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """A decision and what it rested on.
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision and everything that it is based on.
 
-    `context`: the facts as Cedar saw them, with `now` and `weekday`. `held`: item version → quantity, of everything
-    that the subject holds now. `policies`: every policy of the slice, the deciding ones first. `question`: what was
-    asked, in units. `metered`: whether usage is counted here. `given`: item version → its value, of those held that say
-    something of the feature. `items`: the catalog's items by id. `export` is empty where it was not wanted.
+    `context`: the facts for Cedar, with `now` and `weekday`. `held`: item version → quantity, of all active ones.
+    `policies`: every policy of the slice, the deciding ones first. `question`: the check in units. `metered`: whether
+    usage is counted here. `given`: item version → its value of the feature, of those that have one. `items`: the
+    catalog's items by id. `export` is empty unless it was requested.
     """
 
     decision: Decision
     now: Instant
-    principal: str
     action: str
-    context: dict[str, Any]
-    held: dict[str, int]
-    policies: tuple[PolicyText, ...]
-    export: Export
     evaluation: Evaluation
     question: NormalizedCheck
     metered: bool
-    given: dict[str, Value]
     items: dict[str, IndexedItem]
+    principal: str = ""
+    context: dict[str, Any] = {}
+    held: dict[str, int] = {}
+    policies: tuple[PolicyText, ...] = ()
+    export: Export = Export({})
+    given: dict[str, Value] = {}
 
 
 class _KnownSubject(NamedTuple):
-    """What is there of an evaluation of a subject that is known."""
+    """The parts of an evaluation about a known subject."""
 
     feature: Feature
-    question: NormalizedCheck
     facts: Facts
     active_items: ActiveItems
     part: PolicySlice
@@ -91,42 +91,30 @@ def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: 
     """Explain the decision of an evaluation of this evaluator."""
     check, now = evaluation.check, evaluation.now
     feature, question = normalize_check(check, evaluator.index.features)
-    items = evaluator.index.items
     facts, active, part, principal = evaluation.facts, evaluation.active_items, evaluation.slice, evaluation.principal
-    if facts is None or active is None or part is None or principal is None:
-        return Explanation(
-            evaluation.decision,
-            now,
-            "" if principal is None else str(principal),
-            evaluation.action,
-            {},
-            {} if active is None else _held(active),
-            (),
-            Export({}),
-            evaluation,
-            question,
-            evaluator.is_metered(feature),
-            {},
-            items,
-        )
-    known = _KnownSubject(feature, question, facts, active, part, principal)
-    context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
-    texts = _texts(evaluator, known)
-    policies = _shown(evaluator, evaluation.decision, texts)
-    return Explanation(
+    explanation = Explanation(
         decision=evaluation.decision,
         now=now,
-        principal=str(principal),
         action=evaluation.action,
-        context={**context, "now": format_instant(now)},
-        held=_held(active),
-        policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
-        export=_export(evaluator, check, known, context, texts) if export else Export({}),
         evaluation=evaluation,
         question=question,
         metered=evaluator.is_metered(feature),
+        items=evaluator.index.items,
+        principal="" if principal is None else str(principal),
+        held={} if active is None else _held(active),
+    )
+    if facts is None or active is None or part is None or principal is None:
+        return explanation
+    known = _KnownSubject(feature, facts, active, part, principal)
+    context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
+    texts = _texts(evaluator, known)
+    policies = _shown(evaluator, evaluation.decision, texts)
+    return replace(
+        explanation,
+        context={**context, "now": format_instant(now)},
+        policies=tuple(sorted(policies, key=lambda policy: (not policy.decided, policy.id))),
+        export=_export(evaluator, check, known, context, texts) if export else Export({}),
         given={ref: evaluator.bundle.definition(ref)[feature.id] for ref in facts.givers},
-        items=items,
     )
 
 

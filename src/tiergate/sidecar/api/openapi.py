@@ -71,11 +71,7 @@ def _check() -> Json:
             custom={"subject": {"id": "acme", "user": "u1"}, "feature": "support", "level": "chat"},
         ),
         "responses": {
-            "200": {
-                "description": "A decision.",
-                "headers": _header_refs("Tiergate-Decision-Id", "X-Request-ID"),
-                "content": {"application/json": {"schema": _ref("Decision")}},
-            },
+            "200": _success("A decision.", "Decision", "Tiergate-Decision-Id", "X-Request-ID"),
             "404": _response_ref("UnknownFeature"),
             **_refusals("400", "408", "413", "415"),
         },
@@ -93,11 +89,7 @@ def _checks() -> Json:
             two={"checks": [{"subject": "acme", "feature": "analytics"}, {"subject": "acme", "feature": "movies"}]},
         ),
         "responses": {
-            "200": {
-                "description": "The results.",
-                "headers": _header_refs("Tiergate-Decision-Id", "X-Request-ID"),
-                "content": {"application/json": {"schema": _ref("Results")}},
-            },
+            "200": _success("The results.", "Results", "Tiergate-Decision-Id", "X-Request-ID"),
             **_refusals("400", "408", "413", "415"),
         },
     }
@@ -114,15 +106,13 @@ def _entitlements() -> Json:
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
         ],
         "responses": {
-            "200": {
-                "description": "Every feature of the catalog, by id, with the decision on the smallest check of it.",
-                "headers": _header_refs("ETag", "X-Request-ID"),
-                "content": {"application/json": {"schema": _ref("Entitlements")}},
-            },
-            "304": {
-                "description": "Not modified.",
-                "headers": _header_refs("ETag", "X-Request-ID"),
-            },
+            "200": _success(
+                "Every feature of the catalog, by id, with the decision on the smallest check of it.",
+                "Entitlements",
+                "ETag",
+                "X-Request-ID",
+            ),
+            "304": {"description": "Not modified.", "headers": _header_refs("ETag", "X-Request-ID")},
             **_refusals("400"),
         },
     }
@@ -140,11 +130,7 @@ def _explain() -> Json:
             then={"subject": "acme", "feature": "analytics", "at": "2026-11-17T14:03:00Z"},
         ),
         "responses": {
-            "200": {
-                "description": "The reasoning, as data and as sentences.",
-                "headers": _header_refs("X-Request-ID"),
-                "content": {"application/json": {"schema": _ref("Explanation")}},
-            },
+            "200": _success("The reasoning, as data and as sentences.", "Explanation", "X-Request-ID"),
             "404": _response_ref("UnknownFeature"),
             **_refusals("400", "408", "413", "415"),
         },
@@ -167,12 +153,17 @@ def _body(schema: str, **examples: Json) -> Json:
     return {"required": True, "content": {"application/json": {"schema": _ref(schema), "examples": shown}}}
 
 
+def _success(description: str, schema: str, *headers: str) -> Json:
+    content = {"application/json": {"schema": _ref(schema)}}
+    return {"description": description, "headers": _header_refs(*headers), "content": content}
+
+
 def _refusals(*statuses: str) -> Json:
-    found = {status: _response_ref("Problem") for status in (*statuses, "401", "403", "421", "431", "503")}
-    return {**dict(sorted(found.items())), "default": _response_ref("Problem")}
+    problems = {status: _response_ref("Problem") for status in (*statuses, "401", "403", "421", "431", "503")}
+    return {**dict(sorted(problems.items())), "default": _response_ref("Problem")}
 
 
-# ── what they share ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── shared parts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _headers() -> Json:
@@ -195,18 +186,11 @@ def _headers() -> Json:
 
 
 def _responses() -> Json:
+    descriptions = {"Problem": "A problem (RFC 9457).", "UnknownFeature": "The catalog has no such feature."}
     content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
     return {
-        "Problem": {
-            "description": "A problem (RFC 9457).",
-            "headers": _header_refs("X-Request-ID"),
-            "content": content,
-        },
-        "UnknownFeature": {
-            "description": "The catalog has no such feature.",
-            "headers": _header_refs("X-Request-ID"),
-            "content": content,
-        },
+        name: {"description": description, "headers": _header_refs("X-Request-ID"), "content": content}
+        for name, description in descriptions.items()
     }
 
 
