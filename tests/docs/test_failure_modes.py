@@ -22,7 +22,7 @@ from tiergate.sidecar.metrics import Metrics, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.replica.file_source import follower, source_copies
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL
-from tiergate.sidecar.replica.file_source.load_job import MAX_PROBLEMS
+from tiergate.sidecar.replica.file_source.loader_process import MAX_PROBLEMS
 from tiergate.sidecar.replica.sync import control_plane_client, feed_follower
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State, StatusReport

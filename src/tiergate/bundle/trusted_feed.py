@@ -118,34 +118,28 @@ class VerifiedSnapshot(NamedTuple):
 
 
 class TrustedFeed:
-    """Verifies what one store signed, from a cursor on."""
+    """Verifies what one store signed, from a cursor on.
+
+    `store`: its id; none until it is configured or a statement verified. `cursor`: the end of what is verified; none at
+    the beginning. Others only read them.
+    """
 
     def __init__(self, keys: Iterable[VerifyKey], *, store: str | None = None, cursor: Cursor | None = None) -> None:
         """Begin at a stored `cursor`, or at the beginning of the feed."""
         if cursor is not None and store is None:
             raise ValueError("a cursor needs the id of its store")
         self._keys = tuple(keys)
-        self._store = store
-        self._cursor = cursor
-
-    @property
-    def store(self) -> str | None:
-        """The id of the store; none until it is configured or a statement verified."""
-        return self._store
-
-    @property
-    def cursor(self) -> Cursor | None:
-        """The end of what is verified; none at the beginning."""
-        return self._cursor
+        self.store = store
+        self.cursor = cursor
 
     @property
     def position(self) -> int:
         """The position after which the next page begins."""
-        return 0 if self._cursor is None else self._cursor.position
+        return 0 if self.cursor is None else self.cursor.position
 
     def with_cursor(self, cursor: Cursor) -> TrustedFeed:
         """Return a copy with the same keys and store at another cursor, such as that of a snapshot."""
-        return TrustedFeed(self._keys, store=self._store, cursor=cursor)
+        return TrustedFeed(self._keys, store=self.store, cursor=cursor)
 
     def verify_page(self, body: bytes, now: Instant) -> VerifiedPage:
         """Verify the page of the feed that follows the cursor, and move the cursor to its end."""
@@ -154,7 +148,7 @@ class TrustedFeed:
             raise TrustError(RejectionReason.TRUNCATED, "the page ends in the middle of a line")
         head_envelope = read_head_line(lines.pop())  # 3
         head = self._verify_head(head_envelope)
-        cursor = self._cursor or Cursor(0, chain_start(head.store))
+        cursor = self.cursor or Cursor(0, chain_start(head.store))
         if head.position < cursor.position:  # 9
             detail = f"the page ends at {head.position}, but the feed is verified up to {cursor.position}"
             raise TrustError(RejectionReason.ROLLBACK, detail)
@@ -168,7 +162,7 @@ class TrustedFeed:
             last = replace(last, fresh_at=max(last.fresh_at, head.issued_at))
         if steps:
             steps[-1] = steps[-1]._replace(cursor=last)
-        self._store, self._cursor = head.store, last
+        self.store, self.cursor = head.store, last
         return VerifiedPage(tuple(steps), head, head_envelope, fresh)
 
     def verify_snapshot(self, head_envelope: bytes, manifest: bytes, now: Instant) -> VerifiedSnapshot:
@@ -176,8 +170,8 @@ class TrustedFeed:
         head = self._verify_head(head_envelope)
         if head.snapshot is None or hashlib.sha256(manifest).hexdigest() != head.snapshot:  # 10
             raise TrustError(RejectionReason.WRONG_HASH, "the snapshot's manifest is not the one that the head names")
-        if self._cursor is not None and head.latest < self._cursor.position:  # 9
-            detail = f"the snapshot's feed ends at {head.latest}, but is verified up to {self._cursor.position}"
+        if self.cursor is not None and head.latest < self.cursor.position:  # 9
+            detail = f"the snapshot's feed ends at {head.latest}, but is verified up to {self.cursor.position}"
             raise TrustError(RejectionReason.ROLLBACK, detail)
         content = decode_snapshot_manifest(manifest)
         if content.store != head.store:  # 1
@@ -191,7 +185,7 @@ class TrustedFeed:
         revision = "" if publication is None else publication.revision
         fresh_at = head.issued_at if _is_fresh(head, now) else BEGINNING
         cursor = Cursor(head.position, head.chain, head.publication, revision, fresh_at)
-        self._store = head.store
+        self.store = head.store
         return VerifiedSnapshot(content, publication, envelope or b"", head, head_envelope, cursor)
 
     def verify_subject(
@@ -214,13 +208,13 @@ class TrustedFeed:
             )
         if statement.position < since:  # 9
             raise TrustError(RejectionReason.ROLLBACK, f"it is of position {statement.position}, before {since}")
-        self._store = statement.store
+        self.store = statement.store
         return statement
 
     def verify_stored_head(self, head_envelope: bytes) -> None:
         """Verify that a head, stored with the cursor, covers the cursor and is signed by a key that is trusted now."""
         head = self._verify_head(head_envelope)
-        if self._cursor is None or head.position < self._cursor.position:
+        if self.cursor is None or head.position < self.cursor.position:
             raise TrustError(RejectionReason.CONTRADICTION, "the stored head does not cover the stored position")
 
     def may_replace(self, old: Cursor) -> bool:
@@ -229,7 +223,7 @@ class TrustedFeed:
         Raises:
             TrustError: if the position suffices, but not the publication, or the two feeds differ.
         """
-        new = self._cursor
+        new = self.cursor
         if new is None or new.position < old.position:  # 9
             return False
         _check_not_older(new.publication, new.revision, old)
@@ -249,8 +243,8 @@ class TrustedFeed:
         return statement
 
     def _check_store(self, store: str) -> None:
-        if self._store is not None and store != self._store:  # 1
-            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{store}`, not `{self._store}`")
+        if self.store is not None and store != self.store:  # 1
+            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{store}`, not `{self.store}`")
 
 
 def _is_fresh(head: Head, now: Instant) -> bool:

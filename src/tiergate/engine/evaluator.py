@@ -151,10 +151,6 @@ class Evaluator:
         feature, normalized = normalize_check(check, self.index.features)
         return self.deny(feature, normalized, _UNKNOWN_SUBJECT, now)
 
-    def record_of(self, subject: Subject) -> SubjectRecord | None:
-        """Return the record that decisions about a subject use; `None` if it is unknown."""
-        return self.subjects.record_of(subject)
-
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed."""
         self.subjects.forget(subject)

@@ -113,7 +113,7 @@ class PolicySlices:
         self._unlinked: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], PolicySlice] = BoundedCache(
             entries, _UNLINKED_BYTES
         )
-        self._slices: BoundedCache[tuple[str, tuple[str, ...], PolicySlice], PolicySlice] = BoundedCache(entries, size)
+        self.cache: BoundedCache[tuple[str, tuple[str, ...], PolicySlice], PolicySlice] = BoundedCache(entries, size)
 
     def otherwise(self, changed: Mapping[str, Policy | None]) -> PolicySlices:
         """These slices with some policies, by their ids, put in place of others; `None` leaves one out.
@@ -130,11 +130,6 @@ class PolicySlices:
     def reads_tags(self) -> bool:
         """Whether a policy can read the tags of an entity, such as what an item gives."""
         return any(static.policy.reads_tags() for static in self.static)
-
-    @property
-    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], PolicySlice], PolicySlice]:
-        """The kept slices, for statistics."""
-        return self._slices
 
     def template(self, action: str) -> StaticPolicy:
         """Return the template for the values of items, for the checks of an action."""
@@ -163,10 +158,10 @@ class PolicySlices:
         if not givers:
             return unlinked
         key = (feature.id, givers, unlinked)
-        found = self._slices.get(key)
+        found = self.cache.get(key)
         if found is None:
             found = _link(unlinked, ACTIONS[feature.type], feature.id, givers)
-            self._slices.offer(key, found, _size(unlinked.static) + _LINK_BYTES * len(givers))
+            self.cache.offer(key, found, _size(unlinked.static) + _LINK_BYTES * len(givers))
         return found
 
     def _candidates_for(self, feature: Feature, principal_type: str) -> _Candidates:

@@ -1,14 +1,14 @@
 """The HTTP protocol of one connection to the control plane or the injector: uvicorn's on httptools, with bounds.
 
-- **Number.** Beyond `most` connections requests are answered with 503 and the connection is closed, but for the paths
-  of probes, which are served. Connections beyond it that ask nothing are closed in the order in which they came.
-- **Time.** A request's head must arrive within `head_timeout`; a connection on which nothing is asked is closed after
-  the keep-alive time, from its beginning on. After `max_age`, give or take a tenth, the next answer closes it, so that
-  load balancers may send its client elsewhere.
-- **End.** Where a request is answered before all of it has arrived, the rest is read for a moment and thrown away:
-  closing at once would reset the connection, and destroy the answer.
+- **Number.** Beyond `most` connections, requests get 503 and the connection closes, except for the paths of probes.
+  Silent connections beyond it are closed, the oldest first.
+- **Time.** A request's head must arrive within `head_timeout`. A connection without a request is closed after the
+  keep-alive time, also at its beginning. After `max_age`, give or take a tenth, the next response closes it, so that
+  load balancers can send its client elsewhere.
+- **End.** If a response is sent before the whole request has arrived, the rest is read for a moment and discarded:
+  closing at once would reset the connection, and destroy the response.
 
-The sidecar's protocol, which is for other clients and loads, is `tiergate.sidecar.http_protocol`.
+The sidecar's protocol, for other clients and loads, is `tiergate.sidecar.http_protocol`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections
+from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections, fixed_response
 from tiergate.naming import PROBLEM_TYPE_PREFIX
 
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
-    from uvicorn._types import Scope as UvicornScope
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -38,8 +37,8 @@ _TYPE: Final = f"{PROBLEM_TYPE_PREFIX}too-many-connections"
 class ConnectionLimits:
     """Bounds of one listener. Durations in seconds.
 
-    `most`: connections at once; `probes`: the paths that are served beyond it too. `max_age`: how old a connection may
-    become. `linger`, `linger_bytes`: how long, and how much, of a request is read after its answer.
+    `most`: connections at once; `probes`: paths that are always served. `max_age`: of a connection. `linger`,
+    `linger_bytes`: how long, and how much, of a request is read after its response.
     """
 
     most: int | None = None
@@ -52,7 +51,7 @@ class ConnectionLimits:
 
 @dataclass(slots=True)
 class ConnectionTally:
-    """What is counted of one listener's connections."""
+    """Counts of one listener's connections."""
 
     open: int = 0
     refused: int = 0
@@ -66,7 +65,7 @@ def bounded(limits: ConnectionLimits, tally: ConnectionTally | None = None) -> t
 
 
 class BoundedProtocol(ConnectionProtocol):
-    """One connection. Its class attributes are what `bounded` gives it."""
+    """One connection. `bounded` sets its class attributes."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     tally: ClassVar[ConnectionTally] = ConnectionTally()
@@ -81,7 +80,7 @@ class BoundedProtocol(ConnectionProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._app = self.app
         self._until = float("inf")
-        self._rest: int | None = None  # how much more is thrown away, once nothing more is answered
+        self._rest: int | None = None  # bytes that are still discarded after the last response
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
@@ -180,19 +179,10 @@ def _busy(most: int | None) -> ASGI3Application:
         "detail": f"the limit is {most} connections",
     }
     body = json.dumps(problem).encode()
-
-    async def answer(
-        scope: UvicornScope,  # noqa: ARG001 - ASGI
-        receive: ASGIReceiveCallable,  # noqa: ARG001 - ASGI
-        send: ASGISendCallable,
-    ) -> None:
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", b"5"),
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    return answer
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", b"5"),
+        (b"connection", b"close"),
+    ]
+    return fixed_response(503, headers, body)

@@ -1,4 +1,4 @@
-"""What the HTTP protocols of every listener share: excess connections, the time for a head, and the end.
+"""Shared parts of the HTTP protocols of all listeners: excess connections, the time for a head, and the end.
 
 The base of `tiergate.http.bounded_protocol` (control plane, injector) and of `tiergate.sidecar.http_protocol`.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from asyncio.events import TimerHandle
     from collections.abc import Callable
 
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+    from uvicorn._types import Scope as UvicornScope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -97,3 +99,17 @@ class ConnectionProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def fixed_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> ASGI3Application:
+    """Return an application that sends one response to every request."""
+
+    async def respond(
+        scope: UvicornScope,  # noqa: ARG001 - ASGI
+        receive: ASGIReceiveCallable,  # noqa: ARG001 - ASGI
+        send: ASGISendCallable,
+    ) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return respond

@@ -223,7 +223,8 @@ def _read(body: bytes) -> Decision:
 
 def _explain_by_engine(engine: Evaluator, check: Check, now: Instant) -> tuple[str, ...]:
     feature = engine.index.features[check.feature]
-    return explanation_sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
+    record = engine.subjects.record_of(check.subject)
+    return explanation_sentences(explain(engine, check, now), feature, record, check.subject)
 
 
 def _explain_by_sidecar(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:

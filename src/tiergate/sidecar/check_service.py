@@ -272,7 +272,7 @@ class CheckService:
         record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
         if rules.wants_records:
             with contextlib.suppress(OperatorError, msgspec.MsgspecError):  # the errors of the decision name it
-                record = evaluator.record_of(check.subject)
+                record = evaluator.subjects.record_of(check.subject)
         usage = decision.usage
         feature = evaluator.index.features[check.feature]
         basis = DecisionBasis(

@@ -24,16 +24,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tiergate.errors import RequestError
-from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections
-from tiergate.sidecar.api.responses import HttpResponse, encode_response, problem_response, refused
+from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections, fixed_response
+from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response, refused
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.request_context import NO_CONTEXT
-from tiergate.sidecar.transports import GuardedFlow, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -66,7 +69,7 @@ class ListenerLimits:
 def protocol_class(
     metrics: Metrics, quick: FastPath | None, limits: ListenerLimits | None = None
 ) -> type[SidecarProtocol]:
-    """Make the protocol class of one listener, for uvicorn's `http=`. Without a quick path every request is parsed."""
+    """Make the protocol class of one listener, for uvicorn's `http=`. Without a fast path every request is parsed."""
     return type(
         "SidecarProtocol",
         (SidecarProtocol,),
@@ -96,19 +99,19 @@ class SidecarProtocol(ConnectionProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.access_log = self.access_log and config.access_log
         self._at_rest = False  # INVARIANT (at rest)
-        self._between = True  # the parser stands between messages
-        self._in_head = False  # it stands in a request's head
+        self._between = True  # the parser is between messages
+        self._in_head = False  # the parser is in a request's head
         self._head_bytes = 0
-        self._messages = 0  # begun in this segment
+        self._messages = 0  # that began in this segment
         self._used = False  # since the keep-alive timer was set
-        self._ending = False  # no further request is answered
-        self._deaf = False  # what comes is not read
+        self._ending = False  # no further request gets a response
+        self._deaf = False  # further bytes are ignored
         self._lingering = False
         self._ended = False  # the client has closed its direction
-        self._unread = False  # something may have come that nobody will read
+        self._unread = False  # bytes may have arrived that are never read
         self._refusal: RequestError | None = None
-        self._backlog = b""  # what is parsed when the pipeline is empty
-        self._plain_head = b""  # in place of one that wishes for another protocol
+        self._backlog = b""  # parsed when the pipeline is empty
+        self._plain_head = b""  # replaces a head that requests another protocol
         self._write: Any = None
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,14 +119,14 @@ class SidecarProtocol(ConnectionProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self.flow = GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
+        self.flow = _GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
         self._write = transport.write
         self.metrics.connections += 1
         limit = self.limits.connections
         self._limit_connections(limit)
         if self._is_excess:
             busy = RequestError(503, "too many connections", f"the limit is {limit} connections")
-            self.app = refusal(problem_response(busy))
+            self.app = _refusal(problem_response(busy))
         self._settle()
         self._rearm()
 
@@ -204,7 +207,7 @@ class SidecarProtocol(ConnectionProtocol):
             self.cycle.keep_alive = False
 
     def _waits(self) -> bool:
-        return not getattr(self.cycle, "response_complete", True)  # no cycle: nothing was asked yet
+        return not getattr(self.cycle, "response_complete", True)  # no cycle: there was no request yet
 
     def _settle(self) -> None:
         self._at_rest = (
@@ -248,7 +251,7 @@ class SidecarProtocol(ConnectionProtocol):
         else:
             for place in range(0, len(data), _PIECE):
                 if self.pipeline:
-                    # Each queued request costs kilobytes: the next piece is parsed when these are answered.
+                    # Each queued request costs kilobytes: the next piece is parsed after these have responses.
                     self._backlog = data[place:]
                     break
                 self._feed(data[place : place + _PIECE])
@@ -272,7 +275,7 @@ class SidecarProtocol(ConnectionProtocol):
             while data:
                 data = self._feed_plainly(data)
         except httptools.HttpParserError as error:
-            detail = str(error)[:100] or "it is no HTTP/1.1"
+            detail = str(error)[:100] or "it is not HTTP/1.1"
             detail = detail[:1].lower() + detail[1:].rstrip(".")
             self._refuse(self._refusal or RequestError(400, "malformed request", detail))
 
@@ -315,7 +318,7 @@ class SidecarProtocol(ConnectionProtocol):
             return
         if not self.url.startswith(b"/"):
             self._read_absolute_target()
-        # The rest of the method is uvicorn's, with what is ours: no upgrade, our transport, and when to end.
+        # uvicorn does the rest; then the transport is replaced.
         if self._is_excess:
             self.expect_100_continue = False
         super().on_headers_complete()
@@ -327,7 +330,7 @@ class SidecarProtocol(ConnectionProtocol):
             self.metrics.count_problem("too-many-connections")
 
     def _read_absolute_target(self) -> None:
-        """Read `http://host/path`, whose host stands in place of the header's (RFC 9112, section 3.2.2)."""
+        """Read `http://host/path`, whose host replaces the header's (RFC 9112, section 3.2.2)."""
         match = _ABSOLUTE.match(self.url)
         if match is not None:
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
@@ -337,8 +340,8 @@ class SidecarProtocol(ConnectionProtocol):
     def _ignore_upgrade(self) -> None:
         """Parse the request again without the upgrade.
 
-        The parser would take its body for that protocol's; and Java's client, for one, wishes for HTTP/2 in each
-        request of a connection until it gets an answer.
+        The parser would treat its body as that protocol's. Java's client, for example, requests HTTP/2 in each request
+        of a connection until it gets a response.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
@@ -401,14 +404,14 @@ class SidecarProtocol(ConnectionProtocol):
             if not self._waits():
                 self._write_last(reply)
                 return
-            # It has no cycle yet, and waits for those that have.
-            self.pipeline.appendleft((self._last_cycle(), refusal(reply)))
+            # It has no cycle yet, and waits for those before it.
+            self.pipeline.appendleft((self._last_cycle(), _refusal(reply)))
         elif self.cycle.response_complete:
             self._finish()
         elif self.pipeline:
-            self.pipeline[0] = (self._last_cycle(), refusal(reply))
+            self.pipeline[0] = (self._last_cycle(), _refusal(reply))
         else:
-            # Its answer is being made, and waits for a body that never comes.
+            # Its response is in progress, and waits for a body that never arrives.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if self.cycle.response_started:
@@ -453,3 +456,19 @@ class SidecarProtocol(ConnectionProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(self.limits.linger, self.transport.close)
+
+
+class _GuardedFlow(FlowControl):
+    """Flow control that reads only if that is allowed: uvicorn would read, and queue, more while requests wait."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        if self._may_read():
+            super().resume_reading()
+
+
+def _refusal(response: HttpResponse) -> ASGI3Application:
+    return fixed_response(response.status, headers(response, NO_CONTEXT), response.body)

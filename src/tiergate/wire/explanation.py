@@ -55,9 +55,7 @@ class ExplainedCheck(msgspec.Struct, frozen=True):
     unit: str | Absent = UNSET
     amount: Number | Absent = UNSET
     used: Number | Absent = UNSET
-    used_from: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["check", "metered", "nothing"]})] | Absent = (
-        UNSET
-    )
+    used_from: _UsedFrom | Absent = UNSET
     value: Number | Absent = UNSET
     level: str | Absent = UNSET
 

@@ -12,8 +12,8 @@ from tests.unit.sidecar.catalogs import Files, catalog_text
 from tiergate.errors import QuarantinedError
 from tiergate.model import Problem, Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.replica.data_directory import DataDirectory
-from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
+from tiergate.sidecar.replica.file_source.loader_process import LoadJob, LoadResult
 from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:

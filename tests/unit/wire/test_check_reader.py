@@ -128,7 +128,7 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes, words: str) -> None:
 def thorough(body: bytes) -> Check | str:
     """What the thorough reading says."""
     try:
-        return check_reader._read_thoroughly(body, "")
+        return check_reader._check_of(check_reader._parse(body), "", check_reader.CHECK_FIELDS)
     except CallerError as error:
         return type(error).__name__
 

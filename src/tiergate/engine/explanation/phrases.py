@@ -1,4 +1,4 @@
-"""The smallest parts of sentences: moments, numbers with their units, lists, and texts that somebody else wrote."""
+"""The smallest parts of sentences: instants, numbers with their units, lists, and texts of other authors."""
 
 from __future__ import annotations
 

@@ -25,9 +25,8 @@ from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
-from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.load_report import LoadReport
-from tiergate.sidecar.replica.file_source.loader_process import LOADER, run_loader
+from tiergate.sidecar.replica.file_source.loader_process import LOADER, LoadJob, LoadResult, run_loader
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
 from tiergate.sidecar.replica.generation_switch import GenerationSwitch
 from tiergate.sidecar.replica.reader import Replica

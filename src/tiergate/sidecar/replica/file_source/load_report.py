@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.model import Instant, Problem
-    from tiergate.sidecar.replica.file_source.load_job import LoadResult
+    from tiergate.sidecar.replica.file_source.loader_process import LoadResult
     from tiergate.sidecar.replica.file_source.source_files import Sources
     from tiergate.sidecar.replica.loaded_state import FileStamp, ReplicaFile
 

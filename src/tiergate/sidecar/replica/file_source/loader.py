@@ -29,7 +29,7 @@ from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Catalog, Catalo
 from tiergate.process.worker import read_job, write_line
 from tiergate.sidecar.replica import schema
 from tiergate.sidecar.replica.data_directory import DataDirectory
-from tiergate.sidecar.replica.file_source.load_job import MAX_PROBLEMS, LoadJob, LoadResult
+from tiergate.sidecar.replica.file_source.loader_process import MAX_PROBLEMS, LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.previous_records import PreviousRecords
 from tiergate.sidecar.replica.file_source.source_copies import ChangedError, SourceCopies
 from tiergate.sidecar.replica.file_source.subject_staging import build_replica, content_digest

@@ -1,4 +1,4 @@
-"""Run the loader in a worker process, with a deadline."""
+"""Running the loader in a process of its own, with a deadline. Its job and its result are a line of JSON each."""
 
 from __future__ import annotations
 
@@ -8,19 +8,52 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tiergate.model import Problem
 from tiergate.process.detached_threads import run_detached
 from tiergate.process.worker import Worker, worker_command
-from tiergate.sidecar.replica.file_source.load_job import LoadResult
+from tiergate.sidecar.replica.file_source.source_files import Sources
+from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.sidecar.replica.file_source.load_job import LoadJob
+MAX_PROBLEMS: Final = 200
+"""Most problems in a result; it counts all of them."""
 
 LOADER: Final = worker_command("tiergate.sidecar.replica.file_source.loader")
 """The command that runs a `LoadJob`."""
 
 _LAST_SECONDS: Final = 5.0
+
+
+class LoadJob(msgspec.Struct, frozen=True):
+    """The files to load, the data directory, and the state in it. `verify`: verify first that its data is undamaged.
+
+    `strict`: one problem in the subjects rejects all of them.
+    """
+
+    sources: Sources
+    data: str
+    state: LoadedState | None = None
+    verify: bool = False
+    strict: bool = False
+
+
+class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a load.
+
+    `state`: the state to activate. It equals the job's, apart from stamps, if nothing changed, and is none if there is
+    nothing usable. `problems`: for the authors of the files, `problem_count` in all. `error`: for the operator; the
+    load is tried again. `changed`: files were rewritten during every read; the load must be repeated. `stamps`: of the
+    files as they were read.
+    """
+
+    state: LoadedState | None = None
+    problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    error: str | None = None
+    changed: bool = False
+    stamps: tuple[FileStamp, ...] = ()
 
 
 async def run_loader(job: LoadJob, command: Sequence[str] = LOADER, *, timeout: float = 1800.0) -> LoadResult:  # noqa: ASYNC109

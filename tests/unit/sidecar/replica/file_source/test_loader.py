@@ -16,8 +16,8 @@ from tiergate.bundle import Bundle
 from tiergate.model import Subject
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.file_source import loader
-from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
+from tiergate.sidecar.replica.file_source.loader_process import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.source_copies import ChangedError, SourceCopies
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
 from tiergate.sidecar.replica.file_source.subject_staging import build_replica
