@@ -50,11 +50,7 @@ class _Head(msgspec.Struct):
 
 
 def check_path(path: str) -> None:
-    """Reject a path that could lead out of the bundle, or mean another file on another machine.
-
-    Raises:
-        BundleError: if it is absolute, has an empty, `.`, `..` or hidden segment, or an unusual character.
-    """
+    """Reject a path that leads out of the bundle, is hidden, or could mean another file on another machine."""
     if _PATH.fullmatch(path) is None or path == MANIFEST:
         raise BundleError(path, "is not a path that a bundle may have")
 

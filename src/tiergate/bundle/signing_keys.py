@@ -85,11 +85,7 @@ class SigningKey:
 
     @classmethod
     def from_pem(cls, pem: bytes | str) -> Self:
-        """Read a `PRIVATE KEY` block (PKCS #8) without a password.
-
-        Raises:
-            ValueError: if it is not one, or not of Ed25519. The message contains nothing of the key.
-        """
+        """Read a `PRIVATE KEY` block (PKCS #8) without a password. An error contains nothing of the key."""
         try:
             key = load_pem_private_key(_bytes(pem), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):

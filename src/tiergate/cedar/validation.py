@@ -16,11 +16,7 @@ class Schema:
     """A parsed schema."""
 
     def __init__(self, text: str) -> None:
-        """Parse schema text in Cedar's own syntax.
-
-        Raises:
-            PolicySyntaxError: the text is not a schema, or names a type that it does not declare.
-        """
+        """Parse schema text in Cedar's own syntax; raises `PolicySyntaxError`."""
         try:
             self.handle = cedarpy.Schema.from_str(text, release_gil=True)
         except ValueError as error:

@@ -109,11 +109,7 @@ def basis_json(basis: DecisionBasis) -> bytes:
 
 
 def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:
-    """Read a basis.
-
-    Raises:
-        ValueError: it is none; says where and why.
-    """
+    """Read a basis; raises `ValueError`, which says where and why, if it is not one."""
     try:
         basis = _decode(content)
     except RecursionError:

@@ -121,11 +121,7 @@ def head_line(envelope: bytes) -> bytes:
 
 
 def read_line(line: bytes) -> FeedChange:
-    """Read a line. One whose record cannot be read becomes an `UnreadableChange`.
-
-    Raises:
-        TrustError: if it is not a line: `malformed` or `too_large`.
-    """
+    """Read a line. One whose record cannot be read becomes an `UnreadableChange`; what is no line is a `TrustError`."""
     if len(line) > MAX_LINE_BYTES:
         raise TrustError(RejectionReason.TOO_LARGE, f"a feed line is longer than {MAX_LINE_BYTES} bytes")
     try:
@@ -153,11 +149,7 @@ def _read_unreadable(line: bytes, reason: Exception | str) -> UnreadableChange:
 
 
 def read_head_line(line: bytes) -> bytes:
-    """Return the envelope in the line that ends a page.
-
-    Raises:
-        TrustError: if the line is not a head: the page is `truncated`.
-    """
+    """Return the envelope in the line that ends a page; another line is a `TrustError` (`truncated`)."""
     try:
         return bytes(_decode_head(line).head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -140,11 +140,7 @@ class CheckService:
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def view(self) -> StateView:
-        """Return what one request is decided by; without a generation if checks are served before the first load.
-
-        Raises:
-            RequestError: if no data is loaded, and checks wait for it.
-        """
+        """Return the view of one request; raises `RequestError` if no data is loaded, and checks wait for it."""
         if self.state.current is None and not self.state.unloaded:
             raise RequestError(503, "not ready", "no data is loaded yet")
         return self.state.view

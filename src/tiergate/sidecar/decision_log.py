@@ -125,11 +125,7 @@ class DecisionLog:
         return self._lost + self._refused
 
     def start(self) -> None:
-        """Open the target and begin to write.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
+        """Open the target, and start to write; raises `OSError` if it cannot be opened."""
         try:
             self._open()
         except OSError as error:

@@ -159,11 +159,7 @@ class State:
         return self.unloaded or self.clock() >= self.stale_at
 
     def install(self, generation: Generation) -> None:
-        """Activate a generation, and clear all caches.
-
-        Raises:
-            ValueError: if its number is not above the current one.
-        """
+        """Activate a generation, whose number must be above the current one, and clear all caches."""
         if self.current is not None and generation.number <= self.current.number:
             msg = f"generation {generation.number} does not follow {self.current.number}"
             raise ValueError(msg)

@@ -51,11 +51,7 @@ class Access:
     tokens: Tokens | None = None
 
     def admit(self, scope: Scope) -> None:
-        """Check a request.
-
-        Raises:
-            RequestError: 400, 401, 403 or 421, if it is not accepted.
-        """
+        """Check a request; raises `RequestError` 400, 401, 403 or 421 if it is not accepted."""
         found: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             if name in (b"host", b"origin", b"authorization", b"sec-fetch-site"):
@@ -167,11 +163,7 @@ class RequestLimits:
 
 
 def require_json(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Check the media type of a body.
-
-    Raises:
-        RequestError: 415, if it is not JSON.
-    """
+    """Check the media type of a body; raises `RequestError` 415 if it is not JSON."""
     types = [value for name, value in headers if name == b"content-type"]
     if len(types) != 1 or _JSON.fullmatch(types[0].strip()) is None:
         raise RequestError(415, "unsupported media type", "the header `Content-Type` must be `application/json`")

@@ -208,11 +208,7 @@ def _tls_context(authorities: str) -> ssl.SSLContext:
 
 
 def check_url(url: str, *, insecure: bool) -> None:
-    """Reject an address to which a key must not be sent.
-
-    Raises:
-        SettingsError: if it is not an address, or beyond loopback without HTTPS.
-    """
+    """Reject an address to which a key must not be sent: beyond loopback without HTTPS, or not an address."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

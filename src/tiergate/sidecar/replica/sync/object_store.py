@@ -84,11 +84,7 @@ class ObjectStoreOrigin:
 
 class _ReadObject(Protocol):
     async def __call__(self, path: str, most: int) -> bytes:
-        """Read an object; of one with more than `most` bytes, at least one byte more than that.
-
-        Raises:
-            FileNotFoundError: if there is none.
-        """
+        """Read an object, or more than `most` bytes of a larger one; raises `FileNotFoundError`."""
         ...
 
 

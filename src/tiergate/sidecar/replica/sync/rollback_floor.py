@@ -37,11 +37,7 @@ class _FloorFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_floor(folder: Path) -> RollbackFloor | None:
-    """Read the floor in a folder; none if there is none.
-
-    Raises:
-        ReplicaError: if it is damaged, or cannot be read.
-    """
+    """Read the floor in a folder; none if there is none. Raises `ReplicaError` if it is damaged."""
     path = folder / FLOOR_FILE
     try:
         content = msgspec.json.decode(path.read_bytes(), type=_FloorFile)
