@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 _FIELDS = ("amount", "used", "user_used", "value", "level")
 _NUMBERS = _FIELDS[:-1]
-_TYPES = dict(
-    zip(_FIELDS, [*[FeatureType.QUANTITY] * 3, FeatureType.RANGE, FeatureType.CUSTOM], strict=True),
-)
+_TYPES = dict(zip(_FIELDS, [*[FeatureType.QUANTITY] * 3, FeatureType.RANGE, FeatureType.CUSTOM], strict=True))
 """The type of feature that accepts each field."""
 
 

@@ -252,14 +252,7 @@ class CheckService:
             self._log_once(f"cannot decide a check: {error}", self.clock())
 
     def _generation_basis(
-        self,
-        view: StateView,
-        generation: Generation,
-        check: Check,
-        decision: Decision,
-        now: Instant,
-        *,
-        is_known: bool,
+        self, view: StateView, generation: Generation, check: Check, decision: Decision, now: Instant, *, is_known: bool
     ) -> bytes:
         if self.log is None or not self.log.rules.want(decision):
             return b""

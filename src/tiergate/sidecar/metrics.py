@@ -195,11 +195,7 @@ class _StateCollector(Collector):
             ("tiergate_ready", "1 if checks are served.", state.ready),
             ("tiergate_stale", "1 if decisions are stale.", state.stale),
             ("tiergate_unloaded", "1 if the startup deadline has passed and no data is loaded.", state.unloaded),
-            (
-                "tiergate_load_behind_seconds",
-                "How long the files have differed from the active data.",
-                report.behind,
-            ),
+            ("tiergate_load_behind_seconds", "How long the files have differed from the active data.", report.behind),
             (
                 "tiergate_load_last_success_timestamp_seconds",
                 "When the last successful load ended.",

@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tiergate.model import (
-    FOREVER,
-    MAX_SCALE,
-    Entitlement,
-    FeatureType,
-    Reason,
-    Source,
-    SubjectType,
-    format_instant,
-)
+from tiergate.model import FOREVER, MAX_SCALE, Entitlement, FeatureType, Reason, Source, SubjectType, format_instant
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -39,9 +30,7 @@ ReasonText = Annotated[
 Scale = Annotated[
     int,
     msgspec.Meta(
-        ge=0,
-        le=MAX_SCALE,
-        description="The most decimal digits that numbers may have; of quantities and ranges.",
+        ge=0, le=MAX_SCALE, description="The most decimal digits that numbers may have; of quantities and ranges."
     ),
 ]
 ValidUntil = Annotated[

@@ -12,26 +12,14 @@ from tiergate.engine.explanation.phrases import plain
 from tiergate.engine.facts import counted, source_of
 from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
 from tiergate.wire.decision import decision_document
-from tiergate.wire.explanation import (
-    Cap,
-    Change,
-    Contribution,
-    Counting,
-    ExplainedCheck,
-    Reasoning,
-    SubjectReference,
-)
+from tiergate.wire.explanation import Cap, Change, Contribution, Counting, ExplainedCheck, Reasoning, SubjectReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.engine.explanation.explain import Explanation
     from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
-    from tiergate.wire.explanation import (
-        OverrideApplicability,
-        SubscriptionApplicability,
-        SuspensionApplicability,
-    )
+    from tiergate.wire.explanation import OverrideApplicability, SubscriptionApplicability, SuspensionApplicability
 
 UNSET = msgspec.UNSET
 
@@ -213,10 +201,6 @@ def _changes(
 
 
 def _turns(
-    label: str,
-    start: str | msgspec.UnsetType,
-    until: str | msgspec.UnsetType,
-    at: str,
-    words: tuple[str, str],
+    label: str, start: str | msgspec.UnsetType, until: str | msgspec.UnsetType, at: str, words: tuple[str, str]
 ) -> list[str]:
     return [f"{label} {word}" for end, word in zip((start, until), words, strict=True) if end == at]

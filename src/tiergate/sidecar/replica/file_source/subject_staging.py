@@ -35,9 +35,7 @@ _HASH_CHUNK: Final = 1024 * 1024
 
 
 def build_replica(
-    path: Path,
-    subjects: Iterable[Customer | Subscription],
-    exchange: Callable[[StagedSubjects], None] = lambda _: None,
+    path: Path, subjects: Iterable[Customer | Subscription], exchange: Callable[[StagedSubjects], None] = lambda _: None
 ) -> ReplicaFile:
     """Write the replica `path`; an existing one is replaced by a rename. `exchange` may replace staged records.
 
