@@ -54,8 +54,7 @@ class PolicyGroup:
         for name, policy in policies:
             side = templates if policy.template else static
             if name in static or name in templates:
-                msg = f"two policies have the id `{name}`"
-                raise PolicySyntaxError(msg)
+                raise PolicySyntaxError(f"two policies have the id `{name}`")
             side[name] = policy.json
         document = {"staticPolicies": static, "templates": templates, "templateLinks": []}
         try:

@@ -1,7 +1,6 @@
-"""Questions as Python callers ask them: ids, numbers and levels of the usual types, made exact or refused by name.
+"""Checks from Python arguments: ids, numbers and levels of the usual types, converted exactly.
 
-Nothing is guessed: what is neither text nor a number of a kind that is exact here is a `CheckError` that names the
-field, before anything is sent.
+A value of another type is a `CheckError` that names the field, before anything is sent.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.model import Number
 
 Id = str | int | UUID
-"""An id: text, or what other systems number things by, which is written out as text."""
+"""An id: text, or a number or UUID of another system, which is converted to text."""
 
 Whom = Id | Subject
 """A customer's id, or a subject."""
@@ -47,7 +46,7 @@ def checked(check: Check, at: str) -> Check:
     if not isinstance(check, Check):
         raise CheckError(at, f"must be a `Check`, not {_kind(check)}")
     try:
-        return make_check(check.subject, check.feature, {it: getattr(check, it) for it in (*_NUMBERS, "level")})
+        return make_check(check.subject, check.feature, {name: getattr(check, name) for name in (*_NUMBERS, "level")})
     except CheckError as error:
         raise CheckError(f"{at}{error.field}", error.detail, error.suggestion) from None
 
@@ -67,12 +66,14 @@ def make_subject(subject: Whom) -> Subject:
 def check_json(check: Check) -> dict[str, object]:
     """Return a check as the members of the sidecar's request, without absent ones."""
     subject = check.subject
-    whom: object = subject.id
+    subject_member: object = subject.id
     if subject != Subject(subject.id):
-        whom = {"type": subject.type.value, "id": subject.id} | ({"user": subject.user} if subject.user else {})
-    asked = {name: getattr(check, name) for name in (*_NUMBERS, "level")}
-    members: dict[str, object] = {"subject": whom, "feature": check.feature}
-    return members | {name: value for name, value in asked.items() if value is not None}
+        subject_member = {"type": subject.type.value, "id": subject.id} | (
+            {"user": subject.user} if subject.user else {}
+        )
+    fields = {name: getattr(check, name) for name in (*_NUMBERS, "level")}
+    members: dict[str, object] = {"subject": subject_member, "feature": check.feature}
+    return members | {name: value for name, value in fields.items() if value is not None}
 
 
 def _id(value: object, at: str) -> str:
@@ -96,13 +97,13 @@ def _number(value: object, at: str) -> Number | None:
     if isinstance(value, bool):
         raise CheckError(at, "must be a number, not a boolean")
     if isinstance(value, float):
-        value = Decimal(repr(float(value)))  # a subclass may write itself otherwise
+        value = Decimal(repr(float(value)))  # a subclass may have another `repr`
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise CheckError(at, f"must be a finite number, not `{value}`")
         return value
     try:
-        whole = operator.index(value)  # type: ignore[arg-type] # of whatever type: what counts is what it can do
+        whole = operator.index(value)  # type: ignore[arg-type] # of any type with `__index__`
         return whole if abs(whole) < _MOST_ENCODED else Decimal(whole)
     except TypeError:
         raise CheckError(at, f"must be an `int`, a `Decimal` or a `float`, not {_kind(value)}") from None

@@ -105,8 +105,7 @@ class EntityFactory:
         try:
             self._schema = _schema(bundle.text("schema.cedarschema"))
         except ValueError as error:
-            path = "schema.cedarschema"
-            raise BundleError(path, str(error)) from None
+            raise BundleError("schema.cedarschema", str(error)) from None
         self._bases: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], tuple[BaseEntities, frozenset[str]]] = (
             BoundedCache(_BASES, _BASE_BYTES)
         )

@@ -113,8 +113,7 @@ def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:
     try:
         basis = _decode(content)
     except RecursionError:
-        msg = "is nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("is nested too deeply") from None
     _ = basis.stale_instant
     return basis
 
@@ -155,8 +154,7 @@ def reproduce(
         BasisError: there was nothing to decide by; the usage or the record is none that there can be of this feature.
     """
     if not basis.loaded:
-        field = "loaded"
-        raise BasisError(field, "says that nothing had been loaded: it was no decision, and cannot be made again")
+        raise BasisError("loaded", "says that nothing had been loaded: it was no decision, and cannot be made again")
     usage = NO_USAGE if basis.usage is None else basis.usage
     feature = bundle.index.features.get(check.feature)
     if feature is not None:

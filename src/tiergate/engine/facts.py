@@ -311,8 +311,7 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
     if total.unlimited:
         total.best = total.add = 0
     if total.total > MAX_TOTAL_UNITS:
-        msg = f"the total of `{feature.id}` exceeds 2^62 units"
-        raise TotalOverflowError(msg)
+        raise TotalOverflowError(f"the total of `{feature.id}` exceeds 2^62 units")
     nothing = not total.unlimited and total.total == 0
     givers = tally.givers
     return Facts(

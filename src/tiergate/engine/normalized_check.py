@@ -105,8 +105,7 @@ def _expect_number(field: str, number: Number) -> None:
 def _quantity(check: Check, feature: Feature) -> NormalizedCheck:
     amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
     if not amount:
-        field = "amount"
-        raise CheckError(field, "must be positive")
+        raise CheckError("amount", "must be positive")
     return NormalizedCheck(
         amount=amount,
         used=None if check.used is None else _units("used", check.used, feature),
@@ -138,8 +137,7 @@ def _rank(level: str, feature: Feature) -> int:
     label = feature.label_of(level)
     if label is None:
         near = nearest(level, feature.labels)
-        field = "level"
-        raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`", near)
+        raise CheckError("level", f"`{level[:200]}` is not a level of `{feature.id}`", near)
     return feature.rank(label)
 
 

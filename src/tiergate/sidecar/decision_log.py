@@ -1,11 +1,11 @@
-"""The decision log: one JSON object a line (NDJSON) for every decision that is wanted.
+"""The decision log: one JSON object a line (NDJSON) for every selected decision.
 
-A check is never slowed or held up by it, nor is the end of the process. Whoever decides leaves a tuple in a bounded
-queue; a thread of its own turns tuples into lines and writes them. What does not fit, or cannot be written, is dropped
-and counted, also where nobody reads the pipe that it is written to.
+It never delays a check, nor the end of the process. The event loop puts a tuple into a bounded queue; a thread turns
+tuples into lines and writes them. Records that do not fit or cannot be written are dropped and counted, also if no
+process reads the pipe.
 
-What is wanted, and how much of it says who asked, is `LogRules`. Subjects and users can be left out or replaced by a
-keyed hash, under which equal names stay equal; so can the subscriptions in a decision's sources.
+`LogRules` select decisions and redact names: subjects, users and the subscriptions in sources can be left out, or
+replaced by a keyed hash, under which equal names stay equal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tiergate.model import Decision
 
 Record = tuple[bytes, Instant, bytes, bytes, RequestContext, int, bytes]
-"""Decision id, instant, the JSON of check and decision, the request's context, how long it took in ns, the basis."""
+"""Decision id, instant, the JSON of check and decision, the request's context, its duration in ns, the basis."""
 
 _logger = logging.getLogger(__name__)
 
@@ -95,8 +95,8 @@ class LogRules:
 class DecisionLog:
     """Writes records to `target`, a path or `-` for standard output, in a thread of its own.
 
-    A file is made readable by its owner alone. It is opened anew when it was moved or removed, within a second of
-    the next record, or at once on `reopen`. A FIFO need not have a reader yet.
+    Only the owner can read the file. If it was moved or removed, it is opened again within a second of the next record,
+    or at once on `reopen`. A FIFO need not have a reader yet.
     """
 
     def __init__(self, target: str, rules: LogRules | None = None, *, capacity: int = 50_000) -> None:
@@ -135,7 +135,7 @@ class DecisionLog:
         self._thread.start()
 
     def offer(self, record: Record) -> None:
-        """Leave a record to be written, unless it is not in the sample or there is no room. Never waits."""
+        """Queue a record, unless it is not in the sample or there is no room. Never waits."""
         if self.rules.sample < 1 and random.random() >= self.rules.sample:  # noqa: S311 - no secret
             return
         if len(self._queue) >= self._capacity:
@@ -149,16 +149,15 @@ class DecisionLog:
         self._wake.set()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything that was offered is written or dropped; say whether that took at most `timeout` s."""
+        """Wait until everything that was offered is written or dropped; return whether it took at most `timeout` s."""
         with self._drained:
             self._wake.set()
             return self._drained.wait_for(lambda: not self._queue, timeout)
 
     def close(self, timeout: float = 2.0) -> None:
-        """Write what is left, for at most `timeout` seconds, and stop.
+        """Write the queued records, for at most `timeout` seconds, and stop.
 
-        The writer notices the end of its time a moment later, and counts its last batch itself: what is in the queue
-        after that was never begun.
+        The writer counts its last batch itself; the records that are still queued then are dropped.
         """
         if self._closing:
             return
@@ -231,7 +230,7 @@ class DecisionLog:
         if self.target == _STDOUT:
             self._file = 1
             return
-        # Neither a FIFO without a reader nor a full pipe may hold anybody up.
+        # Neither a FIFO without a reader nor a full pipe may block.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         opened = os.open(self.target, flags, _MODE)
         before, self._file = self._file, opened

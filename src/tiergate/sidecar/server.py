@@ -1,9 +1,9 @@
-"""The sidecar's process: its parts put together, from settings to the last answer.
+"""The sidecar's process: composes its parts from settings, serves, and shuts down.
 
-What fails here fails before anything is served: settings, sockets, the data directory. Afterwards the process goes on
-whatever happens to the files, answers after the startup deadline, if it has one, though it has nothing to decide by,
-and ends on SIGTERM or SIGINT: first `/readyz` turns, then everything that was asked is answered, the decision log is
-written out, and last the probes go. A second signal ends it at once.
+Settings, sockets and the data directory fail before anything is served. After that the process continues whatever
+happens to the files; after the startup deadline, if there is one, it serves without data. It ends on SIGTERM or SIGINT:
+first `/readyz` fails, then pending requests get their responses, the decision log is written out, and the probes end
+last. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.sync.feed_follower import FeedFollower
 
 _SWITCH_INTERVAL: Final = 0.0005
-"""Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""
+"""Seconds after which another thread must release the interpreter's lock to the event loop's thread."""
 
 _COLLECT_AFTER: Final = (10_000, 20, 50)
 
 _PROBE_CONNECTIONS: Final = 256
 _KEPT_BACK: Final = 256
-"""Descriptors for what is not a connection of the API or a probe: files, sync, and connections that are refused."""
+"""Descriptors that are not connections of the API or of probes: files, sync, and rejected connections."""
 
 _PROBE_SHUTDOWN: Final = 1.0
 
@@ -75,7 +75,7 @@ _LONGEST_KEY: Final = 64
 _MOST_SECRET_BYTES: Final = 64 * 1024
 
 _END_AT_LAST: Final = 5.0
-"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
+"""Seconds after the shutdown timeout at which the process ends in any case."""
 
 _log = structlog.get_logger(__name__)
 
@@ -84,8 +84,8 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: a setting names what cannot be used.
-        ListenError: an address cannot be listened on.
+        SettingsError: if a setting cannot be used.
+        ListenError: if an address cannot be bound.
     """
     open_files = raise_open_files_limit()
     configure_logs(settings.log_format, settings.log_level)
@@ -97,7 +97,7 @@ def run(settings: Settings) -> None:
 
 
 class _Sidecar:
-    """Everything that one process consists of."""
+    """The parts of one process."""
 
     def __init__(self, settings: Settings, opened: ExitStack, open_files: int) -> None:
         """Open what can fail: sockets, the data directory, the decision log. `opened` closes it."""
@@ -203,7 +203,7 @@ class _Sidecar:
         return Listener(
             probes(self._state, self._metrics, access),
             self._probe_sockets,
-            # Its connections are none of the API's, which are what is counted.
+            # Own metrics: only connections of the API are counted.
             protocol=protocol_class(Metrics(), None, ListenerLimits(connections=self._most_probes)),
             shutdown_timeout=_PROBE_SHUTDOWN,
             each_second=self._look_around,
@@ -247,8 +247,8 @@ class _Sidecar:
             self._state.serve_unloaded()
             _log.error(
                 "ready without data",
-                meaning="nothing was loaded before the startup deadline: until something is, no check is decided, and "
-                "all are denied but for what startup-allow names",
+                meaning="no data was loaded before the startup deadline; until it is, all checks are denied except "
+                "those of startup-allow",
                 startup_deadline=self._settings.startup_deadline,
                 startup_allow=list(self._settings.startup_allow),
                 error=self._state.report().error,
@@ -259,8 +259,8 @@ class _Sidecar:
         current = self._state.current
         if not self._ready and current is not None:
             self._ready = True
-            # What lives from here on to the end is not looked at again by the garbage collector, and a full collection,
-            # which takes tens of milliseconds, is rare: what answers leave behind is freed by its reference count.
+            # The garbage collector ignores what exists now, and full collections, which take tens of milliseconds, are
+            # rare: reference counts free the garbage of responses.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECT_AFTER)
@@ -283,7 +283,7 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileF
             load_timeout=settings.load_timeout,
             strict=settings.strict_subjects,
         )
-    # What speaks to other machines takes long to import, and file mode has no need of it.
+    # The HTTP client takes long to import, and file mode does not need it.
     with block_imports("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.replica.sync.follower_factory import create_follower  # noqa: PLC0415
 
@@ -300,8 +300,8 @@ def _sources(settings: Settings) -> Sources:
 
 def _bind(host: str, port: int, opened: ExitStack) -> list[socket.socket]:
     sockets = bind_tcp(host, port)
-    for one in sockets:
-        opened.callback(one.close)
+    for bound in sockets:
+        opened.callback(bound.close)
     return sockets
 
 

@@ -1,4 +1,4 @@
-"""Where the settings come from: flags over environment over settings file over defaults, and whether they fit."""
+"""Reads settings from flags, environment, settings file and defaults, in this order, and checks them together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Make the settings from what the command line and the environment say, and the settings file that they name.
+    """Make the settings from flags, the environment, and the settings file that these name.
 
     See :meth:`tiergate.process.settings.Table.read`.
 
     Raises:
-        SettingsError: a setting is unknown, malformed or missing, or they do not fit together.
+        SettingsError: if a setting is unknown, malformed or missing, or two contradict each other.
     """
     settings = Settings(**TABLE.read(flags, environ))
     _fit(settings)
@@ -28,7 +28,7 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings
 
 
 def unknown_variables(environ: Mapping[str, str], others: Iterable[str] = ()) -> tuple[str, ...]:
-    """Name the variables that look like the sidecar's but are no setting; `others` are known to somebody else."""
+    """Return variables with the sidecar's prefix that are not settings; `others` belong to other programs."""
     return TABLE.unknown_variables(environ, others)
 
 

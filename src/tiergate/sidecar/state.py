@@ -161,8 +161,7 @@ class State:
     def install(self, generation: Generation) -> None:
         """Activate a generation, whose number must be above the current one, and clear all caches."""
         if self.current is not None and generation.number <= self.current.number:
-            msg = f"generation {generation.number} does not follow {self.current.number}"
-            raise ValueError(msg)
+            raise ValueError(f"generation {generation.number} does not follow {self.current.number}")
         self.current = generation
         self._notify()
 

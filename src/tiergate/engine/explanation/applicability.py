@@ -60,9 +60,9 @@ def written(instant: Instant) -> str | msgspec.UnsetType:
 
 
 class _Scope(NamedTuple):
-    """Where overrides and suspensions stand, and why none of them counts there, empty where they may."""
+    """One scope of overrides and suspensions. `idle`, `unfelt`: why none of them counts; empty if they may."""
 
-    whom: SubjectReference
+    on: SubjectReference
     overrides: Sequence[Override]
     suspensions: Sequence[Suspension]
     idle: str
@@ -70,7 +70,7 @@ class _Scope(NamedTuple):
 
 
 class ApplicabilityReader:
-    """What counts of one subject's record for one feature at one instant."""
+    """Finds what counts of one subject's record for one feature at one instant."""
 
     def __init__(self, explanation: Explanation, feature: Feature, record: SubjectRecord, subject: Subject) -> None:
         self._explanation = explanation
@@ -80,34 +80,36 @@ class ApplicabilityReader:
         facts = explanation.evaluation.facts
         self._contributed = () if facts is None else tuple(by for _, by, _ in facts.contributions)
         self._alone = subject.type is SubjectType.SUBSCRIPTION
-        self._subscriptions = [one for one in record.subscriptions if not self._alone or one.id == subject.id]
-        self._live = any(one.live_interval().contains(self._now) for one in self._subscriptions)
+        self._subscriptions = [
+            subscription for subscription in record.subscriptions if not self._alone or subscription.id == subject.id
+        ]
+        self._live = any(subscription.live_interval().contains(self._now) for subscription in self._subscriptions)
         self._total = self._of_customer()
 
     # ── subscriptions and their items ────────────────────────────────────────────────────────────────────────────────
 
     def subscriptions(self) -> Iterator[SubscriptionApplicability]:
         """Yield every subscription of the subject."""
-        for one in self._subscriptions:
-            live = one.live_interval()
-            standing, why = _of_subscription(one, self._now)
+        for subscription in self._subscriptions:
+            live = subscription.live_interval()
+            standing, why = _of_subscription(subscription, self._now)
             empty = live.start >= live.until
             yield SubscriptionApplicability(
-                id=one.id,
-                status=one.status,
+                id=subscription.id,
+                status=subscription.status,
                 standing=standing,
                 why=why,
                 start=UNSET if empty else written(live.start),
                 until=UNSET if empty else written(live.until),
-                items=self._items(one),
+                items=self._items(subscription),
             )
 
     def _items(self, subscription: Subscription) -> tuple[ItemApplicability, ...]:
         """Return the items of a subscription; each must know the others that it depends on."""
-        found = [(held, *self._in_force(held, subscription)) for held in subscription.items]
+        versions = [(held, *self._in_force(held, subscription)) for held in subscription.items]
         known = self._explanation.items
-        counting = items_with_bases({held.item: known[held.item] for held, _, why in found if not why})
-        return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
+        counting = items_with_bases({held.item: known[held.item] for held, _, why in versions if not why})
+        return tuple(self._item(held, subscription, version, why, counting) for held, version, why in versions)
 
     def _in_force(self, held: SubscriptionItem, subscription: Subscription) -> tuple[int | None, str]:
         """Return the version of an item, and why it does not count by itself; empty if it may count."""
@@ -177,7 +179,7 @@ class ApplicabilityReader:
         source = source_of(self._feature, "", override, override.value)
         return OverrideApplicability(
             id=override.id,
-            on=scope.whom,
+            on=scope.on,
             mode=override.mode.value,
             value=UNSET if source.value is None else source.value,
             unlimited=source.unlimited,
@@ -202,7 +204,7 @@ class ApplicabilityReader:
         facts = self._explanation.evaluation.facts
         if facts is None or override in self._contributed:
             return ""
-        if override.mode is OverrideMode.DISABLED and (facts.active or scope.whom.type == SubjectType.CUSTOMER):
+        if override.mode is OverrideMode.DISABLED and (facts.active or scope.on.type == SubjectType.CUSTOMER):
             return ""
         return "as much is held without it" if facts.active else "the feature is a draft"
 
@@ -216,12 +218,13 @@ class ApplicabilityReader:
         customer = self._record.customer
         idle = "the subscription does not count" if self._alone and not self._live else ""
         yield _Scope(SubjectReference("customer", customer.id), customer.overrides, customer.suspensions, idle, "")
-        for one in self._subscriptions:
-            if one.overrides or one.suspensions:
-                below = self._below(one)
-                idle = below or self._paused(one)
+        for subscription in self._subscriptions:
+            if subscription.overrides or subscription.suspensions:
+                below = self._below(subscription)
+                idle = below or self._paused(subscription)
                 unfelt = "" if self._alone else below or self._unfelt()
-                yield _Scope(SubjectReference("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
+                on = SubjectReference("subscription", subscription.id)
+                yield _Scope(on, subscription.overrides, subscription.suspensions, idle, unfelt)
 
     def _below(self, subscription: Subscription) -> str:
         """Return why overrides and suspensions of a subscription do not matter to its customer; empty if they do."""
@@ -239,8 +242,8 @@ class ApplicabilityReader:
         return "something else gives it" if facts.held else "the subscription would not give it"
 
     def _paused(self, subscription: Subscription) -> str:
-        for it in subscription.suspensions:
-            if it.feature == self._feature.id and it.start <= self._now < it.until:
+        for suspension in subscription.suspensions:
+            if suspension.feature == self._feature.id and suspension.start <= self._now < suspension.until:
                 return "the feature is suspended for this subscription"
         return ""
 
@@ -248,24 +251,24 @@ class ApplicabilityReader:
 
     def suspensions(self) -> Iterator[SuspensionApplicability]:
         """Yield every suspension of the feature: for everybody, the customer's, each subscription's."""
-        for it in self._feature.suspensions:
-            yield self._suspension(it, SubjectReference(EVERYBODY), "")
+        for suspension in self._feature.suspensions:
+            yield self._suspension(suspension, SubjectReference(EVERYBODY), "")
         for scope in self._scopes():
-            for it in scope.suspensions:
-                if it.feature == self._feature.id:
-                    yield self._suspension(it, scope.whom, scope.unfelt)
+            for suspension in scope.suspensions:
+                if suspension.feature == self._feature.id:
+                    yield self._suspension(suspension, scope.on, scope.unfelt)
 
-    def _suspension(self, it: Suspension, whom: SubjectReference, idle: str) -> SuspensionApplicability:
-        standing, why = _in_time(it.start, it.until, self._now)
+    def _suspension(self, suspension: Suspension, on: SubjectReference, idle: str) -> SuspensionApplicability:
+        standing, why = _in_time(suspension.start, suspension.until, self._now)
         if standing is Applicability.COUNTS and idle:
             standing, why = Applicability.SET_ASIDE, idle
         return SuspensionApplicability(
-            on=whom,
+            on=on,
             standing=standing,
             why=why or UNSET,
-            reason=it.reason or UNSET,
-            start=written(it.start),
-            until=written(it.until),
+            reason=suspension.reason or UNSET,
+            start=written(suspension.start),
+            until=written(suspension.until),
         )
 
 
@@ -290,40 +293,40 @@ def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Applicabilit
     return Applicability.COUNTS, ""
 
 
-def _of_subscription(one: Subscription, now: Instant) -> tuple[Applicability, str]:
-    live = one.live_interval()
+def _of_subscription(subscription: Subscription, now: Instant) -> tuple[Applicability, str]:
+    live = subscription.live_interval()
     if live.start >= live.until:
-        return Applicability.SET_ASIDE, _never(one)
+        return Applicability.SET_ASIDE, _never(subscription)
     if now >= live.until:
-        return Applicability.OVER, _ended(one, live.until)
+        return Applicability.OVER, _ended(subscription, live.until)
     if now < live.start:
-        begin = f"is paused until {moment(live.start)}" if live.start == one.resume_at else ""
+        begin = f"is paused until {moment(live.start)}" if live.start == subscription.resume_at else ""
         return Applicability.NOT_YET, f"it {begin or f'begins on {moment(live.start)}'}"
-    return Applicability.COUNTS, _running(one, live.until)
+    return Applicability.COUNTS, _running(subscription, live.until)
 
 
-def _never(one: Subscription) -> str:
+def _never(subscription: Subscription) -> str:
     """Return why a subscription never counts in its current state."""
-    match one.status:
+    match subscription.status:
         case SubscriptionStatus.EXPIRED:
             return "it has expired"
-        case SubscriptionStatus.PAUSED if one.resume_at is None:
+        case SubscriptionStatus.PAUSED if subscription.resume_at is None:
             return "it is paused"
-        case SubscriptionStatus.PAST_DUE if one.grace_until is None:
+        case SubscriptionStatus.PAST_DUE if subscription.grace_until is None:
             return "its payment is past due, and there is no grace period"
-        case SubscriptionStatus.TRIALING if one.trial_end is None:
+        case SubscriptionStatus.TRIALING if subscription.trial_end is None:
             return "it is a trial without an end, which does not count"
-        case SubscriptionStatus.CANCELED if one.end is None:
+        case SubscriptionStatus.CANCELED if subscription.end is None:
             return "it is canceled"
         case _:
-            return f"it is {one.status.replace('_', ' ')}, and its time ends before it begins"
+            return f"it is {subscription.status.replace('_', ' ')}, and its time ends before it begins"
 
 
-def _ended(one: Subscription, until: Instant) -> str:
-    match one.status:
-        case SubscriptionStatus.TRIALING if until == one.trial_end:
+def _ended(subscription: Subscription, until: Instant) -> str:
+    match subscription.status:
+        case SubscriptionStatus.TRIALING if until == subscription.trial_end:
             return f"its trial ended on {moment(until)}"
-        case SubscriptionStatus.PAST_DUE if until == one.grace_until:
+        case SubscriptionStatus.PAST_DUE if until == subscription.grace_until:
             return f"its payment is past due, and the grace period ended on {moment(until)}"
         case SubscriptionStatus.CANCELED:
             return f"it is canceled and ended on {moment(until)}"
@@ -331,9 +334,9 @@ def _ended(one: Subscription, until: Instant) -> str:
             return f"it ended on {moment(until)}"
 
 
-def _running(one: Subscription, until: Instant) -> str:
+def _running(subscription: Subscription, until: Instant) -> str:
     end = "" if until >= LAST_INSTANT else f" until {moment(until)}"
-    match one.status:
+    match subscription.status:
         case SubscriptionStatus.ACTIVE:
             return f"it is active{end}"
         case SubscriptionStatus.TRIALING:

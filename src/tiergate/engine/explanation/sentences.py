@@ -61,20 +61,20 @@ class _SentenceWriter:
     """Writes the sentences of one reasoning."""
 
     def __init__(self, reasoning: Reasoning) -> None:
-        self._it = reasoning
+        self._reasoning = reasoning
         self._asked = reasoning.asked
         self._type = FeatureType(reasoning.asked.type)
         self._reason = Reason(reasoning.decision.reason)
         self._unit = reasoning.asked.unit or ""
         self._feature = feature_name(reasoning)
-        self._deciding = [it for it in reasoning.policies if it.decided]
+        self._deciding = [policy for policy in reasoning.policies if policy.decided]
 
     def sentences(self) -> Iterator[str]:
-        it = self._it
-        yield verdict(it)
-        for error in it.errors[:_MOST]:
+        reasoning = self._reasoning
+        yield verdict(reasoning)
+        for error in reasoning.errors[:_MOST]:
             yield f"What went wrong: {plain(error)}."
-        if it.decision.stale:
+        if reasoning.decision.stale:
             yield "The data that this rests on may be out of date."
         if self._reason in _STOPPED:
             return
@@ -93,7 +93,7 @@ class _SentenceWriter:
         return with_unit(value, self._unit)
 
     def _numbers(self) -> Iterator[str]:
-        held = self._it.decision.entitlement
+        held = self._reasoning.decision.entitlement
         match self._type:
             case FeatureType.QUANTITY if held.unlimited:
                 yield f"There is no limit; {self._used()}."
@@ -105,13 +105,13 @@ class _SentenceWriter:
             case FeatureType.RANGE if held.value:
                 yield f"{self._feature} may be set up to {self._of(held.value)}."
             case FeatureType.CUSTOM if held.value is not None:
-                levels = ", ".join(plain(label) for label in self._it.counting.levels or ())
+                levels = ", ".join(plain(label) for label in self._reasoning.counting.levels or ())
                 yield f"The level held is {plain(str(held.value))}; the levels are, lowest first: {levels}."
             case _:
                 return
 
     def _used(self) -> str:
-        used = with_unit(self._it.decision.entitlement.used)
+        used = with_unit(self._reasoning.decision.entitlement.used)
         match self._asked.used_from:
             case "check":
                 return f"the check says that {used} are used"
@@ -121,12 +121,12 @@ class _SentenceWriter:
                 return f"the check does not say that any are used, which counts as {used}"
 
     def _given(self) -> Iterator[str]:
-        values = self._it.values
-        items = [one for one in values if one.source.item is not None]
-        several = len({one.source.subscription for one in items}) > 1
+        values = self._reasoning.values
+        items = [value for value in values if value.source.item is not None]
+        several = len({value.source.subscription for value in items}) > 1
         say = partial(self._contribution, several=several)
         yield from _several(items, say, "items that give some of it")
-        held, maximum = self._it.decision.entitlement, self._it.counting.maximum
+        held, maximum = self._reasoning.decision.entitlement, self._reasoning.counting.maximum
         if items and self._type is FeatureType.RANGE and held.value == maximum:
             yield f"What items give counts up to {self._of(maximum)}, and no further."
         elif len(values) > 1 and self._type is not FeatureType.SWITCH:
@@ -134,23 +134,23 @@ class _SentenceWriter:
 
     def _combined(self) -> str:
         """Return how several values are combined."""
-        held = self._it.decision.entitlement
+        held = self._reasoning.decision.entitlement
         if held.unlimited:
             return "Unlimited stands above every number."
         if self._type is FeatureType.CUSTOM:
             return f"The highest level counts: {plain(str(held.value))}."
-        if self._it.counting.across and len({one.source.subscription for one in self._it.values}) > 1:
+        if self._reasoning.counting.across and len({value.source.subscription for value in self._reasoning.values}) > 1:
             return f"The subscription that comes to most counts: that makes {self._of(held.value)}."
-        if self._it.counting.combine == "sum":
+        if self._reasoning.counting.combine == "sum":
             return f"Together that makes {self._of(held.value)}."
-        if any(one.source.add for one in self._it.values):
+        if any(value.source.add for value in self._reasoning.values):
             return f"The greatest of them, with what is added on top, makes {self._of(held.value)}."
         return f"The greatest of them counts: {self._of(held.value)}."
 
-    def _contribution(self, one: Contribution, *, several: bool) -> str:
-        source = one.source
+    def _contribution(self, contribution: Contribution, *, several: bool) -> str:
+        source = contribution.source
         kind, _, item = (source.item or "").partition("/")
-        name = plain(one.name or "") or item
+        name = plain(contribution.name or "") or item
         where = f", in subscription {source.subscription}" if several else ""
         head = f"{_KINDS.get(kind, kind).capitalize()} {name}, version {source.version}{where},"
         if source.unlimited:
@@ -166,89 +166,92 @@ class _SentenceWriter:
         each = self._of(source.value)
         if quantity == 1:
             return f"{head} {verb} {each}."
-        if one.counts == source.value:
+        if contribution.counts == source.value:
             return f"{head} {verb} {each}, however often it is held."
-        return f"{head} {verb} {each} each, is held {times(quantity)}, and so {verb} {self._of(one.counts)}."
+        return f"{head} {verb} {each} each, is held {times(quantity)}, and so {verb} {self._of(contribution.counts)}."
 
-    # ── what stands beside ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── overrides, suspensions and changes ───────────────────────────────────────────────────────────────────────────
 
     def _overrides(self) -> Iterator[str]:
-        yield from _several(self._it.overrides, self._override, "overrides")
+        yield from _several(self._reasoning.overrides, self._override, "overrides")
 
-    def _override(self, one: OverrideApplicability) -> str:
-        act = self._override_act(one)
-        head = f"The override {one.id} on {one.on.type} {one.on.id}"
-        about = _about(one.author, one.reason)
-        if one.standing is Applicability.COUNTS:
-            until = f" until {moment(parse_instant(one.until))}" if one.until else ""
+    def _override(self, override: OverrideApplicability) -> str:
+        act = self._override_act(override)
+        head = f"The override {override.id} on {override.on.type} {override.on.id}"
+        about = _about(override.author, override.reason)
+        if override.standing is Applicability.COUNTS:
+            until = f" until {moment(parse_instant(override.until))}" if override.until else ""
             return f"{head} {act}{until}{about}."
-        return f"{head}, which {act}, does not count: {one.why}{about}."
+        return f"{head}, which {act}, does not count: {override.why}{about}."
 
-    def _override_act(self, one: OverrideApplicability) -> str:
-        if one.mode == OverrideMode.DISABLED:
+    def _override_act(self, override: OverrideApplicability) -> str:
+        if override.mode == OverrideMode.DISABLED:
             return f"takes {self._feature} away"
-        if isinstance(one.value, bool):
-            return f"gives {self._feature}" if one.value else f"says that {self._feature} is not given"
-        if one.unlimited:
+        if isinstance(override.value, bool):
+            return f"gives {self._feature}" if override.value else f"says that {self._feature} is not given"
+        if override.unlimited:
             value = "no limit"
         else:
-            value = f"the level {plain(one.value)}" if isinstance(one.value, str) else self._of(one.value)
-        if one.mode == OverrideMode.AT_LEAST:
+            value = (
+                f"the level {plain(override.value)}" if isinstance(override.value, str) else self._of(override.value)
+            )
+        if override.mode == OverrideMode.AT_LEAST:
             return f"gives at least {value}"
-        if one.mode == OverrideMode.ADD:
+        if override.mode == OverrideMode.ADD:
             return f"adds {value}"
-        rest = "all that is held" if one.on.type == SubjectType.CUSTOMER else "what this subscription gives"
+        rest = "all that is held" if override.on.type == SubjectType.CUSTOMER else "what this subscription gives"
         return f"puts {value} in place of {rest}"
 
     def _suspensions(self) -> Iterator[str]:
-        felt = [one for one in self._it.suspensions if one.standing is not Applicability.OVER]
+        suspensions = self._reasoning.suspensions
+        felt = [suspension for suspension in suspensions if suspension.standing is not Applicability.OVER]
         yield from _several(felt, self._suspension, "suspensions")
 
-    def _suspension(self, one: SuspensionApplicability) -> str:
-        whose = EVERYBODY if one.on.type == EVERYBODY else f"{one.on.type} {one.on.id}"
-        head, about = f"{self._feature} is suspended for {whose}", _about("", one.reason)
-        match one.standing:
+    def _suspension(self, suspension: SuspensionApplicability) -> str:
+        whose = EVERYBODY if suspension.on.type == EVERYBODY else f"{suspension.on.type} {suspension.on.id}"
+        head, about = f"{self._feature} is suspended for {whose}", _about("", suspension.reason)
+        match suspension.standing:
             case Applicability.COUNTS:
-                until = f" until {moment(parse_instant(one.until))}" if one.until else ""
+                until = f" until {moment(parse_instant(suspension.until))}" if suspension.until else ""
                 return f"{head}{until}{about}."
-            case Applicability.NOT_YET if one.start:
-                return f"{head} from {moment(parse_instant(one.start))} on{about}."
+            case Applicability.NOT_YET if suspension.start:
+                return f"{head} from {moment(parse_instant(suspension.start))} on{about}."
             case _:
-                return f"{head}, which does not matter: {one.why}{about}."
+                return f"{head}, which does not matter: {suspension.why}{about}."
 
     def _idle(self) -> Iterator[str]:
         """Yield which subscriptions and items do not count, and why."""
-        found: list[tuple[str, str]] = []
-        for one in self._it.subscriptions:
-            if one.standing is not Applicability.COUNTS:
-                found.append((f"Subscription {one.id}", one.why))
+        idle: list[tuple[str, str]] = []
+        for subscription in self._reasoning.subscriptions:
+            if subscription.standing is not Applicability.COUNTS:
+                idle.append((f"Subscription {subscription.id}", subscription.why))
                 continue
-            found += [
-                (f"{plain(held.name or '') or held.item} in subscription {one.id}", held.why or "")
-                for held in one.items
+            idle += [
+                (f"{plain(held.name or '') or held.item} in subscription {subscription.id}", held.why or "")
+                for held in subscription.items
                 if held.standing is not Applicability.COUNTS
             ]
         say = "{0[0]} does not count: {0[1]}.".format
-        yield from _several(found, say, "subscriptions and items that do not count")
-        if self._it.known and not self._it.subscriptions:
-            yield f"There is no subscription for {subject_phrase(self._it)}."
+        yield from _several(idle, say, "subscriptions and items that do not count")
+        if self._reasoning.known and not self._reasoning.subscriptions:
+            yield f"There is no subscription for {subject_phrase(self._reasoning)}."
 
     def _besides(self) -> Iterator[str]:
         """Yield what else decided: other reasons of the same denial, and rules by their names."""
-        it = self._it
-        others = {Reason(one.reason) for one in self._deciding if one.reason} - {self._reason}
+        reasoning = self._reasoning
+        others = {Reason(policy.reason) for policy in self._deciding if policy.reason} - {self._reason}
         for reason in sorted(others, key=list(Reason).index):
-            yield f"Besides, {cause(it, reason)}."
-        yield from _several([one for one in self._deciding if one.id.startswith("rule/")], _rule, "rules")
+            yield f"Besides, {cause(reasoning, reason)}."
+        yield from _several([policy for policy in self._deciding if policy.id.startswith("rule/")], _rule, "rules")
 
     def _changes(self) -> Iterator[str]:
-        changes = self._it.changes
+        changes = self._reasoning.changes
         if changes:
             at = moment(parse_instant(changes[0].at))
-            for one in changes[:_MOST]:
-                yield f"This may change on {at}: {one.what}."
+            for change in changes[:_MOST]:
+                yield f"This may change on {at}: {change.what}."
         elif (
-            isinstance(until := self._it.decision.valid_until, str)
+            isinstance(until := self._reasoning.decision.valid_until, str)
             and parse_instant(until) > parse_instant(self._asked.at) + 1
         ):
             yield f"This may change on {moment(parse_instant(until))}."

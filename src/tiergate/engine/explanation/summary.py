@@ -1,4 +1,4 @@
-"""The first sentence: yes or no, to what, and because of what. One cause for each reason of a denial."""
+"""The first sentence: yes or no, the subject and the feature, and the cause. Each reason of a denial has one cause."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _level(reasoning: Reasoning) -> str:
 
 
 def _rules(reasoning: Reasoning) -> str:
-    found = [it for it in reasoning.policies if it.decided and it.reason == Reason.RULE_DENIED]
-    return f"the rule {found[0].id.removeprefix('rule/')} forbids it" if len(found) == 1 else "several rules forbid it"
+    rules = [policy for policy in reasoning.policies if policy.decided and policy.reason == Reason.RULE_DENIED]
+    return f"the rule {rules[0].id.removeprefix('rule/')} forbids it" if len(rules) == 1 else "several rules forbid it"
 
 
 def _amounts(reasoning: Reasoning) -> str:
@@ -84,7 +84,7 @@ def _amounts(reasoning: Reasoning) -> str:
 
 def _caps(reasoning: Reasoning) -> str:
     asked, counting = reasoning.asked, reasoning.counting
-    deciding = {it.id for it in reasoning.policies if it.decided}
+    deciding = {policy.id for policy in reasoning.policies if policy.decided}
     parts = []
     for policy, cap, whose in (
         ("guard/user-cap-reached", counting.user_cap, "each user"),
@@ -98,20 +98,24 @@ def _caps(reasoning: Reasoning) -> str:
 
 
 _CAUSES: dict[Reason, Callable[[Reasoning], str]] = {
-    Reason.UNKNOWN_SUBJECT: lambda it: f"no {it.asked.subject.type} {it.asked.subject.id} is known",
+    Reason.UNKNOWN_SUBJECT: lambda reasoning: (
+        f"no {reasoning.asked.subject.type} {reasoning.asked.subject.id} is known"
+    ),
     Reason.EVALUATION_ERROR: lambda _: "the check could not be evaluated, and what cannot be evaluated is denied",
-    Reason.STALE_DATA: lambda it: f"the data is too old to decide on {feature_name(it)} by",
-    Reason.FEATURE_INACTIVE: lambda it: f"{feature_name(it)} is still being prepared and nobody has it yet",
-    Reason.FEATURE_SUSPENDED: lambda it: f"{feature_name(it)} is suspended",
+    Reason.STALE_DATA: lambda reasoning: f"the data is too old to decide on {feature_name(reasoning)} by",
+    Reason.FEATURE_INACTIVE: lambda reasoning: (
+        f"{feature_name(reasoning)} is still being prepared and nobody has it yet"
+    ),
+    Reason.FEATURE_SUSPENDED: lambda reasoning: f"{feature_name(reasoning)} is suspended",
     Reason.SUBSCRIPTION_INACTIVE: lambda _: "no subscription counts at that time",
-    Reason.OVERRIDE_DENIED: lambda it: f"an override takes {feature_name(it)} away",
+    Reason.OVERRIDE_DENIED: lambda reasoning: f"an override takes {feature_name(reasoning)} away",
     Reason.RULE_DENIED: _rules,
-    Reason.AMOUNT_INVALID: lambda it: f"this amount cannot be taken: it must be {_amounts(it)}",
-    Reason.CAP_REACHED: lambda it: f"a cap is reached: {_caps(it)}",
-    Reason.NOT_ENTITLED: lambda it: f"nothing that is held gives {feature_name(it)}",
-    Reason.LIMIT_REACHED: lambda it: f"the limit is reached: {_limit(it)}",
-    Reason.OUT_OF_RANGE: lambda it: f"that is out of range: no more than {_held(it)} is granted",
-    Reason.LEVEL_TOO_LOW: lambda it: f"the level held is too low: it is {_level(it)}",
+    Reason.AMOUNT_INVALID: lambda reasoning: f"this amount cannot be taken: it must be {_amounts(reasoning)}",
+    Reason.CAP_REACHED: lambda reasoning: f"a cap is reached: {_caps(reasoning)}",
+    Reason.NOT_ENTITLED: lambda reasoning: f"nothing that is held gives {feature_name(reasoning)}",
+    Reason.LIMIT_REACHED: lambda reasoning: f"the limit is reached: {_limit(reasoning)}",
+    Reason.OUT_OF_RANGE: lambda reasoning: f"that is out of range: no more than {_held(reasoning)} is granted",
+    Reason.LEVEL_TOO_LOW: lambda reasoning: f"the level held is too low: it is {_level(reasoning)}",
     Reason.GRANTED: lambda _: "it is granted",
 }
 """INVARIANT (every reason is said): a test compares the keys with the closed set."""

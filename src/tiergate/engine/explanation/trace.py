@@ -1,4 +1,4 @@
-"""From an explanation and the record that it rested on to the reasoning: one step for each of its parts."""
+"""Builds the reasoning of an explanation and the record that it is based on, one part after the other."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ UNSET = msgspec.UNSET
 
 T = TypeVar("T")
 
+_COUNTING = ("begins to count", "no longer counts")
+
 
 def build_reasoning(
     explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
 ) -> Reasoning:
-    """Put together the reasoning behind a decision.
+    """Build the reasoning behind a decision.
 
-    `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
+    `record`: the decided one, or the same with reasons and authors; none if the subject is unknown.
     """
-    derivation = ReasoningBuilder(explanation, feature, record, subject)
-    for _ in derivation.work():
+    builder = ReasoningBuilder(explanation, feature, record, subject)
+    for _ in builder.work():
         pass
-    return derivation.reasoning()
+    return builder.reasoning()
 
 
 class ReasoningBuilder:
-    """A reasoning on its way: for those who must not be held up by a customer with a thousand subscriptions."""
+    """Builds a reasoning in steps, so that a customer with a thousand subscriptions delays nobody."""
 
     def __init__(
         self, explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
@@ -57,10 +59,10 @@ class ReasoningBuilder:
     def work(self) -> Iterator[None]:
         """Derive the parts one by one; the reasoning is complete at the end."""
         if self._record is not None:
-            standings = ApplicabilityReader(self._explanation, self._feature, self._record, self._subject)
-            yield from _collect(standings.subscriptions(), self._subscriptions)
-            yield from _collect(standings.overrides(), self._overrides)
-            yield from _collect(standings.suspensions(), self._suspensions)
+            reader = ApplicabilityReader(self._explanation, self._feature, self._record, self._subject)
+            yield from _collect(reader.subscriptions(), self._subscriptions)
+            yield from _collect(reader.overrides(), self._overrides)
+            yield from _collect(reader.suspensions(), self._suspensions)
         yield from _collect(_values(self._explanation, self._feature), self._values)
 
     def reasoning(self) -> Reasoning:
@@ -85,9 +87,9 @@ class ReasoningBuilder:
         )
 
 
-def _collect(derived: Iterable[T], found: list[T]) -> Iterator[None]:
-    for one in derived:
-        found.append(one)
+def _collect(parts: Iterable[T], collected: list[T]) -> Iterator[None]:
+    for part in parts:
+        collected.append(part)
         yield
 
 
@@ -167,10 +169,10 @@ def _across(feature: Feature) -> str | msgspec.UnsetType:
 
 def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec.UnsetType:
     """Return a cap as Cedar evaluated it; absent if the feature has none, or nothing was evaluated."""
-    found = explanation.context.get(name)
-    if found is None:
+    cap = explanation.context.get(name)
+    if cap is None:
         return UNSET
-    return Cap(from_units(found["limit"], feature.scale), from_units(found["used"], feature.scale))
+    return Cap(from_units(cap["limit"], feature.scale), from_units(cap["used"], feature.scale))
 
 
 def _changes(
@@ -183,21 +185,22 @@ def _changes(
     at = written(explanation.decision.until)
     if at is UNSET:
         return ()
-    found: list[str] = []
-    for one in subscriptions:
-        found += _turns(f"subscription {one.id}", one.start, one.until, at, ("begins to count", "no longer counts"))
-        for held in one.items:
-            label = f"{plain(held.name) if held.name else held.item} in subscription {one.id}"
-            found += _turns(label, held.start, held.until, at, ("begins to count", "no longer counts"))
+    changes: list[str] = []
+    for subscription in subscriptions:
+        label = f"subscription {subscription.id}"
+        changes += _turns(label, subscription.start, subscription.until, at, _COUNTING)
+        for held in subscription.items:
+            label = f"{plain(held.name) if held.name else held.item} in subscription {subscription.id}"
+            changes += _turns(label, held.start, held.until, at, _COUNTING)
             item = explanation.items.get(held.item.rpartition("/")[2])
-            if item is not None and not held.pinned and any(written(it.start) == at for it in item.rollouts):
-                found.append(f"another version of {held.item} may come into force")
+            if item is not None and not held.pinned and any(written(rollout.start) == at for rollout in item.rollouts):
+                changes.append(f"another version of {held.item} may come into force")
     for override in overrides:
-        found += _turns(f"the override {override.id}", override.start, override.until, at, ("begins", "ends"))
-    for it in suspensions:
-        label = "the suspension" if it.on.type == EVERYBODY else f"the suspension on {it.on.type} {it.on.id}"
-        found += _turns(label, it.start, it.until, at, ("begins", "ends"))
-    return tuple(Change(at, what) for what in dict.fromkeys(found))
+        changes += _turns(f"the override {override.id}", override.start, override.until, at, ("begins", "ends"))
+    for suspension in suspensions:
+        on = "" if suspension.on.type == EVERYBODY else f" on {suspension.on.type} {suspension.on.id}"
+        changes += _turns(f"the suspension{on}", suspension.start, suspension.until, at, ("begins", "ends"))
+    return tuple(Change(at, text) for text in dict.fromkeys(changes))
 
 
 def _turns(
