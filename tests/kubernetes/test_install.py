@@ -13,6 +13,7 @@ import yaml
 from tests.certificates import certify, trusting
 from tests.kubernetes.conftest import CHART
 from tests.system.processes import check_request
+from tiergate.cli.control_plane_client import ControlPlane
 from tiergate.cli.local_stack import load_sample
 from tiergate.cli.sample_catalog import copy_sample
 
@@ -221,8 +222,10 @@ def test_a_pod_that_would_set_the_image_is_refused(release: Release) -> None:
 
 def test_the_sidecar_of_an_injected_pod_decides(release: Release, tmp_path: Path) -> None:
     """It follows the control plane by the token of the pod's own service account, and by nothing else."""
-    with release.client(release.secret("tiergate-admin-key", "admin.key").strip()) as client:
-        load_sample(client, copy_sample(tmp_path))
+    key_file = tmp_path / "admin.key"
+    key_file.write_text(release.secret("tiergate-admin-key", "admin.key"))
+    plane = ControlPlane(release.url, key_file, verify=trusting(release.certificate))
+    load_sample(plane, copy_sample(tmp_path))
     answer = release.try_pod("asking", labels=LABELLED)
     assert answer.is_success, answer.text
     with release.node.start(answer.json(), "tiergate") as sidecar:

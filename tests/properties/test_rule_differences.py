@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
-from tiergate.cli.output.diff import meaning_data
+from tiergate.cli.output.diff_json import diff_json
 from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import (
     Amount,
@@ -299,7 +299,7 @@ def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check,
 
 def expect_shown(found: SemanticDiff, engines: tuple[Evaluator, Evaluator]) -> None:
     """Every difference's check shows it, as it is told."""
-    for turn in json.loads(meaning_data(found))["turns"]:
+    for turn in json.loads(diff_json(found))["turns"]:
         record, check, at = repeated(turn["shown_by"], turn["feature"])
         before, after = decided(engines, record, check, at)
         assert before == (turn["allowed_before"], turn["reason_before"]), turn

@@ -111,7 +111,7 @@ def listening(text: str) -> tuple[str, str, str]:
 def test_at_a_terminal_both_listen_on_and_can_be_changed(tmp_path: Path) -> None:
     """The demo invites to publish again, and the answer changes with it; Ctrl-C ends everything with 0."""
     with Terminal(tmp_path) as terminal:
-        url, control, key = listening(terminal.read_to("Ctrl-C ends it."))
+        url, control, key = listening(terminal.read_to("Ctrl-C stops both."))
         with closing(Sidecar(url, timeout=10)) as sidecar:
             assert not sidecar.check("ada", "movies", used=69).allowed
             for request in REVERT:
@@ -133,7 +133,7 @@ def test_at_a_terminal_both_listen_on_and_can_be_changed(tmp_path: Path) -> None
 def test_a_demo_that_is_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGTERM ends the sidecar and the control plane with the demo."""
     with Terminal(tmp_path) as terminal:
-        url, control, _ = listening(terminal.read_to("Ctrl-C ends it."))
+        url, control, _ = listening(terminal.read_to("Ctrl-C stops both."))
         terminal.process.terminate()
         assert terminal.process.wait(30) == 128 + signal.SIGTERM
     with closing(Sidecar(url)) as sidecar, pytest.raises(SidecarUnreachableError):

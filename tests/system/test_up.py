@@ -39,7 +39,7 @@ class Up:
         lines = []
         for line in self.process.stdout:
             lines.append(line)
-            if line.startswith("Ctrl-C ends both"):
+            if line.startswith("Ctrl-C stops both"):
                 break
         self.said = "".join(lines)
         # Its log goes on, and nobody may hold it up.

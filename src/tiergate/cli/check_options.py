@@ -1,9 +1,9 @@
-"""The question of `check` and `explain`, from their arguments and options."""
+"""The options of `check`, `explain` and `replay` that describe a check."""
 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,50 +16,50 @@ _MOST_DIGITS = 40
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id; see `--subscription`.")]
 FeatureArgument = Annotated[str, typer.Argument(metavar="FEATURE", help="A feature's id.")]
-IsSubscription = Annotated[bool, typer.Option("--subscription", help="SUBJECT is a subscription's id.")]
-UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help="A user inside the subject.")]
-AmountOption = Annotated[
-    str | None, typer.Option("--amount", metavar="N", help="Quantity: how much more is wanted; default: one.")
-]
-UsedOption = Annotated[str | None, typer.Option("--used", metavar="N", help="Quantity: how much is used already.")]
-UserUsedOption = Annotated[
-    str | None, typer.Option("--user-used", metavar="N", help="Quantity: how much of that the user has used.")
-]
-ValueOption = Annotated[str | None, typer.Option("--value", metavar="N", help="Range: the value that is wanted.")]
-LevelOption = Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Custom: the level that is wanted.")]
 
 
-def question(
-    subject: str,
-    feature: str,
-    *,
-    subscription: bool,
-    user: str | None,
-    amount: str | None,
-    used: str | None,
-    user_used: str | None,
-    value: str | None,
-    level: str | None,
-) -> Check:
-    """Make the check that is asked.
+class CheckOptions(NamedTuple):
+    """The parts of a check beside its subject and its feature."""
 
-    Raises:
-        CheckError: a number is none.
-    """
-    from tiergate.model import Check, Subject, SubjectType
-    from tiergate.naming import normalize_subject_id
-    from tiergate.text_normalization import to_nfc
+    amount: Annotated[
+        str | None, typer.Option("--amount", metavar="N", help="Quantity: how much more is requested; default: one.")
+    ] = None
+    used: Annotated[str | None, typer.Option("--used", metavar="N", help="Quantity: how much is used already.")] = None
+    value: Annotated[str | None, typer.Option("--value", metavar="N", help="Range: the requested value.")] = None
+    level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Custom: the requested level.")] = None
+    subscription: Annotated[bool, typer.Option("--subscription", help="SUBJECT is a subscription's id.")] = False
+    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the subject.")] = None
+    user_used: Annotated[
+        str | None, typer.Option("--user-used", metavar="N", help="Quantity: how much of that the user has used.")
+    ] = None
 
-    kind = SubjectType.SUBSCRIPTION if subscription else SubjectType.CUSTOMER
-    return Check(
-        subject=Subject(normalize_subject_id(subject), kind, None if user is None else normalize_subject_id(user)),
-        feature=feature,
-        amount=_number("amount", amount),
-        used=_number("used", used),
-        user_used=_number("user_used", user_used),
-        value=_number("value", value),
-        level=None if level is None else to_nfc(level),
-    )
+    def given(self) -> list[str]:
+        """Return the names of the options that have a value."""
+        return [
+            name.replace("_", "-") for name, value in self._asdict().items() if value is not None and value is not False
+        ]
+
+    def check(self, subject: str, feature: str) -> Check:
+        """Make the check.
+
+        Raises:
+            CheckError: if a text is not a number.
+        """
+        from tiergate.model import Check, Subject, SubjectType
+        from tiergate.naming import normalize_subject_id
+        from tiergate.text_normalization import to_nfc
+
+        kind = SubjectType.SUBSCRIPTION if self.subscription else SubjectType.CUSTOMER
+        user = None if self.user is None else normalize_subject_id(self.user)
+        return Check(
+            subject=Subject(normalize_subject_id(subject), kind, user),
+            feature=feature,
+            amount=_number("amount", self.amount),
+            used=_number("used", self.used),
+            user_used=_number("user_used", self.user_used),
+            value=_number("value", self.value),
+            level=None if self.level is None else to_nfc(self.level),
+        )
 
 
 def _number(field: str, text: str | None) -> Number | None:

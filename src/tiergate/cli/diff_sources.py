@@ -17,7 +17,7 @@ _REVISION: Final = re.compile(r"(?:revision:)?(sha256:[0-9a-f]{64})")
 _STANDING: Final = frozenset({"published", "pending"})
 
 
-class Source(NamedTuple):
+class DiffSource(NamedTuple):
     """Where sides come from: a folder of rules for files, and the control plane, where one is given."""
 
     rules: Path | None
@@ -29,7 +29,7 @@ def is_stored(name: str) -> bool:
     return name in _STANDING or name.startswith(("publication:", "revision:", "sha256:"))
 
 
-def open_side(name: str, source: Source) -> Bundle:
+def open_side(name: str, source: DiffSource) -> Bundle:
     """Open one side: make the bundle of files, open one that was made, or fetch one.
 
     Raises:
@@ -59,12 +59,12 @@ def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
     from tiergate.bundle import MANIFEST, Bundle, encode_manifest, read_archive
 
     if name == "pending":
-        content, revision = control_plane.fetch("/v1/pending/bundle")
+        content, revision = control_plane.download("/v1/pending/bundle")
     else:
         revision = _revision(name, control_plane)
         if not revision:
             return _empty()
-        content, _ = control_plane.fetch(f"/v1/bundles/{revision}")
+        content, _ = control_plane.download(f"/v1/bundles/{revision}")
     found = read_archive(content, revision)
     return Bundle.from_files({**found.files, MANIFEST: encode_manifest(found.manifest)})
 
@@ -72,11 +72,11 @@ def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
 def _revision(name: str, control_plane: ControlPlane) -> str:
     """The revision that a side names; none where nothing is published."""
     if name == "published":
-        newest = control_plane.ask("GET", "/v1/publications", limit="1")["items"]
+        newest = control_plane.call("GET", "/v1/publications", limit="1")["items"]
         return str(newest[0]["revision"]) if newest else ""
     publication = _PUBLICATION.fullmatch(name)
     if publication is not None:
-        return str(control_plane.ask("GET", f"/v1/publications/{publication[1]}")["revision"])
+        return str(control_plane.call("GET", f"/v1/publications/{publication[1]}")["revision"])
     revision = _REVISION.fullmatch(name)
     if revision is None:
         message = f"`{name}` must be such as `publication:17`, or `revision:sha256:` and 64 hex digits"

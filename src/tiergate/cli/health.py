@@ -1,8 +1,8 @@
-"""Asking a sidecar's probe port, for images that have no other client: `tiergate health`.
+"""Calls a sidecar's probes, for images without another client: `tiergate health`.
 
-Runs as `python -m tiergate.cli.health` too, which imports nothing but the standard library and ends within some tens of
+Runs as `python -m tiergate.cli.health` too, which imports only the standard library and ends within some tens of
 milliseconds: a container's health check runs it every few seconds. The command with its options is in `sidecar`. With
-`--control-plane` it asks the control plane on this machine, by what that one's own variables say of port and TLS.
+`--control-plane` it calls the control plane on this machine, with the port and TLS of that one's variables.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _READY, _NOT_READY, _USAGE, _UNREACHABLE = 0, 1, 2, 5
 
 
 def probe_port() -> int:
-    """The port that the environment says, else the usual one."""
+    """Return the port in the environment, else the default."""
     return _port("TIERGATE_PROBE_PORT", _PORT)
 
 
-def _port(variable: str, usual: int) -> int:
-    given = os.environ.get(variable, "")
-    return int(given) if given.isdecimal() else usual
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else default
 
 
 def _connection(host: str, port: int, timeout: float, *, tls: bool) -> http.client.HTTPConnection:
@@ -39,37 +39,37 @@ def _connection(host: str, port: int, timeout: float, *, tls: bool) -> http.clie
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
 
-def ask(host: str, port: int, timeout: float, *, live: bool = False, tls: bool = False) -> tuple[int, str]:
-    """Ask once, waiting for at most `timeout` seconds; return the exit code and what to say.
+def probe(host: str, port: int, timeout: float, *, live: bool = False, tls: bool = False) -> tuple[int, str]:
+    """Call once, waiting for at most `timeout` seconds; return the exit code and the message to print.
 
-    With `tls`, whatever certificate is shown will do: it is another name's, and nothing is told but an answer.
+    With `tls`, any certificate is accepted: it has another name, and nothing secret is sent.
     """
     path = "/livez" if live else "/readyz"
     connection = _connection(host, port, timeout, tls=tls)
     # The connection's timeout is for each step; a peer that sends a byte now and then would outlast any.
-    late = threading.Event()
-    watch = threading.Timer(timeout, _cut, (connection, late))
+    is_late = threading.Event()
+    watch = threading.Timer(timeout, _cut, (connection, is_late))
     watch.daemon = True
     watch.start()
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        answer.read()
-        if late.is_set():
-            raise TimeoutError(f"no whole answer within {timeout:g} seconds")
+        response = connection.getresponse()
+        response.read()
+        if is_late.is_set():
+            raise TimeoutError(f"no complete response within {timeout:g} seconds")
     except (OSError, ValueError, http.client.HTTPException) as error:
         return _UNREACHABLE, f"no answer from {'https' if tls else 'http'}://{host}:{port}{path}: {error}"
     finally:
         watch.cancel()
         connection.close()
-    if answer.status == http.client.OK:
+    if response.status == http.client.OK:
         return _READY, "live" if live else "ready"
-    return _NOT_READY, f"not {'live' if live else 'ready'}: status {answer.status}"
+    return _NOT_READY, f"not {'live' if live else 'ready'}: status {response.status}"
 
 
-def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
-    """End it, in the midst of whatever it waits for."""
-    late.set()
+def _cut(connection: http.client.HTTPConnection, is_late: threading.Event) -> None:
+    """Shut the connection down, whatever it waits for."""
+    is_late.set()
     sock = connection.sock
     if sock is not None:
         with contextlib.suppress(OSError):
@@ -83,8 +83,8 @@ def _main(arguments: list[str]) -> int:
     port, tls = probe_port(), False
     if "--control-plane" in arguments:
         port, tls = _port("TIERGATE_CP_PORT", _CONTROL_PLANE_PORT), bool(os.environ.get("TIERGATE_CP_TLS_CERT"))
-    code, said = ask("127.0.0.1", port, _TIMEOUT, live="--live" in arguments, tls=tls)
-    sys.stdout.write(said + "\n")
+    code, message = probe("127.0.0.1", port, _TIMEOUT, live="--live" in arguments, tls=tls)
+    sys.stdout.write(message + "\n")
     return code
 
 

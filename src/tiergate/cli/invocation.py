@@ -28,9 +28,9 @@ def run(args: Sequence[str]) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        from tiergate.cli.output.console import let_go
+        from tiergate.cli.output.console import discard_output
 
-        let_go(sys.stdout)
+        discard_output(sys.stdout)
     return code
 
 

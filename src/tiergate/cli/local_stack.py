@@ -1,7 +1,7 @@
-"""A control plane and a sidecar on one folder, for one's own machine: keys, the sample, both processes.
+"""A control plane and a sidecar in one folder, for a developer's machine: keys, both processes, the sample.
 
-What `tiergate up` and `tiergate demo` share. Everything is asked for over HTTP, as anyone would; only the first keys
-are made in the store itself, as `tiergate keys bootstrap-admin` does it.
+`tiergate up` and `tiergate demo` share it. All requests go over HTTP; only the first keys are created in the store, as
+`tiergate keys bootstrap-admin` does.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiergate.cli.control_plane_client import ControlPlane
 from tiergate.errors import OperatorError, SyncError
 from tiergate.process.atomic_files import replace_file
-from tiergate.process.server_process import ServerProcess, start_server_for_command
+from tiergate.process.server_process import ServerProcess, find_port, find_ports, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import httpx
-
     from tiergate.cli.sample_catalog import Sample
 
 _HOST = "127.0.0.1"
 _TIMEOUT = 30.0
-_LOOK = 0.05
+_POLL_INTERVAL = 0.05
 _POSITION = re.compile(r"^tiergate_cp_feed_position (\S+)", re.MULTILINE)
 
 
@@ -39,26 +38,28 @@ class Ports(NamedTuple):
     sidecar: int
     probes: int
 
-
-class Running(NamedTuple):
-    """Both processes, and where they are."""
-
-    control: ServerProcess
-    sidecar: ServerProcess
-    ports: Ports
+    @classmethod
+    def find(cls, control: int, sidecar: int) -> Ports:
+        """Return these ports if they are free; 0 finds free ones."""
+        return cls(find_port(control, "--control-port"), *find_ports(sidecar))
 
     @property
     def control_url(self) -> str:
         """The control plane's address."""
-        return f"http://{_HOST}:{self.ports.control}"
+        return f"http://{_HOST}:{self.control}"
 
     @property
     def sidecar_url(self) -> str:
         """The sidecar's address."""
-        return f"http://{_HOST}:{self.ports.sidecar}"
+        return f"http://{_HOST}:{self.sidecar}"
+
+    @property
+    def status_url(self) -> str:
+        """The address of the sidecar's status."""
+        return f"http://{_HOST}:{self.probes}/status"
 
 
-class Household:
+class LocalStack:
     """A folder with a store, its keys, and a sidecar's data."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,12 +72,12 @@ class Household:
         self.sample = folder / "sample"
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep others out of the folder meanwhile; it is made if need be.
+    def lock(self) -> Iterator[None]:
+        """Create the folder if needed, and lock it against other processes.
 
         Raises:
-            OSError: the folder cannot be written.
-            OperatorError: somebody else uses it.
+            OSError: if the folder cannot be written.
+            OperatorError: if another process uses it.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
@@ -86,13 +87,13 @@ class Household:
                 raise OperatorError(f"the folder `{self.folder}` is in use by another `tiergate up`") from None
             yield
 
-    def furnish(self, ports: Ports) -> bool:
-        """Make what is not there yet, and say whether the admin's key is new.
+    def prepare(self, ports: Ports) -> bool:
+        """Create the store and the keys that are missing, and return whether the admin's key is new.
 
         Raises:
-            StoreError: the store cannot be used.
-            OSError: the folder cannot be written.
-            OperatorError: something of an older folder is missing.
+            StoreError: if the store cannot be used.
+            OSError: if the folder cannot be written.
+            OperatorError: if a file of an older folder is missing.
         """
         from tiergate.bundle import SigningKey
         from tiergate.store import Author, Store
@@ -101,14 +102,14 @@ class Household:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.signing_key.exists():
             if self.store.exists():
-                raise OperatorError(f"`{self.signing_key}` is gone, with which the store in `{self.folder}` signs")
+                raise OperatorError(f"`{self.signing_key}` is missing: the store in `{self.folder}` signs with it")
             replace_file(self.signing_key, SigningKey.generate().to_pem().encode())
         operator = Author("operator", "system")
         store = Store.open(f"sqlite:///{self.store}", migrating=True)
         self.store.chmod(0o600)
         try:
             is_new = not self.admin_key.exists()
-            if is_new:  # an older one may be lost: whoever has the folder may make another
+            if is_new:  # an older key may be lost: the owner of the folder may create another
                 force = bool(store.read(lambda unit: unit.head().position))
                 key = store.change(lambda unit: bootstrap(unit, "first admin", force=force), operator).text
                 replace_file(self.admin_key, f"{key}\n".encode())
@@ -119,106 +120,76 @@ class Household:
                 key = store.change(lambda unit: create_key(unit, "the sidecar here", ["sidecar"]), operator).text
                 public = SigningKey.from_pem(self.signing_key.read_bytes()).verify_key.to_pem()
                 credential = {"key": key, "store": store.id, "public_keys": [public]}
-            credential["control_plane"] = f"http://{_HOST}:{ports.control}"
+            credential["control_plane"] = ports.control_url
             replace_file(self.sidecar_key, (json.dumps(credential, indent=2) + "\n").encode())
         finally:
             store.close()
         return is_new
 
-    def client(self, ports: Ports) -> httpx.Client:
-        """A client of the control plane, as its admin."""
-        import httpx
-
-        headers = {"authorization": f"Bearer {self.admin_key.read_text().strip()}"}
-        return httpx.Client(
-            base_url=f"http://{_HOST}:{ports.control}", headers=headers, timeout=_TIMEOUT, trust_env=False
-        )
+    def client(self, ports: Ports) -> ControlPlane:
+        """Return a client of the control plane, with the admin's key."""
+        return ControlPlane(ports.control_url, self.admin_key)
 
     @contextmanager
-    def running_control(self, ports: Ports) -> Iterator[ServerProcess]:
+    def run_control_plane(self, ports: Ports) -> Iterator[ServerProcess]:
         """Run the control plane, and wait until it answers."""
         arguments = [
             *("--database", f"sqlite:///{self.store.absolute()}"),
             *("--signing-key-file", str(self.signing_key.absolute())),
             *("--port", str(ports.control), "--log-format", "console"),
         ]
-        with start_server_for_command(arguments, "control-plane") as control:
-            control.wait_until_ready(ports.control)
-            yield control
+        with start_server_for_command(arguments, "control-plane") as process:
+            process.wait_until_ready(ports.control)
+            yield process
 
     @contextmanager
-    def running_sidecar(self, ports: Ports, *, waiting: bool = True) -> Iterator[ServerProcess]:
-        """Run the sidecar that follows it; `waiting`: until it can decide, which takes a publication."""
+    def run_sidecar(self, ports: Ports, *, wait: bool = True) -> Iterator[ServerProcess]:
+        """Run a sidecar of the control plane; `wait`: until it can decide, which needs a publication."""
         arguments = [
             *("--key-file", str(self.sidecar_key.absolute()), "--data", str(self.sidecar_data.absolute())),
             *("--port", str(ports.sidecar), "--probe-port", str(ports.probes), "--probe-host", _HOST),
             *("--log-format", "console"),
         ]
-        with start_server_for_command(arguments) as sidecar:
-            if waiting:
-                sidecar.wait_until_ready(ports.probes)
-                _wait_until_followed(ports)
-            yield sidecar
+        with start_server_for_command(arguments) as process:
+            if wait:
+                process.wait_until_ready(ports.probes)
+                _wait_until_synced(ports)
+            yield process
 
 
-def load_sample(client: httpx.Client, sample: Sample) -> None:
-    """Publish the sample's catalog and rules, and write its subjects, unless the store has some already.
+def load_sample(control_plane: ControlPlane, sample: Sample) -> None:
+    """Publish the sample's catalog and rules, and write its subjects, unless the store has customers already.
 
     Raises:
-        SyncError: the control plane refuses it.
+        RequestError, SyncError: if the control plane rejects it.
     """
-    from tiergate.catalog import TotalBounds, dump_subject_lines, load_catalog, load_subjects, read_rules
+    from tiergate.catalog import TotalBounds, dump_subject_lines, load_catalog, load_subjects
+    from tiergate.cli.commands.apply import apply_body
 
-    if asked(client, "GET", "/v1/customers?limit=1")["items"]:
+    if control_plane.call("GET", "/v1/customers", limit="1")["items"]:
         return
-    if not asked(client, "GET", "/v1/export")["publication"]:
-        files = [{"name": sample.catalog.name, "text": sample.catalog.read_text(encoding="utf-8")}]
-        body = {"catalog": files, "rules": read_rules(sample.rules), "note": "the sample"}
-        asked(client, "POST", "/v1/apply", body)
+    if not control_plane.call("GET", "/v1/export")["publication"]:
+        body = apply_body([sample.catalog], sample.rules, prune=False) | {"note": "the sample"}
+        control_plane.call("POST", "/v1/apply", body=body)
     catalog = load_catalog([sample.catalog]).catalog
     index = catalog.index()
     records = load_subjects([sample.subjects], index, TotalBounds.of(catalog)).values()
-    asked(client, "POST", "/v1/import/subjects", "".join(dump_subject_lines(records, index)))
+    control_plane.post_lines("/v1/import/subjects", dump_subject_lines(records, index))
 
 
-def asked(client: httpx.Client, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-    """Ask the control plane, and give its answer. A body is JSON, or lines of it where it is a text.
-
-    Raises:
-        SyncError: it does not answer, or refuses.
-    """
-    import httpx
-    import msgspec
-
-    content: bytes | None = None
-    headers = {}
-    if isinstance(body, str):
-        content, headers = body.encode(), {"content-type": "application/x-ndjson"}
-    elif body is not None:
-        content, headers = msgspec.json.encode(body), {"content-type": "application/json"}
-    try:
-        answer = client.request(method, path, content=content, headers=headers)
-    except httpx.HTTPError as error:
-        raise SyncError(f"{client.base_url}{path}", str(error)) from None
-    if not answer.is_success:
-        raise SyncError(f"{client.base_url}{path}", answer.text, answer.status_code)
-    return answer.json() if answer.content else None
-
-
-def _wait_until_followed(ports: Ports) -> None:
-    """Wait until the sidecar has come to the end of the feed.
+def _wait_until_synced(ports: Ports) -> None:
+    """Wait until the sidecar is at the end of the feed.
 
     Raises:
-        SyncError: it did not, in half a minute.
+        SyncError: if it is not within half a minute.
     """
     import httpx
 
-    metrics, status = f"http://{_HOST}:{ports.control}/metrics", f"http://{_HOST}:{ports.probes}/status"
     deadline = time.monotonic() + _TIMEOUT
     with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-        found = _POSITION.search(client.get(metrics).text)
-        end = 0 if found is None else int(float(found[1]))
-        while int(client.get(status).json().get("position", 0)) < end:
+        match = _POSITION.search(client.get(f"{ports.control_url}/metrics").text)
+        end = 0 if match is None else int(float(match[1]))
+        while int(client.get(ports.status_url).json().get("position", 0)) < end:
             if time.monotonic() > deadline:
-                raise SyncError(status, f"the sidecar did not come to position {end} of the feed")
-            time.sleep(_LOOK)
+                raise SyncError(ports.status_url, f"the sidecar did not reach position {end} of the feed")
+            time.sleep(_POLL_INTERVAL)

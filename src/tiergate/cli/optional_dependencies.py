@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from tiergate.errors import OperatorError
 
 
-def need_control_plane() -> None:
+def require_control_plane() -> None:
     """Make sure that the dependencies of the control plane are there, before anything of it is imported.
 
     Raises:

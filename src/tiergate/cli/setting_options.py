@@ -1,4 +1,4 @@
-"""Options made of a table of settings: one for each, with the table's words, and `--settings` for a file of them."""
+"""Options made from a table of settings: one for each, with the table's help, and `--settings` for a settings file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tiergate.cli.option_groups import set_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,36 +16,24 @@ if TYPE_CHECKING:
 
 
 def add_command(app: typer.Typer, command: Callable[..., None], table: SettingsTable, name: str | None = None) -> None:
-    """Add a command that takes every setting of the table as an option, all of them as keywords.
-
-    Typer makes the options from the signature: the table's, not one written a second time.
-    """
-    parameters = _parameters(table)
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    """Add a command that takes every setting of the table as an option, all of them as keywords."""
+    file = typer.Option("--settings", metavar="PATH", help="A settings file, in TOML.", show_default=False)
+    rows = [("settings", Annotated[str | None, file]), *((row.field, _annotation(row)) for row in table.settings)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    set_parameters(command, [inspect.Parameter(field, keyword, default=None, annotation=hint) for field, hint in rows])
     app.command(name)(command)
 
 
-def given(flags: dict[str, Any]) -> dict[str, Any]:
-    """What `SettingsTable.read` takes, from a command's keywords."""
+def setting_values(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return a command's keywords in the form that `SettingsTable.read` takes."""
     return {name.replace("_", "-"): value for name, value in flags.items()}
 
 
-def _parameters(table: SettingsTable) -> list[inspect.Parameter]:
-    file = typer.Option("--settings", metavar="PATH", help="A settings file, in TOML.", show_default=False)
-    rows = [("settings", Annotated[str | None, file]), *((row.field, _annotation(row)) for row in table.settings)]
-    return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in rows
-    ]
-
-
 def _annotation(setting: Setting) -> Any:  # noqa: ANN401 - a type made of data
-    words = setting.help
-    default = setting.shown_default
-    if default:
-        words += f" Default: `{default}`."
+    text = setting.help
+    if setting.shown_default:
+        text += f" Default: `{setting.shown_default}`."
     if setting.kind.word == "boolean":
-        return Annotated[bool | None, typer.Option(setting.flag, help=words, show_default=False)]
-    option = typer.Option(setting.flag, metavar=setting.kind.word.upper(), help=words, show_default=False)
+        return Annotated[bool | None, typer.Option(setting.flag, help=text, show_default=False)]
+    option = typer.Option(setting.flag, metavar=setting.kind.word.upper(), help=text, show_default=False)
     return Annotated[list[str] | None, option] if setting.many else Annotated[str | None, option]

@@ -1,9 +1,9 @@
-"""The arguments and options that several commands share, each with its one text of help."""
+"""Arguments and options that several commands share, each with one help text."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -13,25 +13,43 @@ Catalogs = Annotated[
     list[Path],
     typer.Argument(metavar="CATALOG", help="Catalog files, or folders of them, that together make one catalog."),
 ]
-
 RulesFolder = Annotated[
-    Path | None,
-    typer.Option("--rules", metavar="DIR", help="A folder of your own rules, as `.cedar` files."),
+    Path | None, typer.Option("--rules", metavar="DIR", help="A folder of your own rules, as `.cedar` files.")
 ]
-
+SubjectsFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--subjects", metavar="FILE", help="A subjects file, or a folder; may be given several times."),
+]
+CatalogFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--catalog", metavar="FILE", help="A catalog file, or a folder of them; may be given several times."),
+]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data folder of a sidecar, in place of the files.")
+]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; default: standard output.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
-
 At = Annotated[
     str | None,
     typer.Option(metavar="INSTANT", help="Decide as of this instant, such as 2027-01-01T00:00:00Z; default: now."),
 ]
 
 
-def instant(text: str | None) -> int:
-    """Read `--at`; without it, what the clock says now, in UTC milliseconds.
+class EngineFiles(NamedTuple):
+    """The files that an engine is made of."""
+
+    catalog: CatalogFiles = None
+    subjects: SubjectsFiles = None
+    rules: RulesFolder = None
+
+
+def read_instant(text: str | None) -> int:
+    """Read `--at` as UTC milliseconds; without it, return the current time.
 
     Raises:
-        SettingsError: the text is no instant.
+        SettingsError: if the text is not an instant.
     """
     if text is None:
         import time

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tiergate.cli.commands.test import Output
 from tiergate.cli.exit_codes import ExitCode
-from tiergate.cli.output.console import say, warn, working
+from tiergate.cli.output.console import print_line, show_activity, warn
 from tiergate.cli.output.errors import report as report_error
 from tiergate.errors import AuthorError, SettingsError, TiergateError
 from tiergate.policytest.coverage import Recorder, coverage_html, coverage_json, coverage_text
@@ -64,16 +64,16 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
         OSError: an output cannot be written.
     """
     try:
-        with working("reading the tests"):
+        with show_activity("reading the tests"):
             loaded = runner.read_suites(wanted.paths)
     except AuthorError as error:
         document = junit_of_problems(error.problems)
         if wanted.junit is not None:
             wanted.junit.write_text(document, encoding="utf-8")
         if wanted.output is Output.JUNIT:
-            say(document.rstrip())
+            print_line(document.rstrip())
         raise
-    with working("running the tests"):
+    with show_activity("running the tests"):
         recorder = Recorder(loaded.environments.values()) if wanted.measures else None
         report = runner.run(loaded, wanted.selection, [] if recorder is None else [recorder])
         coverage = None if recorder is None else recorder.coverage(shipped=wanted.shipped)
@@ -117,17 +117,17 @@ def _tell(report: RunReport, coverage: Coverage | None, wanted: Wanted, code: Ex
     match wanted.output:
         case Output.TREE:
             for line in tree(report, verbose=wanted.verbose):
-                say(line.text, line.style)
+                print_line(line.text, line.style)
             if coverage is not None:
                 text = coverage_text(coverage).rstrip().splitlines()
                 for row in text if wanted.coverage or wanted.fail_under is not None else text[:1]:
-                    say(row)
+                    print_line(row)
         case Output.JSON:
             document = report_json(report, verbose=wanted.verbose)
             measured = {} if coverage is None else {"coverage": coverage_json(coverage)}
-            say(json_text(document | measured | {"exit_code": code.value}))
+            print_line(json_text(document | measured | {"exit_code": code.value}))
         case Output.JUNIT:
-            say(junit_xml(report).rstrip())
+            print_line(junit_xml(report).rstrip())
 
 
 def _shortage(coverage: Coverage, wanted: Wanted) -> str:

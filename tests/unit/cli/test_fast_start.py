@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tiergate.cli.fast_start import plain_flags, serve_plainly
-from tiergate.cli.setting_options import add_command, given
+from tiergate.cli.setting_options import add_command, setting_values
 from tiergate.sidecar.settings import TABLE
 
 SWITCHES = [setting.flag for setting in TABLE.settings if setting.kind.word == "boolean"]
@@ -29,7 +29,7 @@ def by_typer(args: list[str]) -> dict[str, Any] | None:
 
     def command(**flags: Any) -> None:  # noqa: ANN401 - what Typer gives
         nonlocal found
-        found = {name: value for name, value in given(flags).items() if value not in (None, [])}
+        found = {name: value for name, value in setting_values(flags).items() if value not in (None, [])}
 
     app = typer.Typer(context_settings={"help_option_names": ["--help", "-h"]})
     add_command(app, command, TABLE)

@@ -13,7 +13,7 @@ import pytest
 from tests.certificates import certify
 from tests.trickling import trickling
 from tiergate.cli.control_plane_client import ControlPlane
-from tiergate.cli.health import ask
+from tiergate.cli.health import probe
 from tiergate.cluster.kubernetes_api import KubernetesApi, ObjectMeta
 from tiergate.control.auth.jwks import IssuerKeys, JwksError
 from tiergate.errors import ClusterError, SyncError
@@ -106,18 +106,18 @@ def test_a_command_that_asks_a_control_plane(tmp_path: Path, monkeypatch: pytest
     with trickling(in_head=in_head) as port, in_time():
         plane = ControlPlane(f"http://127.0.0.1:{port}", tmp_path / "key")
         with pytest.raises(SyncError):
-            plane.ask("GET", "/v1/whoami")
+            plane.call("GET", "/v1/whoami")
         with pytest.raises(SyncError):
-            list(plane.stream("GET", "/v1/export"))
+            list(plane.stream_lines("GET", "/v1/export"))
 
 
 @WHERE
 def test_what_asks_the_probes(tmp_path: Path, *, in_head: bool) -> None:
     """A container's health check has its own time limit, and says so itself. Over TLS too."""
     with trickling(in_head=in_head) as port, in_time():
-        assert ask("127.0.0.1", port, 0.3)[0] == 5
+        assert probe("127.0.0.1", port, 0.3)[0] == 5
     with trickling(in_head=in_head, certificate=certify(tmp_path)) as port, in_time():
-        assert ask("127.0.0.1", port, 0.5, tls=True)[0] == 5
+        assert probe("127.0.0.1", port, 0.5, tls=True)[0] == 5
 
 
 @WHERE
@@ -127,7 +127,7 @@ def test_a_sidecar_that_follows(monkeypatch: pytest.MonkeyPatch, *, in_head: boo
 
     async def follow(port: int) -> None:
         plane = SyncedPlane(f"http://127.0.0.1:{port}", None)
-        with pytest.raises(SyncError, match="no whole answer"):
+        with pytest.raises(SyncError, match="no complete response"):
             await plane.changes(0, 0.1, 100)
         await plane.close()
 

@@ -1,4 +1,4 @@
-"""`tiergate apply`: what catalog files say becomes what the control plane has published."""
+"""`tiergate apply`: publish the content of catalog files."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
-from tiergate.cli.local_engine import SubjectsFiles
-from tiergate.cli.output.changeset import DryRun, IfMatch, Note
-from tiergate.cli.output.impact import AcceptLoss
-from tiergate.cli.shared_options import AsJson, RulesFolder
+from tiergate.cli.control_plane_client import ControlPlaneOptions
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.output.console import print_line, show_activity
+from tiergate.cli.publish_options import PublishOptions
+from tiergate.cli.shared_options import RulesFolder, SubjectsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tiergate.model import Catalog, SubjectRecord
 
 app = typer.Typer()
 
 
 @app.command()
+@expand_options
 def apply(
     *,
     file: Annotated[
@@ -30,52 +29,45 @@ def apply(
             "--file", "-f", metavar="CATALOG", help="A catalog file, or a folder of them; may be given several times."
         ),
     ],
-    key_file: KeyFile,
-    control_plane: ControlPlaneUrl = DEFAULT_URL,
+    connection: ControlPlaneOptions,
     rules: RulesFolder = None,
     subjects: SubjectsFiles = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is published and not in the files, but for private items.")
+        bool, typer.Option("--prune", help="Remove what is published and not in the files, except private items.")
     ] = False,
-    accept_loss: AcceptLoss = None,
-    if_match: IfMatch = None,
-    dry_run: DryRun = False,
-    note: Note = "",
-    as_json: AsJson = False,
+    options: PublishOptions,
 ) -> None:
-    """Publish what catalog files say, and tell what that changes. Once more changes nothing.
+    """Publish the content of catalog files, and print what that changes. Applying the same files again changes nothing.
 
-    What the files do not name stays as it is, unless `--prune` is given. Versions that the files write are kept with
-    their numbers; one that was published can never say something else. Customers and subscriptions of `--subjects` are
-    written afterwards, each as a whole; those that are not named stay. Where customers would lose something by it, or
-    get less, it is refused with exit code 1, unless `--accept-loss`.
+    What the files do not name stays as it is, unless `--prune` is given. Versions in the files keep their numbers; a
+    published version can never change. Customers and subscriptions of `--subjects` are written afterwards, each as a
+    whole; all others stay. If customers would lose something or get less, this is rejected with exit code 1, unless
+    `--accept-loss`.
     """
-    from tiergate.catalog import dump_subject_lines, load_catalog
-    from tiergate.cli.control_plane_client import ControlPlane
-    from tiergate.cli.output.changeset import ask_to_publish, tell
-    from tiergate.cli.output.console import say, working
+    from tiergate.catalog import TotalBounds, dump_subject_lines, load_catalog, load_subjects
 
-    loaded = load_catalog(file)  # what is wrong with the files shows without a control plane
-    records = _records(subjects, loaded.catalog) if subjects else None
-    body = application(file, rules, prune=prune) | {"dry_run": dry_run, "note": note}
-    asked = ControlPlane(control_plane, key_file)
-    with working("applying"):
-        said = ask_to_publish(asked, "/v1/apply", body, accept_loss=accept_loss, if_match=if_match, as_json=as_json)
-        if records is not None and not dry_run:
-            lines = dump_subject_lines(records, loaded.catalog.index())
-            said["subjects"] = asked.send_lines("/v1/import/subjects", lines)
-    tell(said, dry_run=dry_run, as_json=as_json)
-    if "subjects" in said and not as_json:
-        count = said["subjects"]
-        say(f"{count['customers']:,} customers, {count['subscriptions']:,} subscriptions: {count['changed']:,} changed")
+    catalog = load_catalog(file).catalog  # problems in the files show without a control plane
+    index = catalog.index()
+    records = list(load_subjects(subjects, index, TotalBounds.of(catalog)).values()) if subjects else None
+    body = apply_body(file, rules, prune=prune)
+    control_plane = connection.client()
+    with show_activity("applying"):
+        result = options.request(control_plane, "/v1/apply", body)
+        if records is not None and not options.dry_run:
+            result["subjects"] = control_plane.post_lines("/v1/import/subjects", dump_subject_lines(records, index))
+    options.print_result(result)
+    if "subjects" in result and not options.as_json:
+        counts = result["subjects"]
+        numbers = f"{counts['customers']:,} customers, {counts['subscriptions']:,} subscriptions"
+        print_line(f"{numbers}: {counts['changed']:,} changed")
 
 
-def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> dict[str, object]:
-    """The members of a body that say what is applied: the texts of the files, and of a folder of rules.
+def apply_body(files: Sequence[Path], rules: Path | None, *, prune: bool) -> dict[str, object]:
+    """Return the members of the request's body: the texts of the catalog files and of the rules.
 
     Raises:
-        RulesError: the rules cannot be read.
-        OSError: a file cannot be read.
+        RulesError: if the rules cannot be read.
+        OSError: if a file cannot be read.
     """
     from tiergate.catalog import read_rules
     from tiergate.catalog.loader import CATALOG_ENDINGS
@@ -88,12 +80,6 @@ def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> di
         "prune": prune,
     }
     if rules is not None:
-        found = read_rules(rules)
-        body["rules"] = {"policies": found.policies, "schemas": found.schemas, "entities": found.entities}
+        texts = read_rules(rules)
+        body["rules"] = {"policies": texts.policies, "schemas": texts.schemas, "entities": texts.entities}
     return body
-
-
-def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:
-    from tiergate.catalog import TotalBounds, load_subjects
-
-    return list(load_subjects(subjects, catalog.index(), TotalBounds.of(catalog)).values())

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiergate.cli.optional_dependencies import require_control_plane
+from tiergate.cli.output.console import print_line
+from tiergate.cli.output.errors import print_json
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError
 
@@ -63,11 +66,7 @@ def create_secrets(
     Those that are there stay as they are: running it again, or several times at once, changes nothing. The pod's
     service account needs the right to create Secrets, and no other. What is in them is shown to nobody.
     """
-    from tiergate.cli.optional_dependencies import need_control_plane
-
-    need_control_plane()
-    from tiergate.cli.output.console import say
-    from tiergate.cli.output.errors import say_json
+    require_control_plane()
     from tiergate.cluster.installation_secrets import SecretTemplate, create_missing_secrets
     from tiergate.cluster.kubernetes_api import KubernetesApi
 
@@ -87,10 +86,10 @@ def create_secrets(
         namespace = api.namespace
     if as_json:
         secrets = [{"name": name, "created": is_new} for name, is_new in created.items()]
-        say_json({"namespace": namespace, "secrets": secrets})
+        print_json({"namespace": namespace, "secrets": secrets})
         return
     for name, is_new in created.items():
-        say(f"secret {namespace}/{name}: {'created' if is_new else 'is there already, and stays'}")
+        print_line(f"secret {namespace}/{name}: {'created' if is_new else 'is there already, and stays'}")
 
 
 def _signing_key() -> Mapping[str, str]:

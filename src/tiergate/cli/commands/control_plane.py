@@ -1,4 +1,4 @@
-"""`tiergate control-plane`: serve the store. Its options are the table of the control plane's settings."""
+"""`tiergate control-plane`: run a control plane. Its options are its settings."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from typing import Any
 
 import typer
 
-from tiergate.cli.setting_options import add_command, given
+from tiergate.cli.optional_dependencies import require_control_plane
+from tiergate.cli.setting_options import add_command, setting_values
 from tiergate.control.settings import TABLE
 
 app = typer.Typer()
 
 
-def control_plane(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its setting says
-    """Serve the administration API, publishing, and what sidecars follow, from a store on SQLite or PostgreSQL.
+def control_plane(**flags: Any) -> None:  # noqa: ANN401 - as the settings declare
+    """Serve the administration API, publishing, and the feed of sidecars, from a store on SQLite or PostgreSQL.
 
     Every option can also be set by the variable `TIERGATE_CP_<OPTION>`, or in the file that `--settings` names.
     """
-    from tiergate.cli.optional_dependencies import need_control_plane
-
-    need_control_plane()
+    require_control_plane()
     from tiergate.control import server
     from tiergate.control.settings import resolve
 
-    server.run(resolve(given(flags), os.environ))
+    server.run(resolve(setting_values(flags), os.environ))
 
 
 add_command(app, control_plane, TABLE, "control-plane")

@@ -1,4 +1,4 @@
-"""`tiergate demo`: the sample, compiled, published, followed by a sidecar, asked aloud, and changed by a publish."""
+"""`tiergate demo`: publish the sample, start a sidecar, print each check and its answer, and publish a change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiergate.cli.optional_dependencies import require_control_plane
+from tiergate.cli.output.console import print_line
 from tiergate.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
-
-    from tiergate.cli.local_stack import Household, Ports
+    from tiergate.cli.control_plane_client import ControlPlane
+    from tiergate.cli.local_stack import LocalStack, Ports
     from tiergate.cli.sample_catalog import Sample
     from tiergate.client import Answer, Sidecar
     from tiergate.model import Check
@@ -29,7 +30,7 @@ app = typer.Typer()
 
 _PORT = 8437
 _TIMEOUT = 5.0
-_FOLLOWED_WITHIN = 20.0
+_SYNC_TIMEOUT = 20.0
 _WIDTH = 100
 _SHOWN_POLICY = ("plan/gold@1", "plan/gold@1/movies")
 
@@ -43,48 +44,44 @@ def demo(
             min=0,
             max=65534,
             metavar="PORT",
-            help="The sidecar's port; its probes take the next, the control plane any that is free. 0: any for all.",
+            help="The sidecar's port; its probes use the next, the control plane any free one. 0: any for all.",
         ),
     ] = _PORT,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to put everything, and leave it; default: a temporary one."),
+        typer.Option(metavar="DIR", help="The folder for all files, which stays; default: a temporary one."),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End after the change instead of listening on.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End after the change instead of running on.")] = False,
 ) -> None:
-    """Publish a sample catalog, let a sidecar follow, ask it checks of every type, and change an answer, aloud.
+    """Publish a sample catalog, start a sidecar, print checks of every type with their answers, and publish a change.
 
-    Both then listen on until Ctrl-C. Without a terminal, the demo ends after the change.
+    Control plane and sidecar then run until Ctrl-C. Without a terminal, the demo ends after the change.
     """
-    from tiergate.cli.optional_dependencies import need_control_plane
-
-    need_control_plane()
-    from tiergate.cli.local_stack import Household, Ports, load_sample
-    from tiergate.cli.output.console import say
+    require_control_plane()
+    from tiergate.cli.local_stack import LocalStack, Ports, load_sample
     from tiergate.cli.sample_catalog import copy_sample
     from tiergate.client import Sidecar
-    from tiergate.process.server_process import find_port, find_ports
 
-    ports = Ports(find_port(0), *find_ports(port))
+    ports = Ports.find(0, port)
     with _folder(folder) as place, ExitStack() as running:
         sample = copy_sample(place / "sample")
         _compile(sample, place / "bundle")
-        household = Household(place)
-        household.furnish(ports)
-        say("\nStarting a control plane and publishing this there, with nine customers:", "bold")
-        control = running.enter_context(household.running_control(ports))
-        client = running.enter_context(household.client(ports))
+        stack = LocalStack(place)
+        stack.prepare(ports)
+        print_line("\nStarting a control plane and publishing this there, with nine customers:", "bold")
+        control = running.enter_context(stack.run_control_plane(ports))
+        client = stack.client(ports)
         load_sample(client, sample)
-        say(f"http://127.0.0.1:{ports.control}")
-        say("\nStarting a sidecar that follows it, and answers from its own disk:", "bold")
-        sidecar = running.enter_context(household.running_sidecar(ports))
-        say(f"http://127.0.0.1:{ports.sidecar}")
-        with Sidecar(f"http://127.0.0.1:{ports.sidecar}", timeout=_TIMEOUT) as asker:
-            _ask(asker, f"http://127.0.0.1:{ports.sidecar}")
-            _change(client, asker, ports)
+        print_line(ports.control_url)
+        print_line("\nStarting a sidecar that follows it, and answers from its own disk:", "bold")
+        sidecar = running.enter_context(stack.run_sidecar(ports))
+        print_line(ports.sidecar_url)
+        with Sidecar(ports.sidecar_url, timeout=_TIMEOUT) as checker:
+            _run_checks(checker, ports.sidecar_url)
+            _publish_change(client, checker, ports)
         if once or not sys.stdin.isatty():
             return
-        _invite(household, ports)
+        _print_next_steps(stack, ports)
         for process in (control, sidecar):
             process.show_log()
         try:
@@ -106,87 +103,78 @@ def _folder(folder: Path | None) -> Iterator[Path]:
 def _compile(sample: Sample, output: Path) -> None:
     from tiergate import bundle, publish
     from tiergate.cedar import split_policies
-    from tiergate.cli.output.console import say
     from tiergate.naming import item_policies_path
 
-    say("A streaming service's plans, add-ons and features:", "bold")
-    say(str(sample.catalog))
+    print_line("A streaming service's plans, add-ons and features:", "bold")
+    print_line(str(sample.catalog))
     bundle.write_bundle(publish.compile_bundle([sample.catalog], sample.rules), output)
     compiled = bundle.Bundle.open(output)
     versions = sum(len(item.versions) for item in compiled.index.items.values())
-    say(f"\nCompiled: {len(compiled.index.features)} features, {versions} items. One of them in Cedar:", "bold")
+    print_line(f"\nCompiled: {len(compiled.index.features)} features, {versions} items. One of them in Cedar:", "bold")
     version, policy = _SHOWN_POLICY
     path = item_policies_path(version)
-    say(str(output / path))
-    say(next(text for _, text in split_policies(compiled.text(path)) if f'@id("{policy}")' in text))
+    print_line(str(output / path))
+    print_line(next(text for _, text in split_policies(compiled.text(path)) if f'@id("{policy}")' in text))
 
 
-def _ask(sidecar: Sidecar, url: str) -> None:
+def _run_checks(sidecar: Sidecar, url: str) -> None:
     from tiergate.cli.demo_script import STORY, curl
-    from tiergate.cli.output.console import say
+    from tiergate.cli.output.decision import print_answer
 
     for step in STORY:
-        say("\n" + textwrap.fill(step.question, _WIDTH), "bold")
-        say(curl(url, step.check), "dim")
-        _tell(_answer(sidecar, step.check))
+        print_line("\n" + textwrap.fill(step.question, _WIDTH), "bold")
+        print_line(curl(url, step.check), "dim")
+        print_answer(_check(sidecar, step.check))
 
 
-def _change(client: httpx.Client, sidecar: Sidecar, ports: Ports) -> None:
-    """Publish a change, and wait until the sidecar answers by it."""
+def _publish_change(client: ControlPlane, sidecar: Sidecar, ports: Ports) -> None:
+    """Publish a change, and wait until the sidecar decides with it."""
     from tiergate.cli.demo_script import CHANGE, CHANGED, curl
-    from tiergate.cli.local_stack import asked
-    from tiergate.cli.output.console import say
+    from tiergate.cli.output.decision import print_answer
 
-    say("\n" + textwrap.fill(CHANGED.question, _WIDTH), "bold")
+    print_line("\n" + textwrap.fill(CHANGED.question, _WIDTH), "bold")
     for request in CHANGE:
-        say(request.curl(f"http://127.0.0.1:{ports.control}"), "dim")
-        said = asked(client, request.method, request.path, request.body)
-    begun = time.monotonic()
-    publication = said["publication"]
-    while (answer := _answer(sidecar, CHANGED.check)).publication < publication:
-        if time.monotonic() - begun > _FOLLOWED_WITHIN:
-            raise OperatorError(f"the sidecar did not follow publication {publication}")
+        print_line(request.curl(ports.control_url), "dim")
+        result = client.call(request.method, request.path, body=request.body)
+    start = time.monotonic()
+    publication = result["publication"]
+    while (answer := _check(sidecar, CHANGED.check)).publication < publication:
+        if time.monotonic() - start > _SYNC_TIMEOUT:
+            raise OperatorError(f"the sidecar did not load publication {publication}")
         time.sleep(0.001)
-    waited = time.monotonic() - begun
-    say(f"Published as publication {publication}; the sidecar decides with it after {1000 * waited:.0f} ms:", "bold")
-    say(curl(f"http://127.0.0.1:{ports.sidecar}", CHANGED.check), "dim")
-    _tell(answer)
+    milliseconds = 1000 * (time.monotonic() - start)
+    print_line(
+        f"Published as publication {publication}; the sidecar decides with it after {milliseconds:.0f} ms:", "bold"
+    )
+    print_line(curl(ports.sidecar_url, CHANGED.check), "dim")
+    print_answer(answer)
 
 
-def _answer(sidecar: Sidecar, check: Check) -> Answer:
+def _check(sidecar: Sidecar, check: Check) -> Answer:
     from tiergate.client import read_answer, read_json
 
     return read_answer(read_json(sidecar.ask(check)))
 
 
-def _tell(answer: Answer) -> None:
-    from tiergate.cli.output.console import say, say_table
-    from tiergate.cli.output.decision import lines, verdict
-
-    say(verdict(answer), "green" if answer.allowed else "red")
-    say_table(lines(answer))
-
-
-def _invite(household: Household, ports: Ports) -> None:
+def _print_next_steps(stack: LocalStack, ports: Ports) -> None:
     from tiergate.cli.demo_script import CHANGED, REVERT, curl
-    from tiergate.cli.output.console import say
 
-    url, control = f"http://127.0.0.1:{ports.sidecar}", f"http://127.0.0.1:{ports.control}"
-    elsewhere = "" if ports.sidecar == _PORT else f" --url {url}"
-    say("\nBoth listen on. Try, in another terminal:", "bold")
-    say(curl(url, CHANGED.check))
-    say(f"curl -s '{url}/v1/entitlements?subject=ada'")
-    say(f"curl -s http://127.0.0.1:{ports.probes}/status")
-    say(f"{_command()} check ada movies --used 69{elsewhere}")
-    say("\nOr give Gold its movies back, and ask again:", "bold")
-    say(f"KEY=$(cat {household.admin_key.absolute()})")
+    url = ports.sidecar_url
+    url_option = "" if ports.sidecar == _PORT else f" --url {url}"
+    print_line("\nBoth keep running. In another terminal, try:", "bold")
+    print_line(curl(url, CHANGED.check))
+    print_line(f"curl -s '{url}/v1/entitlements?subject=ada'")
+    print_line(f"curl -s {ports.status_url}")
+    print_line(f"{_command()} check ada movies --used 69{url_option}")
+    print_line("\nOr restore the movies of Gold, and check again:", "bold")
+    print_line(f"KEY=$(cat {stack.admin_key.absolute()})")
     for request in REVERT:
-        say(request.curl(control))
-    say("\nCtrl-C ends it.", "bold")
+        print_line(request.curl(ports.control_url))
+    print_line("\nCtrl-C stops both.", "bold")
 
 
 def _command() -> str:
-    """How this command was called: as it is found on the path, else as it stands."""
+    """Return how to call this command again: by its name if it is on the path, else by its file."""
     called = Path(sys.argv[0])
     if called.name != "tiergate":
         return f"{sys.executable} -m tiergate"

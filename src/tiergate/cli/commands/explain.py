@@ -1,4 +1,4 @@
-"""`tiergate explain`: why a check is decided as it is, laid open for a person."""
+"""`tiergate explain`: explain why a check is decided as it is."""
 
 from __future__ import annotations
 
@@ -7,38 +7,24 @@ from typing import Annotated
 
 import typer
 
-from tiergate.cli.check_options import (
-    AmountOption,
-    FeatureArgument,
-    IsSubscription,
-    LevelOption,
-    SubjectArgument,
-    UsedOption,
-    UserOption,
-    UserUsedOption,
-    ValueOption,
-)
-from tiergate.cli.local_engine import CatalogFiles, DataFolder, SubjectsFiles
-from tiergate.cli.shared_options import AsJson, At, RulesFolder
+from tiergate.cli.check_options import CheckOptions, FeatureArgument, SubjectArgument
+from tiergate.cli.local_engine import open_engine
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.output.console import warn
+from tiergate.cli.output.errors import print_json_bytes
+from tiergate.cli.shared_options import AsJson, At, DataFolder, EngineFiles, read_instant
 
 app = typer.Typer()
 
 
 @app.command()
+@expand_options
 def explain(
     subject: SubjectArgument,
     feature: FeatureArgument,
     *,
-    amount: AmountOption = None,
-    used: UsedOption = None,
-    value: ValueOption = None,
-    level: LevelOption = None,
-    subscription: IsSubscription = False,
-    user: UserOption = None,
-    user_used: UserUsedOption = None,
-    catalog: CatalogFiles = None,
-    subjects: SubjectsFiles = None,
-    rules: RulesFolder = None,
+    options: CheckOptions,
+    files: EngineFiles,
     data: DataFolder = None,
     at: At = None,
     export: Annotated[
@@ -46,44 +32,28 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a decision: the items, the override, the numbers, and the policies with their text.
+    """Explain a decision: the items, the overrides, the numbers, and the policies with their text.
 
-    Decides by itself, from files or from a sidecar's data folder; no sidecar needs to run.
+    The command decides from files or from a sidecar's data folder; no sidecar needs to run.
     """
-    from msgspec import json
-
     from tiergate.cli.cedar_export import write_export
-    from tiergate.cli.check_options import question
-    from tiergate.cli.local_engine import open_engine
-    from tiergate.cli.output.console import say, warn
-    from tiergate.cli.output.explanation import tell
-    from tiergate.cli.shared_options import instant
+    from tiergate.cli.output.explanation import print_explanation
     from tiergate.client import read_answer, read_json
     from tiergate.engine import build_reasoning, decision_json, reasoning_json, reasoning_sentences
     from tiergate.engine import explain as explain_decision
 
-    asked = question(
-        subject,
-        feature,
-        subscription=subscription,
-        user=user,
-        amount=amount,
-        used=used,
-        user_used=user_used,
-        value=value,
-        level=level,
-    )
-    with open_engine(catalog, subjects, rules, data, asked.subject) as (engine, source):
-        explanation = explain_decision(engine, asked, instant(at))
-        record = source.find(asked.subject)
+    check = options.check(subject, feature)
+    with open_engine(files, data, check.subject) as (engine, source):
+        explanation = explain_decision(engine, check, read_instant(at))
+        record = source.find(check.subject)
     answer = read_answer(read_json(decision_json(explanation.decision)))
     if export is not None and explanation.export.files:
         write_export(explanation, answer, export)
     elif export is not None:
         warn(f"nothing to export: `{subject}` is unknown", "yellow")
-    about = engine.index.features[feature]
+    definition = engine.index.features[feature]
+    reasoning = build_reasoning(explanation, definition, record, check.subject)
     if as_json:
-        reasoning = build_reasoning(explanation, about, record, asked.subject)
-        say(json.format(reasoning_json(reasoning, reasoning_sentences(reasoning)), indent=2).decode())
+        print_json_bytes(reasoning_json(reasoning, reasoning_sentences(reasoning)))
     else:
-        tell(explanation, answer, about, record, asked.subject)
+        print_explanation(reasoning, answer, definition)

@@ -1,4 +1,4 @@
-"""`tiergate export`: what the control plane has published, as a catalog file."""
+"""`tiergate export`: write the published catalog as a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
+from tiergate.cli.control_plane_client import ControlPlaneOptions
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.output.console import print_line, warn
+from tiergate.cli.shared_options import OutputFile
 
 app = typer.Typer()
 
@@ -15,35 +18,29 @@ _ENDINGS = {"policies": ".cedar", "schemas": ".cedarschema", "entities": ".entit
 
 
 @app.command()
+@expand_options
 def export(
     *,
-    key_file: KeyFile,
-    control_plane: ControlPlaneUrl = DEFAULT_URL,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; default: standard output.")
-    ] = None,
+    connection: ControlPlaneOptions,
+    output: OutputFile = None,
     rules: Annotated[
         Path | None,
-        typer.Option("--rules", metavar="DIR", help="Write the rules into this folder, whose own files stay."),
+        typer.Option("--rules", metavar="DIR", help="Write the rules into this folder; its other files stay."),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Also items that are private to one customer.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Include items that are private to one customer.")] = False,
 ) -> None:
-    """Write what is published as a catalog file, which `tiergate apply` publishes elsewhere at the same revision."""
-    from tiergate.cli.control_plane_client import ControlPlane
-    from tiergate.cli.output.console import say, warn
-
+    """Write what is published as a catalog file. `tiergate apply` publishes it elsewhere with the same revision."""
     query = {"rules": "true"} if rules is not None else {}
-    said = ControlPlane(control_plane, key_file).ask(
-        "GET", "/v1/export", **query, **({"private": "true"} if private else {})
-    )
+    query |= {"private": "true"} if private else {}
+    exported = connection.client().call("GET", "/v1/export", **query)
     if rules is not None:
         rules.mkdir(parents=True, exist_ok=True)
         for kind, ending in _ENDINGS.items():
-            for name, text in said["rules"].get(kind, {}).items():
+            for name, text in exported["rules"].get(kind, {}).items():
                 (rules / f"{name}{ending}").write_text(text, encoding="utf-8")
-    text = said["catalog"][0]["text"]
+    text = exported["catalog"][0]["text"]
     if output is None:
-        say(text.removesuffix("\n"))
+        print_line(text.removesuffix("\n"))
     else:
         output.write_text(text, encoding="utf-8")
-    warn(f"publication {said['publication']}: {said['revision']}")
+    warn(f"publication {exported['publication']}: {exported['revision']}")

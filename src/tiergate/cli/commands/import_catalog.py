@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tiergate.cli.output.console import print_line, show_activity, warn
+
 app = typer.Typer(name="import", no_args_is_help=True)
 
 
@@ -32,13 +34,12 @@ def pricing2yaml(
     """Import pricings in the Pricing2Yaml format, versions 1.0 to 3.1."""
     from tiergate.catalog import dump_catalog
     from tiergate.catalog.pricing2yaml import import_pricings
-    from tiergate.cli.output.console import say, warn, working
 
-    with working("importing"):
+    with show_activity("importing"):
         catalog = import_pricings(files, prefix=prefix)
         text = dump_catalog(catalog)
     if output is None:
-        say(text.removesuffix("\n"))
+        print_line(text.removesuffix("\n"))
         return
     output.write_text(text, encoding="utf-8")
     warn(f"{output}: {len(catalog.features):,} features, {len(catalog.items):,} items")

@@ -1,4 +1,4 @@
-"""`tiergate injector`: put sidecars into pods. Its options are the table of the injector's settings."""
+"""`tiergate injector`: inject sidecars into pods. Its options are its settings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import typer
 
-from tiergate.cli.setting_options import add_command, given
+from tiergate.cli.setting_options import add_command, setting_values
 from tiergate.cluster.injector.settings import TABLE
 
 app = typer.Typer()
 
 
-def injector(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its setting says
-    """Serve the admission webhook that puts a sidecar into Kubernetes pods with the label `tiergate.dev/inject`.
+def injector(**flags: Any) -> None:  # noqa: ANN401 - as the settings declare
+    """Serve the admission webhook that injects a sidecar into Kubernetes pods with the label `tiergate.dev/inject`.
 
     Every option can also be set by the variable `TIERGATE_INJECTOR_<OPTION>`, or in the file that `--settings` names.
     """
@@ -23,7 +23,7 @@ def injector(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its 
     from tiergate.sidecar import setting_sources as sidecar
     from tiergate.sidecar.settings import TABLE as SIDECAR_TABLE
 
-    settings = resolve(given(flags), os.environ)
+    settings = resolve(setting_values(flags), os.environ)
     server.run(settings, SIDECAR_TABLE, lambda variables: sidecar.resolve({}, variables), os.environ)
 
 

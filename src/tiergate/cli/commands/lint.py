@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiergate.cli.local_engine import SubjectsFiles
-from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder
+from tiergate.cli.exit_codes import ExitCode
+from tiergate.cli.output.console import print_line, show_activity
+from tiergate.cli.output.errors import print_json, problems_json, warn_problems
+from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder, SubjectsFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,21 +35,18 @@ def lint(
     """Check a catalog, and the rules and subjects that go with it; warn of what was probably not meant."""
     from tiergate.catalog import lint as lint_catalog
     from tiergate.catalog import load_catalog
-    from tiergate.cli.exit_codes import ExitCode
-    from tiergate.cli.output.console import say, working
-    from tiergate.cli.output.errors import problems_json, say_json, warn_problems
 
-    with working("reading"):
+    with show_activity("reading"):
         loaded = load_catalog(catalog)
         problems = sorted([*lint_catalog(loaded), *_problems_beside(loaded, rules, subjects or [])])
     wrong = any(problem.severity == "error" for problem in problems)
     code = ExitCode.INPUT if wrong else ExitCode.NO if strict and problems else ExitCode.OK
     if as_json:
-        say_json({"problems": problems_json(problems), "exit_code": code.value})
+        print_json({"problems": problems_json(problems), "exit_code": code.value})
     elif problems:
         warn_problems(problems)
     else:
-        say("no problems")
+        print_line("no problems")
     raise typer.Exit(code)
 
 

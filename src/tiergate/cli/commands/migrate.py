@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from tiergate.cli.optional_dependencies import require_control_plane
+from tiergate.cli.output.console import print_line
+
 app = typer.Typer()
 
 
@@ -25,13 +28,10 @@ def migrate(
     Back the database up first: there is no way down. It is one transaction, so that a failure changes nothing, and
     harmless when several control planes begin it together.
     """
-    from tiergate.cli.optional_dependencies import need_control_plane
-    from tiergate.cli.output.console import say
-
-    need_control_plane()
+    require_control_plane()
     from tiergate.store import Store
     from tiergate.store.schema import SCHEMA_VERSION
 
     store = Store.open(database, migrating=True)
     store.close()
-    say(f"store {store.id}: schema {SCHEMA_VERSION}")
+    print_line(f"store {store.id}: schema {SCHEMA_VERSION}")

@@ -1,25 +1,24 @@
-"""`tiergate preview`: whom a change would give something, and from whom it would take it, before it is published."""
+"""`tiergate preview`: show what a change gives to customers and what it takes away, before it is published."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tiergate.cli.commands.publish import Audience, ChosenFeatures, ChosenItems, ChosenRoles, ChosenRules, From
-from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
-from tiergate.cli.local_engine import SubjectsFiles
-from tiergate.cli.shared_options import AsJson
+from tiergate.cli.control_plane_client import OptionalControlPlaneOptions
+from tiergate.cli.exit_codes import ExitCode
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.publish_options import SelectionOptions
+from tiergate.cli.shared_options import AsJson, SubjectsFiles, read_instant
 from tiergate.errors import SettingsError
-
-if TYPE_CHECKING:
-    from tiergate.cli.preview_sources import Found, Local
 
 app = typer.Typer()
 
 
 @app.command()
+@expand_options
 def preview(
     *,
     catalog: Annotated[
@@ -27,30 +26,32 @@ def preview(
         typer.Option(
             "--catalog",
             metavar="NEW",
-            help="What comes: a catalog file or folder, or a bundle's folder; default: what is pending. "
+            help="The new side: a catalog file or folder, or a bundle's folder; default: what is pending. "
             "Several files for a control plane.",
         ),
     ] = None,
     catalog_old: Annotated[
         str | None,
-        typer.Option("--catalog-old", metavar="OLD", help="What is, in the same forms; default: what is published."),
+        typer.Option(
+            "--catalog-old", metavar="OLD", help="The old side, in the same forms; default: what is published."
+        ),
     ] = None,
     subjects: SubjectsFiles = None,
     rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="DIR", help="The folder of rules that goes with `--catalog`.")
+        Path | None, typer.Option("--rules", metavar="DIR", help="The folder of rules of `--catalog`.")
     ] = None,
     rules_old: Annotated[
         Path | None,
-        typer.Option("--rules-old", metavar="DIR", help="Of `--catalog-old`, if it has others than `--rules`."),
+        typer.Option("--rules-old", metavar="DIR", help="The rules of `--catalog-old`, if they differ from `--rules`."),
     ] = None,
     usage: Annotated[
         list[Path] | None,
-        typer.Option("--usage", metavar="FILE", help="What subjects have used, as NDJSON or CSV; several times."),
+        typer.Option("--usage", metavar="FILE", help="The usage of subjects, as NDJSON or CSV; several times."),
     ] = None,
     log: Annotated[
         list[Path] | None,
         typer.Option(
-            "--log", metavar="FILE", help="A decision log: which checks that it allowed would be denied; several times."
+            "--log", metavar="FILE", help="A decision log, to find allowed checks that would be denied; several times."
         ),
     ] = None,
     listing: Annotated[
@@ -59,49 +60,43 @@ def preview(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="Look at this instant alone; default: at now and all that comes."),
+        typer.Option(metavar="INSTANT", help="Compare at this instant only; default: now and at all later times."),
     ] = None,
-    control_plane: ControlPlaneUrl = DEFAULT_URL,
-    key_file: OptionalKeyFile = None,
+    connection: OptionalControlPlaneOptions,
     prune: Annotated[
         bool, typer.Option("--prune", help="With `--catalog` and a control plane: as `apply --prune`.")
     ] = False,
-    item: ChosenItems = None,
-    feature: ChosenFeatures = None,
-    rule: ChosenRules = None,
-    roles: ChosenRoles = False,
-    audience: Audience = None,
-    start: From = None,
+    selection: SelectionOptions,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 1 if somebody loses something or gets less, or may.")
+        bool, typer.Option("--exit-code", help="Exit with 1 if a customer loses something or gets less, or may.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many customers, and which, would gain something, lose it, get less or more of it.
+    """Show how many customers, and which, would gain something, lose it, get less or more of it.
 
-    The customers of files (`--subjects`), or of a control plane: then of what is pending there, of what is chosen of
-    that as for `publish`, or of `--catalog` as for `apply`. Nothing is changed.
+    The customers come from files (`--subjects`) or from a control plane. A control plane previews its pending edits, a
+    selection of these as for `publish`, or `--catalog` as for `apply`. Nothing is changed.
     """
-    from tiergate.cli.commands.publish import chosen
-    from tiergate.cli.control_plane_client import ControlPlane
-    from tiergate.cli.exit_codes import ExitCode
-    from tiergate.cli.preview_sources import Local, on_control_plane, on_files, tell
-    from tiergate.cli.shared_options import instant
+    from tiergate.cli.output.preview import print_preview
+    from tiergate.cli.preview_sources import PreviewFiles, preview_from_files, preview_on_control_plane
 
-    asked = ControlPlane(control_plane, key_file) if key_file is not None else None
-    choice = chosen(item, feature, rule, roles=roles, audience=audience, start=start)
-    found: Found
+    control_plane, body = connection.client(), selection.body()
     if subjects or usage or log or catalog_old:
-        if choice or prune:
-            raise SettingsError("item", "choices as for `publish`, and `--prune`, go with neither files nor usage")
-        local: Local = Local(
-            catalog, catalog_old, subjects or [], rules, rules_old, usage or [], log or [], listing, instant(None)
+        if body or prune:
+            raise SettingsError(
+                "item", "selections as for `publish`, and `--prune`, cannot be combined with files or usage"
+            )
+        now, only_at = read_instant(None), None if at is None else read_instant(at)
+        files = PreviewFiles(
+            catalog, catalog_old, subjects or [], rules, rules_old, usage or [], log or [], listing, now
         )
-        found = on_files(local, None if at is None else instant(at), asked)
+        result = preview_from_files(files, only_at, control_plane)
     else:
-        if asked is None:
-            raise SettingsError("key-file", "is required to ask a control plane; or give `--catalog` and `--subjects`")
-        found = on_control_plane(asked, catalog or [], rules, choice, prune=prune, at=at, listing=listing)
-    tell(found, as_json=as_json)
-    if exit_code and found.takes:
+        if control_plane is None:
+            raise SettingsError("key-file", "is required for a control plane; or give `--catalog` and `--subjects`")
+        result = preview_on_control_plane(
+            control_plane, catalog or [], rules, body, prune=prune, at=at, listing=listing
+        )
+    print_preview(result, as_json=as_json)
+    if exit_code and result.has_losses:
         raise typer.Exit(ExitCode.NO)

@@ -1,4 +1,4 @@
-"""`tiergate rollback`: a past publication in force again."""
+"""`tiergate rollback`: publish a past publication again."""
 
 from __future__ import annotations
 
@@ -6,36 +6,26 @@ from typing import Annotated
 
 import typer
 
-from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
-from tiergate.cli.output.changeset import DryRun, IfMatch, Note
-from tiergate.cli.output.impact import AcceptLoss
-from tiergate.cli.shared_options import AsJson
+from tiergate.cli.control_plane_client import ControlPlaneOptions
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.publish_options import PublishOptions
 
 app = typer.Typer()
 
 
 @app.command()
+@expand_options
 def rollback(
-    publication: Annotated[int, typer.Argument(metavar="PUBLICATION", min=1, help="The one to go back to.")],
+    publication: Annotated[int, typer.Argument(metavar="PUBLICATION", min=1, help="The number to go back to.")],
     *,
-    key_file: KeyFile,
-    control_plane: ControlPlaneUrl = DEFAULT_URL,
-    roles: Annotated[bool, typer.Option("--roles", help="The table of roles too.")] = False,
-    accept_loss: AcceptLoss = None,
-    if_match: IfMatch = None,
-    dry_run: DryRun = False,
-    note: Note = "",
-    as_json: AsJson = False,
+    connection: ControlPlaneOptions,
+    roles: Annotated[bool, typer.Option("--roles", help="Restore the table of roles too.")] = False,
+    options: PublishOptions,
 ) -> None:
-    """Put the catalog and the rules of a past publication in force again, as a new publication.
+    """Publish the catalog and the rules of a past publication again, as a new publication.
 
-    It is not refused for what it takes from customers, being there for emergencies; with `--accept-loss` it is, where
-    that is something else than what the token names.
+    It is meant for emergencies: a loss for customers does not stop it. With `--accept-loss` it is rejected if the loss
+    differs from what the token names.
     """
-    from tiergate.cli.control_plane_client import ControlPlane
-    from tiergate.cli.output.changeset import ask_to_publish, tell
-
-    body: dict[str, object] = {"roles": roles, "dry_run": dry_run, "note": note}
-    asked, path = ControlPlane(control_plane, key_file), f"/v1/publications/{publication}/rollback"
-    said = ask_to_publish(asked, path, body, accept_loss=accept_loss, if_match=if_match, as_json=as_json)
-    tell(said, dry_run=dry_run, as_json=as_json)
+    path = f"/v1/publications/{publication}/rollback"
+    options.print_result(options.request(connection.client(), path, {"roles": roles}))

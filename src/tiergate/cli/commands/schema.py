@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tiergate.cli.output.errors import print_json
+
 app = typer.Typer()
 
 
@@ -27,16 +29,15 @@ def schema(
 ) -> None:
     """Print the JSON Schema of the catalog, subjects or test file, for editors and other tools."""
     from tiergate.catalog import catalog_schema, subjects_line_schema, subjects_schema
-    from tiergate.cli.output.errors import say_json
 
     match of:
         case SchemaOf.CATALOG:
-            say_json(catalog_schema())
+            print_json(catalog_schema())
         case SchemaOf.SUBJECTS:
-            say_json(subjects_schema())
+            print_json(subjects_schema())
         case SchemaOf.SUBJECTS_LINE:
-            say_json(subjects_line_schema())
+            print_json(subjects_line_schema())
         case SchemaOf.TEST:
             from tiergate.policytest.test_file_schema import suite_schema
 
-            say_json(suite_schema())
+            print_json(suite_schema())

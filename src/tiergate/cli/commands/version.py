@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tiergate.cli.output.console import print_line
+from tiergate.cli.output.errors import print_json
 from tiergate.cli.shared_options import AsJson
 
 app = typer.Typer()
@@ -17,8 +19,6 @@ def version(*, as_json: AsJson = False) -> None:
 
     from tiergate import __version__
     from tiergate.bundle import FORMAT
-    from tiergate.cli.output.console import say
-    from tiergate.cli.output.errors import say_json
 
     parts = {
         "tiergate": __version__,
@@ -27,7 +27,7 @@ def version(*, as_json: AsJson = False) -> None:
         "python": platform.python_version(),
     }
     if as_json:
-        say_json(parts)
+        print_json(parts)
     else:
-        say(f"tiergate {__version__}")
-        say(f"bundle format {FORMAT}, cedarpy {parts['cedarpy']}, Python {parts['python']}")
+        print_line(f"tiergate {__version__}")
+        print_line(f"bundle format {FORMAT}, cedarpy {parts['cedarpy']}, Python {parts['python']}")

@@ -1,21 +1,24 @@
-"""What commands write: results to standard output, everything else to standard error; colours at a terminal only."""
+"""What commands write: results to standard output, all else to standard error; colours and progress at terminals."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
 
-_PATIENCE = 1.0
-"""Seconds after which work shows that it goes on."""
+_ACTIVITY_DELAY = 1.0
+"""Seconds after which a running task is shown."""
+_COUNT_INTERVAL = 5.0
+"""Seconds between two lines of a count, without a terminal."""
 
 
 def console(stream: TextIO) -> Console:
@@ -25,16 +28,24 @@ def console(stream: TextIO) -> Console:
     return Console(file=stream, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
-def say(text: str | Text = "", style: str | None = None) -> None:
+def print_line(text: str | Text = "", style: str | None = None) -> None:
     """Write a line of the result to standard output."""
     _write(sys.stdout, text, style)
 
 
-def say_table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> None:
-    """Write rows of a word and what it says to standard output, in two columns."""
-    width = max((len(word) for word, _ in rows), default=0)
-    for word, content in rows:
-        say(f"{indent}{word:{width}}  {content}" if width else f"{indent}{content}")
+def print_table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> None:
+    """Write rows of a label and its content to standard output, in two columns."""
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, content in rows:
+        print_line(f"{indent}{label:{width}}  {content}" if width else f"{indent}{content}")
+
+
+def print_section(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Write an empty line, a title and a table; nothing if there are no rows."""
+    if rows:
+        print_line()
+        print_line(title, "bold")
+        print_table(rows)
 
 
 def warn(text: str | Text, style: str | None = None) -> None:
@@ -49,19 +60,19 @@ def _write(stream: TextIO, text: str | Text, style: str | None) -> None:
         else:
             stream.write(f"{text}\n")
     except BrokenPipeError:
-        let_go(stream)
+        discard_output(stream)
 
 
-def let_go(stream: TextIO) -> None:
-    """Write to nowhere from now on, because whoever read the stream has stopped; what is to be done is done still."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+def discard_output(stream: TextIO) -> None:
+    """Discard what is written from now on, because the reader closed the stream; the command still finishes."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show at a terminal, after a second, what is being done and for how long already."""
+def show_activity(task: str) -> Iterator[None]:
+    """Show at a terminal, after a second, what is running and for how long."""
     if not sys.stderr.isatty():
         yield
         return
@@ -69,8 +80,8 @@ def working(what: str) -> Iterator[None]:
 
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     progress = Progress(*columns, console=console(sys.stderr), transient=True)
-    progress.add_task(what, total=None)
-    timer = threading.Timer(_PATIENCE, progress.start)
+    progress.add_task(task, total=None)
+    timer = threading.Timer(_ACTIVITY_DELAY, progress.start)
     timer.daemon = True
     timer.start()
     try:
@@ -79,3 +90,25 @@ def working(what: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         progress.stop()
+
+
+@contextmanager
+def show_count(task: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how much is done: a bar at a terminal, else a line every few seconds."""
+    if not sys.stderr.isatty():
+        last = time.monotonic()
+
+        def write(count: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _COUNT_INTERVAL:
+                last = time.monotonic()
+                warn(f"{task}: {count:,}" + (f" of {total:,}" if total else ""))
+
+        yield write
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
+        row = progress.add_task(task, total=total)
+        yield lambda count: progress.update(row, completed=count)

@@ -1,10 +1,11 @@
-"""Answers in words, for people: what `check`, `explain` and `demo` say."""
+"""Answers as text: what `check`, `replay` and `demo` print."""
 
 from __future__ import annotations
 
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from tiergate.cli.output.console import print_line, print_table
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
@@ -29,19 +30,25 @@ REASONS: dict[str, str] = {
     Reason.LEVEL_TOO_LOW: "a higher level is required",
     Reason.GRANTED: "granted",
 }
-"""Each reason in words."""
+"""The sentence of each reason."""
 
 
 def verdict(answer: Answer) -> str:
-    """`yes: granted`, `no: the limit is reached (limit_reached)`."""
+    """Return a line such as `yes: granted` or `no: the limit is reached (limit_reached)`."""
     if answer.allowed and answer.reason == Reason.GRANTED:
         return "yes: granted"
-    words = REASONS.get(answer.reason)
-    return ("yes: " if answer.allowed else "no: ") + (f"{words} ({answer.reason})" if words else answer.reason)
+    text = REASONS.get(answer.reason)
+    return ("yes: " if answer.allowed else "no: ") + (f"{text} ({answer.reason})" if text else answer.reason)
 
 
-def holding(answer: Answer) -> str:
-    """What the subject holds: `50 movies/month, 12 used, 38 remaining`, `phone`, `nothing`; or `unknown`."""
+def print_answer(answer: Answer, *rows: tuple[str, str]) -> None:
+    """Print the verdict and the table of an answer, the given rows first."""
+    print_line(verdict(answer), "bold green" if answer.allowed else "bold red")
+    print_table([*rows, *answer_rows(answer)])
+
+
+def entitlement_text(answer: Answer) -> str:
+    """Return what the subject may use: `50 movies/month, 12 used, 38 remaining`, `phone`, `nothing`; or `unknown`."""
     entitlement = answer.entitlement
     if not answer.type:
         return "unknown"
@@ -59,29 +66,29 @@ def holding(answer: Answer) -> str:
     return ", ".join(parts)
 
 
-def source(one: Source) -> str:
-    """What an item or an override contributed: `2 × addon/extra-movies@1: +10`."""
-    value = "unlimited" if one.unlimited else _plain(one.value)
-    if one.override:
-        whose = f" on {one.subscription}" if one.subscription else ""
-        return f"override {one.override}{whose}: {value} ({one.mode})"
-    value = f"+{value}" if one.add else value
-    times = f"{one.quantity} × " if one.quantity is not None and one.quantity != 1 else ""
-    per = f" per {one.per}" if one.per else ""
-    return f"{times}{one.item}@{one.version}: {value}{per}"
+def source_text(source: Source) -> str:
+    """Return what an item or an override contributes: `2 × addon/extra-movies@1: +10`."""
+    value = "unlimited" if source.unlimited else _plain(source.value)
+    if source.override:
+        subscription = f" on {source.subscription}" if source.subscription else ""
+        return f"override {source.override}{subscription}: {value} ({source.mode})"
+    value = f"+{value}" if source.add else value
+    times = f"{source.quantity} × " if source.quantity is not None and source.quantity != 1 else ""
+    per = f" per {source.per}" if source.per else ""
+    return f"{times}{source.item}@{source.version}: {value}{per}"
 
 
-def lines(answer: Answer) -> list[tuple[str, str]]:
-    """An answer as a table of two columns: a word, and what it says."""
-    found = [("entitlement", holding(answer))]
-    found += [("from" if not index else "", source(one)) for index, one in enumerate(answer.sources)]
-    found += [("decided by" if not index else "", policy) for index, policy in enumerate(answer.policies)]
+def answer_rows(answer: Answer) -> list[tuple[str, str]]:
+    """Return an answer as rows of a label and its content."""
+    rows = [("entitlement", entitlement_text(answer))]
+    rows += [("from" if not index else "", source_text(source)) for index, source in enumerate(answer.sources)]
+    rows += [("decided by" if not index else "", policy) for index, policy in enumerate(answer.policies)]
     if answer.valid_until is not None:
-        found.append(("valid until", moment(answer.valid_until)))
+        rows.append(("valid until", instant_text(answer.valid_until)))
     if answer.stale:
-        heard = "the sidecar has received nothing from its source for too long"
-        found.append(("stale", heard if answer.type else "the sidecar has not loaded anything yet"))
-    return found
+        outdated = "the sidecar has received nothing from its source for too long"
+        rows.append(("stale", outdated if answer.type else "the sidecar has not loaded anything yet"))
+    return rows
 
 
 def _amount(entitlement: Entitlement) -> str:
@@ -95,6 +102,6 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def moment(at: datetime) -> str:
-    """An instant, to the second: `2027-01-01 00:00:00 UTC`."""
+def instant_text(at: datetime) -> str:
+    """Return an instant, to the second: `2027-01-01 00:00:00 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""How errors and problems are told: lines for people on standard error, or one JSON document for programs."""
+"""How errors and problems are printed: lines on standard error, or one JSON document on standard output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tiergate.cli.exit_codes import ExitCode, exit_code
-from tiergate.cli.output.console import say, warn
+from tiergate.cli.output.console import print_line, warn
 from tiergate.errors import AuthorError, CheckError, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ _STYLES = {"error": "red", "warning": "yellow"}
 
 
 def report(error: BaseException, *, as_json: bool) -> ExitCode:
-    """Tell an error and return the exit code that it stands for. A defect of ours is told with its traceback."""
+    """Print an error and return its exit code. A defect of Tiergate is printed with its traceback."""
     code = exit_code(error)
     if code is ExitCode.INTERRUPTED:
         return code
     if code is ExitCode.INTERNAL:
         traceback.print_exception(error, file=sys.stderr)
-        warn("error: this is a defect in tiergate: please report what stands above", "bold red")
+        warn("error: this is a defect in tiergate: please report the traceback above", "bold red")
         return code
     problems = error.problems if isinstance(error, AuthorError) else ()
     if as_json:
-        say_json({"error": _words(error), "exit_code": code.value, "problems": problems_json(problems)})
+        print_json({"error": _message(error), "exit_code": code.value, "problems": problems_json(problems)})
     elif problems:
         warn_problems(problems)
     else:
-        warn(f"error: {_words(error)}", "red")
+        warn(f"error: {_message(error)}", "red")
     return code
 
 
@@ -48,7 +48,7 @@ def warn_problems(problems: Sequence[Problem]) -> None:
 
 
 def problems_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
-    """Problems as JSON members."""
+    """Return problems as JSON members."""
     return [
         {
             "file": problem.file,
@@ -62,12 +62,19 @@ def problems_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
     ]
 
 
-def say_json(document: object) -> None:
+def print_json(document: object) -> None:
     """Write one JSON document to standard output."""
-    say(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    print_line(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def _words(error: BaseException) -> str:
+def print_json_bytes(document: bytes) -> None:
+    """Write one encoded JSON document to standard output, indented; numbers keep all of their digits."""
+    import msgspec
+
+    print_line(msgspec.json.format(document, indent=2).decode())
+
+
+def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         detail = error.strerror[:1].lower() + error.strerror[1:]
         return f"`{error.filename}`: {detail}" if error.filename else detail
@@ -78,5 +85,5 @@ def _words(error: BaseException) -> str:
     return str(error)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}" if number else ""
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}" if number else ""

@@ -1,42 +1,20 @@
-"""What a change does to customers, as lines for people: how many, of which feature, and a few of them by name."""
+"""What a change does to customers, as lines of text: how many, for which feature, and a few examples."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tiergate.cli.output.console import say, warn
+from tiergate.cli.output.console import print_line, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.text import Text
 
-
-def _token(text: str | None) -> str | None:
-    from tiergate.errors import SettingsError
-    from tiergate.impact.preview.loss_token import is_loss_token
-
-    if text and not is_loss_token(text):
-        detail = f"`{text[:100]}` is no token of a loss: `--dry-run`, `preview` and the refusal print it"
-        raise SettingsError("accept-loss", detail)
-    return text
-
-
-AcceptLoss = Annotated[
-    str | None,
-    typer.Option(
-        "--accept-loss",
-        metavar="[TOKEN]",
-        callback=_token,
-        help="Take from customers what this token names, and nothing else; `--dry-run`, `preview` and the refusal "
-        "print it. Without a token: ask at the terminal.",
-    ),
-]
-
-_WORDS = {
+_EFFECTS = {
     "loses": ("-", "red", "loses it", "lose it"),
     "less": ("-", "red", "gets less", "get less"),
     "other": ("~", "yellow", "gets something else", "get something else"),
@@ -45,89 +23,91 @@ _WORDS = {
     "more": ("+", "green", "gets more", "get more"),
     "gains": ("+", "green", "gains it", "gain it"),
 }
-_SHOWN = 3
+"""The mark, the colour, and the words for one and for several."""
+
+_SWITCH = {True: "on", False: "off"}
+_MOST_EXAMPLES = 3
 
 
-def tell_loss(impact: dict[str, Any], detail: str, token: str) -> None:
-    """Tell on standard error why something is not published, and with which token it would be."""
-    _tell(impact, warn)
+def warn_of_loss(impact: dict[str, Any], detail: str, token: str) -> None:
+    """Print to standard error why nothing is published, and the token that accepts the loss."""
+    _print_features(impact, warn)
     warn(f"error: {detail.replace(f'`accept_loss` as `{token}`', f'`--accept-loss {token}`')}", "red")
 
 
-def accept_at_terminal(impact: dict[str, Any]) -> bool:
-    """Show at a terminal what customers would lose, and ask whether that is meant; elsewhere it is not."""
+def confirm_loss(impact: dict[str, Any]) -> bool:
+    """Show at a terminal what customers would lose, and return whether it is confirmed; false without a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    _tell(impact, warn)
+    _print_features(impact, warn)
     count = impact["customers"]["take"]
-    return typer.confirm(f"Take this from {count:,} {'customer' if count == 1 else 'customers'}?", err=True)
+    return typer.confirm(f"Reduce this for {count:,} {'customer' if count == 1 else 'customers'}?", err=True)
 
 
-def tell_impact(impact: dict[str, Any]) -> None:
-    """Tell what a change does to customers."""
-    _tell(impact, say)
-    customers = impact["customers"]
-    if not impact["examined"]:
-        say("no customer is affected")
+def print_impact(impact: dict[str, Any]) -> None:
+    """Print what a change does to customers."""
+    _print_features(impact, print_line)
+    customers, examined = impact["customers"], impact["examined"]
+    if not examined:
+        print_line("no customer is affected")
         return
-    examined, take, above = impact["examined"], customers["take"], customers["above"]
-    parts = [f"{customers['touched']:,} affected"]
-    parts.append(f"{take:,} {'loses or gets' if take == 1 else 'lose or get'} less")
-    if above:
-        parts.append(f"{above:,} above the new limit")
-    say(f"checked {examined:,} {'customer' if examined == 1 else 'customers'}: {', '.join(parts)}")
+    reduced = customers["take"]
+    parts = [
+        f"{customers['touched']:,} affected",
+        f"{reduced:,} {'loses or gets' if reduced == 1 else 'lose or get'} less",
+    ]
+    if customers["above"]:
+        parts.append(f"{customers['above']:,} above the new limit")
+    print_line(f"checked {examined:,} {'customer' if examined == 1 else 'customers'}: {', '.join(parts)}")
 
 
-def _tell(impact: dict[str, Any], write: Callable[[str | Text, str | None], None]) -> None:
+def _print_features(impact: dict[str, Any], write: Callable[[str | Text, str | None], None]) -> None:
     for feature in impact["features"]:
-        for effect, (mark, style, one, many) in _WORDS.items():
+        for effect, (mark, style, singular, plural) in _EFFECTS.items():
             counts = [
-                f"{count:,} {kind if count == 1 else kind + 's'} {one if count == 1 else many}"
+                f"{count:,} {kind} {singular}" if count == 1 else f"{count:,} {kind}s {plural}"
                 for kind in ("customer", "subscription")
                 if (count := feature[f"{kind}s"][effect])
             ]
             if not counts:
                 continue
             write(f"{mark} {feature['feature']}: {', '.join(counts)}", style)
-            examples = [it for it in feature.get("examples", ()) if it["effect"] == effect]
-            for example in sorted(examples, key=_weight)[:_SHOWN]:
+            examples = [example for example in feature.get("examples", ()) if example["effect"] == effect]
+            for example in sorted(examples, key=_rank)[:_MOST_EXAMPLES]:
                 write(f"    {_example(example)}", None)
 
 
-def _weight(example: dict[str, Any]) -> tuple[bool, bool]:
-    """Customers come before single subscriptions, and first those who have used more than they may then."""
+def _rank(example: dict[str, Any]) -> tuple[bool, bool]:
+    """Customers come before single subscriptions, and first those who are above the new limit."""
     return "subscription" in example, not example.get("above", False)
 
 
 def _example(example: dict[str, Any]) -> str:
-    whom = example["customer"]
+    text: str = example["customer"]
     if "subscription" in example:
-        whom = f"{whom}, its subscription {example['subscription']}"
-    words = f"{whom}: {_answered(example['before'])} → {_answered(example['after'])}"
+        text += f", its subscription {example['subscription']}"
+    text += f": {_value(example['before'])} → {_value(example['after'])}"
     if example["effect"] == "kept":
-        words += " without the override"
+        text += " without the override"
     if "shown_by" in example:
-        words += f", {_shown(example['shown_by'])}"
+        text += f", {_evidence(example['shown_by'])}"
     if "used" in example:
-        words += f", {example['used']} used" + (" (above the new limit)" if example["above"] else "")
-    return words
+        text += f", {example['used']} used" + (" (above the new limit)" if example["above"] else "")
+    return text
 
 
-def _shown(shown: dict[str, Any]) -> str:
-    """A check that shows an effect of rules."""
-    asked = [f"{name} {shown[name]}" for name in ("amount", "used", "user_used", "value", "level") if name in shown]
-    words = " ".join(["a check", *(["of"] if asked else []), *asked])
-    words += f" by user {shown['user']}" if "user" in shown else ""
-    words += f" with {shown['total_used']} used by everybody" if "total_used" in shown else ""
-    return f"such as {words} at {shown['at']}: {shown['before']['reason']} → {shown['after']['reason']}"
+def _evidence(evidence: dict[str, Any]) -> str:
+    """Describe a check that shows an effect of rules."""
+    names = ("amount", "used", "user_used", "value", "level")
+    fields = [f"{name} {evidence[name]}" for name in names if name in evidence]
+    check = " ".join(["a check", *(["of"] if fields else []), *fields])
+    check += f" by user {evidence['user']}" if "user" in evidence else ""
+    check += f" with {evidence['total_used']} used by everybody" if "total_used" in evidence else ""
+    reasons = f"{evidence['before']['reason']} → {evidence['after']['reason']}"
+    return f"such as {check} at {evidence['at']}: {reasons}"
 
 
-def _answered(answered: dict[str, Any]) -> str:
-    value = answered["value"]
-    if value is None:
-        text = "nothing"
-    elif isinstance(value, bool):
-        text = "on" if value else "off"
-    else:
-        text = str(value)
-    return text if answered["allowed"] or not value else f"{text} ({answered['reason']})"
+def _value(entitlement: dict[str, Any]) -> str:
+    value = entitlement["value"]
+    text = "nothing" if value is None else _SWITCH[value] if isinstance(value, bool) else str(value)
+    return text if entitlement["allowed"] or not value else f"{text} ({entitlement['reason']})"

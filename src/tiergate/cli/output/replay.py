@@ -1,4 +1,4 @@
-"""What came of a replay, told: whether it is the same, why it was so, and what would be different today."""
+"""The result of a replay: whether the decision is the same, its explanation, and what would differ today."""
 
 from __future__ import annotations
 
@@ -7,145 +7,144 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate import __version__
-from tiergate.cli.output.console import say, say_table, warn
-from tiergate.cli.output.decision import lines, verdict
+from tiergate.cli.output.console import print_line, print_section, print_table, warn
+from tiergate.cli.output.decision import print_answer
+from tiergate.cli.output.errors import print_json_bytes
 from tiergate.client import read_answer, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.cli.replay_sources import Replayed
+    from tiergate.cli.replay_sources import ReplayResult
     from tiergate.impact.replay.decision_log_reader import RecordedDecision
 
-_BY_WHAT = frozenset({"publication", "revision", "valid_until", "stale"})
-"""The members of a decision that say by what it was made, and for how long it holds."""
+_PROVENANCE = frozenset({"publication", "revision", "valid_until", "stale"})
+"""The members of a decision that name what made it, and for how long it is valid."""
+
+_Difference = tuple[str, str, str]
 
 
-def is_same(recorded: RecordedDecision, made: Replayed) -> bool:
-    """Say whether a decision came out as it was recorded, in whatever form its log was handed on."""
-    return not _differences(recorded.decision, made.decision)
+def is_same(recorded: RecordedDecision, result: ReplayResult) -> bool:
+    """Return whether a decision equals the recorded one, however its log was reformatted."""
+    return not _differences(recorded.decision, bytes(result.decision))
 
 
-def tell_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed | str | None) -> None:
-    """Write it for a person; `now` is what it would be today, or why that cannot be said."""
+def print_replay(recorded: RecordedDecision | None, result: ReplayResult, now: ReplayResult | str | None) -> None:
+    """Print a replay as text; `now` is today's decision, or why there is none."""
     if recorded is not None:
-        if recorded.decision == made.decision:
-            say(f"{recorded.id}: same decision, byte for byte", "green")
-        elif is_same(recorded, made):
-            say(f"{recorded.id}: same decision; the JSON of the log was reformatted", "green")
-        else:
-            say(f"{recorded.id}: different decision", "bold red")
-            say_table(_rows(_differences(recorded.decision, made.decision)))
-            warn(_reasons_to_differ(recorded, made), "yellow")
-        say()
-    if made.redacted:
-        warn("what described a person was erased since: a rule that reads it may decide otherwise", "yellow")
-    _tell_one(made)
+        _print_comparison(recorded, result)
+    if result.redacted:
+        warn("personal data was erased since: a rule that reads it may decide differently", "yellow")
+    _print_result(result)
     if isinstance(now, str):
-        say()
-        say("today: cannot be decided", "bold")
-        say_table([("", now)])
+        print_section("today: cannot be decided", [("", now)])
     elif now is not None:
-        found = _differences(made.decision, now.decision)
-        differs = any(name not in _BY_WHAT for name, _, _ in found)
-        say()
-        say("today" if differs else "today: same decision", "bold")
+        differences = _differences(bytes(result.decision), bytes(now.decision))
+        differs = any(name not in _PROVENANCE for name, _, _ in differences)
+        print_line()
+        print_line("today" if differs else "today: same decision", "bold")
         if differs:
-            _tell_one(now)
-            say()
-            say("differences", "bold")
-        if found:
-            say_table(_rows(found))
+            _print_result(now)
+            print_section("differences", _rows(differences))
+        else:
+            print_table(_rows(differences))
 
 
-def _tell_one(made: Replayed) -> None:
-    answer = read_answer(read_json(made.decision))
-    say(verdict(answer), "bold green" if answer.allowed else "bold red")
-    say_table([("at", made.at), *lines(answer)])
-    if made.sentences:
-        say()
-        for sentence in made.sentences:
-            say(sentence)
+def _print_comparison(recorded: RecordedDecision, result: ReplayResult) -> None:
+    differences = _differences(recorded.decision, bytes(result.decision))
+    if recorded.decision == bytes(result.decision):
+        print_line(f"{recorded.id}: same decision, byte for byte", "green")
+    elif not differences:
+        print_line(f"{recorded.id}: same decision; the JSON of the log was reformatted", "green")
+    else:
+        print_line(f"{recorded.id}: different decision", "bold red")
+        print_table(_rows(differences))
+        warn(_cause(recorded, result), "yellow")
+    print_line()
 
 
-def _reasons_to_differ(recorded: RecordedDecision, made: Replayed) -> str:
+def _print_result(result: ReplayResult) -> None:
+    print_answer(read_answer(read_json(bytes(result.decision))), ("at", result.at))
+    if result.sentences:
+        print_line()
+        for sentence in result.sentences:
+            print_line(sentence)
+
+
+def _cause(recorded: RecordedDecision, result: ReplayResult) -> str:
     basis = recorded.basis
-    if made.redacted:
-        return "its record was erased in part since"
-    if basis is not None and basis.errors:
-        return f"it could not be evaluated then: {basis.errors[0]}"
-    if basis is not None and basis.version != __version__:
-        return f"it was made by Tiergate {basis.version}; this is {__version__}"
+    if result.redacted:
+        return "parts of its record were erased since"
     if basis is None:
-        return "the line does not say what it rested on"
-    return "what it is made of now is not what it was made of: other subjects, or another store"
+        return "the line does not have what the decision was made from"
+    if basis.errors:
+        return f"its evaluation failed then: {basis.errors[0]}"
+    if basis.version != __version__:
+        return f"Tiergate {basis.version} made it; this is {__version__}"
+    return "it was made from other data: other subjects, or another store"
 
 
-def _differences(before: bytes, after: bytes) -> list[tuple[str, str, str]]:
-    """What two decisions say differently: its name, and both as JSON; a dash where one says nothing.
+def _differences(before: bytes, after: bytes) -> list[_Difference]:
+    """Return the members that differ between two decisions: name, and both as JSON; a dash for a missing member.
 
-    Spaces, the order of members and zeros behind a point are no difference: whatever ships or queries logs rewrites
-    them.
+    Spaces, the order of members and trailing zeros are no difference: tools that ship or query logs rewrite them.
     """
     read = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
     def members(decision: bytes) -> dict[str, bytes]:
-        found = {name: bytes(raw) for name, raw in read(decision).items()}
-        inner = read(found.pop("entitlement"))
-        return {**{f"entitlement.{name}": bytes(raw) for name, raw in inner.items()}, **found}
+        outer = {name: bytes(raw) for name, raw in read(decision).items()}
+        inner = read(outer.pop("entitlement"))
+        return {**{f"entitlement.{name}": bytes(raw) for name, raw in inner.items()}, **outer}
 
     old, new = members(before), members(after)
-    names = [*old, *(name for name in new if name not in old)]
     return [
         (name, old.get(name, b"-").decode(), new.get(name, b"-").decode())
-        for name in names
-        if not _says_the_same(old.get(name), new.get(name))
+        for name in old | new
+        if not _is_same_json(old.get(name), new.get(name))
     ]
 
 
-def _says_the_same(one: bytes | None, other: bytes | None) -> bool:
-    if one is None or other is None or one == other:
-        return one == other
-    return _is_equal(read_json(one), read_json(other))
+def _is_same_json(left: bytes | None, right: bytes | None) -> bool:
+    if left is None or right is None or left == right:
+        return left == right
+    return _is_equal(read_json(left), read_json(right))
 
 
-def _is_equal(one: object, other: object) -> bool:
-    """Whether two values of JSON are equal: 5 and 5.0 are, 1 and true are not."""
-    match one, other:
+def _is_equal(left: object, right: object) -> bool:
+    """Return whether two values of JSON are equal: 5 and 5.0 are, 1 and true are not."""
+    match left, right:
         case dict(), dict():
-            return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
+            return left.keys() == right.keys() and all(_is_equal(left[name], right[name]) for name in left)
         case list(), list():
-            return len(one) == len(other) and all(map(_is_equal, one, other))
+            return len(left) == len(right) and all(map(_is_equal, left, right))
         case _:
-            return one == other and isinstance(one, bool) is isinstance(other, bool)
+            return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-def _rows(differences: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+def _rows(differences: Sequence[_Difference]) -> list[tuple[str, str]]:
     return [(name, f"{before} → {after}") for name, before, after in differences]
 
 
-def say_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed | str | None) -> None:
-    """Write it as one JSON document."""
+def print_replay_json(recorded: RecordedDecision | None, result: ReplayResult, now: ReplayResult | str | None) -> None:
+    """Print a replay as one JSON document."""
 
     def differing(before: bytes, after: bytes) -> dict[str, list[msgspec.Raw | None]]:
         return {
-            name: [None if text == "-" else msgspec.Raw(text.encode()) for text in (old, new)]
-            for name, old, new in _differences(before, after)
+            name: [None if text == "-" else msgspec.Raw(text.encode()) for text in texts]
+            for name, *texts in _differences(before, after)
         }
 
-    def one(it: Replayed) -> dict[str, object]:
-        return {"at": it.at, "decision": msgspec.Raw(it.decision), "sentences": it.sentences, "redacted": it.redacted}
-
+    decision = bytes(result.decision)
     document: dict[str, object] = {}
     if recorded is not None:
         document["id"] = recorded.id
-        document["exact"] = recorded.decision == made.decision
-        document["same"] = is_same(recorded, made)
+        document["exact"] = recorded.decision == decision
+        document["same"] = is_same(recorded, result)
         document["recorded"] = msgspec.Raw(recorded.decision)
-        document["differences"] = differing(recorded.decision, made.decision)
-    document["replayed"] = one(made)
+        document["differences"] = differing(recorded.decision, decision)
+    document["replayed"] = result
     if isinstance(now, str):
         document["today"] = {"error": now}
     elif now is not None:
-        document["today"] = {**one(now), "differences": differing(made.decision, now.decision)}
-    say(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        document["today"] = msgspec.structs.asdict(now) | {"differences": differing(decision, bytes(now.decision))}
+    print_json_bytes(msgspec.json.encode(document))

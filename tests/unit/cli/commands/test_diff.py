@@ -108,7 +108,8 @@ def test_a_rollout_that_is_to_come_is_told_with_its_instant(cli: Cli, write: Cal
     new = PLAIN.replace("entitlements: {movies: 20}", f"{versions}, {rollouts}")
     ran = cli("diff", write("old.yaml", PLAIN), write("new.yaml", new), "--at", "2026-11-21T00:00:00Z")
     line = (
-        "    movies: 20 movies/month → 30 movies/month (more), with the tags eu, of old, from 2027-01-01T00:00:00.000Z"
+        "    movies: 20 movies/month → 30 movies/month (more), with the tags eu, existing, "
+        "from 2027-01-01T00:00:00.000Z"
     )
     assert ran.out.splitlines()[:2] == ["~ silver", line]
     later = cli("diff", write("old.yaml", PLAIN), write("new.yaml", new), "--at", "2027-02-01T00:00:00Z")

@@ -164,7 +164,7 @@ def test_without_a_token_it_asks_at_a_terminal(
         monkeypatch.setattr("typer.confirm", confirm)
         code = cli("apply", "-f", files / "new.yaml", *where, "--accept-loss").code
         assert (code, press.sequence) == ((0, 2) if said else (1, 1))
-    assert asked == ["Take this from 1 customer?"] * 2
+    assert asked == ["Reduce this for 1 customer?"] * 2
 
 
 def test_a_preview_says_how_to_go_on(cli: Cli, files: Path, plane: tuple[Press, list[str | Path]]) -> None:

@@ -10,7 +10,7 @@ from tests.stores import put_in_force
 from tests.unit.cli.conftest import CATALOG, FILES, SAMPLE
 from tests.unit.control import subjects as kept
 from tiergate.cli.exit_codes import ExitCode
-from tiergate.cli.local_engine import engine_of_files
+from tiergate.cli.local_engine import compile_engine
 from tiergate.control.api import replays
 from tiergate.engine import Evaluator
 from tiergate.model import Subject, SubjectRecord, format_instant
@@ -40,7 +40,7 @@ def log_of(path: Path, *checks: bytes, rules: LogRules | None = None, batch: boo
     log.start()
     service = Service(log=log)
     service.clock.now = CLOCK
-    engine = engine_of_files(
+    engine = compile_engine(
         [SAMPLE / "catalog.yaml"], [SAMPLE / "subjects.yaml"], SAMPLE / "rules", Subject("ada")
     ).engine
     service.state.install(Generation(2, engine, engine.publication, engine.revision, CLOCK))
@@ -146,7 +146,7 @@ def test_another_catalog_is_refused(cli: Cli, log: Path, tmp_path: Path) -> None
     ran = cli("replay", id_, "--log", log, "--catalog", other, *FILES[2:])
 
     assert ran.code == ExitCode.USAGE
-    assert "the decision was made by `sha256:" in ran.err
+    assert "but `sha256:" in ran.err
 
 
 def test_a_decision_of_a_batch_is_asked_for_by_its_place(cli: Cli, log: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_decision_of_a_batch_is_asked_for_by_its_place(cli: Cli, log: Path) ->
     ran = cli("replay", id_, "--log", log, *FILES)
 
     assert ran.code == ExitCode.USAGE
-    assert f"`{id_}` is a batch: ask for one of its decisions, `{id_}.0` to `{id_}.1`" in ran.err
+    assert f"`{id_}` is a batch: give one of its decisions, `{id_}.0` to `{id_}.1`" in ran.err
     assert replayed(cli("replay", f"{id_}.1", "--log", log, *FILES, "--json"))["recorded"]["feature"] == "support"
 
 
@@ -166,7 +166,7 @@ def test_a_masked_decision_says_so(cli: Cli, log: Path, mask: Mask) -> None:
     ran = cli("replay", id_, "--log", log, *FILES)
 
     assert ran.code == ExitCode.USAGE
-    assert f"{log}:1: whom this decision was about is masked: ask by `--subject`" in ran.err
+    assert f"{log}:1: the subject is masked: use `--subject`" in ran.err
 
 
 def test_a_decision_that_is_not_in_the_log_says_why_that_may_be(cli: Cli, log: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_line_that_is_cut_off_is_told_by_its_place(cli: Cli, log: Path) -> Non
     ("arguments", "words"),
     [
         (["d1", *FILES], "`log`: is required"),
-        (["d1", "--log", "LOG", "--subject", "ada", *FILES], "`subject`: stands in the log"),
+        (["d1", "--log", "LOG", "--subject", "ada", *FILES], "`subject`: is in the log already"),
         (["--log", "LOG", *FILES], "`log`: needs the ID"),
         (["--subject", "ada", "--at", AT, *FILES], "`feature`: is required"),
         (["--subject", "ada", "--feature", "movies", *FILES], "`at`: is required"),
@@ -368,7 +368,7 @@ def test_a_line_without_a_basis_is_replayed_by_its_instant(remote: Remote, log: 
     ran = remote(id_, "--log", log)
 
     assert ran.code == ExitCode.OK
-    assert f"{log}:1: the line does not say what the decision rested on" in ran.err
+    assert f"{log}:1: the line does not have what the decision was made from" in ran.err
 
 
 def test_an_answer_from_before_there_was_data_says_so(cli: Cli, log: Path) -> None:
@@ -382,4 +382,4 @@ def test_an_answer_from_before_there_was_data_says_so(cli: Cli, log: Path) -> No
     ran = cli("replay", (reply.decision_id or b"").decode(), "--log", log, *FILES)
 
     assert ran.code == ExitCode.USAGE
-    assert f"{log}:1: the sidecar had loaded nothing yet" in ran.err
+    assert f"{log}:1: the sidecar had not loaded data" in ran.err

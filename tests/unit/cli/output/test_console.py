@@ -36,7 +36,7 @@ class Terminal(io.StringIO):
 
 def test_colours_are_for_terminals_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """What goes to a file or a pipe has no escape codes."""
-    console.say("yes", "bold green")
+    console.print_line("yes", "bold green")
     assert capsys.readouterr().out == "yes\n"
 
 
@@ -46,7 +46,7 @@ def test_text_is_written_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("NO_COLOR", "1")
     text = "[red]x[/red] :smile: " + "a" * 200
-    console.say(text)
+    console.print_line(text)
     assert stream.getvalue() == text + "\n"
 
 
@@ -54,9 +54,9 @@ def test_long_work_shows_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     """At a terminal, work that takes longer than the patience says what it is."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(console, "_PATIENCE", 0.0)
+    monkeypatch.setattr(console, "_ACTIVITY_DELAY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
-    with console.working("compiling"):
+    with console.show_activity("compiling"):
         assert stream.written.wait(10)
     assert "compiling" in stream.getvalue()
 
@@ -65,7 +65,7 @@ def test_short_work_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work that is done at once leaves no trace."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    with console.working("compiling"):
+    with console.show_activity("compiling"):
         pass
     assert stream.getvalue().strip() == ""
 

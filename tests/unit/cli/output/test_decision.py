@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiergate.cli.output.decision import lines, verdict
+from tiergate.cli.output.decision import answer_rows, verdict
 from tiergate.client.answers import Answer, Entitlement
 
 
@@ -13,4 +13,4 @@ def test_an_answer_from_before_there_was_data_does_not_say_what_is_held() -> Non
     )
 
     assert verdict(answer) == "no: the data is too old to decide (stale_data)"
-    assert lines(answer) == [("entitlement", "unknown"), ("stale", "the sidecar has not loaded anything yet")]
+    assert answer_rows(answer) == [("entitlement", "unknown"), ("stale", "the sidecar has not loaded anything yet")]
