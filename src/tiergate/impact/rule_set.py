@@ -58,11 +58,7 @@ class RuleSet:
 
     @classmethod
     def of(cls, bundle: BundleSource) -> RuleSet:
-        """Read the Cedar of a bundle, without the permits of items.
-
-        Raises:
-            BundleError: if a file is missing, damaged, or does not parse.
-        """
+        """Read the Cedar of a bundle, without the permits of items."""
         rules = tuple(
             Rule(rule_id(path.removeprefix(_RULES).removesuffix(".cedar"), policy.id), policy, _meaning(policy))
             for path in bundle.paths(_RULES)

@@ -99,11 +99,6 @@ class SingleSubjectEngine:
     """An engine that knows one subject at a time."""
 
     def __init__(self, bundle: BundleSource) -> None:
-        """Prepare to decide.
-
-        Raises:
-            BundleError: if the bundle cannot be read.
-        """
         self.bundle = bundle
         self.index = bundle.index
         self._stage = FixedSubject()
@@ -120,11 +115,7 @@ class SingleSubjectEngine:
     def decide(
         self, subject: Subject, feature: str, ask: CheckParameters, now: Instant, *, ruled: bool
     ) -> ComparedDecision:
-        """Decide a check without cached decisions; `ruled`: rules may apply, so the facts they read count.
-
-        Raises:
-            BundleError: if the bundle cannot be read.
-        """
+        """Decide a check without cached decisions; `ruled`: rules may apply, so the facts they read count."""
         if feature not in self.index.features:
             return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake="feature")
         self._meter.usage = ask.metered

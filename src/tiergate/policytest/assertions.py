@@ -30,7 +30,7 @@ from tiergate.model import (
 )
 from tiergate.naming import nearest
 from tiergate.policytest.expectation_comparison import compare_decision
-from tiergate.policytest.reporters.failures import difference_lines
+from tiergate.policytest.reporters.tree import difference_lines
 from tiergate.policytest.suites import Expectation
 
 if TYPE_CHECKING:

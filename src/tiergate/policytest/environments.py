@@ -10,11 +10,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tiergate.cedar import authorize_request
-from tiergate.engine import Evaluator, MeteredUsage, explain
+from tiergate.engine import Evaluator, MeteredUsage, explain, explanation_sentences
 from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.errors import CallerError, TiergateError
 from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
-from tiergate.policytest.failure_reasons import explain_decision, explain_outcome, explain_permission
 from tiergate.policytest.results import CaseResult, Status
 from tiergate.policytest.suites import CedarQuery, EntitlementQuery, PermissionQuery
 
@@ -23,12 +22,13 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import CedarResult, PolicyGroup, Schema
     from tiergate.engine import Evaluation, Explanation
-    from tiergate.model import CatalogIndex, Decision
+    from tiergate.model import CatalogIndex, Decision, Feature, Subject, SubjectRecord
     from tiergate.permissions import Permission, RolePolicies
     from tiergate.policytest.compilation_cache import CompiledCatalog
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.subject_fixtures import SubjectFixtures
     from tiergate.policytest.suites import Case
+
 
 _NO_USAGE = MeteredUsage()
 _Query = TypeVar("_Query", EntitlementQuery, PermissionQuery, CedarQuery)
@@ -89,20 +89,12 @@ class EntitlementEnvironment:
         return _result(case, evaluation.decision, mismatches, elapsed, lambda: self._reasons(query))
 
     def evaluate(self, query: EntitlementQuery) -> Evaluation:
-        """Decide a check, and keep the inputs of the decision.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `Evaluator.evaluate`.
-        """
+        """Decide a check, and keep the inputs of the decision."""
         self._usage.usage = query.usage or _NO_USAGE
         return self.engine.evaluate(query.check, query.now)
 
     def explain(self, query: EntitlementQuery) -> Explanation:
-        """Decide and explain a check.
-
-        Raises:
-            UnknownFeatureError, CheckError: as `Evaluator.evaluate`.
-        """
+        """Decide and explain a check."""
         self._usage.usage = query.usage or _NO_USAGE
         return explain(self.engine, query.check, query.now)
 
@@ -184,3 +176,35 @@ def _result(
     if not mismatches:
         return CaseResult(case, Status.PASSED, actual=actual, nanoseconds=elapsed)
     return CaseResult(case, Status.FAILED, mismatches, explain_failure(), actual, elapsed)
+
+
+def explain_decision(
+    explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
+) -> tuple[str, ...]:
+    """Explain a decision: the numbers, their sources, and the policies that decided."""
+    lines = explanation_sentences(explanation, feature, record, subject)
+    policies = explanation.decision.policies
+    return (*lines, f"Decided {_by(policies)}.") if policies else lines
+
+
+def explain_permission(query: PermissionQuery, permission: Permission) -> tuple[str, ...]:
+    """Name the caller's roles and the rows of the role table that decided."""
+    roles = ", ".join(f"`{role}`" for role in sorted(query.caller.roles)) or "no role"
+    verdict = "is allowed" if permission.allowed else "is denied"
+    action = f"`{query.action}` on {query.resource.type} `{query.resource.id}`"
+    first = f"{action} {verdict} to a {query.caller.kind} with {roles}, {_by(permission.policies)}."
+    return (first, *map(_policy_error, permission.errors))
+
+
+def explain_outcome(outcome: CedarResult) -> tuple[str, ...]:
+    """Name the policies that decided."""
+    verdict = "allows" if outcome.allowed else "denies"
+    return (f"Cedar {verdict} this, {_by(outcome.policies)}.", *map(_policy_error, outcome.errors))
+
+
+def _policy_error(error: str) -> str:
+    return f"Evaluation error: {error}."
+
+
+def _by(policies: tuple[str, ...]) -> str:
+    return "by " + ", ".join(f"`{policy}`" for policy in policies) if policies else "since no policy permits it"

@@ -85,7 +85,10 @@ _Key = tuple[Files, tuple[tuple[str, "FileStamp | None"], ...]]
 
 
 class FixtureFactory:
-    """Creates the values of fixtures, each once. Not thread-safe."""
+    """Creates the values of fixtures, each once. Not thread-safe.
+
+    Raises `SettingsError` if needed files are not named, `AuthorError` if the files have problems.
+    """
 
     def __init__(self) -> None:
         self._compiled: dict[_Key, CompiledFixture] = {}
@@ -94,12 +97,7 @@ class FixtureFactory:
         self._ends = ExitStack()
 
     def compiled(self, files: Files) -> CompiledFixture:
-        """Compile a catalog and rules.
-
-        Raises:
-            SettingsError: if no catalog is named.
-            AuthorError: if the files have problems.
-        """
+        """Compile a catalog and rules."""
         key = _key(files._replace(subjects=()))
         if key not in self._compiled:
             _require("catalog", files.catalog)
@@ -108,12 +106,7 @@ class FixtureFactory:
         return self._compiled[key]
 
     def engine(self, files: Files) -> Evaluator:
-        """Create an engine on the files.
-
-        Raises:
-            SettingsError: if no catalog or no subjects are named.
-            AuthorError: if the files have problems.
-        """
+        """Create an engine on the files."""
         key = _key(files)
         if key not in self._engines:
             catalog, bundle = self.compiled(files)
@@ -128,8 +121,6 @@ class FixtureFactory:
         """Start a sidecar on the files, and wait until it is ready.
 
         Raises:
-            SettingsError: if no catalog or no subjects are named.
-            AuthorError: if the files have problems.
             ReplicaError: if it ended or did not become ready; with its log.
         """
         key = _key(files)

@@ -17,16 +17,15 @@ from tiergate.cedar import BaseEntities, PolicyGroup, Uid, authorize_caller, bui
 from tiergate.compiler.role_table import role_actions, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
-from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, read_expected
+from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, names_of, read_expected
 from tiergate.policytest.suites import UNSTATED, Case, PermissionQuery
-from tiergate.policytest.test_matrix import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
     from tiergate.policytest.environments import RoleEnvironment
-    from tiergate.policytest.test_matrix import Cell
+    from tiergate.policytest.expectations import Cell
 
 
 class ResourceType(StrEnum):

@@ -18,10 +18,10 @@ from tiergate.cedar import builtin_text
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_environment, read_cedar_tests
 from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, CheckTests
 from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
+from tiergate.policytest.expectations import read_tests
 from tiergate.policytest.role_tests import ROLE_TEST_KEYS, RoleTests
 from tiergate.policytest.subject_fixtures import FIXTURE_KEYS, read_subject_fixtures
 from tiergate.policytest.suites import Suite, SuiteKind
-from tiergate.policytest.test_matrix import read_tests
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

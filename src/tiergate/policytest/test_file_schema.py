@@ -35,6 +35,7 @@ from tiergate.policytest.suite_reader import SHIPPED
 _TAKEN: Final = "suspension"
 _RENAMED: Final = "featureSuspension"
 """The suspension of a feature, beside that of a subject."""
+_TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_LINE}
 
 
 def suite_schema() -> Schema:
@@ -55,19 +56,144 @@ def suite_schema() -> Schema:
             "names": _one_or_more(ref("name"), "A name, or a list of names."),
             "path": _path("A path, relative to this file."),
             "paths": _one_or_more(ref("path"), "A path, or a list of paths, relative to this file."),
-            "checkSuite": _check_suite(),
-            "checkTest": _check_test(),
-            "holder": _holder(),
+            "checkSuite": closed(
+                _head()
+                | {
+                    "catalog": ref("paths", "The catalog: files or folders, relative to this file."),
+                    "features": listing("#/$defs/feature", "In place of `catalog`: its features."),
+                    "items": listing("#/$defs/item", "In place of `catalog`: its items."),
+                    "ladders": listing("#/$defs/ladder", "In place of `catalog`: its ladders."),
+                    "rules": ref("path", "A folder of rules, relative to this file."),
+                    "now": _now(),
+                    "subjects": ref("paths", "Subjects files or folders, relative to this file."),
+                    "customers": listing("#/$defs/customer", "Customers, as in a subjects file."),
+                    "subscriptions": listing("#/$defs/subscription", "Subscriptions, as in a subjects file."),
+                    "holders": _mapping(
+                        ref("holder"), "Customers by their ids, each with one active subscription to these items."
+                    ),
+                    "usage": ref("usage", "Metered usage that is known in every test."),
+                    "tests": listing("#/$defs/checkTest", "The tests.") | {"minItems": 1},
+                },
+                ["apiVersion", "tests"],
+            ),
+            "checkTest": closed(
+                _heading()
+                | {
+                    "now": _now(),
+                    "usage": ref("usage", "Metered usage that is known in this test, before that of the suite."),
+                    "subjects": listing("#/$defs/subject", "Whom the checks are about."),
+                    "features": ids("What the checks are about, each with each request that names no feature."),
+                    "requests": _mapping(ref("request"), "What is asked, by name; left out: the least that can be."),
+                    "expected": listing("#/$defs/checkRow", "What must come of the cases; of the others, a denial."),
+                },
+                ["name", "subjects"],
+                "A matrix of subjects, features and requests.",
+            ),
+            "holder": {
+                "type": "array",
+                "description": "The items that it holds.",
+                "items": {"anyOf": [ref("id"), ref("held")]},
+            },
             "subject": _subject(),
-            "request": _request(),
-            "usage": _usage(),
-            "used": _used(),
-            "checkRow": _check_row(),
-            "roleSuite": _role_suite(),
-            "caller": _caller(),
-            "resource": _resource(),
-            "roleTest": _role_test(),
-            "roleRow": _role_row(),
+            "request": closed(
+                {
+                    "feature": ref("id", "The feature; left out: each of the test's `features`."),
+                    "now": _now(),
+                    "amount": number("How much more of a quantity.", positive=True),
+                    "used": number("How much of a quantity has been used."),
+                    "user_used": number("How much the user has used."),
+                    "value": number("Which value of a range."),
+                    "level": line("Which level of a custom feature."),
+                },
+                description="What is asked of a feature.",
+            ),
+            "usage": _mapping(
+                _mapping({"anyOf": [number("How much has been used."), ref("used")]}, "Usage by feature."),
+                "Usage by subject, then by feature.",
+            ),
+            "used": closed(
+                {
+                    "used": number("How much the subject has used."),
+                    "user_used": number("How much its user has used."),
+                    "total_used": number("How much everybody together has used."),
+                },
+                description="What is known of the usage of a feature in the present period.",
+            ),
+            "checkRow": closed(
+                _row(("subject", "feature", "request"))
+                | {
+                    "reason": words(Reason, "The reason; `granted` is the one of what is allowed."),
+                    "value": {
+                        "type": ["boolean", "number", "string", "null"],
+                        "description": (
+                            "What is held: `true` or `false`, a number, `unlimited`, a level, or `null` for none."
+                        ),
+                    },
+                    "remaining": number("How much of a quantity is left."),
+                    "sources": _unique(
+                        _TEXT, "What gave the value, all of it: `plan/gold@3`, or `override/` and an override's id."
+                    ),
+                    "valid_until": {
+                        "anyOf": [ref("instant"), {"type": "null"}],
+                        "description": (
+                            "The next instant at which the answer may change by itself; `null`: it never does."
+                        ),
+                    },
+                },
+                description="What must come of the cases that it speaks of.",
+            ),
+            "roleSuite": closed(
+                _head()
+                | {
+                    "roles": {
+                        "type": "string",
+                        "minLength": 1,
+                        "description": f"The table of roles: a path, relative to this file, or `{SHIPPED}`.",
+                    },
+                    "callers": _mapping(ref("caller"), "Who asks, by name."),
+                    "resources": _mapping(ref("resource"), "What something is done to, by name."),
+                    "tests": listing("#/$defs/roleTest", "The tests.") | {"minItems": 1},
+                },
+                ["apiVersion", "roles", "tests"],
+            ),
+            "caller": closed(
+                {
+                    "id": line("Its id; left out: its name."),
+                    "roles": ids("The roles that it has."),
+                    "kind": words(CallerKind, "What it is.", default=CallerKind.PERSON),
+                    "actions": _unique(
+                        ref("name"), "The actions, or groups of them, that it is narrowed to; left out: not narrowed."
+                    ),
+                    "customers": _unique(
+                        ref("subjectId"), "The customers that it is narrowed to; left out: not narrowed."
+                    ),
+                },
+                ["roles"],
+                "Somebody who asks.",
+            ),
+            "resource": closed(
+                {
+                    "type": words(ResourceType, "What it is."),
+                    "id": line("Its id; left out: of features and items, all of them as such."),
+                    "customer": ref("subjectId", "Whose it is; left out: nobody's in particular."),
+                },
+                ["type"],
+                "Something that something is done to.",
+            ),
+            "roleTest": closed(
+                _heading()
+                | {
+                    "callers": ref("names", "Who asks."),
+                    "actions": _one_or_more({"enum": [action.value for action in Action]}, "What is done."),
+                    "resources": ref("names", "What it is done to, where the action can be."),
+                    "expected": listing("#/$defs/roleRow", "What must come of the cases; of the others, a denial."),
+                },
+                ["name", "callers", "actions", "resources"],
+                "A matrix of callers, actions and resources.",
+            ),
+            "roleRow": closed(
+                _row(("caller", "action", "resource")), description="What must come of the cases that it speaks of."
+            ),
             "cedarSuite": _cedar_suite(),
         },
     }
@@ -105,6 +231,10 @@ def _one_or_more(one: Schema, description: str) -> Schema:
     return {"anyOf": [one, many], "description": description}
 
 
+def _unique(inner: Schema, description: str) -> Schema:
+    return {"type": "array", "items": inner, "uniqueItems": True, "description": description}
+
+
 def _mapping(inner: Schema, description: str) -> Schema:
     return {"type": "object", "description": description, "additionalProperties": inner}
 
@@ -130,49 +260,6 @@ def _now() -> Schema:
     return ref("instant", "The instant at which everything is decided; the nearest of request, test and suite.")
 
 
-def _check_suite() -> Schema:
-    return closed(
-        _head()
-        | {
-            "catalog": ref("paths", "The catalog: files or folders, relative to this file."),
-            "features": listing("#/$defs/feature", "In place of `catalog`: its features."),
-            "items": listing("#/$defs/item", "In place of `catalog`: its items."),
-            "ladders": listing("#/$defs/ladder", "In place of `catalog`: its ladders."),
-            "rules": ref("path", "A folder of rules, relative to this file."),
-            "now": _now(),
-            "subjects": ref("paths", "Subjects files or folders, relative to this file."),
-            "customers": listing("#/$defs/customer", "Customers, as in a subjects file."),
-            "subscriptions": listing("#/$defs/subscription", "Subscriptions, as in a subjects file."),
-            "holders": _mapping(
-                ref("holder"), "Customers by their ids, each with one active subscription to these items."
-            ),
-            "usage": ref("usage", "Metered usage that is known in every test."),
-            "tests": listing("#/$defs/checkTest", "The tests.") | {"minItems": 1},
-        },
-        ["apiVersion", "tests"],
-    )
-
-
-def _check_test() -> Schema:
-    return closed(
-        _heading()
-        | {
-            "now": _now(),
-            "usage": ref("usage", "Metered usage that is known in this test, before that of the suite."),
-            "subjects": listing("#/$defs/subject", "Whom the checks are about."),
-            "features": ids("What the checks are about, each with each request that names no feature."),
-            "requests": _mapping(ref("request"), "What is asked, by name; left out: the least that can be."),
-            "expected": listing("#/$defs/checkRow", "What must come of the cases; of the others, a denial."),
-        },
-        ["name", "subjects"],
-        "A matrix of subjects, features and requests.",
-    )
-
-
-def _holder() -> Schema:
-    return {"type": "array", "description": "The items that it holds.", "items": {"anyOf": [ref("id"), ref("held")]}}
-
-
 def _subject() -> Schema:
     written = closed(
         {
@@ -186,147 +273,13 @@ def _subject() -> Schema:
     return {"anyOf": [ref("subjectId"), written], "description": "A customer's id, or more about a subject."}
 
 
-def _request() -> Schema:
-    return closed(
-        {
-            "feature": ref("id", "The feature; left out: each of the test's `features`."),
-            "now": _now(),
-            "amount": number("How much more of a quantity.", positive=True),
-            "used": number("How much of a quantity has been used."),
-            "user_used": number("How much the user has used."),
-            "value": number("Which value of a range."),
-            "level": line("Which level of a custom feature."),
-        },
-        description="What is asked of a feature.",
-    )
-
-
-def _usage() -> Schema:
-    return _mapping(
-        _mapping({"anyOf": [number("How much has been used."), ref("used")]}, "Usage by feature."),
-        "Usage by subject, then by feature.",
-    )
-
-
-def _used() -> Schema:
-    return closed(
-        {
-            "used": number("How much the subject has used."),
-            "user_used": number("How much its user has used."),
-            "total_used": number("How much everybody together has used."),
-        },
-        description="What is known of the usage of a feature in the present period.",
-    )
-
-
 def _row(axes: tuple[str, str, str]) -> Schema:
     described = {axis: ref("names", f"Of which {axis} it speaks; left out: of every one.") for axis in axes}
     return described | {
         "allowed": {"type": "boolean", "description": "Whether it is allowed."},
-        "policies": {
-            "type": "array",
-            "items": {"type": "string", "minLength": 1, "maxLength": MAX_LINE},
-            "uniqueItems": True,
-            "description": "The policies that decide it, all of them.",
-        },
+        "policies": _unique(_TEXT, "The policies that decide it, all of them."),
         "errors": whole(0, MOST_ERRORS, "How many policies err."),
     }
-
-
-def _check_row() -> Schema:
-    return closed(
-        _row(("subject", "feature", "request"))
-        | {
-            "reason": words(Reason, "The reason; `granted` is the one of what is allowed."),
-            "value": {
-                "type": ["boolean", "number", "string", "null"],
-                "description": "What is held: `true` or `false`, a number, `unlimited`, a level, or `null` for none.",
-            },
-            "remaining": number("How much of a quantity is left."),
-            "sources": {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1, "maxLength": MAX_LINE},
-                "uniqueItems": True,
-                "description": "What gave the value, all of it: `plan/gold@3`, or `override/` and an override's id.",
-            },
-            "valid_until": {
-                "anyOf": [ref("instant"), {"type": "null"}],
-                "description": "The next instant at which the answer may change by itself; `null`: it never does.",
-            },
-        },
-        description="What must come of the cases that it speaks of.",
-    )
-
-
-def _role_suite() -> Schema:
-    return closed(
-        _head()
-        | {
-            "roles": {
-                "type": "string",
-                "minLength": 1,
-                "description": f"The table of roles: a path, relative to this file, or `{SHIPPED}`.",
-            },
-            "callers": _mapping(ref("caller"), "Who asks, by name."),
-            "resources": _mapping(ref("resource"), "What something is done to, by name."),
-            "tests": listing("#/$defs/roleTest", "The tests.") | {"minItems": 1},
-        },
-        ["apiVersion", "roles", "tests"],
-    )
-
-
-def _caller() -> Schema:
-    return closed(
-        {
-            "id": line("Its id; left out: its name."),
-            "roles": ids("The roles that it has."),
-            "kind": words(CallerKind, "What it is.", default=CallerKind.PERSON),
-            "actions": {
-                "type": "array",
-                "items": ref("name"),
-                "uniqueItems": True,
-                "description": "The actions, or groups of them, that it is narrowed to; left out: not narrowed.",
-            },
-            "customers": {
-                "type": "array",
-                "items": ref("subjectId"),
-                "uniqueItems": True,
-                "description": "The customers that it is narrowed to; left out: not narrowed.",
-            },
-        },
-        ["roles"],
-        "Somebody who asks.",
-    )
-
-
-def _resource() -> Schema:
-    return closed(
-        {
-            "type": words(ResourceType, "What it is."),
-            "id": line("Its id; left out: of features and items, all of them as such."),
-            "customer": ref("subjectId", "Whose it is; left out: nobody's in particular."),
-        },
-        ["type"],
-        "Something that something is done to.",
-    )
-
-
-def _role_test() -> Schema:
-    return closed(
-        _heading()
-        | {
-            "callers": ref("names", "Who asks."),
-            "actions": _one_or_more({"enum": [action.value for action in Action]}, "What is done."),
-            "resources": ref("names", "What it is done to, where the action can be."),
-            "expected": listing("#/$defs/roleRow", "What must come of the cases; of the others, a denial."),
-        },
-        ["name", "callers", "actions", "resources"],
-        "A matrix of callers, actions and resources.",
-    )
-
-
-def _role_row() -> Schema:
-    return closed(_row(("caller", "action", "resource")), description="What must come of the cases that it speaks of.")
 
 
 def _cedar_suite() -> Schema:

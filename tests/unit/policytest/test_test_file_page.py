@@ -13,13 +13,12 @@ from tests.docs.pages import ROOT, Example, examples, spans
 from tests.unit.catalog.codes import codes_in
 from tests.unit.catalog.samples import PyYaml
 from tests.unit.policytest.written import run, write
-from tiergate.policytest.entitlement_expectations import ROW_KEYS
-from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, REQUEST_KEYS, SUBJECT_KEYS
+from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, REQUEST_KEYS, ROW_KEYS, SUBJECT_KEYS
+from tiergate.policytest.expectations import TEST_KEYS
 from tiergate.policytest.role_tests import CALLER_KEYS, RESOURCE_KEYS, ROLE_ROW_KEYS, ROLE_TEST_KEYS
+from tiergate.policytest.subject_fixtures import USAGE_KEYS
 from tiergate.policytest.suite_reader import KINDS
 from tiergate.policytest.test_file_schema import suite_schema
-from tiergate.policytest.test_matrix import TEST_KEYS
-from tiergate.policytest.usage_fixtures import USAGE_KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path

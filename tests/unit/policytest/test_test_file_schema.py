@@ -19,15 +19,14 @@ from tests.unit.policytest.written import problems
 from tiergate.catalog.writing.printer import to_json
 from tiergate.errors import SuiteError
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS
-from tiergate.policytest.entitlement_expectations import ROW_KEYS
-from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, REQUEST_KEYS, SUBJECT_KEYS
+from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, REQUEST_KEYS, ROW_KEYS, SUBJECT_KEYS
+from tiergate.policytest.expectations import TEST_KEYS
 from tiergate.policytest.role_tests import CALLER_KEYS, RESOURCE_KEYS, ROLE_ROW_KEYS, ROLE_TEST_KEYS
 from tiergate.policytest.runner import Runner
+from tiergate.policytest.subject_fixtures import USAGE_KEYS
 from tiergate.policytest.suite_reader import KINDS
 from tiergate.policytest.suites import SuiteKind
 from tiergate.policytest.test_file_schema import suite_schema
-from tiergate.policytest.test_matrix import TEST_KEYS
-from tiergate.policytest.usage_fixtures import USAGE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,12 +17,12 @@ from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.counterexample_search import CounterexampleSearch
 from tiergate.impact.single_subject_engine import SingleSubjectEngine
 from tiergate.impact.symbolic.case_space import CaseSpace
+from tiergate.impact.symbolic.condition_terms import describe_unsupported
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
 from tiergate.impact.symbolic.integer_solver import NONE
 from tiergate.impact.symbolic.reason_formulas import ReasonFormulas, possible_facts, read_reason_formulas
 from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, item_refs_read
-from tiergate.impact.symbolic.unsupported_conditions import describe_unsupported
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
@@ -62,11 +62,6 @@ class RuleComparer:
         moved: Collection[str],
         now: Instant,
     ) -> None:
-        """Prepare both sides.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
         self.sides = SingleSubjectEngine(baseline), SingleSubjectEngine(candidate)
         self.decided = 0
         self._books = books
@@ -92,11 +87,7 @@ class RuleComparer:
         return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
 
     def compare(self, baseline: Feature, candidate: Feature) -> RuleComparison:
-        """Compare the rules for the checks of a feature.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
+        """Compare the rules for the checks of a feature."""
         rules = [
             [rule for rule in book.rules if rule.concerns(it)]
             for book, it in zip(self._books, (baseline, candidate), strict=True)

@@ -44,9 +44,6 @@ def find_affected_scope(baseline: BundleSource, candidate: BundleSource, now: In
     """Find what replacing `baseline` by `candidate` can affect from `now` on, in UTC milliseconds.
 
     Rollouts alone reach a version that only the new side has: no subject is pinned to it yet.
-
-    Raises:
-        BundleError: if a bundle cannot be read.
     """
     search = _Search(baseline, candidate, now)
     search.add_changed_features()

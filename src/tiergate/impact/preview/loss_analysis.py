@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 
 def can_reduce(baseline: BundleSource, candidate: BundleSource, scope: AffectedScope, now: Instant) -> bool:
-    """Return whether replacing `baseline` by `candidate` can reduce an entitlement in the scope `scope`.
-
-    Raises:
-        BundleError: if a bundle cannot be read.
-    """
+    """Return whether replacing `baseline` by `candidate` can reduce an entitlement in the scope `scope`."""
     if not scope.features:
         return False
     if scope.by_cedar or may_stop_counting(baseline.index, candidate.index, now):

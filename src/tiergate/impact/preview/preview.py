@@ -103,11 +103,7 @@ class ImpactPreview:
         at: Instant | None = None,
         usage: UsageLookup | None = None,
     ) -> None:
-        """Find the affected scope, and prepare to decide.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
+        """Find the affected scope, and prepare to decide."""
         self.sides = (baseline, candidate)
         self.touched: AffectedScope = find_affected_scope(baseline, candidate, now if at is None else min(now, at))
         self._usage = usage
@@ -132,11 +128,7 @@ class ImpactPreview:
         return self._comparison.decided
 
     def effects(self, record: SubjectRecord) -> list[SubjectEffect]:
-        """Return the effects on a customer and its subscriptions, each once, at its first instant.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
+        """Return the effects on a customer and its subscriptions, each once, at its first instant."""
         if not self.touched.features or not self._shapes.concerns(record):
             return []
         shape = self._shapes.of(record)

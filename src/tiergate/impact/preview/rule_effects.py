@@ -63,11 +63,6 @@ class RuleEffectSearch:
     """Compares the rules of two sides for one subject, feature and time range after the other."""
 
     def __init__(self, engines: tuple[Evaluator, Evaluator], metered: FixedUsage) -> None:
-        """Prepare both sides.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
         self._engines = engines
         self._metered = metered
         self._data = BundleEntities(engines[0].bundle), BundleEntities(engines[1].bundle)
@@ -139,9 +134,6 @@ class RuleEffectSearch:
         """Find what becomes denied and allowed in `[now, until)`, in which no fact changes.
 
         The engines must know the record. `sides`: `None` for a side without the feature, which denies everything.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
         """
         try:
             return self._find_effects(customer, subject, sides, now, until)

@@ -6,6 +6,7 @@ compare alike form one group; else the group includes whatever rules read of a s
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.engine import Evaluator
@@ -13,7 +14,6 @@ from tiergate.engine.cedar_entities import principal_uid
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.preview.principal_reads import distinguishes_subjects
 from tiergate.impact.preview.probe_checks import compared_limit, probe_checks
 from tiergate.impact.preview.rule_effects import RuleEffectSearch
 from tiergate.impact.preview.side_entitlement import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.slices import StaticPolicy
     from tiergate.model import Instant, Reason, Subject, SubjectRecord, Value
+
 
 _MOST_GROUPS: Final = 100_000
 _NUMBERS: Final = frozenset(
@@ -112,11 +113,6 @@ class SubjectComparison:
     """Compares two bundles, one subject and feature at a time. Not thread-safe."""
 
     def __init__(self, baseline: BundleSource, candidate: BundleSource, features: frozenset[str]) -> None:
-        """Prepare both engines.
-
-        Raises:
-            BundleError: if a bundle's policies or schema are missing or damaged.
-        """
         self._source = FixedSubject()
         metered = FixedUsage()
         self.engines = (
@@ -144,9 +140,6 @@ class SubjectComparison:
         """Return what differs for a subject and a feature in `[now, until)`; `None` if nothing does.
 
         `active`: the subject's active items on both sides, unchanged until `until`.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
         """
         before, after = (self._side(place, subject, feature, active[place], now) for place in (0, 1))
         question = _Question(record, subject, feature, before, after, now, until)
@@ -166,11 +159,7 @@ class SubjectComparison:
         )
 
     def is_denied(self, record: SubjectRecord, check: Check, at: Instant) -> bool:
-        """Return whether a check that is allowed before is denied after.
-
-        Raises:
-            BundleError: if a bundle cannot be read.
-        """
+        """Return whether a check that is allowed before is denied after."""
         if self._rule_effects is None:
             return False
         self._source.record = record
@@ -268,3 +257,37 @@ class SubjectComparison:
         if decided.effect is not None and decided.effect.reduces:
             return decided
         return decided._replace(effect=Effect.UNPROVED)
+
+
+def distinguishes_subjects(rule: StaticPolicy) -> bool:
+    """Return whether a rule can distinguish subjects by their ids; true if in doubt."""
+    if any(reference.uid.type in {"Customer", "Subscription", "User"} for reference in rule.policy.references()):
+        return True
+    return _reads_principal(rule.policy.json["conditions"])
+
+
+def _reads_principal(tree: object) -> bool:
+    """Return whether conditions read more of the principal than tags, attributes and items."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            if node == {"Var": "principal"}:
+                return True
+            stack.extend(value for name, value in node.items() if not _is_harmless(name, value))
+    return False
+
+
+def _is_harmless(name: str, value: object) -> bool:
+    """Return whether an expression reads what is equal within a group."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("left") != {"Var": "principal"}:
+        return False
+    if name in {".", "has"}:
+        return value.get("attr") == "tags"
+    if name in {"getTag", "hasTag", "in"}:
+        return '"Var"' not in json.dumps(value.get("right"))
+    return name == "is"

@@ -34,7 +34,6 @@ class Spool:
     """Temporary files of subjects. Use it as a context manager, which deletes them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Prepare to write to temporary files, in `folder` or the system's place."""
         self._folder = tempfile.TemporaryDirectory(prefix="tiergate-preview-", dir=folder)
         self.folder = Path(self._folder.name)
         self.customers = 0

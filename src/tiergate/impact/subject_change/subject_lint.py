@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tiergate.catalog import override_data
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.subject_change.change_effects import RecordChange, ever_differs, has_ended, subject_effects
-from tiergate.impact.subject_change.override_location import OverrideLocation
+from tiergate.impact.subject_change.override_effects import OverrideLocation
 from tiergate.model import (
     FOREVER,
     Customer,

@@ -25,8 +25,12 @@ from tiergate.impact.symbolic.condition_terms import (
     TermResult,
     TextTerm,
     UnsupportedExpressionError,
+    entity_attribute,
+    entity_tags,
+    has_attribute,
+    parse_term,
+    parse_uid,
 )
-from tiergate.impact.symbolic.entity_terms import entity_attribute, entity_tags, has_attribute, parse_term, parse_uid
 from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
 from tiergate.impact.symbolic.symbolic_context import matches_pattern
 

@@ -46,11 +46,6 @@ class BundleEntities:
     """What conditions can read of a bundle beside the facts of a check."""
 
     def __init__(self, bundle: BundleSource) -> None:
-        """Read the user-defined entities.
-
-        Raises:
-            BundleError: if a file is missing or damaged.
-        """
         self.bundle = bundle
         self.index = bundle.index
         self.own: dict[Uid, dict[str, Any]] = {}

@@ -9,12 +9,12 @@ INVARIANT (honest): a target is marked only if a case was decided with it mutate
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tiergate.engine.explanation.what_if import changed_evaluator
 from tiergate.model import Reason
 from tiergate.policytest.coverage.coverage_result import Coverage, measure_coverage
-from tiergate.policytest.coverage.mutated_bundle import MutatedBundle
 from tiergate.policytest.coverage.target_sets import CatalogTargets, RoleTargets
 from tiergate.policytest.coverage.targets import Aspect, Target
 from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
@@ -24,12 +24,14 @@ from tiergate.policytest.suites import PermissionQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.engine import Evaluation, Evaluator
+    from tiergate.engine import BundleSource, Evaluation, Evaluator
+    from tiergate.model import Value
     from tiergate.permissions import Permission
     from tiergate.policytest.compilation_cache import CompiledCatalog
     from tiergate.policytest.environments import Environment
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
+
 
 _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_OF_RANGE, Reason.LEVEL_TOO_LOW})
 
@@ -141,3 +143,42 @@ def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluatio
                 or (decision.allowed and expected.policies is not None)
             ):
                 yield target
+
+
+class MutatedBundle:
+    """A bundle in which `ref` grants `value` of `feature`, or nothing for `None`."""
+
+    def __init__(self, base: BundleSource, ref: str, feature: str, value: Value | None) -> None:
+        self.revision, self.index = base.revision, base.index
+        self.text, self.paths = base.text, base.paths
+        self._base = base
+        self._ref = ref
+        self._feature = feature
+        self._value = value
+
+    def definition(self, ref: str) -> Mapping[str, Value]:
+        """Return the entitlements of `plan/pro@7`."""
+        entitlements = self._base.definition(ref)
+        return entitlements if ref != self._ref else _Definition(entitlements, self._feature, self._value)
+
+
+class _Definition(Mapping[str, "Value"]):
+    """A definition except for one feature. Nothing is copied: it may have thousands of others."""
+
+    def __init__(self, base: Mapping[str, Value], feature: str, value: Value | None) -> None:
+        self._base = base
+        self._feature = feature
+        self._value = value
+
+    def __getitem__(self, feature: str) -> Value:
+        if feature != self._feature:
+            return self._base[feature]
+        if self._value is None:
+            raise KeyError(feature)
+        return self._value
+
+    def __iter__(self) -> Iterator[str]:
+        return (feature for feature in self._base if feature != self._feature or self._value is not None)
+
+    def __len__(self) -> int:
+        return len(self._base) - (self._value is None)

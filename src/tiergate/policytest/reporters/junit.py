@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from tiergate.policytest.reporters.failures import failure_lines, place_text
+from tiergate.policytest.reporters.tree import failure_lines, place_text
 from tiergate.policytest.results import Status
 
 if TYPE_CHECKING:

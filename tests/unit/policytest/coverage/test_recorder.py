@@ -4,14 +4,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.engine.small import GOLD, bundle
 from tests.unit.policytest.coverage.measured import HEAD, coverage, covered, marks
+from tiergate.model import Amount
 from tiergate.policytest.coverage import Mark, Recorder
+from tiergate.policytest.coverage.recorder import MutatedBundle
 from tiergate.policytest.runner import Runner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BASIC = "plan/basic@1"
+GOLD_3 = "plan/gold@3"
 
 
 def case(subject: str, feature: str, request: str, expected: str) -> str:
@@ -270,3 +274,27 @@ def test_metered_usage_that_a_case_knows_reaches_the_limit(tmp_path: Path) -> No
         "decides",
         "limit",
     ]
+
+
+def test_one_value_is_another() -> None:
+    """All others stay."""
+    found = MutatedBundle(bundle(), GOLD_3, "movies", Amount(7)).definition(GOLD_3)
+    assert dict(found) == GOLD | {"movies": Amount(7)}
+    assert len(found) == len(GOLD)
+
+
+def test_one_value_is_not_there() -> None:
+    """However one looks for it."""
+    found = MutatedBundle(bundle(), GOLD_3, "movies", None).definition(GOLD_3)
+    assert (found.get("movies"), "movies" in found, len(found)) == (None, False, len(GOLD) - 1)
+    assert "movies" not in list(found)
+
+
+def test_everything_else_is_the_bundle() -> None:
+    """Other versions, the index, the files."""
+    base = bundle()
+    other = MutatedBundle(base, GOLD_3, "movies", None)
+    assert other.definition("addon/extra@1") == base.definition("addon/extra@1")
+    assert (other.index, other.revision) == (base.index, base.revision)
+    assert other.text("policies/guards.cedar") == base.text("policies/guards.cedar")
+    assert other.paths("policies/") == base.paths("policies/")
