@@ -56,7 +56,7 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
 def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
     """A slip in the command line does not cost anybody their files."""
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(BundleError, match="holds something other than a bundle"):
+    with pytest.raises(BundleError, match="exists and is not a bundle"):
         write_bundle(FILES, tmp_path)
     assert tree(tmp_path) == {"thesis.tex": b"years of work"}
 
