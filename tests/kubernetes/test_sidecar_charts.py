@@ -62,7 +62,7 @@ def test_such_a_pod_starts_while_the_control_plane_is_away(
     helm("install", "shop", assembled(tmp_path), "--namespace", namespace, "--values", said)
     pod = node.create_pod(namespace, "shop-0", template(cluster, namespace, "deployments", "shop"))
     with node.start(pod, "tiergate") as process:
-        process.event("ready without data")
+        process.event("startup deadline passed; ready without data, denying checks")
         assert process.probe("/readyz")[0] == 200
         answer = json.loads(process.ask(check_request("ada")).body)
     assert (answer["allowed"], answer["reason"]) == (False, "stale_data")

@@ -27,6 +27,8 @@ CUSTOMERS = ("acme", "beta")
 GOLD_MOVIES = 50
 OFTEN = ("--object-store-every", "0.2", "--object-store-snapshots-every", "0.2")
 
+READY_WITHOUT_DATA = "startup deadline passed; ready without data, denying checks"
+
 
 class Away(NamedTuple):
     """A control plane that has ended, and the folder that it had filled with bundles and snapshots."""
@@ -92,7 +94,7 @@ def test_a_new_sidecar_begins_with_the_object_store(away: Away) -> None:
         assert _answer(process) == (True, "granted", 1, False)
         assert _answer(process, used=GOLD_MOVIES) == (False, "limit_reached", 1, False)
         assert process.status()["unloaded"] is False
-        assert process.events("ready without data") == []
+        assert process.events(READY_WITHOUT_DATA) == []
 
 
 def test_a_new_sidecar_without_any_source_is_ready_after_the_deadline(away: Away) -> None:
@@ -101,7 +103,7 @@ def test_a_new_sidecar_without_any_source_is_ready_after_the_deadline(away: Away
     with Process(*arguments) as process:
         assert process.probe("/readyz")[0] == 503
         assert process.ask(check_request()).status == 503
-        said = process.event("ready without data")
+        said = process.event(READY_WITHOUT_DATA)
         assert (said["level"], said["startup_allow"]) == ("error", ["analytics"])
         assert process.probe("/readyz") == (200, {"status": "ready"})
         assert _answer(process) == (False, "stale_data", 0, True)
@@ -127,7 +129,7 @@ def test_what_was_answered_without_data_is_in_the_decision_log_at_the_end(away: 
     """SIGTERM writes it out, as a pod that ends needs it; the control plane is still away."""
     log = tmp_path / "decisions.ndjson"
     with Process(*away.arguments("--startup-deadline", "0.5", "--decision-log", str(log))) as process:
-        process.event("ready without data")
+        process.event(READY_WITHOUT_DATA)
         with process.connect() as connection:
             for used in range(500):
                 assert connection.ask(check_request(used=used)).status == 200
@@ -142,7 +144,7 @@ def test_files_that_cannot_be_loaded_do_not_hold_up_a_pod_either(tmp_path: Path)
     (tmp_path / "subjects.yaml").write_text("apiVersion: tiergate/v1\ncustomers: [{id: acme}]\n")
     files = ("--catalog", tmp_path / "catalog.yaml", "--subjects", tmp_path / "subjects.yaml")
     with Process(*files, "--startup-deadline", "8") as process:
-        assert process.event("ready without data")["error"].startswith(str(tmp_path))
+        assert process.event(READY_WITHOUT_DATA)["error"].startswith(str(tmp_path))
         assert _answer(process) == (False, "stale_data", 0, True)
         (tmp_path / "catalog.yaml").write_text(CATALOG)
         process.event("ready")
@@ -157,7 +159,7 @@ def test_fifty_at_once_begin_with_the_object_store(away: Away) -> None:
         for process in _start(stack, arguments):
             process.event("ready")
             assert _answer(process) == (True, "granted", 1, False)
-            assert process.events("ready without data") == []
+            assert process.events(READY_WITHOUT_DATA) == []
 
 
 @pytest.mark.slow
@@ -166,7 +168,7 @@ def test_fifty_at_once_without_any_source_are_ready_and_decide_when_it_is_back(a
     with ExitStack() as stack:
         processes = _start(stack, away.arguments("--startup-deadline", "2"))
         for process in processes:
-            process.event("ready without data")
+            process.event(READY_WITHOUT_DATA)
         for process in processes:
             assert process.probe("/readyz")[0] == 200
             assert _answer(process) == (False, "stale_data", 0, True)

@@ -34,7 +34,7 @@ from tiergate.catalog import (
     read_item_body,
     to_json_line,
 )
-from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.item_combinations import ItemCompatibility
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import Definition, ItemKind, PlansPerSubscription, Rollout, SubscriptionItem
 from tiergate.permissions import Action, Resource

@@ -26,7 +26,7 @@ from tiergate.usage import CalendarWindows
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+    from tiergate.catalog.checks.item_combinations import ItemCompatibility
     from tiergate.model import CatalogIndex, Instant, Subscription
 
 NOW, TERM_END = "now", "term_end"

@@ -13,7 +13,7 @@ from tiergate.catalog.checks.edit_rules import (
     check_feature_deletion,
 )
 from tiergate.catalog.checks.incompatible_changes import new_violations
-from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.item_combinations import ItemCompatibility
 from tiergate.catalog.checks.overflow_checks import TotalBounds
 from tiergate.catalog.entries.subjects import MAX_QUANTITY, SubjectReader
 from tiergate.catalog.lint import lint

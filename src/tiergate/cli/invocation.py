@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tiergate.cli.fast_start import serve_plainly
+from tiergate.cli.sidecar_startup import serve_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -246,7 +246,7 @@ class _Sidecar:
         if self._state.current is None and not self._state.draining:
             self._state.serve_unloaded()
             _log.error(
-                "ready without data",
+                "startup deadline passed; ready without data, denying checks",
                 meaning="no data was loaded before the startup deadline; until it is, all checks are denied except "
                 "those of startup-allow",
                 startup_deadline=self._settings.startup_deadline,

@@ -17,7 +17,7 @@ from tiergate.admin.plan_changes import (
     replace_plan,
 )
 from tiergate.catalog import load_catalog_texts
-from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.item_combinations import ItemCompatibility
 from tiergate.model import BEGINNING, FOREVER, SubscriptionItem
 
 INDEX = load_catalog_texts(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from tiergate.catalog.checks.item_compatibility import ItemCompatibility, ItemViolation
+    from tiergate.catalog.checks.item_combinations import ItemCompatibility, ItemViolation
     from tiergate.model import SubscriptionItem
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.checks.incompatible_changes import new_violations
-from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.item_combinations import ItemCompatibility
 from tiergate.catalog.entries.features import read_period
 from tiergate.catalog.entries.items import MAX_VERSION
 from tiergate.catalog.entries.metadata import read_attributes, read_external_ids, read_metadata

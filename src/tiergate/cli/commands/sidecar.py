@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tiergate.cli.fast_start import serve
 from tiergate.cli.setting_options import add_command, setting_values
+from tiergate.cli.sidecar_startup import serve
 from tiergate.sidecar.settings import TABLE
 
 app = typer.Typer()

@@ -87,7 +87,7 @@ def webhook_app(injection: Callable[[], InjectionConfig], counts: InjectorMetric
             outcome = review_pod(await _body(request), injection())
         except ReviewError as error:
             counts.reviews.labels("malformed").inc()
-            _log.warning("malformed review rejected", error=str(error))
+            _log.warning("malformed admission review rejected", error=str(error))
             return _problem(400, "malformed-review", "malformed review", f"the body {error}")
         counts.seconds.observe(time.perf_counter() - begun)
         counts.reviews.labels(outcome.result).inc()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.admin.replays import ReplayRequest, check_resource, replay
+from tiergate.admin.decision_replay import ReplayRequest, check_resource, replay
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
@@ -23,7 +23,7 @@ from tiergate.publish.bundle_cache import BundleCache
 from tiergate.wire.check_reader import locate, read_check, read_check_at
 
 if TYPE_CHECKING:
-    from tiergate.admin.replays import Replay
+    from tiergate.admin.decision_replay import Replay
 
 _NOBODY: Final = Resource.customer_of("*")
 

@@ -160,7 +160,7 @@ class FeedWatcher:
                 self.failing = True
                 return
             if self.failing:
-                _log.info("reading the feed again")
+                _log.info("the change feed can be read again")
             self.failing = False
 
     def _read(self) -> tuple[FeedPage, Instant]:

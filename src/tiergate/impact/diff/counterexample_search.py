@@ -15,9 +15,9 @@ from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
 from tiergate.impact.rule_set import item_id
 from tiergate.impact.single_subject_engine import CheckParameters
+from tiergate.impact.symbolic.case_enumeration import SymbolicCase, symbolic_cases
 from tiergate.impact.symbolic.case_space import Requester, example_text
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
-from tiergate.impact.symbolic.symbolic_cases import SymbolicCase, symbolic_cases
 from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import (
     UNLIMITED,

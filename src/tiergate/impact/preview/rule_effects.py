@@ -14,11 +14,11 @@ from tiergate.engine import MeteredUsage
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.subject_effects import ComparedCheck
 from tiergate.impact.rule_set import policy_concerns
+from tiergate.impact.symbolic.case_enumeration import symbolic_cases
 from tiergate.impact.symbolic.case_space import CaseSpace, Requester, TextClass
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
-from tiergate.impact.symbolic.symbolic_cases import symbolic_cases
 from tiergate.impact.symbolic.symbolic_context import BundleEntities, KnownSubject, SymbolicContext, item_refs_read
 from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
 

@@ -8,8 +8,8 @@ from hypothesis import given as over
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tiergate.cli.fast_start import plain_flags, serve_plainly
 from tiergate.cli.setting_options import add_command, setting_values
+from tiergate.cli.sidecar_startup import plain_flags, serve_plainly
 from tiergate.sidecar.settings import TABLE
 
 SWITCHES = [setting.flag for setting in TABLE.settings if setting.kind.word == "boolean"]
