@@ -20,7 +20,7 @@ from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
 from tiergate.store.publications import bundle_manifest
-from tiergate.store.subjects import write_customer_parts, write_subscription_parts
+from tiergate.store.subject_writer import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import CUSTOMERS, SUBSCRIPTIONS
 from tiergate.store.working_catalog import WorkingItem, delete_features, read_working, write_features, write_items
 

@@ -12,7 +12,8 @@ from tiergate import publish
 from tiergate.bundle import encode_manifest, manifest_of
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store import SYSTEM, Publishing
-from tiergate.store.publications import put_blobs, put_bundle
+from tiergate.store.blobs import put_blobs
+from tiergate.store.publications import put_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

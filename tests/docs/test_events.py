@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from tests.docs.pages import ROOT, examples
 from tiergate.control.webhooks.delivery import signature_headers
-from tiergate.store.webhooks import TEST_EVENT, EventType
+from tiergate.store.outbox import TEST_EVENT, EventType
 
 if TYPE_CHECKING:
     from collections.abc import Callable

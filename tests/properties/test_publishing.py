@@ -48,7 +48,7 @@ from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.rollback_planner import plan_rollback
 from tiergate.publish.rollouts import RolloutTarget
 from tiergate.store import SYSTEM, Store, WriteUnit
-from tiergate.store.publications import put_blobs
+from tiergate.store.blobs import put_blobs
 from tiergate.store.working_catalog import read_working
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.stored_lines import read_after
 from tests.unit.control.feeds import publish, put_customer, remove_customer
 from tiergate.bundle import read_snapshot_page
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import PublicationChange, SubjectChange, read_line
-from tiergate.store import SYSTEM, Store, read_after
+from tiergate.store import SYSTEM, Store
 
 if TYPE_CHECKING:
     from tiergate.model import SubjectRecord

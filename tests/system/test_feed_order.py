@@ -14,10 +14,11 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import event, select
 
+from tests.stored_lines import read_after
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import encode_record
 from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
-from tiergate.store import SYSTEM, Store, WriteUnit, read_after
+from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subjects import read_record
 from tiergate.store.tables import RECORDS

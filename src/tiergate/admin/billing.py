@@ -35,7 +35,7 @@ from tiergate.catalog import read_subject_body
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import open_account
-from tiergate.store.scheduled_endings import find_ending, keep_ending
+from tiergate.store.scheduled_endings import find_ending, write_ending
 from tiergate.store.subscriptions import customer_of
 from tiergate.store.write_order import Side
 
@@ -145,7 +145,7 @@ def change_plan(
             _reject_unfit(validator, items_from(items, at), unchanged, ends)
         items, ending = end_with_plan(items, places, at, unit.now)
         validator.check_items(items_from(items, at), unchanged, pointer="/to")
-        keep_ending(unit.session, id_, ending)
+        write_ending(unit.session, id_, ending)
         return replace(before, items=items)
 
     verb = "plan_changed" if wanted.at == "now" else "plan_change_scheduled"
@@ -169,7 +169,7 @@ def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteCo
         if find_scheduled_change(before.items, index, unit.now) is None:
             raise NotFoundError("scheduled change", id_)
         items = remove_scheduled_change(before.items, index, unit.now, find_ending(unit.session, id_))
-        keep_ending(unit.session, id_, None)
+        write_ending(unit.session, id_, None)
         return replace(before, items=items)
 
     return change_subscription(actor, unit, id_, edit, conditions, verb="plan_change_withdrawn", checks_loss=False)

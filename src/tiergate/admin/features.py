@@ -31,8 +31,7 @@ from tiergate.model import FeatureStatus
 from tiergate.publish.validation import explain_fixed_type
 from tiergate.store import features as stored_features
 from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, lock_catalog, read_features
-from tiergate.store.publications import first_versions_with
-from tiergate.store.published_types import published_types
+from tiergate.store.publications import first_versions_with, published_types
 from tiergate.store.references import features_linking_to, read_feature_references
 
 if TYPE_CHECKING:

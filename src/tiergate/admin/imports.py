@@ -193,7 +193,12 @@ def _write(actor: Actor, unit: WriteUnit, part: Part, published: PublishedCatalo
     clear_deletions(
         unit.session, SubjectType.CUSTOMER, [upsert.customer.id for upsert in upserts if upsert.before is None]
     )
-    new = [it.id for upsert in upserts for it in upsert.changed() if upsert.held(it.id) is None]
+    new = [
+        it.id
+        for upsert in upserts
+        for it in upsert.changed_subscriptions()
+        if upsert.subscription_before(it.id) is None
+    ]
     clear_deletions(unit.session, SubjectType.SUBSCRIPTION, new)
     merger.record_order()
     return ImportResult(len(part), sum(len(others) for _, others in part), changed, merger.outdated)
@@ -202,14 +207,14 @@ def _write(actor: Actor, unit: WriteUnit, part: Part, published: PublishedCatalo
 def _check_and_record(actor: Actor, unit: WriteUnit, upsert: Upsert, *, is_restore: bool) -> int:
     """Check permissions and rules for one customer, and write the audit log; return how many of its subjects change."""
     validator = validator_for(unit.published, "")
-    customer, before = upsert.customer, upsert.owner()
+    customer, before = upsert.customer, upsert.customer_before()
     require_change(actor, before, customer)
     validator.check_archived(customer, before)
     if before != customer:
         record_change(unit, before, customer)
-    changed = upsert.changed()
+    changed = upsert.changed_subscriptions()
     for subscription in changed:
-        old = upsert.held(subscription.id)
+        old = upsert.subscription_before(subscription.id)
         if not is_restore:
             reject_unsellable_items(unit, old, subscription, f"/{subscription.id}/items")
         require_change(actor, old, subscription)
@@ -239,8 +244,12 @@ class _Merger:
 
     def merge(self, upsert: Upsert, own: _Line[Customer], lines: Sequence[_Line[Subscription]]) -> Upsert | None:
         """Return what to write of a customer; `None` if its lines are older than its deletion."""
-        before = upsert.owner()
-        kept = [line for line in lines if upsert.held(line.subject.id) is not None or not self._is_deleted(line)]
+        before = upsert.customer_before()
+        kept = [
+            line
+            for line in lines
+            if upsert.subscription_before(line.subject.id) is not None or not self._is_deleted(line)
+        ]
         self.outdated += len(lines) - len(kept)
         if before is None and not kept and self._is_deleted(own):
             self.outdated += 1
@@ -250,7 +259,7 @@ class _Merger:
             customer = before
         subscriptions = []
         for line in kept:
-            old = upsert.held(line.subject.id)
+            old = upsert.subscription_before(line.subject.id)
             new = merge_subscription(line.subject, old, line.keys, self._unit.now)
             is_outdated = self._is_outdated(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
             subscriptions.append(old if old is not None and is_outdated else new)
@@ -280,8 +289,10 @@ class _Merger:
 
 
 def _with_author(upsert: Upsert, author: str) -> Upsert:
-    subscriptions = [with_authors(it, upsert.held(it.id), author) for it in upsert.subscriptions]
-    return upsert._replace(customer=with_authors(upsert.customer, upsert.owner(), author), subscriptions=subscriptions)
+    subscriptions = [with_authors(it, upsert.subscription_before(it.id), author) for it in upsert.subscriptions]
+    return upsert._replace(
+        customer=with_authors(upsert.customer, upsert.customer_before(), author), subscriptions=subscriptions
+    )
 
 
 # ── Export ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from tiergate.permissions import Action, Resource
 from tiergate.store import deliveries
 from tiergate.store import webhooks as stored_webhooks
 from tiergate.store.deliveries import DeliveryStatus
-from tiergate.store.webhooks import TEST_EVENT, Event, EventType, WebhookSettings
+from tiergate.store.outbox import TEST_EVENT, Event, EventType, write_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.deliveries import Delivery
-    from tiergate.store.webhooks import Webhook
+    from tiergate.store.webhooks import Webhook, WebhookSettings
 
     CheckUrl: TypeAlias = Callable[[str], object]
     """Raises `ValueError` if events cannot be sent to a URL."""
@@ -98,7 +98,7 @@ def send_test_event(actor: Actor, unit: WriteUnit, id_: str) -> dict[str, object
     """Enqueue an event without content for a webhook; return its delivery."""
     _authorize(actor)
     webhook = _enabled_webhook(unit, id_)
-    delivery = stored_webhooks.write_delivery(unit, webhook.id, Event(TEST_EVENT, {"webhook": webhook.id}))
+    delivery = write_delivery(unit, webhook.id, Event(TEST_EVENT, {"webhook": webhook.id}))
     unit.audit("webhook.tested", "webhook", webhook.id, after={"delivery": delivery})
     return get_delivery(unit, webhook.id, delivery)
 

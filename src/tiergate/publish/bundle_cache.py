@@ -9,7 +9,7 @@ import cachetools
 
 from tiergate.bundle import Bundle, check_content, decode_manifest
 from tiergate.errors import BundleError
-from tiergate.store.history import blob_content
+from tiergate.store.blobs import find_blob
 from tiergate.store.publications import bundle_manifest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _open(store: Store, revision: str) -> Bundle:
     manifest = decode_manifest(store.read(lambda unit: bundle_manifest(unit.session, revision)))
 
     def read(path: str, entry: FileEntry) -> bytes:
-        content = store.read(lambda unit: blob_content(unit.session, entry.sha256))
+        content = store.read(lambda unit: find_blob(unit.session, entry.sha256))
         if content is None:
             raise BundleError(path, "is missing in the store")
         check_content(path, content, entry)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog
     from tiergate.store import ReadUnit
-    from tiergate.store.item_conflicts import Holders
+    from tiergate.store.item_conflicts import ConflictingSubscriptions
 
 
 class ConflictExample(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
     }
 
 
-def _conflict(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
-    if holders.total:
-        examples = tuple(ConflictExample(customer, subscription) for customer, subscription in holders.named)
-        yield ItemConflict(code, holders.total, item, examples)
+def _conflict(code: str, item: str, subscriptions: ConflictingSubscriptions) -> Iterator[ItemConflict]:
+    if subscriptions.total:
+        examples = tuple(ConflictExample(customer, subscription) for customer, subscription in subscriptions.named)
+        yield ItemConflict(code, subscriptions.total, item, examples)

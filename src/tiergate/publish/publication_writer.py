@@ -10,8 +10,14 @@ import msgspec
 from tiergate.bundle import Publication, encode_manifest
 from tiergate.publish.published_state import PublishedState
 from tiergate.store import Publishing
-from tiergate.store.publications import has_bundle, put_blobs, put_bundle, update_published_items, write_versions
-from tiergate.store.published_types import record_published_types
+from tiergate.store.blobs import put_blobs
+from tiergate.store.publications import (
+    has_bundle,
+    put_bundle,
+    record_published_types,
+    update_published_items,
+    write_versions,
+)
 
 if TYPE_CHECKING:
     from tiergate.model import Instant

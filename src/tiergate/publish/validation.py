@@ -27,8 +27,7 @@ from tiergate.errors import BodyError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Definition, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
 from tiergate.publish.catalog_change import CatalogChange
-from tiergate.store.publications import first_versions_with
-from tiergate.store.published_types import published_types
+from tiergate.store.publications import first_versions_with, published_types
 from tiergate.store.references import (
     count_suspensions,
     customers_above_quantity,

@@ -1,7 +1,7 @@
 """The store: tables, transactions and the change feed, on SQLite or PostgreSQL. The only importer of SQLModel."""
 
 from tiergate.store.database import Database
-from tiergate.store.feed import FeedHead, StoredLine, read_after, read_head
+from tiergate.store.feed import FeedHead, read_head
 from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
@@ -13,8 +13,6 @@ __all__ = [
     "Publishing",
     "ReadUnit",
     "Store",
-    "StoredLine",
     "WriteUnit",
-    "read_after",
     "read_head",
 ]

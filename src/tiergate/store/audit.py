@@ -1,9 +1,8 @@
-"""The audit log: searched and exported. Writing it is the unit's, taking a person's data out of it is `erasure`'s.
+"""The audit log: search and export. `WriteUnit.audit` writes it, `erasure` redacts it.
 
-A text is searched in whatever case and script, alike on both databases: one in ASCII by the database, any other here,
-because databases do not agree about the case of other letters.
-
-The database itself refuses to change or delete an entry but for a redaction, which the entry says for ever.
+A search ignores case in every script, alike on both databases. The database searches ASCII text; other text is searched
+here, because databases differ about the case of other letters. The database rejects every change of an entry but a
+redaction, which the entry shows.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, Store
 
-_AT_ONCE: Final = 1000
+_BATCH: Final = 1000
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change. `before` and `after` are JSON; `redacted`: a person's data was taken out since."""
+    """One change. `before` and `after` are JSON; `redacted`: personal data was removed from it."""
 
     id: int
     at: Instant
@@ -46,7 +45,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries are wanted; all that is said must hold. `text` occurs in before, after, reason or resource."""
+    """Conditions on entries, all of which must hold. `text` is searched in before, after, reason and resource."""
 
     actor: str | None = None
     action: str | None = None
@@ -59,88 +58,75 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
 
 
-def search_audit(unit: ReadUnit, wanted: AuditQuery, before: int | None, limit: int) -> list[AuditEntry]:
-    """Entries, the newest first; `before`: only those with a smaller id."""
-    says = _says(wanted.text)
-    at_once = limit if says is None else _AT_ONCE
-    query = _selected(wanted).order_by(AUDIT.c.id.desc()).limit(at_once)
-    found: list[AuditEntry] = []
+def search_audit(unit: ReadUnit, query: AuditQuery, before: int | None, limit: int) -> list[AuditEntry]:
+    """Read up to `limit` entries, the newest first; `before`: only those with a smaller id."""
+    matches = _text_filter(query.text)
+    size = limit if matches is None else _BATCH
+    statement = _select(query).order_by(AUDIT.c.id.desc()).limit(size)
+    entries: list[AuditEntry] = []
     while True:
-        page = query if before is None else query.where(AUDIT.c.id < before)
+        page = statement if before is None else statement.where(AUDIT.c.id < before)
         rows = unit.session.connection().execute(page).all()
-        found += [_entry(row) for row in rows if says is None or says(row)]
-        if len(found) >= limit or len(rows) < at_once:
-            return found[:limit]
+        entries += [_entry(row) for row in rows if matches is None or matches(row)]
+        if len(entries) >= limit or len(rows) < size:
+            return entries[:limit]
         before = rows[-1].id
 
 
-def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[AuditEntry]:
-    """Entries with a greater id than `after`, the oldest first, up to the end of the log as it is now.
+def export_audit(store: Store, query: AuditQuery, after: int) -> Iterator[AuditEntry]:
+    """Yield entries with a greater id than `after`, the oldest first, up to the present end of the log.
 
-    Going on after the last entry of an export loses nothing: what is written at this moment is waited for.
+    An export that continues after the last entry of another one omits nothing: this waits for entries being written.
     """
     end = _end(store)
-    says = _says(wanted.text)
+    matches = _text_filter(query.text)
     while True:
-        query = _selected(wanted).where(AUDIT.c.id > after, AUDIT.c.id <= end).order_by(AUDIT.c.id).limit(_AT_ONCE)
+        statement = _select(query).where(AUDIT.c.id > after, AUDIT.c.id <= end).order_by(AUDIT.c.id).limit(_BATCH)
         with store.database.reading() as session:
-            rows = session.connection().execute(query).all()
-        yield from (_entry(row) for row in rows if says is None or says(row))
-        if len(rows) < _AT_ONCE:
+            rows = session.connection().execute(statement).all()
+        yield from (_entry(row) for row in rows if matches is None or matches(row))
+        if len(rows) < _BATCH:
             return
         after = rows[-1].id
 
 
-def _selected(wanted: AuditQuery) -> Select[Any]:
-    query = select(AUDIT)
+def _select(query: AuditQuery) -> Select[Any]:
+    statement = select(AUDIT)
     for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
-        value = getattr(wanted, name)
+        value = getattr(query, name)
         if value is not None:
-            query = query.where(AUDIT.c[name] == value)
-    if wanted.since is not None:
-        query = query.where(AUDIT.c.at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(AUDIT.c.at < wanted.until)
-    if wanted.text and wanted.text.isascii():
+            statement = statement.where(AUDIT.c[name] == value)
+    if query.since is not None:
+        statement = statement.where(AUDIT.c.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(AUDIT.c.at < query.until)
+    if query.text and query.text.isascii():
         columns = (AUDIT.c.before, AUDIT.c.after, AUDIT.c.reason, AUDIT.c.resource)
-        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
-    return query
+        statement = statement.where(or_(*(column.icontains(query.text, autoescape=True) for column in columns)))
+    return statement
 
 
-def _says(text: str | None) -> Callable[[Row[Any]], bool] | None:
-    """What finds a text in a row that the database was not asked to find."""
+def _text_filter(text: str | None) -> Callable[[Row[Any]], bool] | None:
+    """Return the filter of rows for a text that the database does not search."""
     if not text or text.isascii():
         return None
     key = search_key(text)
-
-    def says(row: Row[Any]) -> bool:
-        return any(key in search_key(it) for it in (row.before, row.after, row.reason, row.resource) if it)
-
-    return says
+    return lambda row: any(
+        key in search_key(value) for value in (row.before, row.after, row.reason, row.resource) if value
+    )
 
 
 def _end(store: Store) -> int:
-    """The id of the last entry, when all that have a smaller one can be read."""
+    """Return the id of the last entry, once all entries with smaller ids can be read."""
     with store.database.writing() as session:
         connection = session.connection()
-        if not store.database.is_sqlite:  # ids are given before the commit: wait for those that are not there yet
+        if not store.database.is_sqlite:  # PostgreSQL assigns ids before the commit: wait for open transactions
             connection.execute(text("LOCK TABLE audit IN SHARE MODE"))
         return int(connection.execute(select(func.coalesce(func.max(AUDIT.c.id), 0))).scalar_one())
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        row.id,
-        row.at,
-        row.actor,
-        row.actor_kind,
-        row.action,
-        row.kind,
-        row.resource,
-        row.customer,
-        None if row.before is None else msgspec.Raw(row.before.encode()),
-        None if row.after is None else msgspec.Raw(row.after.encode()),
-        row.reason,
-        row.request_id,
-        row.redacted,
-    )
+    columns = row._asdict()
+    for name in ("before", "after"):
+        columns[name] = None if columns[name] is None else msgspec.Raw(columns[name].encode())
+    return AuditEntry(**columns)

@@ -1,4 +1,4 @@
-"""The rows of the catalog: the working one, published versions, publications and bundles. See `tables`."""
+"""Rows of the working catalog, published versions, publications and bundles. See `tables`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class FeatureRow(SQLModel, table=True):
-    """A feature as it is edited; `document` is the model's `Feature`."""
+    """An edited feature; `document` is the model's `Feature`."""
 
     __tablename__ = "feature"
 
@@ -31,11 +31,10 @@ class FeatureTagRow(SQLModel, table=True):
 
 
 class ItemRow(SQLModel, table=True):
-    """An item as it is edited.
+    """An edited item; `document` is the model's `Item` without versions and rollouts.
 
-    `document` is the model's `Item` without versions and rollouts; `rollouts` the JSON list of those in force;
-    `draft` the JSON of the entitlements that the next version will give, or none. `private_to`: the one customer who
-    may hold it. `newest`: the highest version that was ever published, 0 for none.
+    `rollouts` is the JSON list of the active ones; `draft` the JSON of the next version's entitlements, if any.
+    `private_to`: the only customer who may have it. `newest`: the highest version ever published, 0 for none.
     """
 
     __tablename__ = "item"
@@ -64,7 +63,7 @@ class ItemTagRow(SQLModel, table=True):
 
 
 class VersionRow(SQLModel, table=True):
-    """A published version of an item, which never changes: `entitlements` is JSON, feature id → value."""
+    """A published version of an item, immutable: `entitlements` is JSON, feature id → value."""
 
     __tablename__ = "item_version"
 
@@ -76,7 +75,7 @@ class VersionRow(SQLModel, table=True):
 
 
 class PublishedFeatureRow(SQLModel, table=True):
-    """A feature that was ever published, and the type that its id keeps for ever."""
+    """A feature that was ever published, with its type, which never changes."""
 
     __tablename__ = "published_feature"
 
@@ -85,10 +84,7 @@ class PublishedFeatureRow(SQLModel, table=True):
 
 
 class PolicyFileRow(SQLModel, table=True):
-    """A file of the users' rules, or the roles, as it is edited.
-
-    `kind` is `policies`, `schemas` or `entities` (rules, as in the model's `Rules`), or `roles`.
-    """
+    """An edited file of users' rules (`kind` as in the model's `Rules`), or the `roles`."""
 
     __tablename__ = "policy_file"
 
@@ -100,7 +96,7 @@ class PolicyFileRow(SQLModel, table=True):
 
 
 class PublicationRow(SQLModel, table=True):
-    """A publication: `envelope` is the signed statement; `catalog`, `rules` and `roles` are blobs of what it fixed."""
+    """A publication: `envelope` is the signed statement; `catalog`, `rules` and `roles` are hashes of blobs."""
 
     __tablename__ = "publication"
 
@@ -118,7 +114,7 @@ class PublicationRow(SQLModel, table=True):
 
 
 class BundleRow(SQLModel, table=True):
-    """A bundle by its revision: the manifest, whose files are blobs."""
+    """The manifest of a bundle, whose files are blobs."""
 
     __tablename__ = "bundle"
 

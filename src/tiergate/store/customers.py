@@ -1,9 +1,9 @@
 """Customers: opened for changes one at a time, and searched.
 
-An :class:`Account` is a customer with all that it holds, locked until the transaction ends. Everything that changes a
-customer or what it holds goes through one, so that the rows, the record in the feed and the entity tags agree.
+An :class:`Account` is a customer with all its subscriptions, locked until the transaction ends. Every single change
+goes through one, so that the rows, the record in the feed and the entity tags agree.
 
-Leaves to others: whether what is written makes sense, who may write it, and what the audit log says of it.
+Callers validate, authorize and audit changes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.scheduled_endings import drop_ending
 from tiergate.store.state_conditions import has_status
-from tiergate.store.subjects import (
-    Stamp,
-    StoredRecord,
-    StoredSubscription,
+from tiergate.store.subject_writer import (
     customer_columns,
-    read_stored,
     subscription_columns,
     without_parts,
     write_customer_parts,
     write_subscription_parts,
 )
+from tiergate.store.subjects import Stamp, StoredRecord, StoredSubscription, read_stored
 from tiergate.store.tables import CUSTOMER_TAGS, CUSTOMERS, OVERRIDES, SUBSCRIPTION_ITEMS, SUBSCRIPTIONS
 from tiergate.text_normalization import search_key
 
@@ -42,18 +39,18 @@ if TYPE_CHECKING:
 
 
 _ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(CUSTOMERS), insert(SUBSCRIPTIONS)
-_EDIT_CUSTOMER = update(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("its"))
-_EDIT_SUBSCRIPTION = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("its"))
-_DROP_CUSTOMER = delete(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("its"))
-_DROP_SUBSCRIPTION = delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("its"))
-_HOLDER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("its"))
+_EDIT_CUSTOMER = update(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
+_EDIT_SUBSCRIPTION = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
+_DROP_CUSTOMER = delete(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
+_DROP_SUBSCRIPTION = delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
+_HOLDER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 
 
 def open_account(unit: WriteUnit, customer: str) -> Account:
-    """Lock a customer, and read it with all that it holds.
+    """Lock a customer, and read it with its subscriptions.
 
     Raises:
-        NotFoundError: there is no such customer.
+        NotFoundError: if there is no such customer.
     """
     stored = read_stored(unit.session, [customer], lock=True).get(customer)
     if stored is None:
@@ -62,7 +59,7 @@ def open_account(unit: WriteUnit, customer: str) -> Account:
 
 
 class Account:
-    """A customer with all that it holds, locked for the rest of a transaction."""
+    """A customer with its subscriptions, locked for the rest of a transaction."""
 
     def __init__(self, unit: WriteUnit, stored: StoredRecord) -> None:
         """Use `open_account` or `create`."""
@@ -70,7 +67,7 @@ class Account:
         self.customer: Customer = stored.record.customer
         self.stamp: Stamp = stored.stamp
         self.erased_at: Instant | None = stored.erased_at
-        self._held = {
+        self._subscriptions = {
             subscription.id: StoredSubscription(subscription, stored.stamps[subscription.id])
             for subscription in stored.record.subscriptions
         }
@@ -80,10 +77,10 @@ class Account:
         """Add a customer.
 
         Raises:
-            ConflictError: there is one of this id.
+            ConflictError: if there is a customer with this id.
         """
         if read_stored(unit.session, [customer.id], alone=True):
-            raise ConflictError("already-exists", f"the customer `{customer.id}` exists already")
+            raise ConflictError("already-exists", f"the customer `{customer.id}` already exists")
         connection = unit.session.connection()
         etag = tombstones.first_etags(connection, tombstones.CUSTOMER, [customer.id])[customer.id]
         stamp = Stamp(etag, unit.now, unit.now)
@@ -96,32 +93,34 @@ class Account:
 
     @property
     def record(self) -> SubjectRecord:
-        """The customer and all that it holds, with reasons and authors."""
-        return SubjectRecord(self.customer, tuple(self._held[id_].subscription for id_ in sorted(self._held)))
+        """The customer and its subscriptions, with reasons and authors."""
+        return SubjectRecord(
+            self.customer, tuple(self._subscriptions[id_].subscription for id_ in sorted(self._subscriptions))
+        )
 
     def subscription(self, id_: str) -> StoredSubscription:
-        """One of its subscriptions.
+        """Return one of its subscriptions.
 
         Raises:
-            NotFoundError: it has none of this id.
+            NotFoundError: if it has none with this id.
         """
-        found = self._held.get(id_)
-        if found is None:
+        stored = self._subscriptions.get(id_)
+        if stored is None:
             raise NotFoundError("subscription", id_)
-        return found
+        return stored
 
     def has_subscription(self, id_: str) -> bool:
-        """Say whether one of its subscriptions has this id."""
-        return id_ in self._held
+        """Return whether it has a subscription with this id."""
+        return id_ in self._subscriptions
 
     def write_customer(self, customer: Customer) -> bool:
-        """Make the customer what `customer` says, and say whether that is any different."""
+        """Write the customer, and return whether it differs from before."""
         before = self.customer
         if customer == before:
             return False
         self.stamp = self._next(self.stamp)
         stamp = {"etag": self.stamp.etag, "updated_at": self.stamp.updated_at}
-        row = {"its": customer.id, **stamp, **customer_columns(customer)}
+        row = {"row_id": customer.id, **stamp, **customer_columns(customer)}
         self._unit.session.connection().execute(_EDIT_CUSTOMER, row)
         write_customer_parts(self._unit.session, customer, before)
         self.customer = customer
@@ -129,17 +128,17 @@ class Account:
         return True
 
     def write_subscription(self, subscription: Subscription) -> bool:
-        """Add one of its subscriptions, or make it what `subscription` says; say whether that is any different.
+        """Add or replace one of its subscriptions, and return whether it differs from before.
 
         Raises:
-            ConflictError: another customer has a subscription of this id.
+            ConflictError: if another customer has a subscription with this id.
         """
         session = self._unit.session
-        stored = self._held.get(subscription.id)
+        stored = self._subscriptions.get(subscription.id)
         columns = subscription_columns(subscription)
         if stored is None:
-            if session.connection().execute(_HOLDER_OF, {"its": subscription.id}).first() is not None:
-                raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
+            if session.connection().execute(_HOLDER_OF, {"row_id": subscription.id}).first() is not None:
+                raise ConflictError("already-exists", f"the subscription `{subscription.id}` already exists")
             first = tombstones.first_etags(session.connection(), tombstones.SUBSCRIPTION, [subscription.id])
             stamp = Stamp(first[subscription.id], self._unit.now, self._unit.now)
             row = {"id": subscription.id, "customer": self.customer.id, **columns, **stamp._asdict()}
@@ -150,10 +149,10 @@ class Account:
             if subscription == before:
                 return False
             stamp = self._next(stored.stamp)
-            row = {"its": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **columns}
+            row = {"row_id": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **columns}
             session.connection().execute(_EDIT_SUBSCRIPTION, row)
         write_subscription_parts(session, subscription, before)
-        self._held[subscription.id] = StoredSubscription(subscription, stamp)
+        self._subscriptions[subscription.id] = StoredSubscription(subscription, stamp)
         self._replace_record()
         return True
 
@@ -161,29 +160,31 @@ class Account:
         """Delete one of its subscriptions.
 
         Raises:
-            NotFoundError: it has none of this id.
+            NotFoundError: if it has none with this id.
         """
         before, stamp = self.subscription(id_)
         write_subscription_parts(self._unit.session, without_parts(before), before)
         connection = self._unit.session.connection()
-        connection.execute(_DROP_SUBSCRIPTION, {"its": id_})
+        connection.execute(_DROP_SUBSCRIPTION, {"row_id": id_})
         drop_ending(connection, id_)
         tombstones.bury(connection, tombstones.SUBSCRIPTION, {id_: stamp.etag})
-        del self._held[id_]
+        del self._subscriptions[id_]
         self._replace_record()
 
     def remove(self) -> None:
         """Delete the customer.
 
         Raises:
-            ConflictError: it has subscriptions.
+            ConflictError: if it has subscriptions.
         """
-        if self._held:
-            said = f"the customer `{self.customer.id}` has subscriptions ({len(self._held)}): delete these first"
-            raise ConflictError("has-subscriptions", said)
+        if self._subscriptions:
+            message = (
+                f"the customer `{self.customer.id}` has {len(self._subscriptions)} subscriptions: delete these first"
+            )
+            raise ConflictError("has-subscriptions", message)
         write_customer_parts(self._unit.session, Customer(self.customer.id), self.customer)
         connection = self._unit.session.connection()
-        connection.execute(_DROP_CUSTOMER, {"its": self.customer.id})
+        connection.execute(_DROP_CUSTOMER, {"row_id": self.customer.id})
         tombstones.bury(connection, tombstones.CUSTOMER, {self.customer.id: self.stamp.etag})
         self._unit.replace_record(self.customer.id, None)
 
@@ -195,12 +196,11 @@ class Account:
 
 
 class CustomerFilter(NamedTuple):
-    """Which customers are wanted; what is empty or none is not asked for.
+    """Conditions on customers, all of which must hold; empty and none are no conditions.
 
-    `tags`: all of them. `text` stands in the id, the name, an external id, a tag or an attribute, in whatever case.
-    `feature`: an override of it stands on the customer or on a subscription. `item`, `status`: of one of its
-    subscriptions, the same one; the status as `SubscriptionFilter` has it, at `now`. `external_id`: the system, and the
-    id there, or '' for any.
+    `tags`: all of them. `text` is in the id, the name, an external id, a tag or an attribute, without regard to case.
+    `feature`: the customer or a subscription has an override of it. `item`, `statuses`: of one and the same
+    subscription, as for `SubscriptionFilter`. `external_id`: the system, and the id there, or '' for any.
     """
 
     tags: tuple[str, ...] = ()
@@ -213,46 +213,46 @@ class CustomerFilter(NamedTuple):
 
 
 def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
-    """Find customers, without their subscriptions, in the order of their ids, from the one after `after` on."""
+    """Find up to `limit` customers, without their subscriptions, by id, those after an id."""
     conditions = [CUSTOMERS.c.id > after] if after else []
     conditions += [
         exists().where(CUSTOMER_TAGS.c.tag == tag, CUSTOMER_TAGS.c.customer == CUSTOMERS.c.id) for tag in wanted.tags
     ]
     if wanted.text:
-        conditions.append(contains(CUSTOMERS.c.search, wanted.text))
+        conditions.append(matches_search(CUSTOMERS.c.search, wanted.text))
     if wanted.external_id is not None:
         conditions.append(has_external_id(SubjectType.CUSTOMER, CUSTOMERS.c.id, *wanted.external_id))
     if wanted.feature is not None:
         conditions.append(_overridden(wanted.feature))
-    held = [SUBSCRIPTIONS.c.customer == CUSTOMERS.c.id]
+    subscription = [SUBSCRIPTIONS.c.customer == CUSTOMERS.c.id]
     if wanted.statuses:
-        held.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=False))
+        subscription.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=False))
     if wanted.item is not None:
-        held.append(
+        subscription.append(
             exists().where(
                 SUBSCRIPTION_ITEMS.c.subscription == SUBSCRIPTIONS.c.id, SUBSCRIPTION_ITEMS.c.item == wanted.item
             )
         )
-    if len(held) > 1:
-        conditions.append(exists().where(*held))
+    if len(subscription) > 1:
+        conditions.append(exists().where(*subscription))
     query = select(CUSTOMERS.c.id).where(*conditions).order_by(CUSTOMERS.c.id).limit(limit)
     ids = session.connection().execute(query).scalars().all()
-    found = read_stored(session, ids, alone=True)
-    return [found[id_] for id_ in ids]
+    records = read_stored(session, ids, alone=True)
+    return [records[id_] for id_ in ids]
 
 
 def _overridden(feature: str) -> ColumnElement[bool]:
     columns = OVERRIDES.c
-    own = (columns.holder_type == SubjectType.CUSTOMER.value) & (columns.holder == CUSTOMERS.c.id)
-    its = (
+    of_customer = (columns.holder_type == SubjectType.CUSTOMER.value) & (columns.holder == CUSTOMERS.c.id)
+    subscription = (
         select(SUBSCRIPTIONS.c.id)
         .where(SUBSCRIPTIONS.c.customer == CUSTOMERS.c.id, SUBSCRIPTIONS.c.id == columns.holder)
         .correlate(CUSTOMERS, OVERRIDES)
     )
-    held = (columns.holder_type == SubjectType.SUBSCRIPTION.value) & its.exists()
-    return exists().where(columns.feature == feature, own | held)
+    of_subscription = (columns.holder_type == SubjectType.SUBSCRIPTION.value) & subscription.exists()
+    return exists().where(columns.feature == feature, of_customer | of_subscription)
 
 
-def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """Say that a text stands somewhere in a column of search keys."""
+def matches_search(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that a column of search keys contains a text."""
     return column.contains(search_key(text), autoescape=True)

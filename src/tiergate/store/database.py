@@ -1,8 +1,8 @@
-"""The database under the store: how it is opened, how transactions begin, and how commits are heard of.
+"""The database under the store: connections, the start of transactions, and notifications of commits.
 
-SQLite is used in WAL mode with every commit synced, and writing transactions begin by taking the write lock, so that
-none fails halfway because another one wrote in between; writers of one process wait for each other in a queue. On
-PostgreSQL transactions are READ COMMITTED, and whoever needs more locks rows.
+SQLite runs in WAL mode and syncs every commit. A writing transaction takes the write lock at its start, so that it
+cannot fail halfway because of another one; writers of one process wait in a queue. PostgreSQL transactions are READ
+COMMITTED, and code that needs more locks rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Dialect, Engine
 
 CHANNEL: Final = "tiergate_feed"
-"""The channel on which PostgreSQL tells every control plane that the feed has grown."""
+"""The channel on which PostgreSQL notifies every control plane that the feed has grown."""
 
 T = TypeVar("T")
 
@@ -38,37 +38,30 @@ _PREPARE: Final = "prepare_threshold"
 _MOST_DIGITS: Final = 4
 _PORTS: Final = 65536
 _POSTGRESQL: Final = {
-    # A pooler that gives every transaction another server has none of the statements that an earlier one prepared.
+    # A pooler that gives every transaction another server loses prepared statements.
     _PREPARE: None,
-    # A host that is gone is noticed in seconds, whatever its kernel did not say.
+    # These detect a lost host within seconds.
     "connect_timeout": 10,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-"""What connections to PostgreSQL are made with, unless the URL says otherwise."""
+"""Options of connections to PostgreSQL; the URL overrides them."""
 
 
 def _parsed(url: str) -> URL:
-    """A URL of a database that is supported.
-
-    Raises:
-        StoreError: it is none.
-    """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # its words may show a password
+    except (ArgumentError, ValueError):  # the message may contain a password
         parsed = None
     if parsed is None or (parsed.port is not None and not 0 < parsed.port < _PORTS):
-        raise StoreError(
-            "the database's URL must be one such as `sqlite:///tiergate.db` or `postgresql://user@host:5432/name`"
-        )
+        raise StoreError("the database URL must be like `sqlite:///tiergate.db` or `postgresql://user@host:5432/name`")
     backend = parsed.get_backend_name()
     if backend not in {"sqlite", "postgresql"}:
         raise StoreError(f"the database must be sqlite or postgresql, not `{backend}`")
     if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise StoreError("the database must be a file: a store in memory would be lost")
+        raise StoreError("the SQLite database must be a file: an in-memory store would be lost")
     return parsed
 
 
@@ -76,7 +69,7 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
     return create_engine(
         url.set(drivername="sqlite+pysqlite"),
         connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
-        hide_parameters=True,  # errors are logged, and parameters are people's data
+        hide_parameters=True,  # errors are logged, and parameters contain personal data
         pool_size=pool_size,
         max_overflow=2 * pool_size,
         pool_timeout=_POOL_SECONDS,
@@ -96,54 +89,49 @@ def _postgresql(url: URL, pool_size: int) -> Engine:
     )
 
 
-def _options(said: Mapping[str, str | tuple[str, ...]]) -> dict[str, object]:
-    """What connections to PostgreSQL are made with, beside what the URL says.
-
-    Raises:
-        StoreError: it says it wrong.
-    """
-    found: dict[str, object] = {name: value for name, value in _POSTGRESQL.items() if name not in said}
-    threshold = said.get(_PREPARE)
+def _options(query: Mapping[str, str | tuple[str, ...]]) -> dict[str, object]:
+    options: dict[str, object] = {name: value for name, value in _POSTGRESQL.items() if name not in query}
+    threshold = query.get(_PREPARE)
     if threshold is not None:
         if not isinstance(threshold, str) or not threshold.isdecimal() or len(threshold) > _MOST_DIGITS:
-            raise StoreError(f"`{_PREPARE}` in the database's URL must be a number, such as 5")
-        found[_PREPARE] = int(threshold)
-    return found
+            raise StoreError(f"`{_PREPARE}` in the database URL must be a number, such as 5")
+        options[_PREPARE] = int(threshold)
+    return options
 
 
 class Database:
-    """A connection pool, and the ways to begin a transaction on it."""
+    """A connection pool, and the ways to start a transaction on it."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """Prepare; nothing is connected to yet. `url` as SQLAlchemy's, the driver may be left out.
+        """Prepare without connecting. `url` is as for SQLAlchemy, the driver can be omitted.
 
         Raises:
-            StoreError: the URL names no database that is supported.
+            StoreError: if the URL does not name a supported database.
         """
         parsed = _parsed(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", SAWarning)  # what SQLite's driver does not take is only warned of
+                warnings.simplefilter("error", SAWarning)  # SQLite's driver only warns of unknown parameters
                 self.engine = _sqlite(parsed, pool_size) if self.is_sqlite else _postgresql(parsed, pool_size)
         except (SAWarning, ValueError, TypeError) as error:
-            said = str(error).partition(";")[0]
-            raise StoreError(f"the database's URL has something that the driver does not take: {said}") from None
+            reason = str(error).partition(";")[0]
+            raise StoreError(f"the database URL has a parameter that the driver rejects: {reason}") from None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        _connecting(self.engine)
+        _translate_connect_errors(self.engine)
         self.queue = CommitQueue(self.engine, self.notify_committed)
         self._listeners: list[Callable[[], None]] = []
         self.read_only_error: ReadOnlyStoreError | None = None
-        """Why the database takes no changes now, as far as it is known."""
+        """The reason why the database is read-only, if it is known to be."""
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session whose transaction sees one state of the database and is rolled back at the end.
+        """Open a session whose transaction sees one state of the database and is rolled back at the end.
 
         Raises:
-            StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
+            StoreError: if the database cannot be used; `ReadOnlyStoreError` if it is read-only.
         """
         level = None if self.is_sqlite else "REPEATABLE READ"
         with translate_errors(races=True), self._session(write=False, level=level) as session:
@@ -151,10 +139,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A session for one writing transaction, which the caller commits; what is left is rolled back.
+        """Open a session for one writing transaction. The caller commits it; otherwise it is rolled back.
 
         Raises:
-            StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
+            StoreError: if the database cannot be used; `ReadOnlyStoreError` if it is read-only.
         """
         with (
             self.queue.exclusive() if self.is_sqlite else nullcontext(),
@@ -163,13 +151,13 @@ class Database:
             yield session
 
     def run_grouped(self, work: Callable[[Session], tuple[T, bool]]) -> T:
-        """Run a brief change on SQLite, in one transaction with those that wait beside it; return once it is committed.
+        """Run a brief change on SQLite, in one transaction with others that wait; return once it is committed.
 
-        `work` must not commit. It says beside its result whether it grew the feed, of which the listeners are told.
+        `work` must not commit. It returns its result, and whether it grew the feed, so that listeners are notified.
 
         Raises:
-            UndoneError: begin again: another change lost the transaction for all.
-            StoreError: the database cannot be used. What `work` raises passes through.
+            UndoneError: if another change lost the shared transaction: run `work` again.
+            StoreError: if the database cannot be used. Errors of `work` pass through.
         """
         with translate_errors():
             return self.queue.run(work)
@@ -187,29 +175,29 @@ class Database:
             yield session
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called after each commit of this process that grew the feed, from the committing thread."""
+        """Call `callback` after each commit of this process that grows the feed, from the committing thread."""
         self._listeners.append(callback)
 
     def notify_feed(self, session: Session) -> None:
-        """Have all control planes on this database told when the transaction commits."""
+        """Notify all control planes on this database when the transaction commits."""
         if not self.is_sqlite:
             session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
 
     def notify_committed(self) -> None:
-        """Tell the listeners of this process that a commit grew the feed."""
+        """Call the listeners of this process after a commit that grew the feed."""
         for callback in self._listeners:
             callback()
 
     def set_read_only(self) -> None:
-        """Take note that the database says it is read-only; `probe` finds out when it no longer is."""
+        """Record that the database is read-only, until `probe` succeeds."""
         if self.read_only_error is None:
-            self.read_only_error = ReadOnlyStoreError("the database cannot be written: it is read-only")
+            self.read_only_error = ReadOnlyStoreError("the database is read-only")
 
     def probe(self) -> None:
-        """See whether the database takes changes, by one that changes nothing; keep the answer in `read_only_error`.
+        """Test by a write without effect whether the database is read-only; set `read_only_error`.
 
         Raises:
-            StoreError: it cannot be used at all.
+            StoreError: if it cannot be used at all.
         """
         try:
             with self.writing() as session:
@@ -224,10 +212,10 @@ class Database:
             self.read_only_error = None
 
     def send_test_notification(self) -> None:
-        """Have all control planes on this PostgreSQL notified of nothing, to see that notifications arrive.
+        """Send a notification to all control planes on this PostgreSQL, to test that notifications arrive.
 
         Raises:
-            StoreError: the database cannot be used, or takes no changes.
+            StoreError: if the database cannot be used, or is read-only.
         """
         with translate_errors(races=True), self.engine.connect() as connection:
             connection.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
@@ -238,26 +226,26 @@ class Database:
         self.engine.dispose()
 
 
-def _connecting(engine: Engine) -> None:
-    """Have what the driver does not take of a URL told plainly, when the first connection is made."""
+def _translate_connect_errors(engine: Engine) -> None:
+    """Translate the driver's errors about the URL when the first connection is made."""
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Dialect, _: object, arguments: list[Any], options: dict[str, Any]) -> object:
         try:
             return dialect.connect(*arguments, **options)
         except (TypeError, ValueError) as error:
-            raise StoreError(f"the database's URL has something that the driver does not take: {error}") from None
+            raise StoreError(f"the database URL has a parameter that the driver rejects: {error}") from None
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's
-    connection.isolation_level = None  # transactions are begun by us
+    connection.isolation_level = None  # this module begins transactions
     for pragma in (f"busy_timeout = {_BUSY_MS}", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     _enter_wal(connection)
 
 
 def _enter_wal(connection: Any) -> None:  # noqa: ANN401 - the driver's
-    """Have the file in WAL mode. The first ones to open a new file meet here, and SQLite lets none of them wait."""
+    """Switch the file to WAL mode. SQLite does not wait while another connection does it, so this retries."""
     until = time.monotonic() + _BUSY_MS / 1000
     while True:
         try:
@@ -273,8 +261,3 @@ def _enter_wal(connection: Any) -> None:  # noqa: ANN401 - the driver's
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("tiergate_write", True)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def engine_of(url: str) -> Engine:
-    """An engine for tools that need no more, such as migrations."""
-    return Database(url).engine

@@ -1,14 +1,14 @@
-"""Deliveries: what is due, who has taken it, and what came of it.
+"""Deliveries: those that are due, the claims on them, and the results of attempts.
 
-Whoever delivers *claims* first: an attempt is counted and the delivery put off for a while, in a short transaction.
-Where the claimer dies, it falls due again: at least once, and by one at a time. Several control planes claim from the
-same database without waiting for each other (`SKIP LOCKED`). Nothing is promised about the order.
+A worker *claims* a delivery first: a short transaction counts the attempt and moves the due time by a lease. If the
+worker dies, the delivery falls due again. So every delivery is made at least once, and by one worker at a time. Several
+control planes claim from one database without waiting for each other (`SKIP LOCKED`). The order is not guaranteed.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, delete, func, or_, select, update
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 _DAY: Final = 24 * 60 * 60 * 1000
-_PATIENCE: Final = 5 * _DAY  # a webhook to which nothing got through for so long is disabled
+_MAX_FAILING: Final = 5 * _DAY  # a webhook that fails for longer is disabled
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery stands."""
+    """The states of a delivery."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -38,7 +38,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Delivery(NamedTuple):
-    """A delivery as it stands. `answer`: what the last attempt met with; `due_at`: the next one, while it waits."""
+    """A delivery. `answer`: the result of the last attempt; `due_at`: the next attempt, while it waits."""
 
     id: str
     webhook: str
@@ -52,8 +52,11 @@ class Delivery(NamedTuple):
     answer: str
 
 
+_COLUMNS: Final = [DELIVERIES.c[name] for name in Delivery._fields]
+
+
 class Claim(NamedTuple):
-    """One attempt to deliver, by whoever claimed it: the how manieth it is, from 1, and what to send where."""
+    """One claimed attempt: its number, from 1, and what to send where."""
 
     id: str
     webhook: str
@@ -63,8 +66,8 @@ class Claim(NamedTuple):
     payload: bytes
 
 
-class Result(NamedTuple):
-    """What came of an attempt. Where it failed: when to try again, or never; `gone`: the receiver wants no more."""
+class DeliveryResult(NamedTuple):
+    """The result of an attempt. After a failure: when to try again, or never; `gone`: the receiver wants no more."""
 
     delivered: bool
     answer: str
@@ -72,16 +75,13 @@ class Result(NamedTuple):
     gone: bool = False
 
 
-# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def read_delivery(unit: ReadUnit, webhook: str, id_: str) -> Delivery:
     """Read one delivery of a webhook.
 
     Raises:
-        NotFoundError: there is none of this id.
+        NotFoundError: if there is none of this id.
     """
-    query = select(DELIVERIES).where(DELIVERIES.c.id == id_, DELIVERIES.c.webhook == webhook)
+    query = select(*_COLUMNS).where(DELIVERIES.c.id == id_, DELIVERIES.c.webhook == webhook)
     row = unit.session.connection().execute(query).one_or_none()
     if row is None:
         raise NotFoundError("delivery", id_)
@@ -96,9 +96,9 @@ def list_deliveries(
     *,
     status: DeliveryStatus | None = None,
 ) -> list[Delivery]:
-    """Up to `limit` deliveries of a webhook, the newest first; `before`: of when and of which id the last one was."""
+    """Read up to `limit` deliveries of a webhook, the newest first; `before`: instant and id of the last one read."""
     columns = DELIVERIES.c
-    query = select(DELIVERIES).where(columns.webhook == webhook)
+    query = select(*_COLUMNS).where(columns.webhook == webhook)
     if status is not None:
         query = query.where(columns.status == status.value)
     if before is not None:
@@ -109,24 +109,20 @@ def list_deliveries(
 
 
 def next_due(unit: ReadUnit) -> Instant | None:
-    """When the next delivery to an enabled webhook falls due, if any waits."""
+    """Return when the next delivery to an enabled webhook falls due; none if none waits."""
     query = (
         select(func.min(DELIVERIES.c.due_at))
         .join(WEBHOOKS, WEBHOOKS.c.id == DELIVERIES.c.webhook)
         .where(WEBHOOKS.c.enabled, _waiting())
     )
-    found: Instant | None = unit.session.connection().execute(query).scalar_one()
-    return found
-
-
-# ── Delivering ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    due: Instant | None = unit.session.connection().execute(query).scalar_one()
+    return due
 
 
 def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mapping[str, int]) -> list[Claim]:
-    """Claim up to `most` deliveries that are due, and up to `each` for one webhook, those of `busy` counted in.
+    """Claim up to `most` due deliveries, and up to `each` for one webhook, counting those in `busy`.
 
-    A claim holds for `lease` milliseconds. A webhook that is failing gets one at a time, so that what does not answer
-    keeps nobody else waiting.
+    A claim lasts `lease` milliseconds. A failing webhook gets one delivery at a time, so that it does not delay others.
     """
     connection = unit.session.connection()
     columns = DELIVERIES.c
@@ -150,14 +146,14 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
             for row in connection.execute(due).all()
         ]
     if claims:
-        taken = columns.id.in_([claim.id for claim in claims])
-        put_off = {"attempts": columns.attempts + 1, "due_at": unit.now + lease}
-        connection.execute(update(DELIVERIES).where(taken).values(put_off))
+        is_claimed = columns.id.in_([claim.id for claim in claims])
+        lease_values = {"attempts": columns.attempts + 1, "due_at": unit.now + lease}
+        connection.execute(update(DELIVERIES).where(is_claimed).values(lease_values))
     return claims
 
 
-def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
-    """Write down what came of an attempt. One that failed counts only while nobody else has claimed the delivery."""
+def record_result(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None:
+    """Record the result of an attempt. A failure counts only while no other worker has claimed the delivery."""
     connection = unit.session.connection()
     columns = DELIVERIES.c
     values: dict[str, object] = {"answer": result.answer}
@@ -181,9 +177,9 @@ def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
         return
     since = None if result.delivered else webhook.failing_since or unit.now
     change: dict[str, object] = {} if since == webhook.failing_since else {"failing_since": since}
-    # One that is rarely used has failed for long only if a delivery was tried to its end, too.
-    hopeless = result.retry_at is None and since is not None and unit.now - since >= _PATIENCE
-    if webhook.enabled and (result.gone or hopeless):
+    # A rarely used webhook counts as failing for long only if a delivery also used up its attempts.
+    is_hopeless = result.retry_at is None and since is not None and unit.now - since >= _MAX_FAILING
+    if webhook.enabled and (result.gone or is_hopeless):
         change |= {"enabled": False, "etag": webhook.etag + 1, "updated_at": unit.now}
         after = {"enabled": False, "answer": result.answer}
         unit.audit("webhook.disabled", "webhook", claim.webhook, before={"enabled": True}, after=after)
@@ -192,22 +188,22 @@ def record_result(unit: WriteUnit, claim: Claim, result: Result) -> None:
 
 
 def redeliver(unit: WriteUnit, webhook: str, id_: str) -> Delivery:
-    """Have a delivery that has ended, well or not, made again from the start, under the same id.
+    """Start a finished delivery again, delivered or dead, under the same id.
 
     Raises:
-        NotFoundError: there is no such delivery.
-        ConflictError: it is waiting anyway.
+        NotFoundError: if there is no such delivery.
+        ConflictError: if it is still waiting.
     """
-    found = read_delivery(unit, webhook, id_)
+    delivery = read_delivery(unit, webhook, id_)
     values = {"status": DeliveryStatus.WAITING.value, "attempts": 0, "due_at": unit.now, "finished_at": None}
     ended = and_(DELIVERIES.c.id == id_, DELIVERIES.c.status != DeliveryStatus.WAITING.value)
     if not unit.session.connection().execute(update(DELIVERIES).where(ended).values(values)).rowcount:
-        raise ConflictError("delivery-waiting", f"the delivery `{id_}` is waiting to be made")
-    return found._replace(status=DeliveryStatus.WAITING, attempts=0, due_at=unit.now, finished_at=None)
+        raise ConflictError("delivery-waiting", f"the delivery `{id_}` is still waiting")
+    return delivery._replace(status=DeliveryStatus.WAITING, attempts=0, due_at=unit.now, finished_at=None)
 
 
 def delete_finished_deliveries(unit: WriteUnit, before: Instant) -> int:
-    """Delete deliveries that ended before an instant, and those whose webhook is gone; return how many."""
+    """Delete deliveries that finished before an instant, or whose webhook is gone; return how many."""
     columns = DELIVERIES.c
     ended = and_(columns.status != DeliveryStatus.WAITING.value, columns.finished_at < before)
     orphaned = columns.webhook.not_in(select(WEBHOOKS.c.id))
@@ -219,16 +215,6 @@ def _waiting() -> ColumnElement[bool]:
     return waiting
 
 
-def _delivery(row: Row[tuple[object, ...]]) -> Delivery:
-    return Delivery(
-        row.id,
-        row.webhook,
-        row.type,
-        bytes(row.payload),
-        DeliveryStatus(row.status),
-        row.attempts,
-        row.due_at,
-        row.created_at,
-        row.finished_at,
-        row.answer,
-    )
+def _delivery(row: Row[Any]) -> Delivery:
+    columns = row._asdict() | {"payload": bytes(row.payload), "status": DeliveryStatus(row.status)}
+    return Delivery(**columns)

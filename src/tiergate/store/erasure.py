@@ -1,12 +1,11 @@
-"""Taking a person's data out of the store, history and log included, so that what is left still says what was so.
+"""Erasure of personal data from the store, with history and audit log, so that the rest stays true.
 
-Of a customer goes what describes a person: name, attributes, metadata, external ids, on request tags, and the free
-texts of reasons. Ids, items, values and dates stay: they are what history is made of. Of an author goes the name, in
-whose place one stands that means nobody.
+Of a customer, it erases name, attributes, metadata, external ids, tags on request, and the texts of reasons. Ids,
+items, values and dates stay: history consists of them. The name of an author is replaced by a pseudonym.
 
-Lines of the feed are rewritten, their digests and the chain are not, and the feed's floor rises to the last of them: so
-such a line is never served again, whoever follows from there on verifies what it always did, and whoever is behind
-starts anew from a snapshot. Snapshots that may hold the data are removed; the next one is made of what is left.
+Lines of the feed are rewritten, but not their digests and the chain; and the floor of the feed rises to the last of
+these lines. So they are never served again: readers from there on verify the same chain, and readers behind start again
+from a snapshot. Snapshots that may contain the data are removed; the next one is made of the remaining data.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.model import Customer, Instant, SubjectRecord, SubjectType, Subscription
+from tiergate.store.blobs import delete_blobs
 from tiergate.store.customers import open_account
 from tiergate.store.feed import read_head
-from tiergate.store.snapshots import drop_blobs, drop_snapshot, snapshots
+from tiergate.store.snapshots import drop_snapshot, snapshots
 from tiergate.store.tables import (
     AUDIT,
     CUSTOMERS,
@@ -54,7 +54,7 @@ _Holder = TypeVar("_Holder", Customer, Subscription)
 
 
 class ErasureCounts(NamedTuple):
-    """How much was rewritten: lines of the feed, entries of the audit log; how many snapshots went."""
+    """The numbers of rewritten lines of the feed and entries of the audit log, and of removed snapshots."""
 
     lines: int
     entries: int
@@ -77,38 +77,38 @@ class _Line(msgspec.Struct):
 
 
 def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> ErasureCounts:
-    """Erase what describes a person from a customer and its past; `tags`: these too, though rollouts may go by them.
+    """Erase personal data from a customer and its past; `tags`: these too, though rollouts may depend on them.
 
-    Nobody may make a snapshot meanwhile (`snapshot_lock`).
+    The caller has the `snapshot_lock`.
 
     Raises:
-        NotFoundError: there neither is nor was such a customer.
+        NotFoundError: if there is not and never was such a customer.
     """
     connection = unit.session.connection()
     try:
         _erase_present(unit, open_account(unit, customer), tags=tags)
-        was = True
+        is_present = True
     except NotFoundError:
-        was = False
-    read_head(unit.session, lock=True)  # none of its lines is appended from here on but our own
+        is_present = False
+    read_head(unit.session, lock=True)  # from here on, only this transaction appends lines
     lines = _redact_lines(unit, customer, tags=tags)
-    if not was and not connection.execute(select(FEED.c.position).where(FEED.c.customer == customer)).first():
+    if not is_present and not connection.execute(select(FEED.c.position).where(FEED.c.customer == customer)).first():
         raise NotFoundError("customer", customer)
     personal = _PERSONAL | {"tags"} if tags else _PERSONAL
     rows = connection.execute(select(AUDIT).where(AUDIT.c.customer == customer)).all()
     entries = _rewrite_log(unit, rows, lambda value: _without(value, personal), reasons=True)
     _drop_answers(unit, customer)
-    its = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
-    forget_deletions(unit.session, SubjectType.SUBSCRIPTION, sorted(its))
+    subscriptions = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
+    forget_deletions(unit.session, SubjectType.SUBSCRIPTION, sorted(subscriptions))
     forget_deletions(unit.session, SubjectType.CUSTOMER, [customer])
     return ErasureCounts(lines, entries, _drop_snapshots(unit))
 
 
 def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
-    """Put a name that means nobody in an author's place, wherever it stands; return that name.
+    """Replace the name of an author everywhere by a random pseudonym, and return that.
 
     Raises:
-        NotFoundError: it stands nowhere.
+        NotFoundError: if the name is nowhere.
     """
     connection = unit.session.connection()
     pseudonym = f"erased-{secrets.token_hex(8)}"
@@ -117,11 +117,9 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
     rows = connection.execute(select(AUDIT).where(or_(AUDIT.c.actor == author, named))).all()
     entries = _rewrite_log(unit, rows, lambda value: _renamed(value, author, pseudonym), actor=(author, pseudonym))
     changed = entries
-    for table in (OVERRIDES, PUBLICATIONS):
-        edit = update(table).where(table.c.author == author).values(author=pseudonym)
+    for column in (OVERRIDES.c.author, PUBLICATIONS.c.author, KEYS.c.created_by):
+        edit = update(column.table).where(column == author).values({column: pseudonym})
         changed += connection.execute(edit).rowcount
-    maker = update(KEYS).where(KEYS.c.created_by == author).values(created_by=pseudonym)
-    changed += connection.execute(maker).rowcount
     if not changed:
         raise NotFoundError("author", author)
     return pseudonym, ErasureCounts(0, entries, 0)
@@ -129,28 +127,28 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
 
 def _erase_present(unit: WriteUnit, account: Account, *, tags: bool) -> None:
     before = account.customer
-    account.write_customer(_nameless(_silent(before), tags=tags))
+    account.write_customer(_without_personal_data(_without_reasons(before), tags=tags))
     for subscription in account.record.subscriptions:
-        account.write_subscription(replace(_silent(subscription), metadata={}, external_ids={}))
+        account.write_subscription(replace(_without_reasons(subscription), metadata={}, external_ids={}))
     connection = unit.session.connection()
     connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.id == before.id).values(erased_at=unit.now))
 
 
-def _nameless(customer: Customer, *, tags: bool) -> Customer:
-    kept = () if tags else customer.tags
-    return replace(customer, attributes={}, name="", metadata={}, external_ids={}, tags=kept)
+def _without_personal_data(customer: Customer, *, tags: bool) -> Customer:
+    remaining = () if tags else customer.tags
+    return replace(customer, attributes={}, name="", metadata={}, external_ids={}, tags=remaining)
 
 
-def _silent(holder: _Holder) -> _Holder:
+def _without_reasons(holder: _Holder) -> _Holder:
     return replace(
         holder,
-        overrides=tuple(replace(it, reason="") for it in holder.overrides),
-        suspensions=tuple(replace(it, reason="") for it in holder.suspensions),
+        overrides=tuple(replace(override, reason="") for override in holder.overrides),
+        suspensions=tuple(replace(suspension, reason="") for suspension in holder.suspensions),
     )
 
 
 def _redact_lines(unit: WriteUnit, customer: str, *, tags: bool) -> int:
-    """Rewrite the lines of the feed about a customer, and raise the floor to the last that changed."""
+    """Rewrite the lines of the feed about a customer, and raise the floor to the last rewritten one."""
     connection = unit.session.connection()
     query = select(FEED.c.position, FEED.c.line).where(FEED.c.customer == customer).order_by(FEED.c.position)
     rows = []
@@ -159,7 +157,7 @@ def _redact_lines(unit: WriteUnit, customer: str, *, tags: bool) -> int:
         if entry.record is None:
             continue
         before = entry.record.customer
-        after = _nameless(before, tags=tags)
+        after = _without_personal_data(before, tags=tags)
         if after != before:
             entry.record = replace(entry.record, customer=after)
             rows.append({"at_position": position, "line": msgspec.json.encode(entry), "redacted": True})
@@ -179,7 +177,7 @@ def _rewrite_log(
     reasons: bool = False,
     actor: tuple[str, str] = ("", ""),
 ) -> int:
-    """Rewrite entries of the audit log, which say from then on that they were; `actor`: an old name and a new one."""
+    """Rewrite entries of the audit log, and mark them; `actor`: the old and the new name."""
     changed = []
     for row in rows:
         entry = {
@@ -204,14 +202,14 @@ def _rewritten(text: str | None, rewrite: Callable[[object], object]) -> str | N
 
 
 def _without(value: object, keys: frozenset[str]) -> object:
-    """JSON without some members, wherever they are."""
+    """Return a JSON value without some members, at any depth."""
     if isinstance(value, dict):
         return {key: _without(inner, keys) for key, inner in value.items() if key not in keys}
     return [_without(inner, keys) for inner in value] if isinstance(value, list) else value
 
 
 def _renamed(value: object, author: str, name: str) -> object:
-    """JSON with another name in place of an author's, wherever one is named."""
+    """Return a JSON value with another name for an author, at any depth."""
     if isinstance(value, dict):
         return {
             key: name if key in _AUTHORS and inner == author else _renamed(inner, author, name)
@@ -221,18 +219,18 @@ def _renamed(value: object, author: str, name: str) -> object:
 
 
 def _drop_answers(unit: WriteUnit, customer: str) -> None:
-    """Drop the answers, kept for whoever asks again, in which the customer stands."""
+    """Delete the responses stored for idempotency that contain the customer."""
     quoted = msgspec.json.encode(customer)
     body = IDEMPOTENCY.c.body
     is_sqlite = unit.store.database.is_sqlite
-    said = func.instr(body, quoted) > 0 if is_sqlite else func.bytealike(body, b"%" + quoted + b"%")
-    unit.session.connection().execute(delete(IDEMPOTENCY).where(said))
+    has_customer = func.instr(body, quoted) > 0 if is_sqlite else func.bytealike(body, b"%" + quoted + b"%")
+    unit.session.connection().execute(delete(IDEMPOTENCY).where(has_customer))
 
 
 def _drop_snapshots(unit: WriteUnit) -> int:
-    found = snapshots(unit.session)
-    for entry in found:
+    entries = snapshots(unit.session)
+    for entry in entries:
         pages = msgspec.json.decode(unit.blob(entry.manifest), type=_Snapshot).pages
         drop_snapshot(unit, entry.position)
-        drop_blobs(unit, {entry.manifest, *(page.sha256 for page in pages)})
-    return len(found)
+        delete_blobs(unit, {entry.manifest, *(page.sha256 for page in pages)})
+    return len(entries)

@@ -1,6 +1,6 @@
-"""The ids that other systems have for customers and subscriptions: kept unique, and looked up.
+"""The ids of customers and subscriptions in other systems: unique in the store, and looked up.
 
-In one store an external id of a kind, `(system, value)`, belongs to one customer or to one subscription.
+An external id of a kind, `(system, value)`, belongs to one customer or to one subscription.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ADD = insert(EXTERNAL_IDS)
 
 
 class ExternalIdChange(NamedTuple):
-    """The external ids of one customer or subscription, by system: as they were, and as they become."""
+    """The external ids of one customer or subscription, by system, before and after."""
 
     holder: str
     before: Mapping[str, str]
@@ -45,23 +45,23 @@ class ExternalIdChange(NamedTuple):
 
 
 def by_external_id(session: Session, kind: SubjectType, system: str, value: str) -> str | None:
-    """The customer or subscription that a system has by this id; none where there is none."""
-    asked = {"kind": kind.value, "system": system, "value": value}
-    found: str | None = session.connection().execute(_BY_ID, asked).scalar_one_or_none()
-    return found
+    """Return the customer or subscription with this id in a system; none if there is none."""
+    key = {"kind": kind.value, "system": system, "value": value}
+    holder: str | None = session.connection().execute(_BY_ID, key).scalar_one_or_none()
+    return holder
 
 
 def has_external_id(kind: SubjectType, holder: ColumnElement[str], system: str, value: str) -> ColumnElement[bool]:
-    """Say that the subject whose id stands in a column has this external id; of a whole system, where `value` is ''."""
+    """Return the condition that the subject in a column has this external id; any id of the system if `value` is ''."""
     query = select(EXTERNAL_IDS.c.holder).where(EXTERNAL_IDS.c.kind == kind.value, EXTERNAL_IDS.c.system == system)
     return holder.in_(query.where(EXTERNAL_IDS.c.value == value) if value else query)
 
 
 def write_external_ids(connection: Connection, kind: SubjectType, changes: Sequence[ExternalIdChange]) -> None:
-    """Write the external ids of some customers or subscriptions, all of one kind.
+    """Write the external ids of some subjects of one kind.
 
     Raises:
-        ConflictError: another one has one of these external ids.
+        ConflictError: if another subject has one of these external ids.
     """
     stale: list[dict[str, str]] = []
     fresh: dict[tuple[str, str], str] = {}
@@ -75,7 +75,7 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
             if before.get(key[0]) == key[1]:
                 continue
             if fresh.setdefault(key, holder) != holder:
-                raise _taken(kind, key, fresh[key])
+                raise _conflict(kind, key, fresh[key])
     if stale:
         connection.execute(_DROP, stale)
     for keys in in_batches(fresh, _AT_ONCE):
@@ -85,7 +85,7 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
         )
         row = connection.execute(query.where(pair.in_(keys)).limit(1)).first()
         if row is not None:
-            raise _taken(kind, (row.system, row.value), row.holder)
+            raise _conflict(kind, (row.system, row.value), row.holder)
     if fresh:
         rows = [
             {"kind": kind.value, "system": system, "value": value, "holder": holder}
@@ -94,8 +94,8 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
         connection.execute(_ADD, rows)
 
 
-def _taken(kind: SubjectType, key: tuple[str, str], holder: str) -> ConflictError:
+def _conflict(kind: SubjectType, key: tuple[str, str], holder: str) -> ConflictError:
     system, value = key
     return ConflictError(
-        "external-id-taken", f"the {kind.value} `{holder}` has the external id `{value}` of `{system}` already"
+        "external-id-taken", f"the {kind.value} `{holder}` already has the external id `{value}` of `{system}`"
     )

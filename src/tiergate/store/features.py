@@ -1,6 +1,6 @@
-"""The features of the working catalog: rows to the model and back, searched by page, and who uses them.
+"""The features of the working catalog: read, listed and edited one at a time.
 
-Whether an edit is allowed is for the caller to have asked (`catalog.edits`), under the lock of the same transaction.
+The caller checks whether an edit is allowed (`catalog.edits`), in the same transaction and with its lock.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Select, Table
 
+    from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-AT_ONCE: Final = 500
-"""How many rows are looked at together where most may not be wanted."""
+FILTER_BATCH: Final = 500
+"""The number of rows per query when they are filtered in Python."""
 
 _feature = msgspec.json.Decoder(Feature).decode
 
 
 class StoredFeature(NamedTuple):
-    """A feature as it is stored."""
+    """A feature with its row's stamp."""
 
     feature: Feature
     stamp: Stamp
 
 
 class FeatureFilter(NamedTuple):
-    """Which features are wanted: all that hold to everything that is said. `text` is looked for in whatever case."""
+    """Conditions on features, all of which must hold. `text` is searched without regard to case."""
 
     tag: str | None = None
     text: str | None = None
@@ -49,26 +50,26 @@ class FeatureFilter(NamedTuple):
 
 
 def lock_catalog(unit: WriteUnit) -> None:
-    """Keep others from editing or publishing the working catalog until this transaction ends.
+    """Prevent other transactions from editing or publishing the working catalog until this one ends.
 
-    INVARIANT (one editor): every change of features, items and drafts takes this lock before it reads what it rests
-    on, and so does whoever publishes them; so what one edit was checked against cannot change under it.
+    INVARIANT (one editor): every change of features, items and drafts, and every publication of them, takes this lock
+    before it reads the catalog. So the state against which an edit was checked cannot change before it commits.
     """
     unit.session.connection().execute(select(STORE.c.key).where(STORE.c.key == ONLY_ROW).with_for_update())
 
 
 def read_features(unit: ReadUnit) -> dict[str, Feature]:
-    """All features by id, sorted."""
+    """Read all features by id, sorted."""
     rows = unit.session.connection().execute(select(FEATURES.c.document))
-    found = [_feature(row.document) for row in rows]
-    return {feature.id: feature for feature in sorted(found, key=lambda feature: feature.id)}
+    features = sorted((_feature(row.document) for row in rows), key=lambda feature: feature.id)
+    return {feature.id: feature for feature in features}
 
 
 def find_feature(unit: ReadUnit, id_: str) -> StoredFeature:
-    """One feature.
+    """Read one feature.
 
     Raises:
-        NotFoundError: there is none, with the id that was probably meant.
+        NotFoundError: if there is none; with the most similar id.
     """
     stored = stored_feature(unit, id_)
     if stored is None:
@@ -78,13 +79,13 @@ def find_feature(unit: ReadUnit, id_: str) -> StoredFeature:
 
 
 def stored_feature(unit: ReadUnit, id_: str) -> StoredFeature | None:
-    """One feature, if there is one."""
+    """Read one feature, if it exists."""
     row = unit.session.connection().execute(select(FEATURES).where(FEATURES.c.id == id_)).one_or_none()
     return None if row is None else _stored(row)
 
 
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> list[StoredFeature]:
-    """Up to `limit` features in the order of their ids, those after an id."""
+    """Read up to `limit` features by id, those after an id."""
     query = select(FEATURES)
     if wanted.tag is not None:
         query = query.join(FEATURE_TAGS, FEATURE_TAGS.c.feature == FEATURES.c.id).where(
@@ -94,21 +95,21 @@ def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limi
         query = query.where(FEATURES.c.type == wanted.type.value)
     if wanted.status is not None:
         query = query.where(FEATURES.c.status == wanted.status.value)
-    found: list[StoredFeature] = []
-    for row in paged(unit, query, FEATURES, after, limit if wanted.text is None else AT_ONCE):
+    features: list[StoredFeature] = []
+    for row in iterate_rows(unit, query, FEATURES, after, limit if wanted.text is None else FILTER_BATCH):
         stored = _stored(row)
         feature = stored.feature
-        if says(wanted.text, feature.id, feature.name, feature.description):
-            found.append(stored)
-            if len(found) == limit:
+        if matches_text(wanted.text, feature.id, feature.name, feature.description):
+            features.append(stored)
+            if len(features) == limit:
                 break
-    return found
+    return features
 
 
-def paged(
+def iterate_rows(
     unit: ReadUnit, query: Select[tuple[object, ...]], table: Table, after: str | None, size: int
 ) -> Iterator[Row[tuple[object, ...]]]:
-    """The rows of a query on a table in the order of its ids, those after an id; read by parts of a size."""
+    """Yield the rows of a query on a table by id, those after an id, in batches of `size`."""
     connection = unit.session.connection()
     while True:
         part = query if after is None else query.where(table.c.id > after)
@@ -119,40 +120,40 @@ def paged(
         after = rows[-1].id
 
 
-def says(text: str | None, *texts: str) -> bool:
-    """Say whether one of some texts has `text` in it, as searches compare (`search_key`); no text is in all."""
+def matches_text(text: str | None, *texts: str) -> bool:
+    """Return whether one of the texts contains `text`, compared by `search_key`; true if `text` is none."""
     if text is None:
         return True
     key = search_key(text)
-    return any(key in search_key(one) for one in texts)
+    return any(key in search_key(candidate) for candidate in texts)
 
 
 def add_feature(unit: WriteUnit, feature: Feature) -> StoredFeature:
     """Add a feature.
 
     Raises:
-        ConflictError: there is one of this id.
+        ConflictError: if there is a feature with this id.
     """
     connection = unit.session.connection()
     query = select(FEATURES.c.id).where(FEATURES.c.id == feature.id)
     if connection.execute(query).one_or_none() is not None:
-        raise ConflictError("already-exists", f"there is a feature `{feature.id}` already")
+        raise ConflictError("already-exists", f"the feature `{feature.id}` already exists")
     first = tombstones.first_etags(connection, tombstones.FEATURE, [feature.id])[feature.id]
     stamp = Stamp(first, unit.now, unit.now)
-    row = {"id": feature.id, "created_at": unit.now, **_columns(unit, feature, stamp.etag)}
+    row = {"id": feature.id, "etag": first, "created_at": unit.now, **feature_columns(feature, unit.now)}
     connection.execute(insert(FEATURES), [row])
     _add_tags(unit, feature)
     return StoredFeature(feature, stamp)
 
 
 def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) -> StoredFeature:
-    """Make a feature, as it was read in this transaction, another of the same id. An equal one is left alone."""
+    """Replace a feature that was read in this transaction. An equal one is not written."""
     if feature == before.feature:
         return before
     connection = unit.session.connection()
     etag = before.stamp.etag + 1
     query = update(FEATURES).where(FEATURES.c.id == feature.id)
-    connection.execute(query.values(**_columns(unit, feature, etag)))
+    connection.execute(query.values(etag=etag, **feature_columns(feature, unit.now)))
     if feature.tags != before.feature.tags:
         connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == feature.id))
         _add_tags(unit, feature)
@@ -167,14 +168,14 @@ def remove_feature(unit: WriteUnit, id_: str) -> None:
     connection.execute(delete(FEATURES).where(FEATURES.c.id == id_))
 
 
-def _columns(unit: WriteUnit, feature: Feature, etag: int) -> dict[str, object]:
+def feature_columns(feature: Feature, now: Instant) -> dict[str, object]:
+    """Return the columns of a feature's row that follow from the feature."""
     return {
-        "etag": etag,
         "type": feature.type.value,
         "status": feature.status.value,
         "name": feature.name,
         "document": canonical_json(feature).decode(),
-        "updated_at": unit.now,
+        "updated_at": now,
     }
 
 

@@ -49,17 +49,6 @@ class FeedHead(NamedTuple):
     publication: int
 
 
-class StoredLine(NamedTuple):
-    """One line, what it is about, its hash, and the chain up to it."""
-
-    position: int
-    line: bytes
-    digest: str
-    customer: str | None
-    publication: int | None
-    chain: str
-
-
 class FeedAppend(NamedTuple):
     """A change to append: the JSON of a customer's record (or `null`), or of a publication's envelope."""
 
@@ -72,11 +61,11 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
     """Read the head. `lock`: no other transaction can append until this one ends.
 
     Raises:
-        StoreError: if the store was never set up.
+        StoreError: if the store is not initialized.
     """
     row = session.connection().execute(_LOCK_HEAD if lock else _READ_HEAD).one_or_none()
     if row is None:
-        raise StoreError("the store was never set up: run `tiergate migrate`")
+        raise StoreError("the store is not initialized: run `tiergate migrate`")
     return FeedHead(*row)
 
 
@@ -111,15 +100,3 @@ def append(session: Session, head: FeedHead, changes: Sequence[FeedAppend], at: 
     new = FeedHead(position, chain, head.floor, publication)
     connection.execute(_ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})
     return new
-
-
-def read_after(session: Session, position: int, limit: int) -> list[StoredLine]:
-    """Read up to `limit` lines after a position, in order. Lines at or below the floor may be redacted."""
-    feed = FEED.c
-    query = (
-        select(feed.position, feed.line, feed.digest, feed.customer, feed.publication, feed.chain)
-        .where(feed.position > position)
-        .order_by(feed.position)
-        .limit(limit)
-    )
-    return [StoredLine(*row) for row in session.connection().execute(query)]

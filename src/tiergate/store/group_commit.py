@@ -1,13 +1,12 @@
-"""Brief changes of one process that wait for each other on SQLite, and commit together: one sync of the disk for all.
+"""Group commit for SQLite: brief changes of one process that wait for each other share one commit, and one disk sync.
 
-Whoever has the turn works in a transaction of its own where nobody waits. Where other brief changes wait, it leaves its
-transaction open for the next one, which works in a savepoint of it, and the last one commits for all. So each either
-stands in the database when its caller hears of it, or not at all: nobody is answered before the commit.
+A change with no other one waiting runs in a transaction of its own. If others wait, it leaves its transaction open for
+the next one, which runs in a savepoint, and the last one commits for all. A caller continues only after the commit.
 
-INVARIANT (one falls alone): what a change did that raises is undone to its savepoint, and the others stand. Where the
-transaction itself is lost, as when the disk is full, all of them fail or are begun again, and nobody is told anything.
+INVARIANT (one falls alone): a change that raises is undone to its savepoint, and the others stay. If the transaction
+itself is lost, as when the disk is full, all changes in it fail or run again.
 
-Leaves to others: what the changes are, and that long ones, which others would have to wait for, do not come here.
+Long changes, for which others would have to wait, must not come here.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-_MOST: Final = 64
-_MOST_SECONDS: Final = 0.05
-_LOOK_AGAIN: Final = 1.0
+_MAX_CHANGES: Final = 64
+_MAX_SECONDS: Final = 0.05
+_RECHECK_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
 
 class UndoneError(Exception):
-    """The transaction was lost by another change in it: this one is to be begun again, from its beginning."""
+    """Another change lost the shared transaction: this one must run again."""
 
 
 class _Transaction:
-    """One transaction of one or several changes; belongs to whoever has the turn."""
+    """One transaction of one or several changes; only the thread that has the turn uses it."""
 
     def __init__(self, engine: Engine) -> None:
         self._resources = ExitStack()
@@ -50,7 +49,7 @@ class _Transaction:
         except BaseException:
             self._resources.close()
             raise
-        self._until = time.monotonic() + _MOST_SECONDS
+        self._until = time.monotonic() + _MAX_SECONDS
         self._changes = 0
         self.grown = False
         self.done = threading.Event()
@@ -58,16 +57,16 @@ class _Transaction:
 
     @property
     def is_full(self) -> bool:
-        """Say whether those who are in it have waited for enough others."""
-        return self._changes >= _MOST or time.monotonic() >= self._until
+        """Whether it has run long enough, or has enough changes."""
+        return self._changes >= _MAX_CHANGES or time.monotonic() >= self._until
 
     @property
     def is_over(self) -> bool:
-        """Say whether it was lost, or has nothing in it."""
+        """Whether it was lost, or is empty."""
         return self.error is not None or not self._changes
 
     def run(self, work: Callable[[Session], tuple[T, bool]]) -> T:
-        """Run one change in it. What it raises passes through, and what it did is undone."""
+        """Run one change. If it raises, it is undone, and the error passes through."""
         first = not self._changes
         try:
             if not first:
@@ -87,7 +86,7 @@ class _Transaction:
         return result
 
     def _undo(self) -> None:
-        """Undo the last change. Some errors, such as a full disk, make SQLite roll back the whole: it is lost then."""
+        """Undo the last change. After some errors, such as a full disk, SQLite has rolled back the whole one."""
         try:
             self._connection.exec_driver_sql("ROLLBACK TO change")
             self._connection.exec_driver_sql("RELEASE change")
@@ -95,7 +94,7 @@ class _Transaction:
             self.error = UndoneError()
 
     def end(self) -> None:
-        """Commit, if there is anything to commit."""
+        """Commit, unless it is empty or lost."""
         try:
             if not self.is_over:
                 self._connection.commit()
@@ -105,7 +104,7 @@ class _Transaction:
                 raise
         finally:
             if self.error is not None:
-                self._connection.invalidate()  # which closes it, and with it whatever it may still have open
+                self._connection.invalidate()  # closes it, with any open transaction
             self._resources.close()
 
 
@@ -123,12 +122,12 @@ class CommitQueue:
 
     @property
     def waiting(self) -> int:
-        """How many brief changes wait for their turn."""
+        """The number of brief changes that wait for their turn."""
         return self._waiting
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Have the turn, while nobody has a transaction open."""
+        """Take the turn while no transaction is open."""
         with self._turn:
             self._end()
             yield
@@ -136,11 +135,11 @@ class CommitQueue:
     def run(self, work: Callable[[Session], tuple[T, bool]]) -> T:
         """Run a brief change, perhaps with others in one transaction, and return once that is committed.
 
-        `work` says beside its result whether it grew the feed.
+        `work` returns its result, and whether it grew the feed.
 
         Raises:
-            UndoneError: another change lost the transaction for all: begin again. What `work` raises passes through,
-                and so does what the commit raised, to all who were in it.
+            UndoneError: if another change lost the transaction: run `work` again. Errors of `work` and of the commit
+                pass through.
         """
         with self._count:
             self._waiting += 1
@@ -161,14 +160,14 @@ class CommitQueue:
         except BaseException as error:
             self._turn.release()
             if transaction is not None and isinstance(error, Exception):
-                self._await(transaction)  # what it saw of the others, which made it raise, must have come true
+                self._await(transaction)  # the error may rest on changes of others, so these must be committed first
             raise
         self._turn.release()
         self._await(transaction)
         return result
 
     def _end(self) -> None:
-        """Commit for all who are in the open transaction, and let them know. For who has the turn."""
+        """Commit the open transaction, and wake its callers. Only for the thread that has the turn."""
         transaction, self._open = self._open, None
         if transaction is not None:
             try:
@@ -179,8 +178,8 @@ class CommitQueue:
                 transaction.done.set()
 
     def _await(self, transaction: _Transaction) -> None:
-        while not transaction.done.wait(_LOOK_AGAIN):
-            with self._turn:  # whoever was to go on with it has gone away
+        while not transaction.done.wait(_RECHECK_SECONDS):
+            with self._turn:  # the thread that was to continue it may be gone
                 if self._open is transaction:
                     self._end()
         if transaction.error is not None:

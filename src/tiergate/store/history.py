@@ -1,10 +1,10 @@
-"""What was so at an instant: the record of a customer, as the feed has kept it, and the publication in force.
+"""Past states: a customer's record at an instant, as the feed has kept it, and the publication active then.
 
-The entry that counts at an instant is the last one of those that were written by then: positions say what came after
-what, clocks only roughly; so what a sidecar decided by is asked for by its position.
+The last entry written by an instant counts. Positions order entries exactly, clocks only roughly; so the past state
+for a sidecar's decision is read by position.
 
-History is kept for as long as the operator says. INVARIANT (no guess): before the first entry that is left of a
-customer, it is only said not to have been where it is known that no entry was dropped that would say otherwise.
+History is kept for as long as the operator configures. INVARIANT (no guess): "the customer did not exist" is returned
+for the time before a customer's first entry only if no dropped entry could contradict it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tiergate.errors import ConflictError, NotFoundError, NotKeptError
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store.feed import read_head
 from tiergate.store.subscriptions import customer_of
-from tiergate.store.tables import AUDIT, BLOBS, CUSTOMERS, FEED, PUBLICATIONS
+from tiergate.store.tables import AUDIT, CUSTOMERS, FEED, PUBLICATIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class PastRecord(NamedTuple):
-    """What the feed said of a customer, and where; none where the customer was not, or not any more.
+    """The record in the feed and its position; no record if the customer did not exist then.
 
-    `redacted`: what described a person was erased from it since.
+    `redacted`: personal data was erased from it later.
     """
 
     position: int
@@ -39,7 +39,7 @@ class PastRecord(NamedTuple):
 
 
 class PastPublication(NamedTuple):
-    """A publication by its number, and its revision."""
+    """A publication's sequence and revision."""
 
     sequence: int
     revision: str
@@ -70,7 +70,7 @@ def record_at_position(session: Session, customer: str, position: int) -> PastRe
     """
     head = read_head(session).position
     if position > head:
-        raise ConflictError("beyond-the-feed", f"the feed ends at {head}, and does not have a position {position}")
+        raise ConflictError("beyond-the-feed", f"the feed ends at position {head}, before {position}")
     return _past(session, customer, FEED.c.position <= position, position)
 
 
@@ -85,24 +85,21 @@ def _past(session: Session, customer: str, then: ColumnElement[bool], position: 
     if row is not None:
         return PastRecord(row.position, _line(row.line).record, row.redacted)
     if _may_be_lost(session, customer, position):
-        raise NotKeptError(f"what `{customer}` had then is not kept any more")
+        raise NotKeptError(f"the history of `{customer}` at that time was dropped")
     return PastRecord(0, None)
 
 
 def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
-    """Whether a customer, of whom there is an entry only later, may have had one that was dropped.
-
-    `position`: where it should stand at last; none: before its first one.
-    """
+    """Return whether an earlier entry of a customer may have been dropped, by `position` or before its first entry."""
     execute = session.connection().execute
     first = execute(
         select(FEED.c.position, FEED.c.at).where(FEED.c.customer == customer).order_by(FEED.c.position).limit(1)
     ).one_or_none()
-    if first is None:  # of everybody who ever was, the last entry stays
+    if first is None:  # the last entry of every customer is kept
         return False
     upto = first.position - 1 if position is None else position
     kept = execute(select(func.count()).select_from(FEED).where(FEED.c.position <= upto)).scalar_one()
-    if kept == upto:  # positions have no gaps but where entries were dropped
+    if kept == upto:  # gaps in the positions are dropped entries
         return False
     seen = [
         execute(select(CUSTOMERS.c.created_at).where(CUSTOMERS.c.id == customer)).scalar_one_or_none(),
@@ -112,54 +109,51 @@ def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
 
 
 def find_past_customer(session: Session, subscription: str) -> str | None:
-    """The customer who has a subscription, or had it before it was deleted; none where there never was one."""
-    found = customer_of(session, subscription)
-    if found is None:
+    """Return the customer who has a subscription, or had it before its deletion; none if it never existed."""
+    customer = customer_of(session, subscription)
+    if customer is None:
         query = (
             select(AUDIT.c.customer)
             .where(AUDIT.c.kind == "subscription", AUDIT.c.resource == subscription)
             .order_by(AUDIT.c.id.desc())
             .limit(1)
         )
-        found = session.connection().execute(query).scalar_one_or_none()
-    return found
+        customer = session.connection().execute(query).scalar_one_or_none()
+    return customer
 
 
 def list_past_customers(session: Session, subscription: str) -> tuple[str, ...]:
-    """Every customer who has a subscription or ever had it, as the log says; who has it now comes first."""
-    now = customer_of(session, subscription)
+    """Return every customer who has a subscription or had it, by the audit log; the present one first."""
+    present = customer_of(session, subscription)
     query = (
         select(AUDIT.c.customer)
         .where(AUDIT.c.kind == "subscription", AUDIT.c.resource == subscription, AUDIT.c.customer.is_not(None))
         .group_by(AUDIT.c.customer)
         .order_by(func.max(AUDIT.c.id).desc())
     )
-    found = session.connection().execute(query).scalars()
-    return tuple(dict.fromkeys([*([] if now is None else [now]), *found]))
+    past = session.connection().execute(query).scalars()
+    return tuple(dict.fromkeys([*([] if present is None else [present]), *past]))
 
 
 def publication_at(session: Session, at: Instant) -> PastPublication:
-    """The publication that was in force at an instant.
+    """Return the publication that was active at an instant.
 
     Raises:
-        NotFoundError: nothing was published yet.
+        NotFoundError: if nothing was published yet.
     """
-    when = ("publication in force at", format_instant(at))
-    return _publication(session, PUBLICATIONS.c.issued_at <= at, *when)
+    return _publication(session, PUBLICATIONS.c.issued_at <= at, "active publication at", format_instant(at))
 
 
 def publication_at_position(session: Session, position: int) -> PastPublication:
-    """The publication that was in force once everything up to a position of the feed had happened.
+    """Return the publication that was active at a position of the feed.
 
     Raises:
-        NotFoundError: nothing was published yet.
+        NotFoundError: if nothing was published yet.
     """
-    when = ("publication in force at position", str(position))
-    return _publication(session, PUBLICATIONS.c.position <= position, *when)
+    return _publication(session, PUBLICATIONS.c.position <= position, "active publication at position", str(position))
 
 
 def _publication(session: Session, then: ColumnElement[bool], what: str, when: str) -> PastPublication:
-    """The last publication of those then in force; `what` and `when` say in the error what there was none of."""
     query = (
         select(PUBLICATIONS.c.sequence, PUBLICATIONS.c.revision)
         .where(then)
@@ -170,10 +164,3 @@ def _publication(session: Session, then: ColumnElement[bool], what: str, when: s
     if row is None:
         raise NotFoundError(what, when)
     return PastPublication(*row)
-
-
-def blob_content(session: Session, sha256: str) -> bytes | None:
-    """The content of a blob, if the store has it."""
-    found = session.connection().execute(select(BLOBS.c.content).where(BLOBS.c.sha256 == sha256))
-    content = found.scalar_one_or_none()
-    return None if content is None else bytes(content)

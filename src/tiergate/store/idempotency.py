@@ -1,7 +1,7 @@
-"""Answers kept for whoever sends the same creating request again: within the transaction that made them.
+"""Responses stored for creating requests that are sent again, within the transaction of the first one.
 
-A key is its caller's own. The same key with another request is a mistake, and is said to be one. What was refused is
-not kept: sent again, it is tried again.
+A key belongs to its caller. The same key with another request is an error. Failed requests are not stored: sent again,
+they run again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
 KEPT_FOR: Final = 24 * 60 * 60 * 1000
-"""Milliseconds for which an answer is kept."""
+"""Milliseconds for which a response is kept."""
 
 
 class IdempotencyKey(NamedTuple):
-    """Whose key it is, the key, and the hash of the whole request: method, path, query and body."""
+    """The caller, the key, and the hash of the whole request: method, path, query and body."""
 
     caller: str
     key: str
@@ -30,7 +30,7 @@ class IdempotencyKey(NamedTuple):
 
 
 class StoredResponse(NamedTuple):
-    """An answer as it was given."""
+    """A stored response."""
 
     status: int
     headers: dict[str, str]
@@ -38,10 +38,10 @@ class StoredResponse(NamedTuple):
 
 
 def read_stored_response(unit: ReadUnit, key: IdempotencyKey) -> StoredResponse | None:
-    """The answer that this request got before, or none.
+    """Return the response that this request got before, if any.
 
     Raises:
-        RequestError: 422, another request had the key.
+        RequestError: 422, if another request had the key.
     """
     query = select(IDEMPOTENCY).where(
         IDEMPOTENCY.c.caller == key.caller, IDEMPOTENCY.c.key == key.key, IDEMPOTENCY.c.created_at > unit.now - KEPT_FOR
@@ -50,21 +50,21 @@ def read_stored_response(unit: ReadUnit, key: IdempotencyKey) -> StoredResponse 
     if row is None:
         return None
     if row.request_sha256 != key.request_sha256:
-        raise RequestError(422, "idempotency key reused", f"`{key.key}` was sent with another request before")
+        raise RequestError(422, "idempotency key reused", f"`{key.key}` was used for another request before")
     return StoredResponse(row.status, json.loads(row.headers), bytes(row.body))
 
 
-def store_response(unit: WriteUnit, key: IdempotencyKey, answer: StoredResponse) -> None:
-    """Keep the answer to a request, and forget those that are too old."""
+def store_response(unit: WriteUnit, key: IdempotencyKey, response: StoredResponse) -> None:
+    """Store the response to a request, and delete expired ones."""
     connection = unit.session.connection()
     connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at <= unit.now - KEPT_FOR))
     row = {
         "caller": key.caller,
         "key": key.key,
         "request_sha256": key.request_sha256,
-        "status": answer.status,
-        "headers": json.dumps(answer.headers),
-        "body": answer.body,
+        "status": response.status,
+        "headers": json.dumps(response.headers),
+        "body": response.body,
         "created_at": unit.now,
     }
     connection.execute(insert(IDEMPOTENCY), [row])

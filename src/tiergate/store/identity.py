@@ -1,4 +1,4 @@
-"""Which store a database is: an id that it is given once, and the beginning of its feed, which rests on that id."""
+"""The identity of a store: an id that it gets once, and the start of its feed, which depends on that id."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ID = select(STORE.c.id)
 
 
 def initialize_store(database: Database, now: Instant) -> None:
-    """Give a new store its id and the beginning of its feed. In one that has them, nothing is written.
+    """Give a new store its id and the start of its feed; do nothing if it has them.
 
     Raises:
-        StoreError: the database cannot be used.
+        StoreError: if the database cannot be used.
     """
     with database.reading() as session:
         if session.connection().execute(_ID).first() is not None:
@@ -45,12 +45,12 @@ def initialize_store(database: Database, now: Instant) -> None:
 
 
 def store_id(session: Session) -> str:
-    """The store's id.
+    """Return the id of the store.
 
     Raises:
-        StoreError: it has none yet.
+        StoreError: if it has none yet.
     """
     id_ = session.connection().execute(_ID).scalar_one_or_none()
     if id_ is None:
-        raise StoreError("the store was never set up: run `tiergate migrate`")
+        raise StoreError("the store is not initialized: run `tiergate migrate`")
     return str(id_)

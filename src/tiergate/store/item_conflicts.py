@@ -1,7 +1,7 @@
-"""How many subscriptions hold items together that a catalog does not allow together, by statements of the database.
+"""The subscriptions whose items a new catalog does not allow together.
 
-Only what could count now or later is looked at: of a subscription that has ended, nothing. Items are held together
-where their intervals overlap.
+Only items that count now or later matter; subscriptions that have ended do not. Items are together while their
+intervals overlap.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-_NAMED: Final = 10
+_MAX_NAMED: Final = 10
 
-_OTHERS = SUBSCRIPTION_ITEMS.alias("other")
+_OTHER_ITEMS = SUBSCRIPTION_ITEMS.alias("other")
 
 
-class Holders(NamedTuple):
-    """How many subscriptions, and the first of them with their customers."""
+class ConflictingSubscriptions(NamedTuple):
+    """The number of subscriptions, and the first of them with their customers."""
 
     total: int
     named: tuple[tuple[str, str], ...]
@@ -35,52 +35,56 @@ class Holders(NamedTuple):
 
 def subscriptions_without_required(
     session: Session, item: str, needed: Collection[str], before: Collection[str] | None, now: Instant
-) -> Holders:
-    """Those that hold an item beside none of `needed`; with `before`: and beside one of these."""
+) -> ConflictingSubscriptions:
+    """Find subscriptions with an item and none of `needed`; with `before`: and one of these."""
     condition = and_(SUBSCRIPTION_ITEMS.c.item == item, ~_beside(needed))
     if before is not None:
-        condition = and_(condition, _beside(before, _OTHERS.c.until > now))
-    return _holders(session, condition, now)
+        condition = and_(condition, _beside(before, _OTHER_ITEMS.c.until > now))
+    return _find(session, condition, now)
 
 
-def subscriptions_with_excluded(session: Session, item: str, others: Collection[str], now: Instant) -> Holders:
-    """Those that hold an item beside one of the others."""
-    return _holders(session, and_(SUBSCRIPTION_ITEMS.c.item == item, _beside(others, _OTHERS.c.until > now)), now)
+def subscriptions_with_excluded(
+    session: Session, item: str, others: Collection[str], now: Instant
+) -> ConflictingSubscriptions:
+    """Find subscriptions with an item and one of the others."""
+    return _find(session, and_(SUBSCRIPTION_ITEMS.c.item == item, _beside(others, _OTHER_ITEMS.c.until > now)), now)
 
 
-def subscriptions_with_several(session: Session, items: Collection[str], now: Instant) -> Holders:
-    """Those that hold two of some items, or one of them twice, at an instant."""
+def subscriptions_with_several(session: Session, items: Collection[str], now: Instant) -> ConflictingSubscriptions:
+    """Find subscriptions with two of some items, or one of them twice, at the same time."""
     own = SUBSCRIPTION_ITEMS.c.item.in_(sorted(items))
-    return _holders(
-        session, and_(own, _beside(items, _OTHERS.c.place < SUBSCRIPTION_ITEMS.c.place, _OTHERS.c.until > now)), now
+    return _find(
+        session,
+        and_(own, _beside(items, _OTHER_ITEMS.c.place < SUBSCRIPTION_ITEMS.c.place, _OTHER_ITEMS.c.until > now)),
+        now,
     )
 
 
 def _beside(items: Collection[str], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    query = select(_OTHERS.c.place).where(
-        _OTHERS.c.subscription == SUBSCRIPTION_ITEMS.c.subscription,
-        _OTHERS.c.place != SUBSCRIPTION_ITEMS.c.place,
-        _OTHERS.c.item.in_(sorted(items)),
-        _OTHERS.c.start < SUBSCRIPTION_ITEMS.c.until,
-        SUBSCRIPTION_ITEMS.c.start < _OTHERS.c.until,
+    query = select(_OTHER_ITEMS.c.place).where(
+        _OTHER_ITEMS.c.subscription == SUBSCRIPTION_ITEMS.c.subscription,
+        _OTHER_ITEMS.c.place != SUBSCRIPTION_ITEMS.c.place,
+        _OTHER_ITEMS.c.item.in_(sorted(items)),
+        _OTHER_ITEMS.c.start < SUBSCRIPTION_ITEMS.c.until,
+        SUBSCRIPTION_ITEMS.c.start < _OTHER_ITEMS.c.until,
         *conditions,
     )
     return query.exists()
 
 
-def _holders(session: Session, condition: ColumnElement[bool], now: Instant) -> Holders:
+def _find(session: Session, condition: ColumnElement[bool], now: Instant) -> ConflictingSubscriptions:
     columns = SUBSCRIPTIONS.c
-    lives = and_(
+    is_live = and_(
         columns.status != SubscriptionStatus.EXPIRED.value,
         or_(columns.end.is_(None), columns.end > now),
         SUBSCRIPTION_ITEMS.c.until > now,
     )
     held = SUBSCRIPTION_ITEMS.join(SUBSCRIPTIONS, columns.id == SUBSCRIPTION_ITEMS.c.subscription)
-    where = and_(condition, lives)
+    where = and_(condition, is_live)
     counted = select(func.count(func.distinct(SUBSCRIPTION_ITEMS.c.subscription))).select_from(held).where(where)
     count = int(session.connection().execute(counted).scalar_one())
     if not count:
-        return Holders(0, ())
+        return ConflictingSubscriptions(0, ())
     named = select(columns.id, columns.customer).select_from(held).where(where).distinct()
-    rows = session.connection().execute(named.order_by(columns.id).limit(_NAMED))
-    return Holders(count, tuple((row.customer, row.id) for row in rows))
+    rows = session.connection().execute(named.order_by(columns.id).limit(_MAX_NAMED))
+    return ConflictingSubscriptions(count, tuple((row.customer, row.id) for row in rows))

@@ -1,7 +1,7 @@
-"""The items of the working catalog and their drafts: rows to the model and back; and their published versions, to read.
+"""The items of the working catalog and their drafts, read, listed and edited one at a time; their published versions.
 
-Whether an edit is allowed is for the caller to have asked (`catalog.edits`, `catalog.references`), under the catalog's
-lock (`features.lock_catalog`) in the same transaction. Versions and rollouts come about by publishing.
+The caller checks whether an edit is allowed (`catalog.edits`, `catalog.references`), under the catalog's lock
+(`features.lock_catalog`) in the same transaction. Publications write versions and rollouts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tiergate.model import Definition, Instant, Item, ItemKind, ItemStatus, Roll
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import nearest
 from tiergate.store import tombstones
-from tiergate.store.features import AT_ONCE, paged, says
+from tiergate.store.features import FILTER_BATCH, iterate_rows, matches_text
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ITEM_TAGS, ITEMS, VERSIONS
 
@@ -38,10 +38,10 @@ _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
 
 
 class StoredItem(NamedTuple):
-    """An item as it is stored.
+    """An item with its row's stamp.
 
-    `item` is without versions and with the rollouts in force; `draft` is what its next version will give, if it has
-    one; `newest` the highest version that was ever published, 0 for none.
+    `item` has the active rollouts and no versions; `draft` has the entitlements of its next version, if it has a draft;
+    `newest` is the highest version ever published, 0 for none.
     """
 
     item: Item
@@ -51,7 +51,7 @@ class StoredItem(NamedTuple):
 
 
 class StoredVersion(NamedTuple):
-    """A published version of an item: in which publication it came, and when."""
+    """A published version of an item, with its publication and the instant."""
 
     definition: Definition
     publication: int
@@ -59,9 +59,9 @@ class StoredVersion(NamedTuple):
 
 
 class ItemFilter(NamedTuple):
-    """Which items are wanted: all that hold to everything that is said. `text` is looked for in whatever case.
+    """Conditions on items, all of which must hold. `text` is searched without regard to case.
 
-    `has_draft`: those that have a draft, or have none; which drafts count, whoever lists says.
+    `has_draft`: with a draft, or without; the caller of `list_items` defines which drafts count.
     """
 
     tag: str | None = None
@@ -73,17 +73,17 @@ class ItemFilter(NamedTuple):
 
 
 def read_items(unit: ReadUnit) -> dict[str, StoredItem]:
-    """All items by id, sorted."""
+    """Read all items by id, sorted."""
     rows = unit.session.connection().execute(select(ITEMS))
-    found = sorted((_stored(row) for row in rows), key=lambda stored: stored.item.id)
-    return {stored.item.id: stored for stored in found}
+    items = sorted((_stored(row) for row in rows), key=lambda stored: stored.item.id)
+    return {stored.item.id: stored for stored in items}
 
 
 def find_item(unit: ReadUnit, id_: str) -> StoredItem:
-    """One item.
+    """Read one item.
 
     Raises:
-        NotFoundError: there is none, with the id that was probably meant.
+        NotFoundError: if there is none; with the most similar id.
     """
     stored = stored_item(unit, id_)
     if stored is None:
@@ -93,20 +93,20 @@ def find_item(unit: ReadUnit, id_: str) -> StoredItem:
 
 
 def stored_item(unit: ReadUnit, id_: str) -> StoredItem | None:
-    """One item, if there is one."""
+    """Read one item, if it exists."""
     row = unit.session.connection().execute(select(ITEMS).where(ITEMS.c.id == id_)).one_or_none()
     return None if row is None else _stored(row)
 
 
 def owner_of(unit: ReadUnit, id_: str) -> str | None:
-    """The customer that an item is private to; none where it is not, or where there is no such item."""
+    """Return the customer to whom an item is private; none if it is public or does not exist."""
     query = select(ITEMS.c.private_to).where(ITEMS.c.id == id_)
     owner: str | None = unit.session.connection().execute(query).scalar_one_or_none()
     return owner
 
 
 def item_statuses(unit: ReadUnit, ids: Collection[str]) -> dict[str, ItemStatus]:
-    """The statuses of these items as they are edited, by id; of those that are there."""
+    """Return the edited statuses of those of these items that exist, by id."""
     query = select(ITEMS.c.id, ITEMS.c.status).where(ITEMS.c.id.in_(sorted(ids)))
     return {row.id: ItemStatus(row.status) for row in unit.session.connection().execute(query)}
 
@@ -118,7 +118,7 @@ def list_items(
     limit: int,
     is_draft: Callable[[StoredItem], bool] = lambda stored: stored.draft is not None,
 ) -> list[StoredItem]:
-    """Up to `limit` items in the order of their ids, those after an id; `is_draft`: whether an item's draft counts."""
+    """Read up to `limit` items by id, those after an id; `is_draft`: whether an item's draft counts."""
     query = select(ITEMS)
     if wanted.tag is not None:
         query = query.join(ITEM_TAGS, ITEM_TAGS.c.item == ITEMS.c.id).where(ITEM_TAGS.c.tag == wanted.tag)
@@ -130,43 +130,44 @@ def list_items(
         query = query.where(ITEMS.c.private_to == wanted.private_to)
     if wanted.has_draft:
         query = query.where(ITEMS.c.draft.is_not(None))
-    found: list[StoredItem] = []
+    items: list[StoredItem] = []
     is_exact = wanted.text is None and wanted.has_draft is None
-    for row in paged(unit, query, ITEMS, after, limit if is_exact else AT_ONCE):
+    for row in iterate_rows(unit, query, ITEMS, after, limit if is_exact else FILTER_BATCH):
         stored = _stored(row)
         item = stored.item
         if wanted.has_draft is not None and is_draft(stored) is not wanted.has_draft:
             continue
-        if says(wanted.text, item.id, item.name, item.description):
-            found.append(stored)
-            if len(found) == limit:
+        if matches_text(wanted.text, item.id, item.name, item.description):
+            items.append(stored)
+            if len(items) == limit:
                 break
-    return found
+    return items
 
 
 def add_item(unit: WriteUnit, item: Item, draft: dict[str, Value] | None) -> StoredItem:
-    """Add an item, with a draft or without. The versions of one that was deleted are not given out again.
+    """Add an item, with or without a draft. Version numbers of a deleted item are not used again.
 
     Raises:
-        ConflictError: there is one of this id.
+        ConflictError: if there is an item with this id.
     """
     connection = unit.session.connection()
     if connection.execute(select(ITEMS.c.id).where(ITEMS.c.id == item.id)).one_or_none() is not None:
-        raise ConflictError("already-exists", f"there is an item `{item.id}` already")
+        raise ConflictError("already-exists", f"the item `{item.id}` already exists")
     query = select(func.coalesce(func.max(VERSIONS.c.version), 0)).where(VERSIONS.c.item == item.id)
     newest: int = connection.execute(query).scalar_one()
     first = tombstones.first_etags(connection, tombstones.ITEM, [item.id])[item.id]
     stored = StoredItem(replace(item, versions=(), rollouts=()), draft, newest, Stamp(first, unit.now, unit.now))
-    row = {"id": item.id, "rollouts": "[]", "newest": newest, "created_at": unit.now, **_columns(stored)}
+    row = {"id": item.id, "rollouts": "[]", "newest": newest, "etag": first, "created_at": unit.now}
+    row |= item_columns(item, draft, unit.now)
     connection.execute(insert(ITEMS), [row])
     _add_tags(unit, item)
     return stored
 
 
 def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[str, Value] | None) -> StoredItem:
-    """Make an item, as it was read in this transaction, another of the same id, with this draft or none.
+    """Replace an item that was read in this transaction, and its draft. Equal ones are not written.
 
-    Rollouts and versions stay as they are; where nothing changes, nothing is written.
+    Rollouts and versions stay.
     """
     item = replace(item, versions=(), rollouts=before.item.rollouts)
     if (item, draft) == (before.item, before.draft):
@@ -174,7 +175,9 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
     connection = unit.session.connection()
     stamp = Stamp(before.stamp.etag + 1, before.stamp.created_at, unit.now)
     stored = StoredItem(item, draft, before.newest, stamp)
-    connection.execute(update(ITEMS).where(ITEMS.c.id == item.id).values(**_columns(stored)))
+    connection.execute(
+        update(ITEMS).where(ITEMS.c.id == item.id).values(etag=stamp.etag, **item_columns(item, draft, unit.now))
+    )
     if item.tags != before.item.tags:
         connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == item.id))
         _add_tags(unit, item)
@@ -182,7 +185,7 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
 
 
 def remove_item(unit: WriteUnit, id_: str) -> None:
-    """Remove an item and its draft. What was published of it stays."""
+    """Remove an item and its draft. Published versions stay."""
     connection = unit.session.connection()
     tombstones.bury_rows(connection, tombstones.ITEM, ITEMS, [id_])
     connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == id_))
@@ -190,10 +193,10 @@ def remove_item(unit: WriteUnit, id_: str) -> None:
 
 
 def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
-    """One published version, by its number as it is written.
+    """Read one published version, by its number as text.
 
     Raises:
-        NotFoundError: the item has no such version.
+        NotFoundError: if the item has no such version.
     """
     row = None
     if _NUMBER.fullmatch(version):
@@ -205,7 +208,7 @@ def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
 
 
 def list_versions(unit: ReadUnit, item: str, below: int | None, limit: int) -> list[StoredVersion]:
-    """Up to `limit` published versions of an item, the newest first, those below a number."""
+    """Read up to `limit` published versions of an item, the newest first, those below a number."""
     query = select(VERSIONS).where(VERSIONS.c.item == item)
     if below is not None:
         query = query.where(VERSIONS.c.version < below)
@@ -213,17 +216,16 @@ def list_versions(unit: ReadUnit, item: str, below: int | None, limit: int) -> l
     return [_version(row) for row in rows]
 
 
-def _columns(stored: StoredItem) -> dict[str, object]:
-    item, draft = stored.item, stored.draft
+def item_columns(item: Item, draft: dict[str, Value] | None, now: Instant) -> dict[str, object]:
+    """Return the columns of an item's row that follow from the item and its draft."""
     return {
-        "etag": stored.stamp.etag,
         "kind": item.kind.value,
         "name": item.name,
-        "document": canonical_json(replace(item, rollouts=())).decode(),
+        "document": canonical_json(replace(item, versions=(), rollouts=())).decode(),
         "draft": None if draft is None else canonical_json(draft).decode(),
         "private_to": item.private_to or None,
         "status": item.status.value,
-        "updated_at": stored.stamp.updated_at,
+        "updated_at": now,
     }
 
 

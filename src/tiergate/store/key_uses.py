@@ -1,7 +1,7 @@
-"""When keys were used last: written down behind the requests that use them, once a minute for each key at most.
+"""The last uses of keys: recorded behind the requests, at most once a minute for each key.
 
-Whoever asks never waits for this: a long transaction of another writer holds up no reader. Where it cannot be written
-now, it is left for the next use.
+A request never waits for this: a long transaction of another writer delays no reader. If a write fails, the next use
+tries again.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from tiergate.store.transactions import Store
 
 NOTED_EVERY: Final = 60_000
-"""Milliseconds within which the use of a key is written down once."""
+"""Milliseconds in which the use of a key is recorded once."""
 
-_REMEMBERED: Final = 100_000
+_MAX_REMEMBERED: Final = 100_000
 
 
 class KeyUses:
-    """Notes the uses of one store's keys. Safe to use from several threads."""
+    """Records the uses of one store's keys. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._noted: cachetools.LRUCache[str, Instant] = cachetools.LRUCache(_REMEMBERED)
+        self._noted: cachetools.LRUCache[str, Instant] = cachetools.LRUCache(_MAX_REMEMBERED)
         self._due: dict[str, Instant] = {}
         self._writer: threading.Thread | None = None
 
     def note(self, key: ApiKey) -> None:
-        """Have it written down that a key is used now."""
+        """Record, in the background, that a key is used now."""
         now = self._store.clock()
         with self._lock:
             last = max(self._noted.get(key.id, 0), key.last_used_at or 0)
@@ -50,7 +50,7 @@ class KeyUses:
                 self._writer.start()
 
     def wait(self) -> None:
-        """Wait until everything that was noted is written down, or was left."""
+        """Wait until all uses are recorded, or have failed."""
         writer = self._writer
         if writer is not None:
             writer.join()

@@ -1,7 +1,7 @@
-"""API keys: made once, shown once, known by a hash; and the one-time making of the first one.
+"""API keys: created once, shown once, verified by a hash; and the first admin's key.
 
-A key reads `tg_<id>_<secret>`: 12 characters by which it is found, 43 that prove it. Leaves to others: what its roles
-and scope mean, and who may make one.
+A key reads `tg_<id>_<secret>`: 12 characters that identify it, 43 that prove it. Other modules define what its roles
+and scope permit, and who may create one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_BY_ID = select(KEYS).where(KEYS.c.id == bindparam("its"))  # made once: every request executes it
+_BY_ID = select(KEYS).where(KEYS.c.id == bindparam("its"))  # built once: every request runs it
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _FORM: Final = re.compile(r"tg_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}")
 _NOBODYS_HASH: Final = hashlib.sha256(b"nobody's").hexdigest()
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, without its secret. `actions` and `customers` narrow it, where they are there."""
+    """A key without its secret. `actions` and `customers` narrow it, if they are set."""
 
     id: str
     name: str
@@ -49,24 +49,24 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: Instant | None = None
 
     def is_valid(self, now: Instant) -> bool:
-        """Say whether the key is good now."""
+        """Return whether the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class NewKey(NamedTuple):
-    """A key that was just made, and its text, which nobody can read again."""
+    """A new key, and its text, which is shown only now."""
 
     key: ApiKey
     text: str
 
 
 def is_key(token: str) -> bool:
-    """Say whether a bearer's token has the form of a key."""
+    """Return whether a bearer token has the form of a key."""
     return _FORM.fullmatch(token) is not None
 
 
 def generate_key_text() -> str:
-    """Make up the text of a key that nobody has."""
+    """Generate the text of a new key."""
     return f"tg_{''.join(secrets.choice(_ID_LETTERS) for _ in range(12))}_{secrets.token_urlsafe(32)}"
 
 
@@ -80,15 +80,15 @@ def create_key(
     expires_at: Instant | None = None,
     text: str | None = None,
 ) -> NewKey:
-    """Make a key, and write down that it was made. `text`: one that was made up elsewhere, by `generate_key_text`.
+    """Create a key, with an audit entry. `text`: the result of an earlier `generate_key_text`.
 
     Raises:
-        ValueError: the text has not the form of a key. The message holds nothing of it.
+        ValueError: if the text does not have the form of a key. The message does not contain it.
     """
     text = generate_key_text() if text is None else text
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ValueError("has not the form of an API key")
+        raise ValueError("does not have the form of an API key")
     id_ = match[1]
     key = ApiKey(
         id=id_,
@@ -107,15 +107,15 @@ def create_key(
         "customers": None if key.customers is None else json.dumps(key.customers),
     }
     unit.session.connection().execute(insert(KEYS), [row])
-    unit.audit("key.created", "key", id_, after=_said(key))
+    unit.audit("key.created", "key", id_, after=_audit_data(key))
     return NewKey(key, text)
 
 
 def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
-    """Make a key useless for ever, from now on; one that is so already stays as it is.
+    """Revoke a key for ever. A revoked one stays as it is.
 
     Raises:
-        NotFoundError: there is no such key.
+        NotFoundError: if there is no such key.
     """
     key = find_key(unit, id_, lock=True)
     if key is None:
@@ -124,30 +124,30 @@ def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
         return key
     unit.session.connection().execute(update(KEYS).where(KEYS.c.id == id_).values(revoked_at=unit.now))
     revoked = msgspec.structs.replace(key, revoked_at=unit.now)
-    unit.audit("key.revoked", "key", id_, before=_said(key), after=_said(revoked))
+    unit.audit("key.revoked", "key", id_, before=_audit_data(key), after=_audit_data(revoked))
     return revoked
 
 
 def find_key(unit: ReadUnit, id_: str, *, lock: bool = False) -> ApiKey | None:
-    """A key by its id; `lock`: against others' changes."""
+    """Read a key by its id; `lock`: no other transaction can change it until this one ends."""
     query = select(KEYS).where(KEYS.c.id == id_)
     row = unit.session.connection().execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else _key(row)
 
 
 def authenticate_key(unit: ReadUnit, text: str) -> ApiKey | None:
-    """The key that somebody shows, good or not any more; none where there is none such, or the secret is another's."""
+    """Return the key with this text, valid or not; none if there is no such key or the secret is wrong."""
     match = _FORM.fullmatch(text)
     if match is None:
         return None
     row = unit.session.connection().execute(_BY_ID, {"its": match[1]}).one_or_none()
-    # The same work is done for an id that does not exist, so that time tells nothing.
-    proven = hmac.compare_digest(_hash(text), _NOBODYS_HASH if row is None else row.secret_sha256)
-    return _key(row) if proven and row is not None else None
+    # Do the same work for an unknown id, so that the time does not reveal whether a key exists.
+    is_proven = hmac.compare_digest(_hash(text), _NOBODYS_HASH if row is None else row.secret_sha256)
+    return _key(row) if is_proven and row is not None else None
 
 
 def list_keys(unit: ReadUnit, after: str | None, limit: int) -> list[ApiKey]:
-    """Keys by id, from `after` on, revoked and expired ones too; `limit` at most."""
+    """Read up to `limit` keys by id, those after an id, with revoked and expired ones."""
     query = select(KEYS).order_by(KEYS.c.id).limit(limit)
     if after is not None:
         query = query.where(KEYS.c.id > after)
@@ -155,41 +155,32 @@ def list_keys(unit: ReadUnit, after: str | None, limit: int) -> list[ApiKey]:
 
 
 def bootstrap(unit: WriteUnit, name: str, *, force: bool = False, text: str | None = None) -> NewKey:
-    """Make the first admin's key, once in the life of a store; `force`: once more. `text`: as for `create_key`.
+    """Create the first admin's key, once for a store; `force`: again. `text`: as for `create_key`.
 
     Raises:
-        ConflictError: it was made already.
+        ConflictError: if it was created before.
         ValueError: as `create_key`.
     """
     query = update(STORE).values(bootstrapped_at=unit.now)
     if not force:
         query = query.where(STORE.c.bootstrapped_at.is_(None))
     if unit.session.connection().execute(query).rowcount != 1:
-        raise ConflictError("already-bootstrapped", "the first admin's key was made already")
+        raise ConflictError("already-bootstrapped", "the first admin's key exists already")
     unit.audit("store.bootstrapped", "store", unit.store.id, after={"forced": force})
     return create_key(unit, name, ["admin"], text=text)
 
 
 def _key(row: Row[Any]) -> ApiKey:
-    return ApiKey(
-        id=row.id,
-        name=row.name,
-        roles=tuple(json.loads(row.roles)),
-        actions=None if row.actions is None else tuple(json.loads(row.actions)),
-        customers=None if row.customers is None else tuple(json.loads(row.customers)),
-        created_at=row.created_at,
-        created_by=row.created_by,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        last_used_at=row.last_used_at,
-    )
+    columns = row._asdict()
+    del columns["secret_sha256"]
+    for name in ("roles", "actions", "customers"):
+        columns[name] = None if columns[name] is None else tuple(json.loads(columns[name]))
+    return ApiKey(**columns)
 
 
-def _said(key: ApiKey) -> dict[str, object]:
-    """What the audit log says of a key: not when it was used."""
-    said = msgspec.structs.asdict(key)
-    del said["last_used_at"]
-    return {name: value for name, value in said.items() if value is not None}
+def _audit_data(key: ApiKey) -> dict[str, object]:
+    data = msgspec.structs.asdict(key)
+    return {name: value for name, value in data.items() if value is not None and name != "last_used_at"}
 
 
 def _hash(text: str) -> str:
@@ -197,19 +188,19 @@ def _hash(text: str) -> str:
 
 
 def key_id_in(text: str) -> str | None:
-    """The id that a text names, if it has the form of a key; what proves it is left out."""
-    found = _FORM.fullmatch(text)
-    return None if found is None else found[1]
+    """Return the id in a text with the form of a key, without the secret."""
+    match = _FORM.fullmatch(text)
+    return None if match is None else match[1]
 
 
 def count_revoked(unit: ReadUnit) -> tuple[int, int]:
-    """How many keys there are, and how many of them were revoked: where both are as before, the same ones were."""
+    """Count the keys, and the revoked ones. While both counts are the same, the same keys are revoked."""
     query = select(func.count(), func.count(KEYS.c.revoked_at)).select_from(KEYS)
     total, revoked = unit.session.connection().execute(query).one()
     return total, revoked
 
 
 def revoked_ids(unit: ReadUnit) -> frozenset[str]:
-    """The ids of all keys that were revoked."""
+    """Return the ids of all revoked keys."""
     query = select(KEYS.c.id).where(KEYS.c.revoked_at.is_not(None))
     return frozenset(unit.session.connection().execute(query).scalars())

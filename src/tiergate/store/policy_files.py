@@ -1,4 +1,4 @@
-"""The files of the users' rules, and the roles, as they are edited: rows, and nothing of what they say."""
+"""The edited files of the users' rules, and the edited roles, as rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROLES: Final = "roles"
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """A file as it is edited."""
+    """An edited file."""
 
     kind: str
     name: str
@@ -38,12 +38,12 @@ class PolicyFile:
 
     @property
     def key(self) -> str:
-        """Kind and name in one: `policies/eu`."""
+        """Kind and name: `policies/eu`."""
         return f"{self.kind}/{self.name}"
 
 
 def policy_files(session: Session) -> list[PolicyFile]:
-    """All files, by kind and name."""
+    """Read all files, by kind and name."""
     query = select(
         POLICY_FILES.c.kind, POLICY_FILES.c.name, POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at
     )
@@ -52,10 +52,10 @@ def policy_files(session: Session) -> list[PolicyFile]:
 
 
 def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
-    """One file.
+    """Read one file.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: if there is none.
     """
     query = select(POLICY_FILES).where(POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
     row = session.connection().execute(query).one_or_none()
@@ -65,11 +65,11 @@ def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
 
 
 def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyFile:
-    """Make a file say this, new or known. An equal one is left alone."""
+    """Write a file, new or known. An equal one is not written."""
     connection = unit.session.connection()
-    its = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
+    key = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
     row = connection.execute(
-        select(POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at).where(*its)
+        select(POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at).where(*key)
     ).one_or_none()
     if row is None:
         id_ = f"{kind}/{name}"
@@ -79,7 +79,7 @@ def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyF
         return PolicyFile(kind, name, text, etag, unit.now)
     if row.text == text:
         return PolicyFile(kind, name, text, row.etag, row.updated_at)
-    changed = update(POLICY_FILES).where(*its)
+    changed = update(POLICY_FILES).where(*key)
     connection.execute(changed.values(text=text, etag=row.etag + 1, updated_at=unit.now))
     return PolicyFile(kind, name, text, row.etag + 1, unit.now)
 
@@ -95,11 +95,11 @@ def write_file_changes(unit: WriteUnit, changes: Mapping[str, str | None]) -> No
 
 
 def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:
-    """Remove files, each by its kind and name; those that are not there are passed over."""
+    """Remove files by kind and name; missing ones are ignored."""
     connection = session.connection()
     for kind, name in files:
-        its = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
-        etag = connection.execute(select(POLICY_FILES.c.etag).where(*its)).scalar_one_or_none()
+        key = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
+        etag = connection.execute(select(POLICY_FILES.c.etag).where(*key)).scalar_one_or_none()
         if etag is not None:
             tombstones.bury(connection, tombstones.RULE, {f"{kind}/{name}": etag})
-            connection.execute(delete(POLICY_FILES).where(*its))
+            connection.execute(delete(POLICY_FILES).where(*key))

@@ -1,25 +1,25 @@
-"""What is published: versions, publications, bundles and their blobs; and what publishing makes of the working items.
+"""Published versions, types, publications and bundles; and the effect of a publication on the working items.
 
-Rows to the model and back, and nothing else: what may be published is the `publish` package's to say.
+The package `publish` decides what may be published.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from sqlalchemy import insert, select, update
 
 from tiergate.errors import NotFoundError
-from tiergate.model import Definition, Rollout, Rules, Value
+from tiergate.model import Definition, FeatureType, Rollout, Rules, Value
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store.batches import in_batches
 from tiergate.store.tables import (
-    BLOBS,
     BUNDLES,
     ITEMS,
     PUBLICATIONS,
+    PUBLISHED_FEATURES,
     VERSIONS,
 )
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from tiergate.model import Instant
+    from tiergate.model import Feature, Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
 
@@ -38,7 +38,7 @@ _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 @dataclass(frozen=True, slots=True)
 class PublishedItem:
-    """What publishing makes of a working item; `is_done`: its draft is what was published."""
+    """The state of a working item after a publication; `is_done`: the publication used up its draft."""
 
     rollouts: tuple[Rollout, ...]
     newest: int
@@ -46,7 +46,7 @@ class PublishedItem:
 
 
 class PublicationRecord(NamedTuple):
-    """A publication as the store keeps it. `catalog`, `rules` and `roles` are hashes of blobs."""
+    """A stored publication. `catalog`, `rules` and `roles` are hashes of blobs."""
 
     sequence: int
     revision: str
@@ -61,15 +61,15 @@ class PublicationRecord(NamedTuple):
 
 
 def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]) -> None:
-    """Say of items which rollouts are in force and which version is the newest; of some, that the draft is done."""
-    for id_, its in sorted(updates.items()):
+    """Set the active rollouts and the newest versions of items; remove drafts that are done."""
+    for id_, item in sorted(updates.items()):
         values: dict[str, object] = {
-            "rollouts": canonical_json(its.rollouts).decode(),
-            "newest": its.newest,
+            "rollouts": canonical_json(item.rollouts).decode(),
+            "newest": item.newest,
             "etag": ITEMS.c.etag + 1,
             "updated_at": unit.now,
         }
-        if its.is_done:
+        if item.is_done:
             values["draft"] = None
         unit.session.connection().execute(update(ITEMS).where(ITEMS.c.id == id_).values(values))
 
@@ -78,29 +78,29 @@ def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]
 
 
 def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, Definition]]:
-    """Every version of these items that was ever published."""
-    found: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
+    """Return every version of these items that was ever published."""
+    definitions: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
     columns = VERSIONS.c
     for part in in_batches(items):
         query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part))
         for id_, number, entitlements in session.connection().execute(query):
-            found[id_][number] = Definition(number, _entitlements(entitlements))
-    return found
+            definitions[id_][number] = Definition(number, _entitlements(entitlements))
+    return definitions
 
 
 def first_versions_with(session: Session, features: Collection[str]) -> dict[str, tuple[str, int, int]]:
-    """Which of these features some version ever gave: its item and number, and the publication that it came with."""
-    found: dict[str, tuple[str, int, int]] = {}
+    """Return the first version that gave each of these features: item, number, and publication."""
+    first: dict[str, tuple[str, int, int]] = {}
     columns = VERSIONS.c
     query = select(columns.item, columns.version, columns.publication, columns.entitlements)
     for id_, number, sequence, entitlements in session.connection().execute(query.order_by(columns.publication)):
         for feature in _keys(entitlements).keys() & features:
-            found.setdefault(feature, (id_, number, sequence))
-    return found
+            first.setdefault(feature, (id_, number, sequence))
+    return first
 
 
 def write_versions(unit: WriteUnit, sequence: int, new: Iterable[tuple[str, Definition]]) -> None:
-    """Keep versions that are published for the first time, by a publication."""
+    """Store the new versions of a publication."""
     rows = [
         {
             "item": id_,
@@ -115,91 +115,84 @@ def write_versions(unit: WriteUnit, sequence: int, new: Iterable[tuple[str, Defi
         unit.session.connection().execute(insert(VERSIONS), rows)
 
 
+# ── Types of features ────────────────────────────────────────────────────────────────────────────────────────────────
+# The id of a feature keeps its type for ever: past versions come back by rollbacks and pins.
+
+
+def published_types(session: Session, features: Collection[str]) -> dict[str, FeatureType]:
+    """Return the types of those of some features that were ever published, by id."""
+    types: dict[str, FeatureType] = {}
+    for part in in_batches(features):
+        query = select(PUBLISHED_FEATURES.c.id, PUBLISHED_FEATURES.c.type).where(PUBLISHED_FEATURES.c.id.in_(part))
+        types.update({id_: FeatureType(type_) for id_, type_ in session.connection().execute(query)})
+    return types
+
+
+def record_published_types(unit: WriteUnit, features: Iterable[Feature]) -> None:
+    """Record the types of published features; a recorded type stays."""
+    types = {feature.id: feature.type.value for feature in features}
+    known = published_types(unit.session, types)
+    rows = [{"id": id_, "type": type_} for id_, type_ in sorted(types.items()) if id_ not in known]
+    if rows:
+        unit.session.connection().execute(insert(PUBLISHED_FEATURES), rows)
+
+
 # ── Publications ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_SHOWN = (
-    PUBLICATIONS.c.sequence,
-    PUBLICATIONS.c.revision,
-    PUBLICATIONS.c.position,
-    PUBLICATIONS.c.issued_at,
-    PUBLICATIONS.c.catalog,
-    PUBLICATIONS.c.rules,
-    PUBLICATIONS.c.roles,
-    PUBLICATIONS.c.rolled_back_to,
-    PUBLICATIONS.c.author,
-    PUBLICATIONS.c.note,
-)
+_COLUMNS = [PUBLICATIONS.c[name] for name in PublicationRecord._fields]
 
 
 def publications(session: Session, before: int | None, limit: int) -> list[PublicationRecord]:
-    """Publications, the latest first; `before`: only those of smaller sequences."""
-    query = select(*_SHOWN).order_by(PUBLICATIONS.c.sequence.desc()).limit(limit)
+    """Read up to `limit` publications, the latest first; `before`: only those with smaller sequences."""
+    query = select(*_COLUMNS).order_by(PUBLICATIONS.c.sequence.desc()).limit(limit)
     if before is not None:
         query = query.where(PUBLICATIONS.c.sequence < before)
-    return [_publication(row) for row in session.connection().execute(query)]
+    return [PublicationRecord(*row) for row in session.connection().execute(query)]
 
 
 def publication(session: Session, sequence: int) -> PublicationRecord:
-    """One publication.
+    """Read one publication.
 
     Raises:
-        NotFoundError: there is none of this sequence.
+        NotFoundError: if there is none with this sequence.
     """
-    row = session.connection().execute(select(*_SHOWN).where(PUBLICATIONS.c.sequence == sequence)).one_or_none()
+    row = session.connection().execute(select(*_COLUMNS).where(PUBLICATIONS.c.sequence == sequence)).one_or_none()
     if row is None:
         raise NotFoundError("publication", str(sequence))
-    return _publication(row)
-
-
-def _publication(row: Any) -> PublicationRecord:  # noqa: ANN401 - a row of these columns
-    return PublicationRecord(**row._mapping)  # noqa: SLF001 - documented, and named so only to stay clear of columns
+    return PublicationRecord(*row)
 
 
 def published_policies(unit: ReadUnit, sequence: int) -> tuple[Rules, str]:
-    """The rules and the roles of a publication; the roles are empty where they are those that are shipped.
+    """Read the rules and the roles of a publication; the roles are empty if they are the built-in ones.
 
     Raises:
-        NotFoundError: there is no such publication. Before the first one (0) there are no rules.
+        NotFoundError: if there is no such publication. State 0, before the first one, has no rules.
     """
     if not sequence:
         return Rules(), ""
-    found = publication(unit.session, sequence)
-    rules = msgspec.json.decode(unit.blob(found.rules), type=Rules) if found.rules else Rules()
-    return rules, unit.blob(found.roles).decode() if found.roles else ""
-
-
-def put_blobs(unit: WriteUnit, contents: Mapping[str, bytes]) -> None:
-    """Keep immutable bytes under their hashes, which the caller computed; what is there already stays."""
-    connection = unit.session.connection()
-    for part in in_batches(sorted(contents)):
-        known = set(connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256.in_(part))).scalars())
-        rows = [
-            {"sha256": sha256, "content": contents[sha256], "created_at": unit.now}
-            for sha256 in part
-            if sha256 not in known
-        ]
-        if rows:
-            connection.execute(insert(BLOBS), rows)
+    record = publication(unit.session, sequence)
+    rules = msgspec.json.decode(unit.blob(record.rules), type=Rules) if record.rules else Rules()
+    return rules, unit.blob(record.roles).decode() if record.roles else ""
 
 
 def has_bundle(session: Session, revision: str) -> bool:
-    """Say whether the store has a bundle of this revision."""
+    """Return whether the store has a bundle with this revision."""
     query = select(BUNDLES.c.revision).where(BUNDLES.c.revision == revision)
     return session.connection().execute(query).one_or_none() is not None
 
 
 def put_bundle(unit: WriteUnit, revision: str, manifest: bytes) -> None:
-    """Keep a bundle's manifest, whose files are blobs; one that is there already stays."""
+    """Store the manifest of a bundle, whose files are blobs; an existing one stays."""
     if not has_bundle(unit.session, revision):
         row = {"revision": revision, "manifest": manifest, "created_at": unit.now}
         unit.session.connection().execute(insert(BUNDLES), [row])
 
 
 def bundle_manifest(session: Session, revision: str) -> bytes:
-    """The manifest of a bundle.
+    """Return the manifest of a bundle.
 
     Raises:
-        NotFoundError: the store has none of this revision.
+        NotFoundError: if there is none with this revision.
     """
     query = select(BUNDLES.c.manifest).where(BUNDLES.c.revision == revision)
     manifest = session.connection().execute(query).scalar_one_or_none()

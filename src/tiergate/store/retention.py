@@ -1,8 +1,8 @@
-"""How far back the feed goes: for sidecars that follow, and as the history of what customers had.
+"""How far back the feed goes, for sidecars and as the history of customers.
 
-The floor moves with time, but never beyond a snapshot that is offered, so that whoever is sent away finds one to go on
-from. What is below the floor is history: it stays for as long as history is kept, and of each customer the last entry
-before that, which says what holds at its beginning.
+The floor rises with time, but never above a snapshot, so that a reader below it finds one to continue from. Entries
+below the floor are history: they stay for as long as history is kept, and so does the last entry of each customer
+before that, which has the state at the start of the history.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tiergate.store.transactions import WriteUnit
 
 
-_AT_ONCE: Final = 5_000
+_BATCH: Final = 5_000
 
 
 def raise_floor(unit: WriteUnit, before: Instant) -> int:
-    """Have the feed begin after the last entry before an instant, or at the oldest snapshot; return where it begins."""
+    """Raise the floor to the last entry before an instant, at most to the oldest snapshot; return the floor."""
     head = read_head(unit.session, lock=True)
     connection = unit.session.connection()
     query = select(FEED.c.position).where(FEED.c.at < before).order_by(FEED.c.at.desc(), FEED.c.position.desc())
@@ -38,7 +38,7 @@ def raise_floor(unit: WriteUnit, before: Instant) -> int:
 
 
 def drop_history(unit: WriteUnit, before: Instant) -> int:
-    """Remove some entries below the floor that say nothing of the time from `before` on; return how many."""
+    """Delete some entries below the floor that have no effect from `before` on; return how many."""
     later = aliased(FEED)
     superseded = (
         select(later.c.position)
@@ -49,7 +49,7 @@ def drop_history(unit: WriteUnit, before: Instant) -> int:
         select(FEED.c.position)
         .where(FEED.c.at < before, FEED.c.position <= unit.head().floor, FEED.c.customer.is_(None) | superseded)
         .order_by(FEED.c.position)
-        .limit(_AT_ONCE)
+        .limit(_BATCH)
     )
     connection = unit.session.connection()
     positions = connection.execute(query).scalars().all()
@@ -59,5 +59,5 @@ def drop_history(unit: WriteUnit, before: Instant) -> int:
 
 
 def delete_idempotency(unit: WriteUnit, before: Instant) -> int:
-    """Forget the answers kept for requests sent again, from before an instant; return how many."""
+    """Delete the responses stored for idempotency before an instant; return how many."""
     return unit.session.connection().execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at < before)).rowcount

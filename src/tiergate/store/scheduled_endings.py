@@ -1,7 +1,7 @@
-"""What of a subscription ends with its plan at a scheduled change, as it was before: so that it can be taken back.
+"""The items of a subscription that end with its plan at a scheduled change, as before, so that it can be canceled.
 
-It stands beside the subscription: sidecars and files read the dates that follow from it, and nothing else. Whoever
-reads here in order to write holds the customer's lock (`store.customers.Account`).
+The table is beside that of subscriptions, because sidecars and files only need the resulting dates. A caller that reads
+here in order to write has the customer's lock (`store.customers.Account`).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _items = msgspec.json.Decoder(tuple[SubscriptionItem, ...]).decode
 
 
 class PlanEnding(NamedTuple):
-    """What ends with the plan that ends at an instant: the entries of the subscription, as they were before."""
+    """The items of a subscription that end with its plan at an instant, as they were before."""
 
     at: Instant
     items: tuple[SubscriptionItem, ...]
 
 
 def find_ending(session: Session, subscription: str) -> PlanEnding | None:
-    """What was last said to end with the plan of a subscription; none where nothing was."""
+    """Return the scheduled ending of the plan of a subscription, if any."""
     row = session.connection().execute(_OF, {"its": subscription}).first()
     return None if row is None else PlanEnding(row[0], _items(row[1]))
 
 
-def keep_ending(session: Session, subscription: str, ending: PlanEnding | None) -> None:
-    """Keep what ends with the plan of a subscription, in place of what was kept before; `None`: nothing."""
+def write_ending(session: Session, subscription: str, ending: PlanEnding | None) -> None:
+    """Replace the scheduled ending of the plan of a subscription; `None`: remove it."""
     connection = session.connection()
     drop_ending(connection, subscription)
     if ending is not None:
@@ -50,5 +50,5 @@ def keep_ending(session: Session, subscription: str, ending: PlanEnding | None) 
 
 
 def drop_ending(connection: Connection, subscription: str) -> None:
-    """Forget what ends with the plan of a subscription, which is gone or changes no more."""
+    """Remove the scheduled ending of the plan of a subscription."""
     connection.execute(_DROP, {"its": subscription})

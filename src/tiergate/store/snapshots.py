@@ -1,4 +1,4 @@
-"""What snapshots are made of and where they are kept: all records in one read, blobs, and one maker at a time."""
+"""Snapshots: all records in one read, the list of snapshots, and a lock for those who make them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import collate, delete, insert, select, text
 
-from tiergate.errors import NotFoundError
-from tiergate.store.batches import in_batches
-from tiergate.store.tables import BLOBS, RECORDS, SNAPSHOTS, SUBSCRIPTIONS
+from tiergate.store.tables import RECORDS, SNAPSHOTS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from sqlmodel import Session
 
@@ -22,12 +20,12 @@ if TYPE_CHECKING:
     from tiergate.store.transactions import WriteUnit
 
 
-_LOCK: Final = 0x7469_6573  # of all who make snapshots of a PostgreSQL store; `schema` has another one
+_LOCK: Final = 0x7469_6573  # for snapshots of a PostgreSQL store; `schema` has another number
 _AT_ONCE: Final = 2_000
 
 
 class SnapshotEntry(NamedTuple):
-    """A snapshot that is offered: its position in the feed, the hash of its manifest, and when it was made."""
+    """A snapshot: its position in the feed, the hash of its manifest, and the instant of its creation."""
 
     position: int
     manifest: str
@@ -35,7 +33,7 @@ class SnapshotEntry(NamedTuple):
 
 
 def all_records(session: Session) -> Iterator[tuple[str, bytes]]:
-    """Read every customer's id and record, by id in the order of its bytes, a few at a time."""
+    """Read the ids and records of all customers in batches, in the byte order of the ids."""
     customer = RECORDS.c.customer
     order = customer if session.get_bind().dialect.name == "sqlite" else collate(customer, "C")
     query = select(customer, RECORDS.c.record).order_by(order).execution_options(yield_per=_AT_ONCE)
@@ -44,7 +42,7 @@ def all_records(session: Session) -> Iterator[tuple[str, bytes]]:
 
 
 def subject_record(session: Session, kind: SubjectType, id_: str) -> bytes | None:
-    """What the feed last said of a customer, or of a subscription's; none where there is no such subject."""
+    """Return the last record in the feed of a customer or of a subscription's customer; none if there is none."""
     query = select(RECORDS.c.record)
     if kind.value == "customer":
         query = query.where(RECORDS.c.customer == id_)
@@ -52,53 +50,31 @@ def subject_record(session: Session, kind: SubjectType, id_: str) -> bytes | Non
         query = query.join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.customer == RECORDS.c.customer).where(
             SUBSCRIPTIONS.c.id == id_
         )
-    found = session.connection().execute(query).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    record = session.connection().execute(query).scalar_one_or_none()
+    return None if record is None else bytes(record)
 
 
 def snapshots(session: Session) -> list[SnapshotEntry]:
-    """List the snapshots that there are, the newest first."""
+    """List the snapshots, the newest first."""
     query = select(SNAPSHOTS.c.position, SNAPSHOTS.c.manifest, SNAPSHOTS.c.created_at)
     rows = session.connection().execute(query.order_by(SNAPSHOTS.c.position.desc()))
     return [SnapshotEntry(*row) for row in rows]
 
 
 def put_snapshot(unit: WriteUnit, position: int, manifest: str) -> None:
-    """Offer a snapshot whose manifest and pages are blobs already."""
+    """Add a snapshot whose manifest and pages are blobs already."""
     row = {"position": position, "manifest": manifest, "created_at": unit.now}
     unit.session.connection().execute(insert(SNAPSHOTS), [row])
 
 
 def drop_snapshot(unit: WriteUnit, position: int) -> None:
-    """Offer a snapshot no longer."""
+    """Delete a snapshot, but not its blobs."""
     unit.session.connection().execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.position == position))
-
-
-def drop_blobs(unit: WriteUnit, hashes: Collection[str]) -> None:
-    """Remove blobs, which nobody refers to any more, as the caller knows."""
-    for part in in_batches(sorted(hashes)):
-        unit.session.connection().execute(delete(BLOBS).where(BLOBS.c.sha256.in_(part)))
-
-
-def blobs(session: Session, hashes: Collection[str]) -> dict[str, bytes]:
-    """Read blobs by their hashes.
-
-    Raises:
-        NotFoundError: one of them is missing.
-    """
-    found: dict[str, bytes] = {}
-    for part in in_batches(hashes):
-        query = select(BLOBS.c.sha256, BLOBS.c.content).where(BLOBS.c.sha256.in_(part))
-        found.update((sha256, bytes(content)) for sha256, content in session.connection().execute(query))
-    missing = next((sha256 for sha256 in sorted(hashes) if sha256 not in found), None)
-    if missing is not None:
-        raise NotFoundError("blob", missing)
-    return found
 
 
 @contextmanager
 def snapshot_lock(database: Database) -> Iterator[None]:
-    """Be the only one, among all threads and control planes on this database, who makes and removes snapshots."""
+    """Prevent all other threads and control planes on this database from making or removing snapshots."""
     with _here:
         if database.is_sqlite:  # serves one control plane
             yield

@@ -1,4 +1,4 @@
-"""The rows of customers and subscriptions, and of everything that belongs to them. See `tables`."""
+"""Rows of customers, subscriptions, and everything that belongs to them. See `tables`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from sqlmodel import Field, SQLModel
 
 
 class CustomerRow(SQLModel, table=True):
-    """A customer. `tags`, `attributes`, `metadata` and `external_ids` are JSON; the other parts have their own tables.
+    """A customer. `tags`, `attributes`, `metadata` and `external_ids` are JSON; other parts have their own tables.
 
-    `search`: the texts by which it is found, as `naming.search_key` makes them, one per line.
+    `search`: the search keys of its texts (`text_normalization.search_key`), one per line.
     """
 
     __tablename__ = "customer"
@@ -37,7 +37,7 @@ class CustomerTagRow(SQLModel, table=True):
 
 
 class SubscriptionRow(SQLModel, table=True):
-    """A subscription. Its customer never changes. `term`, `metadata` and `external_ids` are JSON; `search` as there."""
+    """A subscription, of one customer for ever. `term`, `metadata` and `external_ids` are JSON; `search` as above."""
 
     __tablename__ = "subscription"
 
@@ -94,7 +94,7 @@ class OverrideRow(SQLModel, table=True):
 
 
 class SuspensionRow(SQLModel, table=True):
-    """A feature suspended for a customer or subscription. Those for everybody stand in the feature."""
+    """A feature suspended for one customer or subscription. Suspensions for all are in the feature."""
 
     __tablename__ = "suspension"
 
@@ -108,7 +108,7 @@ class SuspensionRow(SQLModel, table=True):
 
 
 class ExternalIdRow(SQLModel, table=True):
-    """The id that a `system` has for a customer or subscription (`kind`), of which `holder` is the id here."""
+    """The id in another `system` of a customer or subscription (`kind`), whose id here is `holder`."""
 
     __tablename__ = "external_id"
     __table_args__ = (Index("external_id_kind_holder", "kind", "holder"),)
@@ -120,7 +120,7 @@ class ExternalIdRow(SQLModel, table=True):
 
 
 class TombstoneRow(SQLModel, table=True):
-    """The last entity tag of something that was deleted: a customer, subscription, feature, item or file of rules."""
+    """The last entity tag of a deleted customer, subscription, feature, item or file of rules."""
 
     __tablename__ = "tombstone"
 
@@ -130,7 +130,7 @@ class TombstoneRow(SQLModel, table=True):
 
 
 class AsOfRow(SQLModel, table=True):
-    """As of when what was last written of one side of a customer or subscription (`kind`) was so."""
+    """The `as_of` of the last write of one side of a customer or subscription (`kind`)."""
 
     __tablename__ = "as_of"
 
@@ -142,7 +142,7 @@ class AsOfRow(SQLModel, table=True):
 
 
 class PlanEndingRow(SQLModel, table=True):
-    """What of a `subscription` ends with its plan at a change of plan `at` an instant: the JSON of it as it was."""
+    """The JSON of the items of a `subscription` that end with its plan `at` an instant, as they were before."""
 
     __tablename__ = "plan_ending"
 
@@ -152,7 +152,7 @@ class PlanEndingRow(SQLModel, table=True):
 
 
 class RecordRow(SQLModel, table=True):
-    """What the feed last said of a customer: the JSON of its `SubjectRecord`, without what is for people alone."""
+    """The last record of a customer in the feed: the JSON of its redacted `SubjectRecord`."""
 
     __tablename__ = "subject_record"
 

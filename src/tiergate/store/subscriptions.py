@@ -1,4 +1,4 @@
-"""Subscriptions: whose they are, and how they are searched. They are changed through their customer's `Account`."""
+"""Subscriptions: their customers, and their search. They are changed through their customer's `Account`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, exists, select
 
 from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
-from tiergate.store.customers import contains
+from tiergate.store.customers import matches_search
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.state_conditions import has_status, is_in_state
 from tiergate.store.subjects import StoredSubscription, read_subscriptions
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from tiergate.model.subscription_state import SubscriptionState
 
 
-_CUSTOMER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("its"))
+_CUSTOMER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 
 
 def customer_of(session: Session, subscription: str) -> str | None:
-    """The customer who has a subscription, which never changes; none where there is no such subscription."""
-    found: str | None = session.connection().execute(_CUSTOMER_OF, {"its": subscription}).scalar_one_or_none()
-    return found
+    """Return the customer of a subscription, which never changes; none if there is no such subscription."""
+    customer: str | None = session.connection().execute(_CUSTOMER_OF, {"row_id": subscription}).scalar_one_or_none()
+    return customer
 
 
 def get_subscription(session: Session, id_: str) -> StoredSubscription:
     """Read one subscription.
 
     Raises:
-        NotFoundError: there is no such subscription.
+        NotFoundError: if there is no such subscription.
     """
-    found = read_subscriptions(session, [id_])
-    if id_ not in found:
+    stored = read_subscriptions(session, [id_]).get(id_)
+    if stored is None:
         raise NotFoundError("subscription", id_)
-    return found[id_]
+    return stored
 
 
 class SubscriptionFilter(NamedTuple):
-    """Which subscriptions are wanted; what is empty or none is not asked for.
+    """Conditions on subscriptions, all of which must hold; empty and none are no conditions.
 
-    `tags`: all of them, on the customer. `text` stands in the id or an external id, or where its customer is found by
-    it, in whatever case. `item`, and `version` as its pin: in one entry. `feature`: an override of it stands on the
-    subscription. `external_id`: the system, and the id there, or '' for any. `statuses`, `states`: one of these, at
-    `now`; what has ended by its dates has no status but `canceled` and `expired`, unless `states` are asked for.
+    `tags`: all of them, on the customer. `text` is in the id, an external id or the search texts of the customer,
+    without regard to case. `item`, and `version` as its pin: of one entry. `feature`: the subscription has an override
+    of it. `external_id`: the system, and the id there, or '' for any. `statuses`, `states`: one of these, at `now`; a
+    subscription that has ended by its dates matches only `canceled` and `expired`, unless `states` are given.
     """
 
     customer: str | None = None
@@ -66,7 +66,7 @@ class SubscriptionFilter(NamedTuple):
 def search_subscriptions(
     session: Session, wanted: SubscriptionFilter, after: str, limit: int
 ) -> list[StoredSubscription]:
-    """Find subscriptions in the order of their ids, from the one after `after` on."""
+    """Find up to `limit` subscriptions by id, those after an id."""
     columns = SUBSCRIPTIONS.c
     conditions = [columns.id > after] if after else []
     if wanted.customer is not None:
@@ -75,14 +75,15 @@ def search_subscriptions(
         exists().where(CUSTOMER_TAGS.c.tag == tag, CUSTOMER_TAGS.c.customer == columns.customer) for tag in wanted.tags
     ]
     if wanted.text:
-        its = CUSTOMERS.c.id == columns.customer
-        of_customer = exists().where(its, contains(CUSTOMERS.c.search, wanted.text))
-        conditions.append(contains(columns.search, wanted.text) | of_customer)
+        of_customer = exists().where(
+            CUSTOMERS.c.id == columns.customer, matches_search(CUSTOMERS.c.search, wanted.text)
+        )
+        conditions.append(matches_search(columns.search, wanted.text) | of_customer)
     if wanted.external_id is not None:
         conditions.append(has_external_id(SubjectType.SUBSCRIPTION, columns.id, *wanted.external_id))
     if wanted.statuses:
-        asked = bool(wanted.states)
-        conditions.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=asked))
+        even_ended = bool(wanted.states)
+        conditions.append(has_status(SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=even_ended))
     if wanted.states:
         conditions.append(is_in_state(SUBSCRIPTIONS, wanted.states, wanted.now))
     if wanted.item is not None or wanted.version is not None:
@@ -100,5 +101,5 @@ def search_subscriptions(
         )
     query = select(columns.id).where(*conditions).order_by(columns.id).limit(limit)
     ids = session.connection().execute(query).scalars().all()
-    found = read_subscriptions(session, ids)
-    return [found[id_] for id_ in ids]
+    subscriptions = read_subscriptions(session, ids)
+    return [subscriptions[id_] for id_ in ids]

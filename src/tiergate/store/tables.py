@@ -1,9 +1,8 @@
-"""The tables of the store.
+"""The tables of the store, for statements. Their rows are defined here and in `catalog_rows` and `subject_rows`.
 
-Rows only: what they mean is the model's, and the modules beside this one map between the two. Instants are UTC
-milliseconds, numbers are in units of 10^-scale, `etag` counts the changes of what a row stands for, and a column named
-`document` holds the canonical JSON of a structure of the model. Sizes follow from the rules on ids and texts of the
-files, so no column is bounded a second time.
+Instants are UTC milliseconds, numbers are in units of 10^-scale, `etag` counts the changes of the row's subject, and a
+column named `document` has the canonical JSON of a structure of the model. Columns have no limits of their own: the
+rules on ids and texts of the files limit them.
 """
 
 from __future__ import annotations
@@ -11,40 +10,15 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 from sqlmodel import Field, SQLModel
 
-from tiergate.store.catalog_rows import (
-    BundleRow,
-    FeatureRow,
-    FeatureTagRow,
-    ItemRow,
-    ItemTagRow,
-    PolicyFileRow,
-    PublicationRow,
-    PublishedFeatureRow,
-    VersionRow,
-)
-from tiergate.store.subject_rows import (
-    AsOfRow,
-    CustomerRow,
-    CustomerTagRow,
-    ExternalIdRow,
-    OverrideRow,
-    PlanEndingRow,
-    RecordRow,
-    SubscriptionItemRow,
-    SubscriptionRow,
-    SuspensionRow,
-    TombstoneRow,
-)
+from tiergate.store import catalog_rows as catalog
+from tiergate.store import subject_rows as subjects
 
 ONLY_ROW = 1
 """The key of a table that has one row."""
 
 
-# ── The store itself ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class StoreRow(SQLModel, table=True):
-    """One row: who this store is. `bootstrapped_at`: when the first admin key was made."""
+    """One row: the identity of this store. `bootstrapped_at`: when the first admin key was created."""
 
     __tablename__ = "store"
 
@@ -55,9 +29,9 @@ class StoreRow(SQLModel, table=True):
 
 
 class FeedHeadRow(SQLModel, table=True):
-    """One row, locked by whoever appends: the last position and the chain up to it, and the publication in force.
+    """One row, locked to append: the last position, the chain up to it, and the active publication.
 
-    Pages can be read from positions after `floor` on; what stands before it was erased or dropped.
+    Pages can be read after positions from `floor` on; lines before it may be redacted or dropped.
     """
 
     __tablename__ = "feed_head"
@@ -70,10 +44,10 @@ class FeedHeadRow(SQLModel, table=True):
 
 
 class FeedRow(SQLModel, table=True):
-    """One entry of the feed.
+    """One entry of the feed, about a `customer` or a `publication`.
 
-    `line` is what readers get; `digest` is the SHA-256 of the line as it was published, `chain` that of all up to here.
-    An entry is about a `customer` or a `publication`. `redacted`: a person's data was taken out of the line since.
+    `digest` is the SHA-256 of the `line` as published, `chain` that of all lines up to here. `redacted`: personal data
+    was removed from the line later.
     """
 
     __tablename__ = "feed"
@@ -100,7 +74,7 @@ class BlobRow(SQLModel, table=True):
 
 
 class SnapshotRow(SQLModel, table=True):
-    """A snapshot of all subjects: at which position, and the blob of its manifest."""
+    """A snapshot of all subjects: its position, and the blob of its manifest."""
 
     __tablename__ = "snapshot"
 
@@ -109,11 +83,8 @@ class SnapshotRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
-# ── Access and accountability ────────────────────────────────────────────────────────────────────────────────────────
-
-
 class KeyRow(SQLModel, table=True):
-    """An API key: only the SHA-256 of its secret is kept. `roles`, `actions` and `customers` are JSON lists."""
+    """An API key, with the SHA-256 of its secret. `roles`, `actions` and `customers` are JSON lists."""
 
     __tablename__ = "api_key"
 
@@ -131,12 +102,12 @@ class KeyRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """One change: who, what, before, after, why. Only ever added, but for the redaction of a person's data."""
+    """One change: who, what, before, after, why. Entries are only added, or redacted by an erasure."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("audit_resource", "kind", "resource", "id"),)
 
-    # SQLite counts by itself in an INTEGER key alone, which holds 64 bits there.
+    # SQLite assigns numbers only to an INTEGER key, which has 64 bits there.
     id: int | None = Field(
         default=None,
         sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
@@ -156,7 +127,7 @@ class AuditRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """The answer that a creating request got, for whoever sends it again."""
+    """The response to a creating request, for when it is sent again."""
 
     __tablename__ = "idempotency"
 
@@ -170,7 +141,7 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class WebhookRow(SQLModel, table=True):
-    """Where events go. `events` is a JSON list, an empty one is all of them; `secrets` one of `webhooks.Secret`."""
+    """A webhook. `events` is a JSON list of types, empty for all; `secrets` is a JSON list of `webhooks.Secret`."""
 
     __tablename__ = "webhook"
 
@@ -187,7 +158,7 @@ class WebhookRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One event on its way to one webhook. `status` is `waiting`, `delivered` or `dead`."""
+    """A delivery of one event to one webhook. `status` is `waiting`, `delivered` or `dead`."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -208,9 +179,6 @@ class DeliveryRow(SQLModel, table=True):
     answer: str = Field(default="", sa_type=Text)
 
 
-# ── The tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _table(row: type[SQLModel]) -> Table:
     table: Table = row.__table__  # type: ignore[attr-defined]
     return table
@@ -221,26 +189,26 @@ FEED_HEAD = _table(FeedHeadRow)
 FEED = _table(FeedRow)
 BLOBS = _table(BlobRow)
 SNAPSHOTS = _table(SnapshotRow)
-FEATURES = _table(FeatureRow)
-FEATURE_TAGS = _table(FeatureTagRow)
-ITEMS = _table(ItemRow)
-ITEM_TAGS = _table(ItemTagRow)
-VERSIONS = _table(VersionRow)
-PUBLISHED_FEATURES = _table(PublishedFeatureRow)
-POLICY_FILES = _table(PolicyFileRow)
-PUBLICATIONS = _table(PublicationRow)
-BUNDLES = _table(BundleRow)
-CUSTOMERS = _table(CustomerRow)
-CUSTOMER_TAGS = _table(CustomerTagRow)
-SUBSCRIPTIONS = _table(SubscriptionRow)
-SUBSCRIPTION_ITEMS = _table(SubscriptionItemRow)
-OVERRIDES = _table(OverrideRow)
-SUSPENSIONS = _table(SuspensionRow)
-EXTERNAL_IDS = _table(ExternalIdRow)
-TOMBSTONES = _table(TombstoneRow)
-AS_OF = _table(AsOfRow)
-PLAN_ENDINGS = _table(PlanEndingRow)
-RECORDS = _table(RecordRow)
+FEATURES = _table(catalog.FeatureRow)
+FEATURE_TAGS = _table(catalog.FeatureTagRow)
+ITEMS = _table(catalog.ItemRow)
+ITEM_TAGS = _table(catalog.ItemTagRow)
+VERSIONS = _table(catalog.VersionRow)
+PUBLISHED_FEATURES = _table(catalog.PublishedFeatureRow)
+POLICY_FILES = _table(catalog.PolicyFileRow)
+PUBLICATIONS = _table(catalog.PublicationRow)
+BUNDLES = _table(catalog.BundleRow)
+CUSTOMERS = _table(subjects.CustomerRow)
+CUSTOMER_TAGS = _table(subjects.CustomerTagRow)
+SUBSCRIPTIONS = _table(subjects.SubscriptionRow)
+SUBSCRIPTION_ITEMS = _table(subjects.SubscriptionItemRow)
+OVERRIDES = _table(subjects.OverrideRow)
+SUSPENSIONS = _table(subjects.SuspensionRow)
+EXTERNAL_IDS = _table(subjects.ExternalIdRow)
+TOMBSTONES = _table(subjects.TombstoneRow)
+AS_OF = _table(subjects.AsOfRow)
+PLAN_ENDINGS = _table(subjects.PlanEndingRow)
+RECORDS = _table(subjects.RecordRow)
 KEYS = _table(KeyRow)
 AUDIT = _table(AuditRow)
 IDEMPOTENCY = _table(IdempotencyRow)

@@ -1,7 +1,7 @@
-"""The last entity tag of everything that was deleted, so that something new of the same id does not begin again at 1.
+"""The last entity tags of deleted rows, so that a new row with the same id does not start again at 1.
 
 INVARIANT (an entity tag is given once): code that deletes a row with an entity tag buries the tag here, and code that
-adds a row begins with the tag that `first_etags` returns. So a tag of a deleted row never fits a later one.
+adds a row starts with the tag that `first_etags` returns. So a tag of a deleted row never fits a later one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ _BURY = insert(TOMBSTONES)
 
 
 def first_etags(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, int]:
-    """The entity tag with which each of these begins: 1, or the one after the last that its forerunner had."""
-    found = dict.fromkeys(ids, 1)
+    """Return the first entity tag of each new row: 1, or the one after the last of a deleted row with its id."""
+    etags = dict.fromkeys(ids, 1)
     for part in in_batches(ids):
         rows = connection.execute(_BURIED, {"its_kind": kind, "ids": part})
-        found.update((row.id, row.etag + 1) for row in rows)
-    return found
+        etags.update((row.id, row.etag + 1) for row in rows)
+    return etags
 
 
 def bury_rows(connection: Connection, kind: str, table: Table, ids: Sequence[str]) -> None:
-    """Keep the last entity tags of those of some rows that there are, before these are deleted."""
+    """Keep the last entity tags of rows before their deletion."""
     if ids:
         rows = connection.execute(select(table.c.id, table.c.etag).where(table.c.id.in_(ids)))
         bury(connection, kind, {row.id: row.etag for row in rows})
 
 
 def bury(connection: Connection, kind: str, etags: Mapping[str, int]) -> None:
-    """Keep the last entity tags of what is deleted, by id."""
+    """Keep the last entity tags of deleted rows, by id."""
     if etags:
         connection.execute(_RAISE, [{"its_kind": kind, "its": id_} for id_ in etags])
         connection.execute(_BURY, [{"kind": kind, "id": id_, "etag": etag} for id_, etag in etags.items()])

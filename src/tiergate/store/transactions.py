@@ -1,10 +1,10 @@
-"""Transactions of the store: what is read together, and what is changed together or not at all.
+"""Transactions of the store: reads of one state, and changes that are made completely or not at all.
 
-`Store.change` runs a function in one transaction and, where it lost a race, runs it again from its beginning, so the
-function must have no effect but through its unit. At the end, in this order: the records of all customers that were
-touched are made; the head of the feed is locked; it is proved that no publication came in between on which the work
-did not rest; the feed grows; deliveries and the audit log are written; the transaction commits. On SQLite, where a
-commit waits for the disk, brief changes that wait for each other may share one (`tiergate.store.group_commit`).
+`Store.change` runs a function in one transaction. After a lost race it runs the function again, so the function must
+have no effect but through its unit. At the end, in this order, the transaction builds the records of all customers
+touched, locks the head of the feed, checks that no publication came after the one the work was based on, appends to the
+feed, writes deliveries and the audit log, and commits. On SQLite, where a commit waits for the disk, brief changes that
+wait for each other may share one (`tiergate.store.group_commit`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
 from tiergate.feed.lines import encode_record
 from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
 from tiergate.store.batches import in_batches
+from tiergate.store.blobs import find_blob, put_blobs
 from tiergate.store.database import Database
 from tiergate.store.database_errors import ConnectionLostError, first_line, is_passing
 from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
 from tiergate.store.group_commit import UndoneError
 from tiergate.store.identity import initialize_store, store_id
+from tiergate.store.outbox import Event, enqueue
 from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
 from tiergate.store.subjects import is_same_record, read_record
 from tiergate.store.tables import (
@@ -38,7 +40,6 @@ from tiergate.store.tables import (
     PUBLICATIONS,
     RECORDS,
 )
-from tiergate.store.webhooks import Event, enqueue
 from tiergate.wire.json import encode_sorted
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _ATTEMPTS: Final = 12
 _ATTEMPTS_SECONDS: Final = 20.0
 _RECONNECTS: Final = 2
 _FIRST_PAUSE: Final = 0.005
-_KEPT_CATALOGS: Final = 4
+_CACHED_CATALOGS: Final = 4
 
 _KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(
     RECORDS.c.customer.in_(bindparam("ids", expanding=True))
@@ -64,7 +65,7 @@ T = TypeVar("T")
 
 
 class Author(NamedTuple):
-    """Who changes something: an id such as that of a key or a token's subject, and what kind of caller that is."""
+    """The author of changes: the id of a key or the subject of a token, and the kind of caller."""
 
     id: str
     kind: str = "key"
@@ -75,7 +76,7 @@ SYSTEM = Author("system", "system")
 
 
 class Publishing(NamedTuple):
-    """A publication about to be: the row of `PUBLICATIONS` as a mapping, and the JSON of its signed envelope."""
+    """A new publication: its row in `PUBLICATIONS`, and the JSON of its signed envelope."""
 
     row: Mapping[str, object]
     envelope: bytes
@@ -83,7 +84,7 @@ class Publishing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PublishedCatalog:
-    """What is in force: sequence (0 before the first publication), revision, and the whole catalog."""
+    """A published state: sequence (0 before the first publication), revision, and the whole catalog."""
 
     sequence: int
     revision: str
@@ -92,11 +93,11 @@ class PublishedCatalog:
 
 
 class _LostRaceError(Exception):
-    """A publication came in between: what was checked against the one before must be checked again."""
+    """Another publication came first, so everything must be checked against it."""
 
 
 class ReadUnit:
-    """One transaction that reads. `now` is the instant at which it began, in UTC milliseconds."""
+    """One reading transaction. `now` is the instant at which it began, in UTC milliseconds."""
 
     def __init__(self, store: Store, session: Session) -> None:
         self.store = store
@@ -104,41 +105,40 @@ class ReadUnit:
         self.now: Instant = store.clock()
 
     def head(self) -> FeedHead:
-        """How far the feed goes."""
+        """Read the head of the feed."""
         return read_head(self.session)
 
     @property
     def published(self) -> PublishedCatalog:
-        """What is in force."""
+        """The active state."""
         return self.store.published_state(self.session, self.head().publication)
 
     def published_at(self, sequence: int) -> PublishedCatalog:
-        """What a publication fixed; 0 is the empty state before the first.
+        """Return the state of a publication; 0 is the empty state before the first.
 
         Raises:
-            NotFoundError: there is no such publication.
+            NotFoundError: if there is no such publication.
         """
         return self.store.published_state(self.session, sequence)
 
     def blob(self, sha256: str) -> bytes:
-        """The content of a blob.
+        """Return the content of a blob.
 
         Raises:
-            NotFoundError: the store has none of this hash.
+            NotFoundError: if the store has no blob with this hash.
         """
-        query = select(BLOBS.c.content).where(BLOBS.c.sha256 == sha256)
-        content = self.session.connection().execute(query).scalar_one_or_none()
+        content = find_blob(self.session, sha256)
         if content is None:
             raise NotFoundError("blob", sha256)
-        return bytes(content)
+        return content
 
     def record(self, customer: str, *, public: bool = False) -> SubjectRecord | None:
-        """A customer with its subscriptions as the tables now say; `public`: without reasons and authors."""
+        """Read a customer with its subscriptions from the tables; `public`: without reasons and authors."""
         return read_record(self.session, customer, public=public)
 
 
 class WriteUnit(ReadUnit):
-    """One transaction that changes something, by an `actor`, for a `reason`, in the course of a request."""
+    """One writing transaction, by an `actor`, for a `reason`, during a request."""
 
     def __init__(self, store: Store, session: Session, actor: Author, request_id: str, reason: str) -> None:
         super().__init__(store, session)
@@ -157,22 +157,22 @@ class WriteUnit(ReadUnit):
         self.is_committing = False
 
     def head(self) -> FeedHead:
-        """How far the feed goes. On SQLite nobody else can move it while this transaction lasts."""
+        """Read the head of the feed. On SQLite no other transaction can move it until this one ends."""
         if self._head is None or not self.store.database.is_sqlite:
             self._head = read_head(self.session)
         return self._head
 
     @property
     def published(self) -> PublishedCatalog:
-        """What is in force. Where another publication comes in between, this transaction is begun again."""
+        """The active state. If another publication comes first, this transaction starts again."""
         sequence = self.head().publication if self._based_on is None else self._based_on
         self._based_on = sequence
         return self.store.published_state(self.session, sequence)
 
     def touch(self, customer: str) -> None:
-        """Lock a customer against others' changes, and have the feed say at the end what it has become.
+        """Lock a customer; at the end, its record goes to the feed if it changed.
 
-        Call it before reading what the change depends on. Several customers: in the order of their ids.
+        Call it before any read on which the change depends. Lock several customers in the order of their ids.
         """
         if customer not in self._touched:
             query = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == customer).with_for_update()
@@ -180,7 +180,7 @@ class WriteUnit(ReadUnit):
             self._touched.add(customer)
 
     def replace_record(self, customer: str, record: SubjectRecord | None) -> None:
-        """As `touch`, for bulk work that knows what the tables will say: `record` is without reasons and authors."""
+        """Set the record, without reasons and authors, that the tables will have; the caller has the lock."""
         self._touched.add(customer)
         self._records[customer] = record
 
@@ -194,10 +194,7 @@ class WriteUnit(ReadUnit):
         after: object = None,
         customer: str | None = None,
     ) -> None:
-        """Write down that `action` was done to a `resource` of this `kind`; before and after are JSON or nothing.
-
-        `customer`: the customer whom the entry is about, if it is about one.
-        """
+        """Add an entry to the audit log; `before` and `after` are JSON values, `customer` the one concerned, if any."""
         self._audit.append(
             {
                 "at": self.now,
@@ -216,32 +213,26 @@ class WriteUnit(ReadUnit):
         )
 
     def emit(self, type_: str, data: Mapping[str, object]) -> None:
-        """Tell the webhooks that want events of this type, once this is committed."""
+        """Send an event to the webhooks that subscribe to its type, once this is committed."""
         self._events.append(Event(type_, data))
 
     def put_blob(self, sha256: str, content: bytes) -> None:
-        """Keep immutable bytes under their hash, which the caller computed; what is there already stays."""
-        connection = self.session.connection()
-        known = connection.execute(select(BLOBS.c.sha256).where(BLOBS.c.sha256 == sha256)).one_or_none()
-        if known is None:
-            connection.execute(insert(BLOBS), [{"sha256": sha256, "content": content, "created_at": self.now}])
+        """Store immutable bytes under their hash, which the caller computed; an existing blob stays."""
+        put_blobs(self, {sha256: content})
 
     def append_publication(self, based_on: int, make: Callable[[int, int, Instant], Publishing]) -> None:
-        """Put a publication in force at the end of this transaction.
+        """Activate a publication at the end of this transaction.
 
-        `based_on`: the sequence on top of which it was made; where it is no longer the one in force, the transaction
-        is begun again. `make` gets the new sequence, its position in the feed and the instant, under the feed's lock,
-        and returns the row and the signed envelope.
+        `based_on`: the sequence it was built on; if another one is active by then, the transaction starts again.
+        `make` gets the new sequence, its position and the instant, under the feed's lock, and returns row and envelope.
         """
-        if self.is_brief:  # INVARIANT (kept is committed): nobody beside reads, and keeps, what may yet be undone
-            raise RuntimeError("a change that publishes is not brief")
+        if self.is_brief:  # INVARIANT (kept is committed): no other change reads and caches what may yet be undone
+            raise RuntimeError("a change that publishes cannot be brief")
         self._based_on = based_on
         self._publish = make
 
-    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def finish(self) -> None:
-        """Do what is done last, and commit. The store calls it."""
+        """Settle and commit. Only the store calls it."""
         self.settle()
         self.is_committing = True
         self.session.commit()
@@ -249,7 +240,7 @@ class WriteUnit(ReadUnit):
             self.store.database.notify_committed()
 
     def settle(self) -> None:
-        """Do what is done last before the commit. The store calls it."""
+        """Write feed, deliveries and audit log before the commit. Only the store calls it."""
         self.session.flush()
         changes = self._changes()
         if changes or self._publish is not None:
@@ -261,14 +252,14 @@ class WriteUnit(ReadUnit):
             connection.execute(_ADD_AUDIT, self._audit)
 
     def _changes(self) -> list[tuple[str, bytes]]:
-        """What the feed must say of the customers that were touched: those whose record came out different."""
+        """Return the customers whose record differs from the last one in the feed, with the new one as JSON."""
         connection = self.session.connection()
         touched = sorted(self._touched)
         known: dict[str, bytes] = {}
         for part in in_batches(touched):
             rows = connection.execute(_KNOWN_RECORDS, {"ids": part})
             known.update((row.customer, bytes(row.record)) for row in rows)
-        found: list[tuple[str, bytes]] = []
+        changed: list[tuple[str, bytes]] = []
         for customer in touched:
             if customer in self._records:
                 record = self._records[customer]
@@ -277,8 +268,8 @@ class WriteUnit(ReadUnit):
             content = encode_record(record)
             before = known.get(customer, b"null")
             if before != content and not is_same_record(before, record):
-                found.append((customer, content))
-        return found
+                changed.append((customer, content))
+        return changed
 
     def _grow(self, changed: list[tuple[str, bytes]]) -> None:
         head = self.head() if self.store.database.is_sqlite else read_head(self.session, lock=True)
@@ -294,7 +285,7 @@ class WriteUnit(ReadUnit):
                 Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
             )
         append(self.session, head, changes, self.now)
-        self._keep_records(changed, head.position)
+        self._write_records(changed, head.position)
         self._events += [
             Event("customer.entitlements_changed", {"customer": customer, "at": format_instant(self.now)})
             for customer, _ in changed
@@ -302,7 +293,7 @@ class WriteUnit(ReadUnit):
         self.store.database.notify_feed(self.session)
         self.grown = True
 
-    def _keep_records(self, changed: list[tuple[str, bytes]], position: int) -> None:
+    def _write_records(self, changed: list[tuple[str, bytes]], position: int) -> None:
         if not changed:
             return
         connection = self.session.connection()
@@ -324,16 +315,16 @@ class Store:
         """Use `open`."""
         self.database = database
         self.clock = clock
-        self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_KEPT_CATALOGS)
+        self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_CACHED_CATALOGS)
         self._lock = threading.Lock()
         self.id = ""
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], Instant] | None = None, migrating: bool = False) -> Store:
-        """Open the store of a database; `migrating` brings its schema, or makes it, up to this version first.
+        """Open the store of a database; `migrating`: first create its schema or bring it up to this version.
 
         Raises:
-            StoreError: the database cannot be reached, or has another schema.
+            StoreError: if the database cannot be reached, or has another schema.
         """
         store = cls(Database(url), _now if clock is None else clock)
         try:
@@ -352,7 +343,7 @@ class Store:
         """Run `work` in one transaction that sees one state.
 
         Raises:
-            StoreError: the database cannot be used. What `work` raises passes through.
+            StoreError: if the database cannot be used. Errors of `work` pass through.
         """
         with self.database.reading() as session:
             return work(ReadUnit(self, session))
@@ -366,12 +357,12 @@ class Store:
         reason: str = "",
         brief: bool = False,
     ) -> T:
-        """Run `work` in one transaction and commit it; after a lost race, again from its beginning.
+        """Run `work` in one transaction and commit it; after a lost race, run it again.
 
-        `brief`: it takes milliseconds, and publishes nothing, so that others can wait for it and share its commit.
+        `brief`: it takes milliseconds and publishes nothing, so that others can wait for it and share its commit.
 
         Raises:
-            StoreError: the database cannot be used, or the race was lost too often. What `work` raises passes through.
+            StoreError: if the database cannot be used, or too many races are lost. Errors of `work` pass through.
         """
 
         def begin(session: Session) -> WriteUnit:
@@ -384,7 +375,7 @@ class Store:
             try:
                 return self._change_once(work, begin, shares=shares)
             except UndoneError:
-                shares = False  # so that it falls by its own faults alone
+                shares = False  # so that only its own errors can undo it
                 continue
             except _LostRaceError:
                 pass
@@ -395,12 +386,12 @@ class Store:
                 if not is_passing(error) and not isinstance(error, IntegrityError):
                     raise
                 if isinstance(error, IntegrityError) and pause > _FIRST_PAUSE:
-                    raise StoreError(f"the database refuses what was written: {first_line(error)}") from error
+                    raise StoreError(f"the database rejects the change: {first_line(error)}") from error
             if time.monotonic() > until:
                 break
             time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads the attempts
             pause *= 2
-        raise StoreError("the database is too busy: the same change lost every race")
+        raise StoreError("the database is too busy: the change lost every race")
 
     def _change_once(self, work: Callable[[WriteUnit], T], begin: Callable[[Session], WriteUnit], *, shares: bool) -> T:
         unit: WriteUnit | None = None
@@ -424,18 +415,20 @@ class Store:
             self.database.read_only_error = error
             raise
         except ConnectionLostError as error:
-            # INVARIANT (once): nothing is begun again that may have been committed.
+            # INVARIANT (once): a change that may have been committed is not run again.
             if unit is not None and unit.is_committing:
-                raise StoreError(f"it is not known whether a change was committed: {error}") from error
+                raise StoreError(
+                    f"the connection was lost during the commit; the change may be committed: {error}"
+                ) from error
             raise
         self.database.read_only_error = None
         return result
 
     def published_state(self, session: Session, sequence: int) -> PublishedCatalog:
-        """What a publication fixed, kept for the next time.
+        """Return the state of a publication, from a small cache.
 
         Raises:
-            NotFoundError: there is no such publication.
+            NotFoundError: if there is no such publication.
         """
         with self._lock:
             state = self._published.get(sequence)

@@ -1,6 +1,6 @@
-"""The working catalog, whole or in parts, for publishing: many rows at a time, to the model and back.
+"""The working catalog, whole or in parts, for publications: many rows at a time.
 
-One feature or item at a time is edited by `features` and `items`. Whoever writes here holds the catalog's lock.
+`features` and `items` edit one at a time. A caller that writes here holds the catalog's lock.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from tiergate.model import Feature, Item, Rollout, Value
 from tiergate.model.canonical_json import canonical_json
 from tiergate.store import tombstones
 from tiergate.store.batches import in_batches
+from tiergate.store.features import feature_columns
+from tiergate.store.items import item_columns
 from tiergate.store.tables import FEATURE_TAGS, FEATURES, ITEM_TAGS, ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from sqlalchemy import Column, Connection, Row, Select, Table
+    from sqlalchemy import Column, Row, Select, Table
     from sqlmodel import Session
 
     from tiergate.store.transactions import WriteUnit
@@ -33,14 +35,14 @@ _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
 
 
 class WorkingFeature(NamedTuple):
-    """A feature as it is edited, and its entity tag."""
+    """An edited feature, and its entity tag."""
 
     feature: Feature
     etag: int
 
 
 class WorkingItem(NamedTuple):
-    """An item as it is edited: `item` has neither versions nor rollouts; `newest` is its highest version so far."""
+    """An edited item: `item` has neither versions nor rollouts; `newest` is its highest version so far."""
 
     item: Item
     rollouts: tuple[Rollout, ...]
@@ -51,7 +53,7 @@ class WorkingItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkingState:
-    """The working catalog."""
+    """The working catalog, or a part of it."""
 
     features: Mapping[str, WorkingFeature]
     items: Mapping[str, WorkingItem]
@@ -96,72 +98,43 @@ def working_etags(
 
 
 def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
-    """Make the working features these, new or known."""
-    known = _etags(unit.session, FEATURES)
-    connection = unit.session.connection()
-    new, tags = [], []
-    for feature in features:
-        values: dict[str, object] = {
-            "type": feature.type.value,
-            "status": feature.status.value,
-            "name": feature.name,
-            "document": canonical_json(feature).decode(),
-            "updated_at": unit.now,
-        }
-        if feature.id in known:
-            changed = update(FEATURES).where(FEATURES.c.id == feature.id)
-            connection.execute(changed.values(etag=FEATURES.c.etag + 1, **values))
-            connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == feature.id))
-        else:
-            new.append({"id": feature.id, "etag": 1, "created_at": unit.now, **values})
-        tags += [{"tag": tag, "feature": feature.id} for tag in feature.tags]
-    if new:
-        _begin(connection, tombstones.FEATURE, new)
-        connection.execute(insert(FEATURES), new)
-    if tags:
-        connection.execute(insert(FEATURE_TAGS), tags)
+    """Write features, new or known."""
+    rows = {feature.id: (feature_columns(feature, unit.now), feature.tags) for feature in features}
+    _write_rows(unit, tombstones.FEATURE, FEATURES, FEATURE_TAGS.c.feature, rows)
 
 
 def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
-    """Make the working items these, new or known, with all that is said of them; their own `etag` is not looked at."""
-    known = _etags(unit.session, ITEMS)
-    connection = unit.session.connection()
-    new, tags = [], []
+    """Write items, new or known, with rollouts, draft and newest version; their field `etag` is ignored."""
+    rows = {}
     for working in items:
-        item = working.item
-        values: dict[str, object] = {
-            "kind": item.kind.value,
-            "name": item.name,
-            "document": canonical_json(msgspec.structs.replace(item, versions=(), rollouts=())).decode(),
-            "rollouts": canonical_json(working.rollouts).decode(),
-            "draft": None if working.draft is None else canonical_json(working.draft).decode(),
-            "newest": working.newest,
-            "private_to": item.private_to or None,
-            "status": item.status.value,
-            "updated_at": unit.now,
-        }
-        if item.id in known:
-            connection.execute(update(ITEMS).where(ITEMS.c.id == item.id).values(etag=ITEMS.c.etag + 1, **values))
-            connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == item.id))
+        columns = item_columns(working.item, working.draft, unit.now)
+        columns |= {"rollouts": canonical_json(working.rollouts).decode(), "newest": working.newest}
+        rows[working.item.id] = (columns, working.item.tags)
+    _write_rows(unit, tombstones.ITEM, ITEMS, ITEM_TAGS.c.item, rows)
+
+
+def _write_rows(
+    unit: WriteUnit,
+    kind: str,
+    table: Table,
+    tagged: Column[str],
+    rows: Mapping[str, tuple[dict[str, object], Collection[str]]],
+) -> None:
+    connection = unit.session.connection()
+    known = set(connection.execute(select(table.c.id)).scalars())
+    first_etags = tombstones.first_etags(connection, kind, [id_ for id_ in rows if id_ not in known])
+    new: list[dict[str, object]] = []
+    for id_, (columns, _) in rows.items():
+        if id_ in known:
+            connection.execute(update(table).where(table.c.id == id_).values(etag=table.c.etag + 1, **columns))
+            connection.execute(delete(tagged.table).where(tagged == id_))
         else:
-            new.append({"id": item.id, "etag": 1, "created_at": unit.now, **values})
-        tags += [{"tag": tag, "item": item.id} for tag in item.tags]
+            new.append({"id": id_, "etag": first_etags[id_], "created_at": unit.now, **columns})
     if new:
-        _begin(connection, tombstones.ITEM, new)
-        connection.execute(insert(ITEMS), new)
+        connection.execute(insert(table), new)
+    tags = [{"tag": tag, tagged.name: id_} for id_, (_, names) in rows.items() for tag in names]
     if tags:
-        connection.execute(insert(ITEM_TAGS), tags)
-
-
-def _etags(session: Session, table: Table) -> set[str]:
-    return set(session.connection().execute(select(table.c.id)).scalars())
-
-
-def _begin(connection: Connection, kind: str, rows: list[dict[str, object]]) -> None:
-    """Have the entity tags of new rows go on where those of deleted ones ended."""
-    first = tombstones.first_etags(connection, kind, [str(row["id"]) for row in rows])
-    for row in rows:
-        row["etag"] = first[str(row["id"])]
+        connection.execute(insert(tagged.table), tags)
 
 
 def delete_features(session: Session, features: Collection[str]) -> None:

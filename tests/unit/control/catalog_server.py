@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from tests.admin import serving
 from tiergate.control.api import features, items
 from tiergate.store import SYSTEM, Store
-from tiergate.store.subjects import write_customer_parts, write_subscription_parts
+from tiergate.store.subject_writer import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AUDIT, CUSTOMERS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:

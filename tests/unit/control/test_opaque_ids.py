@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ids import OPAQUE, SPELLINGS
+from tests.stored_lines import read_after
 from tests.unit.control.subjects import codes, served
 from tiergate.naming import path_segment
-from tiergate.store.feed import read_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

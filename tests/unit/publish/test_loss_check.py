@@ -15,7 +15,7 @@ from tiergate.publish import loss_check, loss_estimate
 from tiergate.publish.apply_planner import ApplyRequest, plan_apply
 from tiergate.publish.publication_stages import PublishConditions
 from tiergate.store import SYSTEM
-from tiergate.store.subjects import write_customer_parts
+from tiergate.store.subject_writer import write_customer_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,6 +8,7 @@ import pytest
 
 from tests.publishing import CATALOG, Press, opened
 from tests.signing import key, verify_publication
+from tests.stored_lines import read_after
 from tiergate import publish
 from tiergate.bundle import FileEntry, SigningKey, TrustedFeed, decode_manifest, manifest_of
 from tiergate.errors import ConflictError, NotFoundError, PublishError
@@ -33,7 +34,7 @@ from tiergate.publish.immediate_planner import plan_pins, plan_resumption, plan_
 from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.rollback_planner import plan_rollback
 from tiergate.publish.rollouts import RolloutTarget
-from tiergate.store import SYSTEM, read_after
+from tiergate.store import SYSTEM
 from tiergate.store.publications import publication
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
+from tests.stored_lines import read_after
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
-from tiergate.store import SYSTEM, Store, WriteUnit, read_after
+from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.tables import CUSTOMERS
 
 if TYPE_CHECKING:

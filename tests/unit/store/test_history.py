@@ -55,9 +55,9 @@ def test_a_publication_is_found_by_position(store: Store) -> None:
 
     found = [store.read(lambda unit, to=to: publication_at_position(unit.session, to)) for to in (2, 3, 4)]  # type: ignore[misc]
     assert [(it.sequence, it.revision[7]) for it in found] == [(1, "a"), (1, "a"), (2, "b")]
-    with pytest.raises(NotFoundError, match=r"no publication in force at `2023-11-14T22:13:19\.999Z`"):
+    with pytest.raises(NotFoundError, match=r"no active publication at `2023-11-14T22:13:19\.999Z`"):
         store.read(lambda unit: publication_at(unit.session, START - 1))
-    with pytest.raises(NotFoundError, match="no publication in force at position `1`"):
+    with pytest.raises(NotFoundError, match="no active publication at position `1`"):
         store.read(lambda unit: publication_at_position(unit.session, 1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.customers import Account
-from tiergate.store.scheduled_endings import PlanEnding, find_ending, keep_ending
+from tiergate.store.scheduled_endings import PlanEnding, find_ending, write_ending
 
 FIRST = PlanEnding(7, (SubscriptionItem("extra", 2, 3, 1, 0, 9), SubscriptionItem("bundle")))
 SECOND = PlanEnding(8, (SubscriptionItem("extra"),))
@@ -19,13 +19,13 @@ def test_the_last_ending_of_each_subscription_is_kept_as_it_was(store_url: str) 
         return store.read(lambda unit: find_ending(unit.session, id_))
 
     def write(unit: WriteUnit) -> None:
-        keep_ending(unit.session, "s1", SECOND)
-        keep_ending(unit.session, "s1", FIRST)
-        keep_ending(unit.session, "s2", SECOND)
+        write_ending(unit.session, "s1", SECOND)
+        write_ending(unit.session, "s1", FIRST)
+        write_ending(unit.session, "s2", SECOND)
 
     store.change(write, SYSTEM)
     assert (found("s1"), found("s2"), found("s3")) == (FIRST, SECOND, None)
-    store.change(lambda unit: keep_ending(unit.session, "s1", None), SYSTEM)
+    store.change(lambda unit: write_ending(unit.session, "s1", None), SYSTEM)
     assert (found("s1"), found("s2")) == (None, SECOND)
     store.close()
 
@@ -37,7 +37,7 @@ def test_a_subscription_that_is_gone_leaves_no_ending(store_url: str) -> None:
     def write(unit: WriteUnit) -> None:
         account = Account.create(unit, Customer("acme"))
         account.write_subscription(Subscription("s1", "acme", SubscriptionStatus.ACTIVE, ()))
-        keep_ending(unit.session, "s1", FIRST)
+        write_ending(unit.session, "s1", FIRST)
         account.remove_subscription("s1")
 
     store.change(write, SYSTEM)

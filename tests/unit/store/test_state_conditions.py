@@ -11,7 +11,7 @@ from tiergate.model import Subscription, SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state
 from tiergate.store.database import Database
 from tiergate.store.state_conditions import has_status, is_in_state
-from tiergate.store.subjects import subscription_columns
+from tiergate.store.subject_writer import subscription_columns
 from tiergate.store.tables import SUBSCRIPTIONS
 
 if TYPE_CHECKING:

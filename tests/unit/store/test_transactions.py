@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import insert, select
 
+from tests.stored_lines import read_after
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
-from tiergate.store import SYSTEM, Store, WriteUnit, read_after
-from tiergate.store.subjects import write_customer_parts, write_subscription_parts
+from tiergate.store import SYSTEM, Store, WriteUnit
+from tiergate.store.subject_writer import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AUDIT, CUSTOMERS, RECORDS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:

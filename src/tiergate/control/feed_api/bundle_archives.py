@@ -10,8 +10,8 @@ import cachetools
 
 from tiergate.bundle import Manifest, decode_manifest, write_archive
 from tiergate.errors import NotFoundError
+from tiergate.store.blobs import read_blobs
 from tiergate.store.publications import bundle_manifest
-from tiergate.store.snapshots import blobs
 
 if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store
@@ -57,7 +57,7 @@ class BundleArchives:
                 known = None
         known_hashes = set() if known is None else {entry.sha256 for entry in known.files.values()}
         needed = {path: entry.sha256 for path, entry in manifest.files.items() if entry.sha256 not in known_hashes}
-        contents = blobs(unit.session, set(needed.values()))
+        contents = read_blobs(unit.session, set(needed.values()))
         return write_archive(manifest, {path: contents[sha256] for path, sha256 in needed.items()}, known)
 
 

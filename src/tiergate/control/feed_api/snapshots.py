@@ -28,12 +28,11 @@ from tiergate.bundle.signed_statements import decode_statement, payload_type
 from tiergate.errors import NotFoundError
 from tiergate.model import Instant
 from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
+from tiergate.store.blobs import delete_blobs, read_blobs
 from tiergate.store.feed_reader import publication_envelope
 from tiergate.store.snapshots import (
     SnapshotEntry,
     all_records,
-    blobs,
-    drop_blobs,
     drop_snapshot,
     put_snapshot,
     snapshot_lock,
@@ -162,12 +161,12 @@ class Snapshots:
             needed = set(_hashes(self._load(unit, entry) for entry in kept))
             for entry in dropped:
                 drop_snapshot(unit, entry.position)
-            drop_blobs(unit, set(_hashes(self._load(unit, entry) for entry in dropped)) - needed)
+            delete_blobs(unit, set(_hashes(self._load(unit, entry) for entry in dropped)) - needed)
 
     def _load(self, unit: ReadUnit, entry: SnapshotEntry) -> StoredSnapshot:
         snapshot = self._cached.get(entry.manifest)
         if snapshot is None:
-            content = blobs(unit.session, [entry.manifest])[entry.manifest]
+            content = read_blobs(unit.session, [entry.manifest])[entry.manifest]
             snapshot = StoredSnapshot(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
             self._cached[entry.manifest] = snapshot
         return snapshot

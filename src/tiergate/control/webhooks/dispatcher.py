@@ -15,7 +15,7 @@ import structlog
 
 from tiergate.errors import OperatorError
 from tiergate.store import SYSTEM
-from tiergate.store.deliveries import Result, claim_due, delete_finished_deliveries, next_due, record_result
+from tiergate.store.deliveries import DeliveryResult, claim_due, delete_finished_deliveries, next_due, record_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,11 +154,13 @@ def _trace(error: Exception) -> Exception | None:
     return None if isinstance(error, OperatorError) else error
 
 
-def _result(claim: Claim, attempt: Attempt, now: Instant) -> Result:
+def _result(claim: Claim, attempt: Attempt, now: Instant) -> DeliveryResult:
     if attempt.status is not None and 200 <= attempt.status < 300:
-        return Result(delivered=True, answer=attempt.answer)
+        return DeliveryResult(delivered=True, answer=attempt.answer)
     gone = attempt.status == _GONE
     pause = None if gone else pause_after(claim.attempt)
     if pause is None:
-        return Result(delivered=False, answer=attempt.answer, gone=gone)
-    return Result(delivered=False, answer=attempt.answer, retry_at=now + round(1000 * max(pause, attempt.retry_after)))
+        return DeliveryResult(delivered=False, answer=attempt.answer, gone=gone)
+    return DeliveryResult(
+        delivered=False, answer=attempt.answer, retry_at=now + round(1000 * max(pause, attempt.retry_after))
+    )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
+from tests.stored_lines import read_after
 from tests.unit.control.subjects import codes, made, served
-from tiergate.store import read_after
 from tiergate.store.tables import AUDIT
 
 if TYPE_CHECKING:

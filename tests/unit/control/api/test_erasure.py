@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from tests.stored_lines import read_after
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
 from tiergate.control.api import entitlements, erasure, imports
 from tiergate.feed.hash_chain import chain_start, extend_chain
 from tiergate.model import format_instant
-from tiergate.store import SYSTEM, read_after
+from tiergate.store import SYSTEM
 from tiergate.store.snapshots import put_snapshot, snapshots
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from tests.ids import OPAQUE, SPELLINGS
+from tests.stored_lines import read_after
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, made, served
 from tiergate.admin import imports as admin_imports
 from tiergate.control.api import imports
-from tiergate.store import SYSTEM, Store, read_after
+from tiergate.store import SYSTEM, Store
 from tiergate.store.tables import AUDIT
 
 if TYPE_CHECKING:

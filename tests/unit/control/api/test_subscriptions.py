@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from tests.stored_lines import read_after
 from tests.unit.control.subjects import NOW, codes, made, served, taken
 from tiergate.model import FOREVER, SubscriptionItem, SubscriptionStatus
-from tiergate.store import SYSTEM, read_after
+from tiergate.store import SYSTEM
 from tiergate.store.customers import open_account
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from tests.unit.control.feeds import Plane, publish, remove_customer, serve_sync
 from tiergate.bundle import encode_manifest, manifest_of, read_archive, read_snapshot_page
 from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.store import SYSTEM, Store
-from tiergate.store.publications import put_blobs, put_bundle
+from tiergate.store.blobs import put_blobs
+from tiergate.store.publications import put_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

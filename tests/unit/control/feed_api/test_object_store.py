@@ -20,7 +20,8 @@ from tiergate.errors import SettingsError
 from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
-from tiergate.store.publications import put_blobs, put_bundle
+from tiergate.store.blobs import put_blobs
+from tiergate.store.publications import put_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,19 +21,24 @@ from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import ATTEMPTS, Dispatcher, pause_after
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store
-from tiergate.store.deliveries import Delivery, DeliveryStatus, claim_due, list_deliveries, record_result, redeliver
-from tiergate.store.deliveries import Result as DeliveryResult
+from tiergate.store.deliveries import (
+    Delivery,
+    DeliveryResult,
+    DeliveryStatus,
+    claim_due,
+    list_deliveries,
+    record_result,
+    redeliver,
+)
+from tiergate.store.outbox import Event, EventType, write_delivery
 from tiergate.store.tables import AUDIT
 from tiergate.store.webhooks import (
-    Event,
-    EventType,
     WebhookSettings,
     add_webhook,
     edit_webhook,
     read_webhook,
     remove_webhook,
     rotate_secret,
-    write_delivery,
 )
 
 if TYPE_CHECKING:
