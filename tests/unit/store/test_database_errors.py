@@ -211,7 +211,7 @@ def test_a_commit_whose_outcome_nobody_knows_is_not_begun_again(postgres_url: st
 
         unit.settle = settle_and_lose  # type: ignore[method-assign]
 
-    with pytest.raises(StoreError, match="not known"):
+    with pytest.raises(StoreError, match="may be committed"):
         store.change(work, SYSTEM)
     assert begun == 1
     store.close()

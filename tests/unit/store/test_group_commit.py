@@ -241,5 +241,5 @@ def test_what_publishes_is_not_brief(store: Store) -> None:
     def publish(sequence: int, position: int, at: Instant) -> Publishing:
         raise AssertionError((sequence, position, at))
 
-    with pytest.raises(RuntimeError, match="not brief"):
+    with pytest.raises(RuntimeError, match="cannot be brief"):
         store.change(lambda unit: unit.append_publication(0, publish), SYSTEM, brief=True)

@@ -42,7 +42,7 @@ def test_a_position_that_the_feed_does_not_have_is_refused(store: Store) -> None
     """It is another store's, or of one that was put back to an older state."""
     write(store, "a")
 
-    with pytest.raises(ConflictError, match="ends at 1"):
+    with pytest.raises(ConflictError, match="ends at position 1"):
         region(store, "a", 2)
 
 
