@@ -51,120 +51,121 @@ HEAD = """\
 
 <!-- Generated from the routes in src/tiergate/control by `make docs`. -->
 
-The control plane listens on `127.0.0.1:8440`. It serves its whole description, with every schema that is named below,
-as OpenAPI 3.1 at `/openapi.json`. Everything that is not a success is a [problem document](errors.md).
+The control plane listens on `127.0.0.1:8440`. It serves its whole description, with every schema below, as OpenAPI 3.1
+at `/openapi.json`. Every error is a [problem document](errors.md).
 
-## What holds everywhere
+## Common to all routes
 
-- **Who may ask**: `Authorization: Bearer` with an API key or a token ([callers](callers.md)). Each route is for one
-  action of the [table of roles](roles.md); the table below says for which.
+- **Authorization**: `Authorization: Bearer` with an API key or a token ([callers](callers.md)). Each route needs one
+  action of the [table of roles](roles.md); the tables below list them.
 - **Bodies are the files' forms**: a feature, item, customer, subscription, override or suspension in JSON is exactly an
-  entry of the [catalog file](catalog-file.md) or [subjects file](subjects-file.md). An answer is the same, with `etag`,
-  `created_at` and `updated_at` beside it. Numbers are exact both ways.
+  entry of the [catalog file](catalog-file.md) or [subjects file](subjects-file.md). A response has the same form, and
+  also `etag`, `created_at` and `updated_at`. Numbers are exact both ways.
 - **Ids in paths** are percent-encoded. Ids of customers and subscriptions may be [any text](subjects-file.md#ids): of
-  `tenant/42` the path is `/v1/customers/tenant%2F42`, of a single `.` it is `%2E`. The header `Location`
-  of an answer is encoded already.
-- **All that is wrong is said at once**: 422, with `errors`, each with a JSON Pointer (RFC 6901), a code and a sentence.
-- **Edits**: `PATCH` takes a JSON Merge Patch (RFC 7396), as `application/merge-patch+json` or `application/json`:
-  what it does not name stays, `null` takes away, a list is replaced as a whole.
-- **Lost races**: a thing's answer has an `ETag`. A write with `If-Match` is 412 where somebody else was first. A read
-  with `If-None-Match` is 304 where nothing changed.
-- **Sent again**: `POST` honours `Idempotency-Key`: the same request with the same key is answered as before, and done
-  once. Another request with the key is 422.
-- **External ids**: wherever a path has the id of a customer or a subscription, and where the query or the body names
-  one, `ext:<system>:<id>` stands in its place, such as `/v1/customers/ext:stripe:cus_123`, percent-encoded where it
-  must be. Answers show the canonical id. An external id that nobody has is 404.
+  `tenant/42` the path is `/v1/customers/tenant%2F42`, of a single `.` it is `%2E`. The header `Location` of a response
+  is already encoded.
+- **Problems of a body** are reported all at once: 422, with `errors`, each with a JSON Pointer (RFC 6901), a code and a
+  sentence.
+- **Edits**: `PATCH` accepts a JSON Merge Patch (RFC 7396), as `application/merge-patch+json` or `application/json`:
+  members that it does not name stay, `null` removes a member, a list is replaced as a whole.
+- **Lost races**: the response for a resource has an `ETag`. A write with `If-Match` returns 412 if somebody else was
+  first. A read with `If-None-Match` returns 304 if nothing changed.
+- **Repeated requests**: `POST` supports `Idempotency-Key`: the same request with the same key is carried out once, and
+  returns the same response. Another request with the key returns 422.
+- **External ids**: in a path, a query or a body, you can replace the id of a customer or a subscription by
+  `ext:<system>:<id>`, such as `/v1/customers/ext:stripe:cus_123`, percent-encoded if necessary. Responses contain the
+  canonical id. An unknown external id returns 404.
 - **Losses**: a change of one customer's overrides, items, quantities, item dates, pins or tags that takes something,
-  now or at any later instant, is 409 `customers-would-lose`. It names each feature, from what to what, and since when.
-  Its member `accept_loss` is a token of exactly this loss: the same request with `?accept_loss=<token>` is carried out,
-  as long as the loss is the same. A caller without `editEntitlement` gets 403 instead, whatever it accepts. The life of
-  a subscription (its steps, dates, billing, change of plan, deletion), suspensions and imports are not weighed: they
-  end what is no longer paid, and say what is so.
-- **Why**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
-- **Lists**: `limit` (50, at most 500) and `cursor`; the answer is `{"items": […], "next": "…"}`, and `next` is null on
-  the last page. Pages are stable while entries come and go. Parameters beside these are named below.
+  now or at any later instant, returns 409 `customers-would-lose`. It lists each feature, the values before and after,
+  and the instant. Its member `accept_loss` is a token of exactly this loss: the same request with
+  `?accept_loss=<token>` is carried out, as long as the loss is the same. A caller without `editEntitlement` gets 403
+  instead, with or without a token. The life of a subscription (its steps, dates, billing, change of plan, deletion),
+  suspensions and imports are not checked for losses: they end unpaid entitlements, and report the current state.
+- **Reasons**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
+- **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null on
+  the last page. Pages are stable while entries come and go. The tables below list further parameters.
 
 ## The working catalog
 
-Features, what is said of items, and items' drafts are edited without any effect until they are published. Versions and
-rollouts come about by publishing, and are not edited with an item. An edit that would pull away what is sold already is
-409, and says who holds what:
+Edits of features, items and items' drafts have no effect until they are published. Publishing creates versions and
+rollouts; you cannot edit them with an item. An edit that would remove something that customers have returns 409, and
+lists who has what:
 
-| code | |
+| code | rule |
 |---|---|
 | `level-mapped`, `level-order` | a level that a reachable version, a draft or an override gives stays, in its order |
-| `value-excluded` | a minimum or maximum of a range that would exclude what is given |
+| `value-excluded` | the minimum and maximum of a range include all given values |
 | `scale-mapped` | the scale stays while any value is given |
 | `status-move` | a feature goes from `draft` to `active` to `archived` and back to `active` |
-| `feature-active`, `feature-mapped` | only what is not active and not in use is deleted |
+| `feature-active`, `feature-mapped` | only a feature that is not active and not in use can be deleted |
 | `feature-archived` | an archived feature takes no new entitlements |
-| `kind-published` | an item that was published keeps its kind |
-| `item-held` | an item that others hold does not become private to one customer |
-| `item-published` | an item that was published does not become a draft again: archive it |
-| `item-archived`, `item-draft` | an item that is archived or a draft is given to no subscription that has it not |
-| `item-in-use` | an item that a subscription holds or another item names is not deleted |
+| `kind-published` | a published item keeps its kind |
+| `item-held` | an item that others have cannot become private to one customer |
+| `item-published` | a published item cannot become a draft again: archive it |
+| `item-archived`, `item-draft` | no new subscription can get an item that is archived or a draft |
+| `item-in-use` | an item that a subscription has or another item names cannot be deleted |
 | `already-exists` | the id is taken |
-| `has-subscriptions` | a customer who has subscriptions is not deleted |
-| `ambiguous-item` | a subscription holds the item in several entries: change its list of items instead |
-| `not-live`, `not-definable` | no plan is made of a subscription that gives nothing now, or what no plan may give |
-| `published-meanwhile` | another catalog was published during an import: send the file again, what is there stays |
-| `step-not-possible` | a subscription is not where this step begins; the sentence says what it is, and what it takes |
-| `no-plan`, `ambiguous-plan`, `no-term` | a change of plan finds no plan to change, or several, or no term |
-| `rollout-narrowed` | some would get a lower version, or later: `narrow` says that it is meant |
+| `has-subscriptions` | a customer who has subscriptions cannot be deleted |
+| `ambiguous-item` | a subscription has the item in several entries: change its list of items instead |
+| `not-live`, `not-definable` | a subscription that gives nothing now, or values that no plan may give, cannot become a plan |
+| `published-meanwhile` | another catalog was published during an import: send the file again, the imported part stays |
+| `step-not-possible` | the step is not possible in the subscription's state; the sentence names the state and the requirement |
+| `no-plan`, `ambiguous-plan`, `no-term` | a change of plan needs one plan to change, and a term |
+| `rollout-narrowed` | some customers would get a lower version, or later: confirm with `narrow` |
 | `rollout-without-effect` | everybody in the audience of a new rollout has its version already |
-| `type-changed` | a feature that was published keeps its type for ever, also after it was deleted |
-| `not-published` | what was never published has nothing to go back to, and nothing to suspend |
-| `customers-would-lose` | somebody would lose something, as `impact` says; `accept_loss` takes the token of this loss |
-| `override-without-effect` | the override can do nothing; the detail names what stands in its way |
+| `type-changed` | a published feature keeps its type for ever, also after its deletion |
+| `not-published` | a resource that was never published cannot be rolled back or suspended |
+| `customers-would-lose` | customers would lose something, listed in `impact`; accept it with its token in `accept_loss` |
+| `override-without-effect` | the override has no effect; the detail names the cause |
 | `external-id-taken` | another customer, or subscription, has this external id of this system |
 
-The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
-subscription is pinned to it. A draft that is edited in part begins with what the item gives to whoever comes now,
-shares and tags apart; `draft/diff`, `has_draft`, `GET /v1/pending` and publishing compare it with the same. `DELETE
-…/draft` discards what is pending of a feature or an item, a deletion included; metadata and an item's status stay.
+The type of a feature never changes. A version is reachable while a drafted or active rollout names it, or a subscription
+is pinned to it. A draft that is edited in part begins with the version that new customers get now, without shares and
+tags; `draft/diff`, `has_draft`, `GET /v1/pending` and publishing compare it with the same version. `DELETE …/draft`
+discards the pending edits of a feature or an item, including a deletion; metadata and an item's status stay.
 
 ## Publishing
 
-A dry run (`"dry_run": true`) and `GET /v1/pending` answer with an entity tag, in `ETag` and `etag`. It names what would
-be published, on top of which publication. Publishing, applying, rolling back, rollouts and suspensions with this tag as
-`If-Match` do exactly that, or are 412 with the present tag. `If-Match` also takes the number of the publication that
-must be in force (rollouts and suspensions: the entity tag of the item or the feature), or the revision that must come
-of it. Any other tag is 412.
+The response of a dry run (`"dry_run": true`) and of `GET /v1/pending` has an entity tag, in `ETag` and `etag`. It
+identifies the changes and the publication that they are based on. Publishing, applying, rolling back, rollouts and
+suspensions with this tag as `If-Match` do exactly that, or return 412 with the current tag. `If-Match` also accepts the
+number of the publication that must be active (rollouts and suspensions: the entity tag of the item or the feature), or
+the revision that must result. Any other tag returns 412.
 
-Where customers would lose something, the dry run and the 409 have `accept_loss`, the token of exactly this loss. The
-same request with this token is carried out while the loss is the same; a larger, a smaller or another one is 409 with
-its own token. `true` is 422. A rollback and a suspension need no token; with one they are held to it.
+If customers would lose something, the dry run and the 409 have `accept_loss`, the token of exactly this loss. The same
+request with this token is carried out while the loss is the same; a larger, a smaller or another loss returns 409 with
+its own token. `true` returns 422. A rollback and a suspension need no token; with one, it must match.
 
-| member of an answer | |
+| member of a response | meaning |
 |---|---|
-| `combinations` | what subscriptions hold and nobody can come to hold any more, with how many and which |
-| `discarded` | pending edits that a rollback gives up, since they could not be published any more |
+| `combinations` | combinations of items that subscriptions have and nobody can get any more, with their number and names |
+| `discarded` | pending edits that a rollback discards, because they could not be published any more |
 
-A draft that is like a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody,
-as in files.
+A draft that equals a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody, as
+in files.
 
 ## Subscriptions
 
-An answer says `state`: what the subscription is now, by its status and dates. It is `live`, `scheduled`, `paused`,
-`overdue` or `ended`, and counts where it is `live`. A list takes several of `state` and of `status`, with commas. A
-word that is none is 400.
+A response contains `state`: the current state of the subscription, by its status and dates. It is `live`, `scheduled`,
+`paused`, `overdue` or `ended`; only a `live` subscription counts. A list accepts several of `state` and of `status`, with
+commas. An unknown word returns 400.
 
-What billing owns (status, dates, items, term) and what people own (overrides, suspensions, pins, metadata, external
-ids; of a customer everything) are written apart. `PUT …/billing` writes the one and leaves the other. `PUT`, `PATCH`
-and imports leave what people own where they do not name it; an empty value takes it away. Pins stay with items that
-stay.
+Billing owns status, dates, items and term. People own overrides, suspensions, pins, metadata and external ids, and
+everything of a customer. The two parts are written separately. `PUT …/billing` writes the part of billing and does not
+change the other. `PUT`, `PATCH` and imports keep members of people that they do not name; an empty value removes them.
+Pins stay with items that stay.
 
-A write of a subject with `as_of`, an instant, is applied in that order: one that is elder than what is known is
-answered 200 with `"applied": false`, and changes nothing. Bodies say it as a member, `DELETE` in the query. The
-[how-to](../how-to/connect-billing.md) says the rest. In 422:
+Writes of a subject with `as_of`, an instant, are applied in that order: a write that is older than the known state
+returns 200 with `"applied": false`, and changes nothing. In bodies it is a member, for `DELETE` it is in the query. The
+[how-to](../how-to/connect-billing.md) has the details. Codes of 422:
 
-| code | |
+| code | problem |
 |---|---|
-| `impossible-date` | a date that cannot mean anything here: in the past, or beyond what the subscription has left |
-| `not-edited-here` | what people own, in a body that says what billing owns |
+| `impossible-date` | an impossible date: in the past, or beyond the rest of the subscription |
+| `not-edited-here` | a member that people own, in a body of billing |
 | `as-of-ahead` | `as_of` is more than five minutes ahead of the store's clock |
 
-A change is refused for what it makes worse, never for what the catalog made impossible of what is held already.
+A change is rejected for problems that it adds, never for existing items that a change of the catalog made impossible.
 
 ## Routes
 

@@ -104,14 +104,14 @@ HEAD = """\
 
 <!-- Generated from the application by `make docs`. -->
 
-`tiergate --help` lists the commands, `tiergate COMMAND --help` says what each takes. `tiergate --install-completion`
-sets up completion for the shell that it runs in: bash, zsh, fish or PowerShell.
+`tiergate --help` lists the commands, `tiergate COMMAND --help` lists the arguments and options of each.
+`tiergate --install-completion` sets up completion for the current shell: bash, zsh, fish or PowerShell.
 
-- What a command found goes to standard output, everything else to standard error.
-- Problems in files are one line each: `file:line:column: error: message [code]`. All of them are told at once, in the
-  order of the files.
-- With `--json` a command writes exactly one JSON document to standard output, unless an argument or an option is not
-  one. In place of a result it may be `{"error": …, "exit_code": …, "problems": […]}`, with each problem's `file`,
+- A command writes its result to standard output, everything else to standard error.
+- Problems in files are one line each: `file:line:column: error: message [code]`. A command reports all of them at
+  once, in the order of the files.
+- With `--json` a command writes exactly one JSON document to standard output, except if an argument or an option is
+  wrong. Instead of a result it may be `{"error": …, "exit_code": …, "problems": […]}`, with each problem's `file`,
   `line`, `column`, `severity`, `code` and `message`.
 - Colours and progress are for terminals; `NO_COLOR` turns colours off.
 

@@ -23,14 +23,14 @@ HEAD = """\
 
 <!-- Generated from the table in src/tiergate/control/settings.py by `make docs`. -->
 
-Every setting can be said in three places. The first that says it wins:
+You can set every setting in three places. The first that sets it wins:
 
 1. a flag of `tiergate control-plane`: `--port 9000`;
 2. an environment variable: `TIERGATE_CP_PORT=9000`;
 3. the settings file, in TOML, that `--settings` or `TIERGATE_CP_SETTINGS` names: `port = 9000`.
 
-Where none does, the default holds. What is malformed, out of range or unknown ends the start with exit code 2 and a
-sentence that names the setting, the place, and the likely name after a slip.
+Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with exit
+code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
 
 ```toml
 # /etc/tiergate/control-plane.toml: relative paths start at this file's folder
@@ -43,11 +43,11 @@ issuers-file = "issuers.yaml"
 ```
 
 - A setting with *several* values is a flag given several times, a variable with commas, a list in the file.
-- Durations are seconds, or days where that is said.
-- A variable that is empty counts as not set. One that begins with `TIERGATE_CP_` and is no setting is ignored with a
-  warning, or refused where it is nearly one. The password of a database is best given by the variable
-  `TIERGATE_CP_DATABASE`, or by PostgreSQL's own `PGPASSWORD` and `PGPASSFILE`.
-- Settings are read once, at the start; a certificate that was renewed is read again.
+- Durations are seconds, or days if the setting says so.
+- An empty variable counts as not set. A variable that begins with `TIERGATE_CP_` and is no setting is ignored with a
+  warning, or rejected if it is nearly one. Pass the password of a database in the variable `TIERGATE_CP_DATABASE`, or in
+  PostgreSQL's own `PGPASSWORD` and `PGPASSFILE`.
+- The control plane reads settings once, at the start; it reads a renewed certificate again.
 
-How it is run: [Run the control plane](../how-to/run-the-control-plane.md).
+[Run the control plane](../how-to/run-the-control-plane.md) describes how to run it.
 """

@@ -35,8 +35,8 @@ HEAD = """\
 
 <!-- Generated from src/tiergate/cluster/injector/annotations.py and settings.py by `make docs`. -->
 
-`tiergate injector` is a mutating admission webhook: when a pod with the label `tiergate.dev/inject: "true"` is made, it
-puts a sidecar into it. The [chart](../operations/install.md) installs it with `injector.enabled`; its
+`tiergate injector` is a mutating admission webhook: it adds a sidecar to new pods with the label
+`tiergate.dev/inject: "true"`. The [chart](../operations/install.md) installs it with `injector.enabled`; its
 `objectSelector` keeps it away from all other pods.
 
 ```yaml
@@ -53,19 +53,19 @@ spec:
     - {name: shop, image: shop}
 ```
 
-In a Deployment, a Job and such, label and annotations stand in the pod's template, `spec.template.metadata`.
+In a Deployment, a Job and such, put the label and annotations into the pod's template, `spec.template.metadata`.
 
 ## What a pod gets
 
-- An init container `tiergate` with `restartPolicy: Always`, before the others: what Kubernetes (1.29 and later) calls a
-  sidecar. It is ready before the pod's containers start, and ends after they have. It runs as user 65532, without
+- An init container `tiergate` with `restartPolicy: Always`, before the others: a sidecar in the sense of Kubernetes
+  (1.29 and later). It is ready before the pod's containers start, and ends after they have. It runs as user 65532, without
   privileges, on a read-only file system.
-- Three volumes: `tiergate-data` for what it keeps, `tiergate-socket` for its Unix socket, `tiergate-token` with a token
-  of the pod's service account for the audience `tiergate` alone. That is by what the control plane knows it: see
-  [callers](callers.md). No Secret is needed in the pod's namespace. Public keys and the id of the store stand in the
-  container's variables. The token stands where Kubernetes would mount the pod's token for the API server, which the
-  sidecar so does not get.
-- In each container that is served, a read-only mount of the socket's folder and two variables, unless it has such ones
+- Three volumes: `tiergate-data` for its data, `tiergate-socket` for its Unix socket, `tiergate-token` with a token of the
+  pod's service account only for the audience `tiergate`. The control plane identifies the sidecar by this token: see
+  [callers](callers.md). The pod's namespace needs no Secret. The container's variables contain the public keys and the id
+  of the store. The token is mounted where Kubernetes would mount the pod's token for the API server, so the sidecar does
+  not get that one.
+- In each container that uses the sidecar, a read-only mount of the socket's folder and two variables, unless it has them
   already. They come first, so that others can refer to them, as `$(TIERGATE_SIDECAR_URL)`.
 
 | variable | is |
@@ -73,30 +73,30 @@ In a Deployment, a Job and such, label and annotations stand in the pod's templa
 | `TIERGATE_SIDECAR_URL` | `http://127.0.0.1:8437` |
 | `TIERGATE_SIDECAR_SOCKET` | `/run/tiergate/sidecar.sock` |
 
-- The annotation `tiergate.dev/status`, in JSON, that says what was done: by which version, which containers are served,
-  which annotations were followed.
+- The annotation `tiergate.dev/status`, in JSON: the version of the injector, the containers that use the sidecar, the
+  annotations that took effect.
 
-A pod that was injected is left as it is, however often the API server asks. The chart's named templates make the same
-parts for charts of one's own.
+The injector does not change an injected pod again, however often the API server calls it. The chart's named templates
+make the same parts for your own charts.
 
 ## What a pod may say
 
-A closed list of annotations. Those that are *usual* are allowed unless the operator says otherwise
-(`allow-annotation`); the others change what is decided while something fails, or what is logged, and the operator must
-allow them. The image, the control plane, keys and the token are on no list.
+A pod may have the annotations of a closed list. The *usual* ones are allowed by default (`allow-annotation` changes
+that). The others change decisions during a failure, or the logs, and the operator must allow them. The image, the
+control plane, keys and the token are on no list.
 """
 
 AFTER_ANNOTATIONS = """\
 ## What is refused
 
-A pod is not made, and whoever makes it is told all reasons at once, where
+The injector rejects a pod, with all reasons at once, if
 
-- an annotation that begins with `tiergate.dev/` is none of the list, is not allowed, or has a value that its setting
-  does not take;
+- an annotation that begins with `tiergate.dev/` is not on the list, is not allowed, or has an invalid value;
 - `tiergate.dev/containers` names a container that the pod does not have;
-- a container is called `tiergate`, or a volume as one of the three;
-- a container that is served mounts something else at the socket's folder, or any container one of the three volumes;
-- a container says that it uses a port of the sidecar's;
+- the name of a container is `tiergate`, or that of a volume is one of the three;
+- a container that uses the sidecar mounts something else at the socket's folder, or any container mounts one of the three
+  volumes;
+- a container declares a port of the sidecar;
 - the pod uses its node's network, unless it chooses both ports;
 - the pod is for Windows.
 
@@ -107,14 +107,15 @@ admission webhook "inject.tiergate.dev" denied the request: tiergate cannot be i
 
 For a Deployment, that is an event of its ReplicaSet: `kubectl describe replicaset`.
 
-While no injector answers, the webhook's `failurePolicy` holds: with `Fail`, as the chart sets it, pods with the label
-are not made; with `Ignore` they are made without a sidecar. Pods that run are not touched, nor are those without label.
-Injecting is a service to pods and no barrier: whoever may make pods may make one without a sidecar, or with one of
-their own.
+While no injector responds, the webhook's `failurePolicy` applies: with `Fail`, the chart's default, the API server creates
+no pods with the label; with `Ignore` it creates them without a sidecar. Running pods, and pods without the label, are not
+affected. The injector is a service to pods and no barrier: anyone who may create pods may create one without a sidecar, or
+with their own.
 
-## What every sidecar is
+## The sidecar template
 
-The file that `sidecar-file` names, in YAML or JSON. The chart writes it from `sidecar` in its values.
+The file that `sidecar-file` names, in YAML or JSON, is the template of every sidecar. The chart writes it from `sidecar`
+in its values.
 
 ```yaml
 image: tiergate-sidecar:0.1.0
@@ -127,11 +128,11 @@ settings: {max-staleness: "600"}
 | `image` | required | The image, best by its digest. |
 | `imagePullPolicy` | `IfNotPresent` | When it is pulled. |
 | `controlPlane` | required | The URL of the control plane. |
-| `controlPlaneCa` | the system's | The certificates, in PEM, by which it is believed. |
-| `storeId` | the first that is seen | The id of the store. |
+| `controlPlaneCa` | the system's | The CA certificates, in PEM, that verify it. |
+| `storeId` | the first one seen | The id of the store. |
 | `publicKeys` | none | The store's public keys, in PEM, beside those of the setting `public-key`. |
 | `settings` | none | Further [settings](settings.md) of the sidecar, by name, as texts; \
-none of those that have a key here, or belong to the way in which a sidecar stands in a pod. |
+except those that have a key here, or that the pod determines. |
 | `startupDeadline` | `30` | Seconds after which a sidecar without data is ready, and denies; `null` for never. \
 The startup probe waits a minute longer. |
 | `port`, `probePort` | `8437`, `8438` | Its ports. |
@@ -142,26 +143,26 @@ The startup probe waits a minute longer. |
 A claim needs the pod's `fsGroup`. |
 | `objectStoreVolume` | none | The source of a volume with a folder of an \
 [object store](../explanation/sync.md#an-object-store), which a sidecar without data begins with while the control \
-plane is away. In place of `object-store` in `settings`. |
+plane is away. Instead of `object-store` in `settings`. |
 
-A change of this file and of the keys holds for the pods that are made from then on, about a minute later; `SIGHUP`
-has it looked at now. A file that cannot be read changes nothing, is logged, and shows in the metrics.
+A change of this file and of the keys applies to pods that are created about a minute later; after `SIGHUP` it applies at
+once. If the file cannot be read, nothing changes; the log and the metrics show it.
 
 ## Its certificate
 
-The API server speaks HTTPS with the webhook, and believes the certificates in its `caBundle`. Either somebody else sees
-to both, such as cert-manager: then `tls-cert` and `tls-key` name files. Or the injector does: it makes an authority and
-a certificate, keeps both in one Secret that all replicas share, and writes the `caBundle`. The certificate is valid for
+The API server calls the webhook over HTTPS, and trusts the certificates in its `caBundle`. Either another program manages
+both, such as cert-manager: then `tls-cert` and `tls-key` name files. Or the injector does: it makes an authority and a
+certificate, keeps both in one Secret that all replicas share, and writes the `caBundle`. The certificate is valid for
 90 days and renewed 30 days before its end. The authority is valid for ten years; its successor is in the `caBundle`
-before anything is served by it. What is lost or damaged, in the Secret or in the `caBundle`, is made anew within
-seconds.
+before it signs a certificate in use. If the Secret or the `caBundle` is lost or damaged, the injector makes it again
+within seconds.
 
-For that its service account may create Secrets in its namespace, read and patch this one, and read and patch this one
+For this its service account may create Secrets in its namespace, read and patch this one, and read and patch this one
 webhook configuration.
 
 ## Settings
 
-Every setting can be said in three places. The first that says it wins:
+You can set every setting in three places. The first that sets it wins:
 
 1. a flag of `tiergate injector`: `--port 9443`;
 2. an environment variable: `TIERGATE_INJECTOR_PORT=9443`;
@@ -178,20 +179,20 @@ certificate-secret = "tiergate-injector-tls"
 """
 
 AFTER_SETTINGS = """\
-## Look after it
+## Monitor it
 
-| path, on the probe port | says |
+| path, on the probe port | meaning |
 |---|---|
 | `/livez` | the process runs: restart it when this fails |
-| `/readyz` | there is a certificate that the API server believes, and no shutdown has begun |
+| `/readyz` | there is a certificate that the API server trusts, and no shutdown has begun |
 | `/metrics` | the counts below, for Prometheus |
 
-| metric | is |
+| metric | meaning |
 |---|---|
 | `tiergate_injector_reviews_total` | reviews answered, by `result`: `injected`, `unchanged`, `refused`, `malformed` |
 | `tiergate_injector_review_duration_seconds` | how long they took |
-| `tiergate_injector_certificate_end_timestamp_seconds` | when the certificate that is served with ends |
-| `tiergate_injector_certificate_failing` | 1 where it cannot be read, renewed, or told to the webhook |
+| `tiergate_injector_certificate_end_timestamp_seconds` | when the certificate in use expires |
+| `tiergate_injector_certificate_failing` | 1 if it cannot be read, renewed, or registered in the webhook configuration |
 | `tiergate_injector_sidecar_file_failing` | 1 if the configuration of sidecars cannot be read; the previous one stays |
 | `tiergate_injector_build_info` | the version that runs |
 """

@@ -33,14 +33,14 @@ HEAD = """\
 
 <!-- Generated from the table in src/tiergate/sidecar/settings.py by `make docs`. -->
 
-Every setting can be said in three places. The first that says it wins:
+You can set every setting in three places. The first that sets it wins:
 
 1. a flag of `tiergate sidecar`: `--probe-port 9000`;
 2. an environment variable: `TIERGATE_PROBE_PORT=9000`;
 3. the settings file, in TOML, that `--settings` or `TIERGATE_SETTINGS` names: `probe-port = 9000`.
 
-Where none does, the default holds. What is malformed, out of range or unknown ends the start with exit code 2 and a
-sentence that names the setting, the place, and the likely name after a slip.
+Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with exit
+code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
 
 ```toml
 # /etc/tiergate/sidecar.toml: relative paths start at this file's folder
@@ -53,9 +53,9 @@ log-format = "json"
 - A setting with *several* values is a flag given several times, a variable with commas, a list in the file.
 - Sizes are bytes, or have a unit: `512KiB`, `1MiB`, `1GiB`. Durations are seconds: `0.5`. Modes are octal: `660`, a
   string in the file.
-- A variable that is empty counts as not set. One that begins with `TIERGATE_` and is no setting is ignored with a
-  warning, or refused where it is nearly one. What Kubernetes sets for a Service called `tiergate`
-  (`TIERGATE_PORT=tcp://…`) is passed over.
-- Settings are read once, at the start. The files that `catalog`, `subjects` and `rules` name [are
-  followed](../explanation/file-mode.md).
+- An empty variable counts as not set. A variable that begins with `TIERGATE_` and is no setting is ignored with a
+  warning, or rejected if it is nearly one. The variables that Kubernetes sets for a Service called `tiergate`
+  (`TIERGATE_PORT=tcp://…`) are ignored.
+- The sidecar reads settings once, at the start. It [follows](../explanation/file-mode.md) the files that `catalog`,
+  `subjects` and `rules` name.
 """
