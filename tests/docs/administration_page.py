@@ -82,8 +82,8 @@ at `/openapi.json`. Every error is a [problem document](errors.md).
   instead, with or without a token. The life of a subscription (its steps, dates, billing, change of plan, deletion),
   suspensions and imports are not checked for losses: they end unpaid entitlements, and report the current state.
 - **Reasons**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
-- **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null on
-  the last page. Pages are stable while entries come and go. The tables below list further parameters.
+- **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null
+  on the last page. Pages are stable while entries come and go. The tables below list further parameters.
 
 ## The working catalog
 
@@ -107,22 +107,26 @@ lists who has what:
 | `already-exists` | the id is taken |
 | `has-subscriptions` | a customer who has subscriptions cannot be deleted |
 | `ambiguous-item` | a subscription has the item in several entries: change its list of items instead |
-| `not-live`, `not-definable` | a subscription that gives nothing now, or values that no plan may give, cannot become a plan |
+| `not-live`, `not-definable` | a subscription that gives nothing now, or values that no plan may give, cannot \
+become a plan |
 | `published-meanwhile` | another catalog was published during an import: send the file again, the imported part stays |
-| `step-not-possible` | the step is not possible in the subscription's state; the sentence names the state and the requirement |
+| `step-not-possible` | the step is not possible in the subscription's state; the sentence names the state and the \
+requirement |
 | `no-plan`, `ambiguous-plan`, `no-term` | a change of plan needs one plan to change, and a term |
 | `rollout-narrowed` | some customers would get a lower version, or later: confirm with `narrow` |
 | `rollout-without-effect` | everybody in the audience of a new rollout has its version already |
 | `type-changed` | a published feature keeps its type for ever, also after its deletion |
 | `not-published` | a resource that was never published cannot be rolled back or suspended |
-| `customers-would-lose` | customers would lose something, listed in `impact`; accept it with its token in `accept_loss` |
+| `customers-would-lose` | customers would lose something, listed in `impact`; accept it with its token in \
+`accept_loss` |
 | `override-without-effect` | the override has no effect; the detail names the cause |
 | `external-id-taken` | another customer, or subscription, has this external id of this system |
 
-The type of a feature never changes. A version is reachable while a drafted or active rollout names it, or a subscription
-is pinned to it. A draft that is edited in part begins with the version that new customers get now, without shares and
-tags; `draft/diff`, `has_draft`, `GET /v1/pending` and publishing compare it with the same version. `DELETE …/draft`
-discards the pending edits of a feature or an item, including a deletion; metadata and an item's status stay.
+The type of a feature never changes. A version is reachable while a drafted or active rollout names it, or a
+subscription is pinned to it. A draft that is edited in part begins with the version that new customers get now,
+without shares and tags; `draft/diff`, `has_draft`, `GET /v1/pending` and publishing compare it with the same version.
+`DELETE …/draft` discards the pending edits of a feature or an item, including a deletion; metadata and an item's
+status stay.
 
 ## Publishing
 
@@ -138,7 +142,8 @@ its own token. `true` returns 422. A rollback and a suspension need no token; wi
 
 | member of a response | meaning |
 |---|---|
-| `combinations` | combinations of items that subscriptions have and nobody can get any more, with their number and names |
+| `combinations` | combinations of items that subscriptions have and nobody can get any more, with their number and \
+names |
 | `discarded` | pending edits that a rollback discards, because they could not be published any more |
 
 A draft that equals a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody, as
@@ -146,9 +151,9 @@ in files.
 
 ## Subscriptions
 
-A response contains `state`: the current state of the subscription, by its status and dates. It is `live`, `scheduled`,
-`paused`, `overdue` or `ended`; only a `live` subscription counts. A list accepts several of `state` and of `status`, with
-commas. An unknown word returns 400.
+A response contains `state`: the current state of the subscription, by its status and dates. It is `live`,
+`scheduled`, `paused`, `overdue` or `ended`; only a `live` subscription counts. A list accepts several of `state` and
+of `status`, with commas. An unknown word returns 400.
 
 Billing owns status, dates, items and term. People own overrides, suspensions, pins, metadata and external ids, and
 everything of a customer. The two parts are written separately. `PUT …/billing` writes the part of billing and does not

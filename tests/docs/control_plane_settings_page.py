@@ -29,8 +29,8 @@ You can set every setting in three places. The first that sets it wins:
 2. an environment variable: `TIERGATE_CP_PORT=9000`;
 3. the settings file, in TOML, that `--settings` or `TIERGATE_CP_SETTINGS` names: `port = 9000`.
 
-Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with exit
-code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
+Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with
+exit code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
 
 ```toml
 # /etc/tiergate/control-plane.toml: relative paths start at this file's folder
@@ -45,8 +45,8 @@ issuers-file = "issuers.yaml"
 - A setting with *several* values is a flag given several times, a variable with commas, a list in the file.
 - Durations are seconds, or days if the setting says so.
 - An empty variable counts as not set. A variable that begins with `TIERGATE_CP_` and is no setting is ignored with a
-  warning, or rejected if it is nearly one. Pass the password of a database in the variable `TIERGATE_CP_DATABASE`, or in
-  PostgreSQL's own `PGPASSWORD` and `PGPASSFILE`.
+  warning, or rejected if it is nearly one. Pass the password of a database in the variable `TIERGATE_CP_DATABASE`, or
+  in PostgreSQL's own `PGPASSWORD` and `PGPASSFILE`.
 - The control plane reads settings once, at the start; it reads a renewed certificate again.
 
 [Run the control plane](../how-to/run-the-control-plane.md) describes how to run it.

@@ -58,15 +58,15 @@ In a Deployment, a Job and such, put the label and annotations into the pod's te
 ## What a pod gets
 
 - An init container `tiergate` with `restartPolicy: Always`, before the others: a sidecar in the sense of Kubernetes
-  (1.29 and later). It is ready before the pod's containers start, and ends after they have. It runs as user 65532, without
-  privileges, on a read-only file system.
-- Three volumes: `tiergate-data` for its data, `tiergate-socket` for its Unix socket, `tiergate-token` with a token of the
-  pod's service account only for the audience `tiergate`. The control plane identifies the sidecar by this token: see
-  [callers](callers.md). The pod's namespace needs no Secret. The container's variables contain the public keys and the id
-  of the store. The token is mounted where Kubernetes would mount the pod's token for the API server, so the sidecar does
-  not get that one.
-- In each container that uses the sidecar, a read-only mount of the socket's folder and two variables, unless it has them
-  already. They come first, so that others can refer to them, as `$(TIERGATE_SIDECAR_URL)`.
+  (1.29 and later). It is ready before the pod's containers start, and ends after they have. It runs as user 65532,
+  without privileges, on a read-only file system.
+- Three volumes: `tiergate-data` for its data, `tiergate-socket` for its Unix socket, `tiergate-token` with a token of
+  the pod's service account only for the audience `tiergate`. The control plane identifies the sidecar by this token:
+  see [callers](callers.md). The pod's namespace needs no Secret. The container's variables contain the public keys
+  and the id of the store. The token is mounted where Kubernetes would mount the pod's token for the API server, so
+  the sidecar does not get that one.
+- In each container that uses the sidecar, a read-only mount of the socket's folder and two variables, unless it has
+  them already. They come first, so that others can refer to them, as `$(TIERGATE_SIDECAR_URL)`.
 
 | variable | is |
 |---|---|
@@ -94,8 +94,8 @@ The injector rejects a pod, with all reasons at once, if
 - an annotation that begins with `tiergate.dev/` is not on the list, is not allowed, or has an invalid value;
 - `tiergate.dev/containers` names a container that the pod does not have;
 - the name of a container is `tiergate`, or that of a volume is one of the three;
-- a container that uses the sidecar mounts something else at the socket's folder, or any container mounts one of the three
-  volumes;
+- a container that uses the sidecar mounts something else at the socket's folder, or any container mounts one of the
+  three volumes;
 - a container declares a port of the sidecar;
 - the pod uses its node's network, unless it chooses both ports;
 - the pod is for Windows.
@@ -107,15 +107,15 @@ admission webhook "inject.tiergate.dev" denied the request: tiergate cannot be i
 
 For a Deployment, that is an event of its ReplicaSet: `kubectl describe replicaset`.
 
-While no injector responds, the webhook's `failurePolicy` applies: with `Fail`, the chart's default, the API server creates
-no pods with the label; with `Ignore` it creates them without a sidecar. Running pods, and pods without the label, are not
-affected. The injector is a service to pods and no barrier: anyone who may create pods may create one without a sidecar, or
-with their own.
+While no injector responds, the webhook's `failurePolicy` applies: with `Fail`, the chart's default, the API server
+creates no pods with the label; with `Ignore` it creates them without a sidecar. Running pods, and pods without the
+label, are not affected. The injector is a service to pods and no barrier: anyone who may create pods may create one
+without a sidecar, or with their own.
 
 ## The sidecar template
 
-The file that `sidecar-file` names, in YAML or JSON, is the template of every sidecar. The chart writes it from `sidecar`
-in its values.
+The file that `sidecar-file` names, in YAML or JSON, is the template of every sidecar. The chart writes it from
+`sidecar` in its values.
 
 ```yaml
 image: tiergate-sidecar:0.1.0
@@ -145,17 +145,17 @@ A claim needs the pod's `fsGroup`. |
 [object store](../explanation/sync.md#an-object-store), which a sidecar without data begins with while the control \
 plane is away. Instead of `object-store` in `settings`. |
 
-A change of this file and of the keys applies to pods that are created about a minute later; after `SIGHUP` it applies at
-once. If the file cannot be read, nothing changes; the log and the metrics show it.
+A change of this file and of the keys applies to pods that are created about a minute later; after `SIGHUP` it applies
+at once. If the file cannot be read, nothing changes; the log and the metrics show it.
 
 ## Its certificate
 
-The API server calls the webhook over HTTPS, and trusts the certificates in its `caBundle`. Either another program manages
-both, such as cert-manager: then `tls-cert` and `tls-key` name files. Or the injector does: it makes an authority and a
-certificate, keeps both in one Secret that all replicas share, and writes the `caBundle`. The certificate is valid for
-90 days and renewed 30 days before its end. The authority is valid for ten years; its successor is in the `caBundle`
-before it signs a certificate in use. If the Secret or the `caBundle` is lost or damaged, the injector makes it again
-within seconds.
+The API server calls the webhook over HTTPS, and trusts the certificates in its `caBundle`. Either another program
+manages both, such as cert-manager: then `tls-cert` and `tls-key` name files. Or the injector does: it makes an
+authority and a certificate, keeps both in one Secret that all replicas share, and writes the `caBundle`. The
+certificate is valid for 90 days and renewed 30 days before its end. The authority is valid for ten years; its
+successor is in the `caBundle` before it signs a certificate in use. If the Secret or the `caBundle` is lost or
+damaged, the injector makes it again within seconds.
 
 For this its service account may create Secrets in its namespace, read and patch this one, and read and patch this one
 webhook configuration.
@@ -192,7 +192,8 @@ AFTER_SETTINGS = """\
 | `tiergate_injector_reviews_total` | reviews answered, by `result`: `injected`, `unchanged`, `refused`, `malformed` |
 | `tiergate_injector_review_duration_seconds` | how long they took |
 | `tiergate_injector_certificate_end_timestamp_seconds` | when the certificate in use expires |
-| `tiergate_injector_certificate_failing` | 1 if it cannot be read, renewed, or registered in the webhook configuration |
+| `tiergate_injector_certificate_failing` | 1 if it cannot be read, renewed, or registered in the webhook \
+configuration |
 | `tiergate_injector_sidecar_file_failing` | 1 if the configuration of sidecars cannot be read; the previous one stays |
 | `tiergate_injector_build_info` | the version that runs |
 """

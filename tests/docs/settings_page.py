@@ -39,8 +39,8 @@ You can set every setting in three places. The first that sets it wins:
 2. an environment variable: `TIERGATE_PROBE_PORT=9000`;
 3. the settings file, in TOML, that `--settings` or `TIERGATE_SETTINGS` names: `probe-port = 9000`.
 
-Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with exit
-code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
+Otherwise the default applies. If a setting is malformed, out of range or unknown, the process ends at the start with
+exit code 2 and a sentence that names the setting, the place, and the likely name of a misspelt one.
 
 ```toml
 # /etc/tiergate/sidecar.toml: relative paths start at this file's folder
