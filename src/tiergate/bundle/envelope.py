@@ -48,8 +48,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 def sign(payload_type: str, payload: bytes, keys: Iterable[SigningKey]) -> bytes:
     """Return an envelope, as JSON without a newline, with a signature by each of `keys`.
 
-    Raises:
-        ValueError: if there is no key, there are too many, or the payload is too large.
+    Raises `ValueError` if there is no key, there are too many, or the payload is too large.
     """
     message = pae(payload_type, payload)
     signatures = [_Signature(key.key_id, key.sign(message)) for key in keys]
@@ -64,8 +63,7 @@ def sign(payload_type: str, payload: bytes, keys: Iterable[SigningKey]) -> bytes
 def verify(content: bytes, payload_type: str, keys: Iterable[VerifyKey]) -> bytes:
     """Return the payload of an envelope of this type that one of `keys` signed.
 
-    Raises:
-        TrustError: if it is not one: `malformed`, `too_large`, `unknown_key` or `bad_signature`.
+    Raises `TrustError` if it is not one: `malformed`, `too_large`, `unknown_key` or `bad_signature`.
     """
     envelope = _read(content, payload_type)
     trusted = {key.key_id: key for key in keys}

@@ -156,8 +156,7 @@ def decode_statement(payload: bytes, kind: type[S]) -> S:
 def decode_unreadable_statement(payload: bytes, reason: TrustError) -> UnreadableStatement:
     """Read a verified `SubjectStatement` as far as possible, because `decode_statement` failed with `reason`.
 
-    Raises:
-        TrustError: if the customer of the record cannot be identified; `reason` if it is not a statement.
+    Raises `TrustError` if the customer of the record cannot be identified; `reason` if it is not a statement.
     """
     try:
         statement = msgspec.json.decode(payload, type=_UnreadableStatement)

@@ -40,8 +40,7 @@ def compress_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
 def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord | UnreadableRecord]:
     """Read the page that a verified manifest lists. A record that cannot be read becomes an `UnreadableRecord`.
 
-    Raises:
-        TrustError: if the bytes do not match (`wrong_hash`), are `malformed` or `too_large`.
+    Raises `TrustError` if the bytes do not match (`wrong_hash`), are `malformed` or `too_large`.
     """
     if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise TrustError(RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has the wrong hash")

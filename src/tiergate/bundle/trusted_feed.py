@@ -220,8 +220,7 @@ class TrustedFeed:
     def may_replace(self, old: Cursor) -> bool:
         """Return whether the cursor has come so far that its data may replace the data of cursor `old`.
 
-        Raises:
-            TrustError: if the position suffices, but not the publication, or the two feeds differ.
+        Raises `TrustError` if the position suffices, but not the publication, or the two feeds differ.
         """
         new = self.cursor
         if new is None or new.position < old.position:  # 9

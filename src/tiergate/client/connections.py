@@ -162,8 +162,7 @@ class Connections:
     def __init__(self, url: str, timeout: float) -> None:
         """Prepare to connect; nothing is sent yet. `timeout`: seconds for a whole request.
 
-        Raises:
-            SettingsError: if `url` is neither `http://host:port` nor `unix:/path`.
+        Raises `SettingsError` if `url` is neither `http://host:port` nor `unix:/path`.
         """
         self.url = url
         self._timeout = timeout
@@ -175,10 +174,8 @@ class Connections:
     def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         """Send a request and read the whole response.
 
-        If the other side has closed an idle connection, another one is tried before the same deadline.
-
-        Raises:
-            SidecarUnreachableError: if there is no response in time.
+        If the other side has closed an idle connection, another one is tried before the same deadline. Raises
+        `SidecarUnreachableError` if there is no response in time.
         """
         deadline = time.monotonic() + self._timeout
         request = b"".join(_written(method, target, self._named, headers, body))

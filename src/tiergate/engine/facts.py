@@ -286,9 +286,7 @@ def _act(total: _Sum, acting: ActingOverrides, *, alone: bool = False) -> list[O
 def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
     """Resolve the facts about a feature for what a subject holds. `now` must lie within the window of `active`.
 
-    Raises:
-        TotalOverflowError: the total exceeds 2^62 units.
-        BundleError: the bundle cannot be read.
+    Raises `TotalOverflowError` if the total exceeds 2^62 units, and `BundleError`.
     """
     window = ValidityWindow(now, active.start, active.until)
     customer = active.customer

@@ -88,8 +88,7 @@ class PolicySlices:
     def __init__(self, bundle: BundleSource, entries: int, size: int) -> None:
         """Parse the bundle's guards, override permits, reasons, templates and rules, all of them small.
 
-        Raises:
-            BundleError: one of them is missing or does not parse.
+        Raises `BundleError` if one of them is missing or does not parse.
         """
         self.static = [
             *_builtin(bundle, "policies/guards.cedar"),

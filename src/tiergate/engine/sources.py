@@ -1,4 +1,4 @@
-"""What the engine asks of others: a bundle, the subjects, and the usage that is known. Protocols only."""
+"""The sources of the engine: a bundle, subjects, and metered usage. Protocols only."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ class BundleSource(Protocol):
         ...
 
     def definition(self, ref: str) -> Mapping[str, Value]:
-        """The entitlements of `plan/pro@7`.
+        """Return the entitlements of an item version such as `plan/pro@7`.
 
-        Raises:
-            BundleError: the bundle does not hold it, or its file is torn.
+        Raises `BundleError` if the bundle does not hold it, or its file is torn.
         """
         ...
 

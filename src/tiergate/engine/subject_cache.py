@@ -64,8 +64,7 @@ class SubjectCache:
     def find(self, subject: Subject, now: Instant) -> ActiveSubject | None:
         """Return a subject, or the one that its user is in, as of `now`; `None` if it is unknown.
 
-        Raises:
-            OperatorError, msgspec.MsgspecError: if its record cannot be read.
+        Raises `OperatorError` or `msgspec.MsgspecError` if its record cannot be read.
         """
         subject = without_user(subject)
         cached = self.cache.get(subject)

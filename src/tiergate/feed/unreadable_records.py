@@ -43,8 +43,7 @@ _decode_subscriptions = msgspec.json.Decoder(_Subscriptions).decode
 def describe_unreadable(content: bytes | msgspec.Raw, reason: Exception | str, customer: str = "") -> UnreadableRecord:
     """Describe the JSON of a record that cannot be read. `customer`: its id, if it is known from elsewhere.
 
-    Raises:
-        TrustError: if the customer cannot be identified (`malformed`).
+    Raises `TrustError` if the customer cannot be identified (`malformed`).
     """
     try:
         customer = customer or _decode_customer(content).customer.id

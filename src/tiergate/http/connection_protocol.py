@@ -31,7 +31,6 @@ class ExcessConnections:
     def __init__(self, most: int = _MAX_EXCESS) -> None:
         self._most = most
         self._kept: dict[ConnectionProtocol, None] = {}
-        self.closed = 0
 
     def add(self, connection: ConnectionProtocol) -> None:
         """Add a connection; close the oldest if there are more than `most`."""
@@ -39,7 +38,6 @@ class ExcessConnections:
         if len(self._kept) > self._most:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
-            self.closed += 1
             oldest.give_up()
 
     def discard(self, connection: ConnectionProtocol) -> None:

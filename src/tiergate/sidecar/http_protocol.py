@@ -305,8 +305,7 @@ class SidecarProtocol(ConnectionProtocol):
     def on_headers_complete(self) -> None:
         """Start to respond, or queue the request behind others.
 
-        Raises:
-            RequestError: the head is too large, or names nothing; the parser turns it into its own error.
+        Raises `RequestError` if the head is too large, or names nothing; the parser turns it into its own error.
         """
         self._in_head = False
         self._stop_head_timer()

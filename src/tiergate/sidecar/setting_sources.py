@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Make the settings from flags, the environment, and the settings file that these name.
 
-    See :meth:`tiergate.process.settings.Table.read`.
-
-    Raises:
-        SettingsError: if a setting is unknown, malformed or missing, or two contradict each other.
+    See :meth:`tiergate.process.settings.Table.read`. Raises `SettingsError` if a setting is unknown, malformed or
+    missing, or two contradict each other.
     """
     settings = Settings(**TABLE.read(flags, environ))
     _fit(settings)

@@ -113,10 +113,6 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     control_plane: str | None = None
 
 
-def _no_report() -> StatusReport:
-    return StatusReport(mode="none")
-
-
 class State:
     """The current generation, the clock, and whether the process is shutting down. Others only read the attributes.
 
@@ -126,7 +122,9 @@ class State:
     milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
     """
 
-    def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
+    def __init__(
+        self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = lambda: StatusReport(mode="none")
+    ) -> None:
         self.clock = clock
         self.report = report
         self.subject_versions = SubjectVersions()

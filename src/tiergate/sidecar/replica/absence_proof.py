@@ -29,10 +29,8 @@ def prove_absent(
 ) -> None:
     """Check that a subject that was not found is not there.
 
-    `find` runs a query. `decode` makes a record of the `columns` of `customers`, or `None` of a quarantined one.
-
-    Raises:
-        ReplicaError: if a neighbouring row, or the one that names its customer, is damaged. Errors of the two pass.
+    `find` runs a query. `decode` makes a record of the `columns` of `customers`, or `None` of a quarantined one. Raises
+    `ReplicaError` if a neighbouring row, or the one that names its customer, is damaged. Errors of the two pass.
     """
     if subject.type is SubjectType.CUSTOMER:
         for query in _NEIGHBOURS:

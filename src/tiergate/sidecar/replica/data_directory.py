@@ -60,10 +60,8 @@ class DataDirectory:
     def open(cls, root: Path | None) -> Self:
         """Create and lock `root`, or a private temporary directory if there is none.
 
-        An existing directory that cannot be written is read, and a temporary one takes new data.
-
-        Raises:
-            SettingsError: if the directory cannot be created, or another sidecar uses it.
+        An existing directory that cannot be written is read, and a temporary one takes new data. Raises `SettingsError`
+        if the directory cannot be created, or another sidecar uses it.
         """
         if root is not None and root.is_dir() and (refusal := write_error(root)) is not None:
             return cls._open_read_only(root.absolute(), refusal)

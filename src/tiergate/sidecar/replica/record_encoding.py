@@ -49,8 +49,7 @@ def join_record(customer: bytes, subscriptions: Sequence[bytes]) -> bytes:
 def decode_row(content: bytes, checksum: int | None) -> SubjectRecord | None:
     """Return the record of a row; none if it is quarantined. `checksum` is none in old files, which have none.
 
-    Raises:
-        ReplicaError, msgspec.MsgspecError, UnicodeDecodeError: if the row is damaged.
+    Raises `ReplicaError`, `msgspec.MsgspecError` or `UnicodeDecodeError` if the row is damaged.
     """
     if checksum is not None and crc32(content) != checksum:
         raise ReplicaError("the checksum of a record does not match")

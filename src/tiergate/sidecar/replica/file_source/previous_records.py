@@ -39,8 +39,7 @@ class PreviousRecords:
     ) -> None:
         """Replace the staged records of quarantined customers by their previous records, read with `index`.
 
-        Raises:
-            SubjectsError: if a previous record does not fit the catalog; with all problems of the new records.
+        Raises `SubjectsError` if a previous record does not fit the catalog; with all problems of the new records.
         """
         if not quarantine:
             return

@@ -25,11 +25,11 @@ from msgspec.structs import replace
 
 from tiergate.model import Problem
 from tiergate.process.regular_files import open_regular
-from tiergate.sidecar.replica.file_source.source_files import Sources, files_of, stamp_of
+from tiergate.sidecar.replica.file_source.source_files import Sources, files_of, stamp_files, stamp_of
 from tiergate.sidecar.replica.loaded_state import FileStamp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from tiergate.errors import AuthorError
@@ -120,7 +120,7 @@ class SourceCopies:
             if None in copied:
                 continue
             catalog, subjects = (files for files in copied if files is not None)
-            if attempt == _TRIES - 1 or _stamps(groups) == catalog.stamps + subjects.stamps:
+            if attempt == _TRIES - 1 or stamp_files(groups[0] + groups[1]) == catalog.stamps + subjects.stamps:
                 return catalog, subjects
         raise ChangedError
 
@@ -194,10 +194,6 @@ class SourceCopies:
         self._done = {key: value for key, value in self._done.items() if key[1] != to}
         self._done[stamp, to] = found
         return _Copy(file.name, stamp, found)
-
-
-def _stamps(groups: Iterable[Sequence[Path]]) -> tuple[FileStamp, ...]:
-    return tuple(stamp_of(file) for paths in groups for path in paths for file in files_of(path))
 
 
 def _stamp(file: Path, descriptor: int) -> FileStamp:

@@ -31,7 +31,6 @@ _TABLES: Final = (
     ),
     "CREATE TABLE broken_subscriptions (id TEXT NOT NULL, customer TEXT NOT NULL)",
 )
-_HASH_CHUNK: Final = 1024 * 1024
 
 
 def build_replica(
@@ -40,10 +39,8 @@ def build_replica(
     """Write the replica `path`; an existing one is replaced by a rename. `exchange` may replace staged records.
 
     Ids must be unique, and every subscription's customer among the customers. The reader of subjects files checks that
-    with positions in the files; here a violation is only rejected. Errors of `subjects` pass through.
-
-    Raises:
-        ReplicaError: if an id is there twice, a customer is missing, or the disk refuses.
+    with positions in the files; here a violation is only rejected. Errors of `subjects` pass through. Raises
+    `ReplicaError` if an id is there twice, a customer is missing, or the disk refuses.
     """
     scratch = path.with_name(f".{path.name}.staged")
     builder = None
@@ -78,11 +75,8 @@ def build_replica(
 
 def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class StagedSubjects:

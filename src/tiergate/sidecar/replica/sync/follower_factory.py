@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 def create_follower(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> FeedFollower:
     """Create the follower of the configured control plane, with its data in a data directory.
 
-    Raises:
-        SettingsError: if a setting or the key file is not usable, or there is no public key.
+    Raises `SettingsError` if a setting or the key file is not usable, or there is no public key.
     """
     trusted = read_trust_config(
         settings.control_plane, settings.store_id, settings.public_key, settings.key_file, settings.public_key_pem

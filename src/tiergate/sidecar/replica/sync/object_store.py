@@ -41,8 +41,7 @@ class ObjectStoreOrigin:
     def __init__(self, url: str, *, insecure: bool = False) -> None:
         """Prepare; no request is sent yet.
 
-        Raises:
-            SettingsError: if the URL is not supported, or the library is not installed. A folder needs no library.
+        Raises `SettingsError` if the URL is not supported, or the library is not installed. A folder needs no library.
         """
         if not url.startswith(_SCHEMES):
             words = ", ".join(f"`{scheme}…`" for scheme in _SCHEMES)
