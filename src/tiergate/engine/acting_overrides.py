@@ -1,7 +1,7 @@
-"""Which overrides of one scope, a subscription or a customer, act on a feature at an instant (design, semantics 2).
+"""Finds the overrides of one scope, a subscription or a customer, that act on a feature (design, semantics 2).
 
-Of the `replace` and `disabled` in force the latest to start acts. On what comes of it the largest `at_least` acts, then
-every `add`; beside an acting `disabled` none of these does.
+Of the active `replace` and `disabled`, the latest to start acts. Then the largest `at_least` acts on the result, then
+every `add`; neither acts beside a `disabled`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ActingOverrides(NamedTuple):
-    """The overrides of one scope that act: what stands in place, the largest `at_least`, every `add` in its order."""
+    """The acting overrides of one scope: the replacing one, the largest `at_least`, every `add` in its order."""
 
     base: Override | None = None
     floor: Override | None = None
@@ -25,7 +25,7 @@ class ActingOverrides(NamedTuple):
 
     @property
     def disables(self) -> bool:
-        """Whether the feature is taken away."""
+        """Whether the feature is disabled."""
         return self.base is not None and self.base.mode is OverrideMode.DISABLED
 
 
@@ -34,10 +34,7 @@ NONE_ACTING = ActingOverrides()
 
 
 def acting_overrides(overrides: Iterable[Override], feature: Feature, window: ValidityWindow) -> ActingOverrides:
-    """The overrides of one scope that act on a feature.
-
-    Narrows `window` to the instants within which that stays so.
-    """
+    """Return the acting overrides of one scope on a feature; narrows `window` to the time in which they act."""
     base: Override | None = None
     floor: Override | None = None
     adds: list[Override] = []

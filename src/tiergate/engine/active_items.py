@@ -1,7 +1,7 @@
-"""What a subject holds at an instant, whatever the feature: live subscriptions and the item versions in force.
+"""The active items of a subject at an instant, for all features: live subscriptions and their item versions.
 
-The first of the two steps from data to facts. It depends on no feature, so that it is made once for a subject and
-serves all its checks until `window` ends. Pure: the record, the catalog's index and `now` come in.
+The first of the two steps from data to facts. It is done once for a subject and serves all its checks until its window
+ends. Pure: a function of the record, the catalog's index and `now`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ValidityWindow:
 
 
 class ActiveVersion(msgspec.Struct, frozen=True):
-    """A version of an item that counts now, and how often."""
+    """An active version of an item, and its quantity."""
 
     item: str
     version: int
@@ -75,7 +75,7 @@ class ActiveVersion(msgspec.Struct, frozen=True):
 
 
 class ActiveSubscription(msgspec.Struct, frozen=True):
-    """A live subscription: what it holds now, and its own overrides and suspensions."""
+    """A live subscription: its active versions, and its own overrides and suspensions."""
 
     id: str
     versions: tuple[ActiveVersion, ...]
@@ -84,7 +84,7 @@ class ActiveSubscription(msgspec.Struct, frozen=True):
 
 
 class ActiveItems(msgspec.Struct, frozen=True):
-    """All that a subject holds within `[start, until)`; `refs` are the item versions, sorted, each once.
+    """The active items of a subject within `[start, until)`; `refs` are the item versions, sorted, each once.
 
     `suspensions` are the subject's own: the customer's, and those of a subscription that is itself the subject, live or
     not.
@@ -99,10 +99,10 @@ class ActiveItems(msgspec.Struct, frozen=True):
 
 
 def resolve_active_items(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> ActiveItems:
-    """Resolve what a subject holds at `now`.
+    """Resolve the active items of a subject at `now`.
 
-    A subject that is a subscription is resolved alone. An item that the catalog does not have, or has as a draft, or
-    for which no rollout is in force, counts for nothing; nor does one that misses what it is based on.
+    A subscription as a subject is resolved alone. An item does not count if the catalog does not have it or has it as a
+    draft, if it has no active rollout, or if an item that it depends on is missing.
     """
     window = ValidityWindow(now)
     found: list[ActiveSubscription] = []
@@ -149,16 +149,15 @@ def _versions(
         for item in based:
             if not _is_based(item, known):
                 counting = items_with_bases(known)
-                return tuple(it for it, of in zip(versions, items, strict=True) if of.id in counting)
+                return tuple(version for version, of in zip(versions, items, strict=True) if of.id in counting)
     return tuple(versions)
 
 
 def items_with_bases(items: Mapping[str, IndexedItem]) -> Collection[str]:
-    """Those of the items with a version in force in one subscription that count (design, semantics 3).
+    """Return which items with an active version in one subscription count (design, semantics 3).
 
-    An item counts while one of the plans that it is available for, and all of the items that it depends on, do: what
-    misses one is removed until nothing more is. The instants at which that changes are those at which an item with a
-    version begins or ends, which have narrowed the window before.
+    An item counts if one of the plans that it is available for, and all items that it depends on, count: others are
+    removed until nothing changes. That changes only when an item begins or ends, which has narrowed the window already.
     """
     counting = dict(items)
     while missing := [id_ for id_, item in counting.items() if not _is_based(item, counting)]:
@@ -203,9 +202,9 @@ def _in_audience(
 
 
 def share_bucket(customer: str, item: str) -> int:
-    """Where a customer stands for an item, 0 to 9,999: in a share of 25 % below 2,500. Widening keeps members.
+    """Return the bucket of a customer for an item, 0 to 9,999: below 2,500 for a share of 25 %. Widening keeps it.
 
-    The first eight bytes, big endian, of SHA-256 of the two ids parted by a line feed, modulo 10,000.
+    The first eight bytes, big endian, of SHA-256 of the two ids separated by a line feed, modulo 10,000.
     """
     digest = hashlib.sha256(f"{customer}\n{item}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % SHARE_STEPS

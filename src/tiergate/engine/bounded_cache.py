@@ -12,10 +12,7 @@ V = TypeVar("V")
 
 
 class CacheLimits(msgspec.Struct, frozen=True):
-    """How much an engine may keep.
-
-    Entries are counts; bytes are estimates of what an entry holds, its share of parsed Cedar included.
-    """
+    """The limits of an engine's caches: counts of entries, and estimated bytes, with parsed Cedar."""
 
     subjects: int = 20_000
     subject_bytes: int = 32 * 2**20
@@ -61,10 +58,7 @@ class BoundedCache(Generic[K, V]):
         self.evictions += before - len(self._cache)
 
     def offer(self, key: K, value: V, size: int) -> None:
-        """Keep a value from the second time on that its key is offered.
-
-        What is asked once and never again costs next to nothing, and does not drive out what is asked often.
-        """
+        """Keep a value only if its key was offered before, so that rare keys do not evict frequent ones."""
         mark = hash(key)
         if mark in self._offered:
             self.put(key, value, size)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class BasisError(ValueError):
-    """A basis that no decision can have rested on; `field` is at fault."""
+    """A basis that no decision can be based on; `field` is wrong."""
 
     def __init__(self, field: str, detail: str) -> None:
         self.field = field
@@ -49,7 +49,7 @@ class BasisError(ValueError):
 
 
 class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Metered usage in the then present period, exact: of the subject, of its user, of everybody."""
+    """Metered usage in the period of the decision, exact: of the subject, of its user, of everybody."""
 
     used: Decimal = Decimal(0)
     user_used: Decimal = Decimal(0)
@@ -57,25 +57,24 @@ class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, known: MeteredUsage, feature: Feature) -> LoggedUsage:
-        """What is known of a feature's usage, from its units."""
+        """Convert the usage of a feature from its units."""
         return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
 
-    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is this one's
-        """The same in units of a feature: this is a `UsageSource`."""
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is of this one
+        """Return the usage in units of a feature, as a `UsageSource`; raises `ValueError` if one does not fit."""
         return MeteredUsage(
             *(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used))
         )
 
 
 class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a decision rested on.
+    """What a decision is based on.
 
-    `store`, `position`: whose feed was followed, and how far it was in force; none where data came from files.
-    `version`: of Tiergate. `stale_at`: the instant from which the data was stale, as text; none where it never is.
-    `stale_deny`: it was stale, and the operator has this feature denied then. `fetched`: false where subjects are held
-    on demand, and this one could not be had. `loaded`: false where there was no data at all, which cannot be made
-    again. `usage`: where it is metered. `errors`: why it could not be evaluated.
-    `record`: of the subject, without authors and reasons; null where it was unknown; absent unless that is configured.
+    `store`, `position`: the feed and its last active entry; none with files. `version`: of Tiergate. `stale_at`: the
+    instant from which the data was stale, as text; none if it never is. `stale_deny`: it was stale, and the operator
+    denies this feature then. `fetched`: false if subjects are on demand, and this one could not be fetched. `loaded`:
+    false if there was no data, so that the decision cannot be reproduced. `usage`: if it is metered. `errors`: why it
+    could not be evaluated. `record`: of the subject, redacted; null if it was unknown; absent unless configured.
     """
 
     store: str = ""
@@ -91,12 +90,12 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     @property
     def stale_instant(self) -> Instant:
-        """`stale_at` as an instant."""
+        """`stale_at` as an instant; raises `ValueError` if it is not one."""
         return FOREVER if self.stale_at is None else parse_instant(self.stale_at)
 
     @staticmethod
     def stale_text(stale_at: Instant) -> str | None:
-        """How `stale_at` is written."""
+        """Return the text of `stale_at`."""
         return None if stale_at >= LAST_INSTANT else format_instant(stale_at)
 
 
@@ -129,7 +128,7 @@ def mark_stale(decision: Decision, *, denied: bool) -> Decision:
 
 
 def apply_staleness(decision: Decision, now: Instant, stale_at: Instant, *, stale_deny: bool) -> Decision:
-    """A decision as it is given at `now` where data is stale from `stale_at` on: stale, or valid until then at most."""
+    """Return a decision as served at `now` if data is stale from `stale_at` on: stale, or valid until then at most."""
     if now >= stale_at:
         return mark_stale(decision, denied=stale_deny)
     return replace(decision, until=stale_at) if stale_at < decision.until else decision
@@ -144,9 +143,9 @@ def reproduce(
     *,
     publication: int,
 ) -> Explanation:
-    """Make a decision again, and lay open why. The same bundle, record and basis give the same bytes.
+    """Make a decision again, and explain it. The same bundle, record and basis give the same bytes.
 
-    `record` is that of the customer, or of the customer who holds the subscription; none where there is none.
+    `record` is the customer's, or that of the subscription's customer; none if there is none.
 
     Raises:
         UnknownFeatureError, CheckError: as `Evaluator.decide`.
@@ -178,18 +177,22 @@ def _expect_sound(
             raise BasisError("usage", str(error)) from None
     if record is None or basis.record is msgspec.UNSET:
         return
-    ids = [record.customer.id, *(one.id for one in record.subscriptions)]
-    overrides = [*record.customer.overrides, *(it for one in record.subscriptions for it in one.overrides)]
+    ids = [record.customer.id, *(subscription.id for subscription in record.subscriptions)]
+    overrides = [
+        *record.customer.overrides,
+        *(override for owner in record.subscriptions for override in owner.overrides),
+    ]
     for id_ in ids:
         if not is_subject_id(id_):
             raise BasisError("record", f"has `{id_[:100]}` as an id, which {SUBJECT_ID_RULE}")
-    named = [held.item for one in record.subscriptions for held in one.items]
-    for id_ in (*named, *(it.id for it in overrides)):
+    named = [held.item for subscription in record.subscriptions for held in subscription.items]
+    for id_ in (*named, *(override.id for override in overrides)):
         if not is_id(id_):
             raise BasisError("record", f"has `{id_[:100]}` as an id, which {ID_RULE}")
-    for it in overrides:
-        if it.feature == feature.id and not _fits(it, feature):
-            raise BasisError("record", f"has an override `{it.id}` with a value that `{feature.id}` does not take")
+    for override in overrides:
+        if override.feature == feature.id and not _fits(override, feature):
+            detail = f"has an override `{override.id}` with a value that `{feature.id}` does not accept"
+            raise BasisError("record", detail)
 
 
 def _fits(override: Override, feature: Feature) -> bool:

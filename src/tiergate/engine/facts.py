@@ -1,7 +1,7 @@
-"""Facts: what a subject has of one feature at an instant, before Cedar decides on it (design, section 3).
+"""Facts: the state of one feature for a subject at an instant, before Cedar decides on it (design, section 3).
 
-The second step from data to facts, and the whole of the arithmetic of section 2: values combined, overrides and
-suspensions applied. Pure. Allow, deny and the reason are Cedar's.
+The second step from data to facts, with all arithmetic of section 2: combining values, applying overrides and
+suspensions. Pure. Cedar decides allow, deny and the reason.
 
 Every type is counted: units for a quantity or a range, 0 or 1 for a switch, the rank for a custom feature. A switch
 and a custom feature combine as a `max` that nothing multiplies.
@@ -158,10 +158,10 @@ class _Sum:
 
 
 class _Tally:
-    """What the subscriptions of a subject, then its customer, make of one feature.
+    """Combines what the subscriptions of a subject, then its customer, give of one feature.
 
-    `total` is of what no override of a subscription acts on, and the only sum where none does. `free` is of what one
-    acts on, which no maximum of a range binds any more.
+    `total`: of subscriptions without acting overrides. `free`: of those with one, which the maximum of a range does not
+    limit.
     """
 
     def __init__(self, feature: Feature, bundle: BundleSource, window: ValidityWindow) -> None:
@@ -243,10 +243,10 @@ class _Tally:
             self.total.merge(self.free)
 
     def customer(self, acting: ActingOverrides, *, live: bool) -> None:
-        """Let the customer's overrides act on the total.
+        """Apply the customer's overrides to the total.
 
-        What stands in place of the total also stands in place of what was paused or taken below it. Without any
-        subscription there is nothing but the overrides, so that an `at_least` decides even where it raises nothing.
+        An override that replaces the total also replaces what was paused or disabled below it. Without a subscription
+        there are only the overrides, so that an `at_least` counts even if it raises nothing.
         """
         if acting.base is not None:
             self.clear()
@@ -265,22 +265,22 @@ class _Tally:
 
 
 def _act(total: _Sum, acting: ActingOverrides, *, alone: bool = False) -> list[Override]:
-    """Let the overrides of one scope act on what it comes to; return those that changed something.
+    """Apply the overrides of one scope to its total; return those that changed something.
 
-    `alone`: there is nothing beside them, so that an `at_least` counts in any case.
+    `alone`: there is nothing besides them, so that an `at_least` counts in any case.
     """
-    found: list[Override] = []
+    applied: list[Override] = []
     base, floor = acting.base, acting.floor
     if base is not None and base.value is not None:
         total.replace(base.value)
-        found.append(base)
+        applied.append(base)
     if floor is not None and floor.value is not None and (total.raise_to(floor.value) or (alone and base is None)):
-        found.append(floor)
+        applied.append(floor)
     for override in acting.adds:
         if isinstance(override.value, Amount) and not total.unlimited:
             total.add += override.value.units
-            found.append(override)
-    return found
+            applied.append(override)
+    return applied
 
 
 def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
@@ -332,9 +332,9 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
 
 def counted(feature: Feature, value: Value, quantity: int) -> int:
     """Return what an item's value counts for `quantity` items, in units or as a rank; 0 for unlimited."""
-    one = _Sum(feature)
-    one.take(value, quantity)
-    return one.total
+    total = _Sum(feature)
+    total.take(value, quantity)
+    return total.total
 
 
 def _suspended(suspensions: Iterable[Suspension], feature: str, window: ValidityWindow) -> bool:
