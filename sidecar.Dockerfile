@@ -1,28 +1,28 @@
-# The images: the sidecar, which is the last target and so the default, and the control plane.
+# The images of the sidecar and the control plane. The sidecar is the last target, so it is the default.
 #
 #   docker build -f sidecar.Dockerfile -t tiergate-sidecar .
 #   docker build -f sidecar.Dockerfile -t tiergate-control-plane --target control-plane .
 #   docker build -f sidecar.Dockerfile --output wheelhouse --target wheelhouse .
 #
-# The arguments, building without a network, and what is in an image: docs/how-to/build-the-images.md.
+# docs/how-to/build-the-images.md describes the arguments, builds without a network, and the content of an image.
 
-# Has Python 3.11 or later, with venv, as `python3`. What is built on it runs on it.
+# The base must have Python 3.11 or later, with venv, as `python3`. The same base builds and runs Tiergate.
 ARG BASE=python:3.13.11-slim-trixie
 
 # ── The tools ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 FROM ${BASE} AS tools
-# A folder of wheels in the build context to install from, instead of from an index.
+# A folder of wheels in the build context. If it is set, pip installs from it and not from an index.
 ARG WHEELHOUSE=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore \
     PIP_ONLY_BINARY=:all: PIP_NO_INDEX=${WHEELHOUSE:+1} PIP_FIND_LINKS=${WHEELHOUSE:+/inputs} \
     PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 LC_ALL=C.UTF-8
 COPY requirements packaging/install packaging/sbom.py ${WHEELHOUSE:-requirements} /inputs/
-# pip's configuration, and a certificate to believe, are there if the build was given these secrets.
+# The secrets are optional: pip's configuration, and a CA certificate to trust.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
     python3 -m venv /tools && /tools/bin/python -m pip install --quiet --require-hashes -r /inputs/image.txt
 
-# ── The wheels to install from where there is no index ───────────────────────────────────────────────────────────────
+# ── The wheels for an installation without an index ──────────────────────────────────────────────────────────────────
 
 FROM tools AS downloaded
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
@@ -40,11 +40,11 @@ WORKDIR /source
 COPY . .
 RUN /tools/bin/python -m hatchling build --target wheel --directory /wheel
 
-# ── What is installed ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The installations ────────────────────────────────────────────────────────────────────────────────────────────────
 
 FROM tools AS installed-control-plane
 ARG BASE
-# Seconds since 1970: the time of all that is made, so that two builds are equal.
+# Seconds since 1970: the modification time of all files, so that two builds are equal.
 ARG SOURCE_DATE_EPOCH=0
 COPY --from=wheel /wheel /wheel
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
@@ -58,13 +58,13 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
     /inputs/install core tiergate-sidecar
 
 # ── The images ───────────────────────────────────────────────────────────────────────────────────────────────────────
-# Nothing is run from here on, so that the base may be one without a shell.
+# From here on the build runs no command, so that the base may have no shell.
 
 FROM ${BASE} AS control-plane
 ARG BASE
 ARG VERSION="" REVISION=""
 LABEL org.opencontainers.image.title="tiergate-control-plane" \
-      org.opencontainers.image.description="Where plans are edited and published, and what sidecars follow." \
+      org.opencontainers.image.description="The server where plans are edited and published. Sidecars follow it." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
@@ -79,7 +79,7 @@ EXPOSE 8440
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health", "--control-plane"]
-# SIGTERM that comes before Python runs would be lost on process 1: it is blocked until there is a handler.
+# Process 1 would ignore a SIGTERM that arrives before Python runs: `env` blocks it until there is a handler.
 ENTRYPOINT ["/usr/bin/env", "--block-signal=TERM,INT", "/opt/tiergate/bin/tiergate"]
 CMD ["control-plane"]
 
@@ -103,6 +103,6 @@ EXPOSE 8437 8438
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health"]
-# SIGTERM that comes before Python runs would be lost on process 1: it is blocked until there is a handler.
+# Process 1 would ignore a SIGTERM that arrives before Python runs: `env` blocks it until there is a handler.
 ENTRYPOINT ["/usr/bin/env", "--block-signal=TERM,INT", "/opt/tiergate/bin/tiergate"]
 CMD ["sidecar"]

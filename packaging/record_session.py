@@ -1,4 +1,4 @@
-"""Record the terminal session that the README shows: run the real commands, write docs/images/session.svg.
+"""Record the terminal session of the README: run the real commands and write docs/images/session.svg.
 
 `make session` runs it. It starts `tiergate up` in a temporary folder, so ports 8437, 8438 and 8440 must be free.
 """
@@ -23,7 +23,7 @@ from rich.text import Text
 COLUMNS = 104
 READY_SECONDS = 60
 PROGRESS = re.compile("[\u2800-\u28ff]|\x1b\\[\\?25")
-"""A line of a spinner, or one that hides or shows the cursor."""
+"""Matches a line of a spinner, or a line that hides or shows the cursor."""
 EDIT = (
     "curl -s -X PUT http://127.0.0.1:8440/v1/items/gold/draft/entitlements/movies \\\n"
     "       -H @admin.headers -d 30 > edited.json"
@@ -92,7 +92,7 @@ def wait_until_ready(environ: dict[str, str], stack: subprocess.Popen[bytes]) ->
 
 
 def record(folder: Path, environ: dict[str, str], target: Path) -> None:
-    """Run each command at a terminal and draw what it prints."""
+    """Run each command at a terminal and draw its output."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     loss = ""
     for comment, command in SESSION:
@@ -108,14 +108,14 @@ def record(folder: Path, environ: dict[str, str], target: Path) -> None:
             console.print(Text.from_ansi(output))
     svg = console.export_svg(title="tiergate", theme=THEME, unique_id="session")
     svg = re.sub(r"<!--.*?-->\n?", "", svg)
-    svg = re.sub(r"@font-face \{.*?\}\n*", "", svg, flags=re.DOTALL)  # nothing is loaded from elsewhere
+    svg = re.sub(r"@font-face \{.*?\}\n*", "", svg, flags=re.DOTALL)  # the picture loads no fonts
     svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
     svg = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
     target.write_text(svg, encoding="utf-8")
 
 
 def run(command: str, folder: Path, environ: dict[str, str]) -> str:
-    """Return what a command prints at a terminal, without the end of the line."""
+    """Return the output of a command at a terminal, without the final line break."""
     main_end, terminal = pty.openpty()
     process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=environ, stdout=terminal, stderr=terminal)
     os.close(terminal)
@@ -123,7 +123,7 @@ def run(command: str, folder: Path, environ: dict[str, str]) -> str:
     while True:
         try:
             part = os.read(main_end, 65536)
-        except OSError:  # Linux reports the end of a terminal so
+        except OSError:  # Linux reports the end of a terminal with this error
             break
         if not part:
             break

@@ -1,14 +1,14 @@
-"""Write an image's software bill of materials, in SPDX 2.3 JSON: what is installed in it, and by which files.
+"""Write an image's software bill of materials, in SPDX 2.3 JSON: the installed packages and their files.
 
-Reads the environment as it was installed, and pip's report of that installation, which says the hash of each file that
-was taken. Says nothing about the base image but its name: that has a bill of materials of its own.
+It reads the installed environment and pip's report of the installation, which has the hash of each installed file. It
+names the base image only: the base has its own bill of materials.
 
 Rules:
 
-- Everything that is installed is named, and nothing else; each distribution's hash is one that the lock allows.
-- Every distribution is there because another one, and in the end Tiergate, requires it.
-- The same environment gives the same bytes: the time is the caller's, the namespace follows from the content.
-- What breaks one of these is an error, and nothing is written.
+- The document names all installed distributions and nothing else. The lock allows the hash of each one.
+- Another distribution, and in the end Tiergate, requires each distribution.
+- The same environment gives the same bytes: the caller sets the time, the content determines the namespace.
+- If a rule is broken, it fails and writes nothing.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ LICENSES = get_spdx_licensing()
 
 
 class BillError(Exception):
-    """What is installed is not what was to be installed."""
+    """The installation differs from the lock file or from its requirements."""
 
 
 class Installed(NamedTuple):
-    """A distribution, and the SHA-256 of the file that it was installed from."""
+    """An installed distribution, and the SHA-256 of its file."""
 
     distribution: Distribution
     sha256: str
 
     @property
     def reference(self) -> str:
-        """Its identifier in the document."""
+        """The identifier of the distribution in the document."""
         return f"SPDXRef-Package-{canonicalize_name(self.distribution.name)}"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the bill of materials that the arguments ask for; return the exit code."""
+    """Write the bill of materials; return the exit code."""
     options = parser().parse_args(arguments)
     try:
         allowed = locked(options.lock.read_text(encoding="utf-8"))
@@ -89,21 +89,21 @@ def main(arguments: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Say what can be asked for."""
-    made = argparse.ArgumentParser(prog="sbom", description=__doc__.partition("\n")[0] if __doc__ else None)
-    made.add_argument("--site", type=Path, required=True, help="the site-packages folder of what is installed")
-    made.add_argument("--report", type=Path, action="append", required=True, help="a file that `pip --report` wrote")
-    made.add_argument("--lock", type=Path, required=True, help="the lock file that was installed")
-    made.add_argument("--extra", action="append", default=[], help="an extra of Tiergate's that was installed")
-    made.add_argument("--image", required=True, help="the image's name")
-    made.add_argument("--base", required=True, help="its base image's name")
-    made.add_argument("--image-version", required=True, help="its version")
-    made.add_argument("--out", type=Path, required=True, help="the file to write")
-    return made
+    """Return the parser of the arguments."""
+    result = argparse.ArgumentParser(prog="sbom", description=__doc__.partition("\n")[0] if __doc__ else None)
+    result.add_argument("--site", type=Path, required=True, help="the site-packages folder of the installation")
+    result.add_argument("--report", type=Path, action="append", required=True, help="a file that `pip --report` wrote")
+    result.add_argument("--lock", type=Path, required=True, help="the lock file that was installed")
+    result.add_argument("--extra", action="append", default=[], help="an installed extra of Tiergate")
+    result.add_argument("--image", required=True, help="the name of the image")
+    result.add_argument("--base", required=True, help="the name of the base image")
+    result.add_argument("--image-version", required=True, help="the version of the image")
+    result.add_argument("--out", type=Path, required=True, help="the file to write")
+    return result
 
 
 def locked(text: str) -> dict[str, frozenset[str]]:
-    """Read the hashes that a lock file allows, by distribution and version, as `name==version`."""
+    """Return the hashes that a lock file allows, keyed by `name==version`."""
     pins = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
     return {
         re.split(r"[\s;\\]", pin, maxsplit=1)[0]: frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", pin))
@@ -112,7 +112,7 @@ def locked(text: str) -> dict[str, frozenset[str]]:
 
 
 def reported(report: dict[str, list[dict[str, dict[str, dict[str, dict[str, str]]]]]]) -> dict[str, str]:
-    """Read from pip's report the SHA-256 of each file that was installed, by distribution."""
+    """Return the SHA-256 of each installed file from pip's report, by distribution."""
     return {
         canonicalize_name(str(entry["metadata"]["name"])): entry["download_info"]["archive_info"]["hashes"]["sha256"]
         for entry in report["install"]
@@ -120,29 +120,29 @@ def reported(report: dict[str, list[dict[str, dict[str, dict[str, dict[str, str]
 
 
 def installed(site: Path, hashes: dict[str, str], allowed: dict[str, frozenset[str]]) -> dict[str, Installed]:
-    """Find what is installed, by name, sorted.
+    """Return the installed distributions by name, sorted.
 
     Raises:
-        BillError: Something is missing, was not reported, or has a hash that the lock does not allow.
+        BillError: If a distribution is missing, is not in the report, or has a hash that the lock does not allow.
     """
     found: dict[str, Installed] = {}
     for distribution in distributions(path=[str(site)]):
         name = canonicalize_name(distribution.name)
         if name not in hashes:
-            raise BillError(f"`{name}` is installed, and no report says from which file")
+            raise BillError(f"`{name}` is installed, but no report contains its file")
         if name != ROOT and hashes[name] not in allowed.get(f"{name}=={distribution.version}", ()):
-            raise BillError(f"`{name}` {distribution.version} is not what the lock allows: sha256 {hashes[name]}")
+            raise BillError(f"`{name}` {distribution.version} does not match the lock: sha256 {hashes[name]}")
         found[name] = Installed(distribution, hashes[name])
     if missing := hashes.keys() - found.keys():
-        raise BillError(f"reported as installed, and not there: {', '.join(sorted(missing))}")
+        raise BillError(f"reported as installed, but missing: {', '.join(sorted(missing))}")
     return dict(sorted(found.items()))
 
 
 def requirements(found: dict[str, Installed], extras: set[str]) -> list[tuple[str, str]]:
-    """Follow what requires what, from Tiergate with these extras on; return the pairs of names, sorted.
+    """Return the pairs `(name, required name)`, sorted, starting from Tiergate with these extras.
 
     Raises:
-        BillError: A requirement is not installed, or nothing requires what is.
+        BillError: If a requirement is not installed, or no distribution requires an installed one.
     """
     links: set[tuple[str, str]] = set()
     waiting = [(ROOT, extra) for extra in {"", *extras}]
@@ -161,12 +161,12 @@ def requirements(found: dict[str, Installed], extras: set[str]) -> list[tuple[st
             seen |= further
             waiting.extend(further)
     if stray := found.keys() - {name for name, _ in seen}:
-        raise BillError(f"installed, and required by nothing: {', '.join(sorted(stray))}")
+        raise BillError(f"installed, but not required: {', '.join(sorted(stray))}")
     return sorted(links)
 
 
 def describe(options: argparse.Namespace, found: dict[str, Installed], links: list[tuple[str, str]]) -> Document:
-    """Make the document: the image, its base, what it contains, and what of this depends on what."""
+    """Return the document: the image, its base, its packages and their dependencies."""
     image = Package(
         spdx_id=IMAGE,
         name=options.image,
@@ -181,7 +181,7 @@ def describe(options: argparse.Namespace, found: dict[str, Installed], links: li
         download_location=SpdxNoAssertion(),
         files_analyzed=False,
         primary_package_purpose=PackagePurpose.CONTAINER,
-        comment="What it contains, its own bill of materials says.",
+        comment="The base image has its own bill of materials.",
     )
     relationships = [
         Relationship(DOCUMENT, RelationshipType.DESCRIBES, IMAGE),
@@ -208,7 +208,7 @@ def describe(options: argparse.Namespace, found: dict[str, Installed], links: li
 
 
 def package(one: Installed) -> Package:
-    """Describe one distribution."""
+    """Return the package of one distribution."""
     metadata = one.distribution.metadata
     name, version = canonicalize_name(one.distribution.name), one.distribution.version
     return Package(
@@ -228,7 +228,7 @@ def package(one: Installed) -> Package:
 
 
 def license_of(text: str | None) -> object:
-    """Read a licence as an SPDX expression; what is none is not asserted."""
+    """Return a licence as an SPDX expression, or no assertion if the text is not one."""
     try:
         return LICENSES.parse(text, validate=True) if text else SpdxNoAssertion()
     except ExpressionError:
