@@ -10,8 +10,8 @@ from tiergate.control.api.probes import Probes
 from tiergate.control.app import all_endpoints
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
-from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import RequestCounts, build_registry
 from tiergate.control.webhooks.webhook_targets import WebhookTargets

@@ -59,19 +59,25 @@ async def refresh_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -
 
 
 async def update_object_store(
-    depot: ObjectStoreWriter, sync: FeedApi, tail: FeedWatcher, store: Store, *, every: float, snapshots_every: float
+    writer: ObjectStoreWriter,
+    sync: FeedApi,
+    watcher: FeedWatcher,
+    store: Store,
+    *,
+    every: float,
+    snapshots_every: float,
 ) -> None:
     """Update the object store after every publication, and every `every` seconds.
 
     `snapshots_every`: the maximum age of its snapshot in seconds, if data has changed.
     """
     while True:
-        offer = await sync.refresh_snapshot(snapshots_every)
-        before = -1 if tail.state is None else tail.state.head.publication
+        snapshot = await sync.refresh_snapshot(snapshots_every)
+        before = -1 if watcher.state is None else watcher.state.head.publication
         revision = await run_in_threadpool(_revision, store)
-        await run_in_threadpool(depot.write, revision, offer, sync.snapshot_head(offer))
-        await tail.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
-        if tail.ending:
+        await run_in_threadpool(writer.write, revision, snapshot, sync.snapshot_head(snapshot))
+        await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
+        if watcher.ending:
             return
 
 

@@ -27,7 +27,7 @@ from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import PATHS, Probes
 from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier, read_issuers
-from tiergate.control.auth.bootstrap_admin import BootstrapAdmin
+from tiergate.control.auth.bootstrap_admin import read_admin_key, register_admin_key
 from tiergate.control.auth.recent_callers import RecentCallers
 from tiergate.control.background_jobs import (
     enforce_retention,
@@ -39,8 +39,8 @@ from tiergate.control.background_jobs import (
 )
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
-from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
@@ -114,37 +114,37 @@ class _ControlPlane:
         room = connection_limit(open_files, _KEPT_BACK)
         targets = _webhook_targets(settings)
         tokens = _tokens(settings)
-        first_admin = BootstrapAdmin.read(settings.bootstrap_admin_key_file)
+        admin_key = read_admin_key(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
-        for one in self._sockets:
-            opened.callback(one.close)
+        for bound in self._sockets:
+            opened.callback(bound.close)
         migrating = settings.migrate or settings.database.startswith("sqlite")
         self._store = Store.open(settings.database, migrating=migrating)
         opened.callback(self._store.close)
         signer = signer_of(settings, self._store)
-        first_admin.register(self._store)
-        self._tail = FeedWatcher(self._store)
-        snapshots, packs = Snapshots(self._store), BundleArchives(self._store)
-        self._depot = (
-            None if settings.object_store is None else ObjectStoreWriter(settings.object_store, snapshots, packs)
+        register_admin_key(admin_key, self._store)
+        self._watcher = FeedWatcher(self._store)
+        snapshots, archives = Snapshots(self._store), BundleArchives(self._store)
+        self._object_store = (
+            None if settings.object_store is None else ObjectStoreWriter(settings.object_store, snapshots, archives)
         )
-        self._sync = FeedApi(
+        self._feed_api = FeedApi(
             self._store,
-            self._tail,
+            self._watcher,
             HeadSigner(self._store.id, signer),
             snapshots,
-            packs,
+            archives,
             max_waiting=fit_to_limit(room - min(_NOT_WAITING, room // 4), "max-waiting", settings.max_waiting),
             lines_between_snapshots=settings.snapshot_every,
         )
         self._requests = RequestCounts()
-        self._probes = Probes(self._tail, build_registry(self._requests, self._gauges, self._counters), self._store)
+        self._probes = Probes(self._watcher, build_registry(self._requests, self._gauges, self._counters), self._store)
         self._sender = WebhookSender(targets)
         roles = PublishedRoles(self._store)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
-            sync=self._sync,
+            sync=self._feed_api,
             targets=targets,
             published_roles=roles,
             probes=self._probes.endpoints(),
@@ -160,7 +160,7 @@ class _ControlPlane:
             sidecar_threads=max(1, settings.threads // 2),
         )
         self._listener = Listener(
-            ObservedApp(api, self._requests, [it.path for it in endpoints], settings.log_requests),
+            ObservedApp(api, self._requests, [endpoint.path for endpoint in endpoints], settings.log_requests),
             self._sockets,
             protocol=bounded(
                 ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
@@ -188,7 +188,7 @@ class _ControlPlane:
             waiting = tasks.create_task(self._log_ready())
             await self._end.wait()
             self._probes.draining = True
-            self._tail.end()
+            self._watcher.end()
             self._listener.end()
             await serving
             for task in (*background, waiting):
@@ -199,29 +199,31 @@ class _ControlPlane:
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         settings = self._settings
         tidy = {"feed_days": settings.feed_retention, "history_days": settings.history_retention}
-        works = [
-            run_forever("tail", self._tail.run),
+        jobs = [
+            run_forever("tail", self._watcher.run),
             run_forever("webhooks", Dispatcher(self._store, self._sender).run),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),
-            run_forever("snapshots", lambda: refresh_snapshots(self._sync)),
+            run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),
             run_forever("retention", lambda: enforce_retention(self._store, **tidy)),  # type: ignore[arg-type]
         ]
-        depot = self._depot
-        if depot is not None:
+        writer = self._object_store
+        if writer is not None:
             pace = {"every": settings.object_store_every, "snapshots_every": settings.object_store_snapshots_every}
-            works.append(
-                run_forever("objects", lambda: update_object_store(depot, self._sync, self._tail, self._store, **pace))
+            jobs.append(
+                run_forever(
+                    "objects", lambda: update_object_store(writer, self._feed_api, self._watcher, self._store, **pace)
+                )
             )
         certificate = _certificate(settings)
         if certificate is not None:
-            works.append(run_forever("certificate", lambda: watch_certificate(certificate, self._reload_certificate)))
-        return works
+            jobs.append(run_forever("certificate", lambda: watch_certificate(certificate, self._reload_certificate)))
+        return jobs
 
     async def _log_ready(self) -> None:
         """Log once that the database answers."""
-        await self._tail.wait(lambda _: True, float("inf"))
-        state = self._tail.state
+        await self._watcher.wait(lambda _: True, float("inf"))
+        state = self._watcher.state
         if state is not None:
             # Objects that live until the end are excluded from garbage collection, and full collections, which visit
             # every waiting request, are rare: reference counts free almost everything.
@@ -241,27 +243,33 @@ class _ControlPlane:
         }
 
     def _gauges(self) -> Mapping[str, tuple[str, float]]:
-        found: dict[str, tuple[str, float]] = {
+        gauges: dict[str, tuple[str, float]] = {
             "connections": ("Open connections.", self._connections.open),
-            "waiting_readers": ("Requests that wait for news.", self._sync.waiting),
-            "feed_failing": ("1 where the database does not answer.", int(self._tail.failing)),
-            "feed_listening": ("1 where commits of other instances are notified of.", int(self._tail.listening)),
+            "waiting_readers": ("Requests that wait for news.", self._feed_api.waiting),
+            "feed_failing": ("1 where the database does not answer.", int(self._watcher.failing)),
+            "feed_listening": ("1 where commits of other instances are notified of.", int(self._watcher.listening)),
             "store_read_only": (
                 "1 where the database takes no changes.",
                 int(self._store.database.read_only_error is not None),
             ),
         }
-        state = self._tail.state
+        state = self._watcher.state
         if state is not None:
             age = max(0, self._store.clock() - state.confirmed_at) / 1000
-            found["feed_position"] = ("The last position of the feed.", state.head.position)
-            found["feed_floor"] = ("The position after which the feed begins.", state.head.floor)
-            found["feed_confirmed_age_seconds"] = ("How long ago the database was asked.", age)
-            found["publication"] = ("The publication in force.", state.head.publication)
-        if self._depot is not None:
-            found["object_store_failing"] = ("1 where the object store cannot be written.", int(self._depot.failing))
-            found["object_store_put_timestamp_seconds"] = ("When it was last brought up to date.", self._depot.put_at)
-        return found
+            gauges["feed_position"] = ("The last position of the feed.", state.head.position)
+            gauges["feed_floor"] = ("The position after which the feed begins.", state.head.floor)
+            gauges["feed_confirmed_age_seconds"] = ("How long ago the database was asked.", age)
+            gauges["publication"] = ("The publication in force.", state.head.publication)
+        if self._object_store is not None:
+            gauges["object_store_failing"] = (
+                "1 where the object store cannot be written.",
+                int(self._object_store.failing),
+            )
+            gauges["object_store_put_timestamp_seconds"] = (
+                "When it was last brought up to date.",
+                self._object_store.put_at,
+            )
+        return gauges
 
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("shutting down", signal=number.name)

@@ -58,11 +58,7 @@ class ApplyRequest:
 
 def plan_apply(request: ApplyRequest) -> Planner:
     """Plan to publish what files contain."""
-
-    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
-        return _ApplyPlanner(unit, current, request).plan()
-
-    return plan
+    return lambda unit, current: _ApplyPlanner(unit, current, request).plan()
 
 
 class _ApplyPlanner:

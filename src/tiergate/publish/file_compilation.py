@@ -59,11 +59,7 @@ def compile_files(
 def compile_loaded(
     loaded: LoadedCatalog, rules: Rules, rules_folder: str = "", *, previous: Mapping[str, str] | None = None
 ) -> BundleFiles:
-    """Compile a bundle from a loaded catalog and rules; `rules_folder`: where problems of rules are reported.
-
-    Raises:
-        RulesError, CompileError: as `compile_files`.
-    """
+    """Compile a bundle from a loaded catalog and rules; `rules_folder`: where problems of rules are reported."""
     catalog, positions = loaded.catalog, loaded.positions
     files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder, previous=previous)
     return BundleFiles(files, catalog)

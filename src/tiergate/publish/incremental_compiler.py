@@ -3,6 +3,8 @@
 An item version is compiled again if it, or a feature it gives, changed; and validated again if its text or the schema
 changed. The result is the same as that of a full compilation. `ChangesetCompiler` compiles what is to be published, and
 compares its bundle with the published one.
+
+Problems of a catalog or rules are a `CompileError` or `RulesError`; those of a changeset, all in a `PublishError`.
 """
 
 from __future__ import annotations
@@ -66,10 +68,6 @@ class IncrementalCompiler:
         """Compile a catalog and rules.
 
         `validated`: the hashes by path of a bundle that was validated before; used if there is no last compilation.
-
-        Raises:
-            CompileError: the catalog cannot be compiled.
-            RulesError: the rules have problems.
         """
         with self._lock:
             last = self._last
@@ -124,11 +122,7 @@ class ChangesetCompiler:
         self._bundles = BundleCache()
 
     def compile(self, current: PublishedState, plan: PublicationPlan) -> Compilation:
-        """Compile the catalog and the rules, and validate the roles.
-
-        Raises:
-            PublishError: they have problems; it has all of them.
-        """
+        """Compile the catalog and the rules, and validate the roles."""
         changeset = plan.changeset
         problems: list[Problem] = []
         if changeset.roles and changeset.roles != current.roles:

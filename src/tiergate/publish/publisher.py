@@ -8,6 +8,8 @@ all.
 If the loss is checked, `prepare` finds the customers who would lose something, and `commit` checks those who changed
 since: nobody loses anything that was not accepted.
 
+If the store cannot be used, it is a `StoreError`. Errors of planners, and of the transaction, pass through.
+
 INVARIANT (lock order): the catalog's lock, then the feed's. `commit` holds the feed's lock from its checks until the
 transaction ends, so that no subject changes in between.
 """
@@ -86,11 +88,7 @@ class Publisher:
     def publish(self, planner: Planner, run: RunTransaction[T], conditions: PublishConditions = NO_CONDITIONS) -> T:
         """Prepare a publication and commit it in the transaction of `run`; prepare again after a lost race.
 
-        Returns what `run` returns.
-
-        Raises:
-            StoreError: the store cannot be used, or changed before every commit. The errors of `prepare`, `commit` and
-                `run` pass through.
+        Returns what `run` returns. After too many lost races it is a `StoreError`.
         """
         for _ in range(_ATTEMPTS):
             prepared = self.prepare(planner, conditions)
@@ -161,9 +159,6 @@ class Publisher:
         """Return what a plan would change, without any effect; `estimates`: ready to find what customers lose.
 
         `at`: the only instant that counts; default: all from now on.
-
-        Raises:
-            StoreError: the store cannot be used. The planner's errors pass through.
         """
 
         def read(unit: ReadUnit) -> tuple[_PlannedState, tuple[ItemConflict, ...]]:

@@ -146,8 +146,16 @@ class _WorkingRollback:
             for id_, history in read_item_history(unit, missing).items()
         }
         self._discarded = {  # an edit cannot change the type of a feature or the kind of an item
-            *(f"features/{id_}" for id_, it in target.catalog.features.items() if not self._has_type(it)),
-            *(f"items/{id_}" for id_, it in target.catalog.items.items() if not self._has_kind(it)),
+            *(
+                f"features/{id_}"
+                for id_, edited in self.working.features.items()
+                if id_ in target.catalog.features and target.catalog.features[id_].type is not edited.feature.type
+            ),
+            *(
+                f"items/{id_}"
+                for id_, edited in self.working.items.items()
+                if id_ in target.catalog.items and target.catalog.items[id_].kind is not edited.item.kind
+            ),
         }
         self.after = self._rebase()
 
@@ -186,14 +194,6 @@ class _WorkingRollback:
             return None if item is None else _item_data(item, features), _item_data(self.after.items[id_], features)
         texts = {file.key: file.text for file in self.files}
         return texts.get(id_), self.after.files.get(id_)
-
-    def _has_type(self, feature: Feature) -> bool:
-        edited = _edited_feature(self.working, feature.id)
-        return edited is None or edited.type is feature.type
-
-    def _has_kind(self, item: Item) -> bool:
-        edited = self.working.items.get(item.id)
-        return edited is None or edited.item.kind is item.kind
 
     def _rebase(self) -> RebasedState:
         return rebase_working_state(

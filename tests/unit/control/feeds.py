@@ -20,8 +20,8 @@ from tiergate.bundle import Cursor, Publication, SigningKey, TrustedFeed
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
-from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer

@@ -77,9 +77,6 @@ class AdminApi:
         """Build the route table. `known`, if given, replaces `identify` and `roles`, and caches callers.
 
         `sidecar_threads`: how many requests of sidecars are handled at once.
-
-        Raises:
-            ValueError: if two endpoints have the same method and path.
         """
         self._routes = RouteTable(endpoints)
         self._identify = identify
@@ -182,11 +179,7 @@ class AdminApi:
 
 
 async def _unless_disconnected(http: Request, work: Awaitable[Response]) -> Response:
-    """Wait for `work`, and cancel it if the caller disconnects.
-
-    Raises:
-        ClientDisconnect: if the caller disconnected.
-    """
+    """Wait for `work`, and cancel it if the caller disconnects."""
     working = asyncio.ensure_future(work)
     disconnect = asyncio.ensure_future(_wait_for_disconnect(http))
     try:

@@ -121,11 +121,7 @@ class RouteTable:
     """All endpoints by path and method."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        """Sort the endpoints.
-
-        Raises:
-            ValueError: if two endpoints have the same method and path.
-        """
+        """Sort the endpoints."""
         self.endpoints = tuple(endpoints)
         by_path: dict[str, dict[str, Endpoint]] = {}
         for endpoint in self.endpoints:

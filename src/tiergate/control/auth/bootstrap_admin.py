@@ -6,7 +6,7 @@ revoked key does not come back, and write access to the file gives nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,50 +25,40 @@ _OPERATOR = Author("operator", "system")
 _log = structlog.get_logger(__name__)
 
 
-class BootstrapAdmin:
-    """The key from a file, if there is one."""
+def read_admin_key(path: Path | None) -> str | None:
+    """Read the key from the file that the setting names, if it names one.
 
-    __slots__ = ("_text",)
+    Raises:
+        SettingsError: it cannot be read, or has no key. The message shows nothing of its content.
+    """
+    if path is None:
+        return None
+    try:
+        text = path.read_text("ascii").strip()
+    except OSError as error:
+        raise SettingsError(_SETTING, f"`{path}` cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if not is_key(text):
+        form = "`tg_`, 12 letters and digits, `_`, and a secret of 43 characters"
+        raise SettingsError(_SETTING, f"`{path}` must contain one API key: {form}")
+    return text
 
-    def __init__(self, text: str | None) -> None:
-        """Use `read` instead."""
-        self._text = text
 
-    @classmethod
-    def read(cls, path: Path | None) -> Self:
-        """Read the file that the setting names.
-
-        Raises:
-            SettingsError: it cannot be read, or has no key. The message shows nothing of its content.
-        """
-        if path is None:
-            return cls(None)
-        try:
-            text = path.read_text("ascii").strip()
-        except OSError as error:
-            raise SettingsError(_SETTING, f"`{path}` cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            text = ""
-        if not is_key(text):
-            made = "`tg_`, 12 letters and digits, `_`, and a secret of 43 characters"
-            raise SettingsError(_SETTING, f"`{path}` must contain one API key: {made}")
-        return cls(text)
-
-    def register(self, store: Store) -> None:
-        """Register the key of the store's first admin, if the store has none yet."""
-        if self._text is None:
-            return
-        text = self._text
-        try:
-            made = store.change(lambda unit: bootstrap(unit, "first admin", text=text), _OPERATOR)
-        except ReadOnlyStoreError:
-            _log.warning("database is read-only; cannot register the first admin's key", setting=_SETTING)
-        except ConflictError:
-            if store.read(lambda unit: authenticate_key(unit, text)) is None:
-                _log.warning(
-                    "first admin's key ignored: the store has registered another one before",
-                    setting=_SETTING,
-                    mend="create another one with `tiergate keys bootstrap-admin --force`",
-                )
-        else:
-            _log.info("first admin's key registered", key=made.key.id)
+def register_admin_key(text: str | None, store: Store) -> None:
+    """Register the key of the store's first admin, if the store has none yet."""
+    if text is None:
+        return
+    try:
+        registered = store.change(lambda unit: bootstrap(unit, "first admin", text=text), _OPERATOR)
+    except ReadOnlyStoreError:
+        _log.warning("database is read-only; cannot register the first admin's key", setting=_SETTING)
+    except ConflictError:
+        if store.read(lambda unit: authenticate_key(unit, text)) is None:
+            _log.warning(
+                "first admin's key ignored: the store has registered another one before",
+                setting=_SETTING,
+                mend="create another one with `tiergate keys bootstrap-admin --force`",
+            )
+    else:
+        _log.info("first admin's key registered", key=registered.key.id)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.feed_api.bundle_archives import BundleArchives
+    from tiergate.control.feed_api.feed_pages import HeadSigner
     from tiergate.control.feed_api.feed_watcher import FeedState, FeedWatcher
-    from tiergate.control.feed_api.head_signer import HeadSigner
     from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
     from tiergate.store import ReadUnit, Store
 

@@ -1,7 +1,11 @@
 """Pages of the feed as they are sent: lines after a position, and the signed head that ends them.
 
 Readers near the end are served from memory, and readers at the same position share one body. Readers far behind are
-served from the database; simultaneous requests for the same page share one query.
+served from the database; simultaneous requests for the same page share one query. Heads are signed on demand, and at
+most once a second for the same position.
+
+INVARIANT (a head is true): a head states the end of the feed at `issued_at`, which is an instant at which the database
+was read, never the clock of the signing process. Sidecars count the age of their data from it.
 """
 
 from __future__ import annotations
@@ -15,17 +19,20 @@ from typing import TYPE_CHECKING, Final
 import cachetools
 from starlette.concurrency import run_in_threadpool
 
+from tiergate.bundle import Head
 from tiergate.feed.lines import head_line
 from tiergate.store.feed_reader import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tiergate.bundle import SubjectStatement
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
-    from tiergate.control.feed_api.head_signer import HeadSigner
     from tiergate.model import Instant
+    from tiergate.publish.signer import Signer
     from tiergate.store import FeedHead, Store
     from tiergate.store.feed_reader import FeedLine, FeedPage
+
 
 MAX_LINES: Final = 10_000
 """Most lines of a page."""
@@ -116,3 +123,44 @@ def _bounded(lines: list[FeedLine]) -> list[FeedLine]:
         if size > _MAX_BYTES and count:
             return lines[:count]
     return lines
+
+
+_KEPT: Final = 256
+_FRESH_MS: Final = 1_000
+
+
+class HeadSigner:
+    """Signs heads and statements of one store."""
+
+    def __init__(self, store: str, signer: Signer) -> None:
+        """Sign for the store with this id."""
+        self.store = store
+        self._signer = signer
+        self._signed: cachetools.LRUCache[tuple[int, int, str | None], tuple[Instant, bytes]] = cachetools.LRUCache(
+            _KEPT
+        )
+
+    def head(
+        self, position: int, chain: str, publication: int, *, latest: int, at: Instant, snapshot: str | None = None
+    ) -> bytes:
+        """Return the envelope of a head, signed within the second before `at`. Call it from one thread."""
+        key = (position, latest, snapshot)
+        issued_at, envelope = self._signed.get(key, (0, b""))
+        if not envelope or not 0 <= at - issued_at < _FRESH_MS:
+            envelope = self._signer.sign(
+                Head(
+                    store=self.store,
+                    issued_at=at,
+                    position=position,
+                    chain=chain,
+                    latest=latest,
+                    publication=publication,
+                    snapshot=snapshot,
+                )
+            )
+            self._signed[key] = (at, envelope)
+        return envelope
+
+    def subject(self, statement: SubjectStatement) -> bytes:
+        """Return the envelope of a statement about one subject."""
+        return self._signer.sign(statement)

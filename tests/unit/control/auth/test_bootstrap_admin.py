@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.control_planes import ControlPlane, prepare_store
-from tiergate.control.auth.bootstrap_admin import BootstrapAdmin
+from tiergate.control.auth.bootstrap_admin import read_admin_key, register_admin_key
 from tiergate.errors import SettingsError
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import authenticate_key, generate_key_text, list_keys, revoke_key
@@ -44,7 +44,7 @@ def key_of(store: Store, file: Path) -> ApiKey | None:
 
 def test_a_new_store_takes_the_key(store: Store, file: Path) -> None:
     """As its first admin's."""
-    BootstrapAdmin.read(file).register(store)
+    register_admin_key(read_admin_key(file), store)
     key = key_of(store, file)
     assert key is not None
     assert (key.roles, key.created_by) == (("admin",), "operator")
@@ -52,13 +52,13 @@ def test_a_new_store_takes_the_key(store: Store, file: Path) -> None:
 
 def test_a_store_takes_one_key_in_its_life(store: Store, file: Path) -> None:
     """Whoever can write the file later on gains nothing, and a key that was revoked stays so."""
-    BootstrapAdmin.read(file).register(store)
+    register_admin_key(read_admin_key(file), store)
     first = key_of(store, file)
     assert first is not None
     store.change(lambda unit: revoke_key(unit, first.id), SYSTEM)
-    BootstrapAdmin.read(file).register(store)
+    register_admin_key(read_admin_key(file), store)
     file.write_text(generate_key_text())
-    BootstrapAdmin.read(file).register(store)
+    register_admin_key(read_admin_key(file), store)
     [only] = store.read(lambda unit: list_keys(unit, None, 10))
     assert only.id == first.id
     assert only.revoked_at is not None
@@ -72,7 +72,7 @@ def test_of_several_replicas_that_start_together_one_registers_it(store: Store, 
     def start() -> None:
         together.wait()
         try:
-            BootstrapAdmin.read(file).register(store)
+            register_admin_key(read_admin_key(file), store)
         except Exception as error:  # noqa: BLE001 - told below
             failed.append(error)
 
@@ -87,18 +87,18 @@ def test_of_several_replicas_that_start_together_one_registers_it(store: Store, 
 
 def test_without_the_setting_nobody_is_registered(store: Store) -> None:
     """The first admin is made on the host then."""
-    BootstrapAdmin.read(None).register(store)
+    register_admin_key(read_admin_key(None), store)
     assert store.read(lambda unit: list_keys(unit, None, 10)) == []
 
 
 def test_it_says_that_a_key_is_not_taken(store: Store, file: Path) -> None:
     """Where it is another one than the store took, and so does not open anything; a known one needs no word."""
-    BootstrapAdmin.read(file).register(store)
+    register_admin_key(read_admin_key(file), store)
     with capture_logs() as said:
-        BootstrapAdmin.read(file).register(store)
+        register_admin_key(read_admin_key(file), store)
         assert said == []
         file.write_text(generate_key_text())
-        BootstrapAdmin.read(file).register(store)
+        register_admin_key(read_admin_key(file), store)
     assert [(line["log_level"], line["setting"]) for line in said] == [("warning", "bootstrap-admin-key-file")]
     assert file.read_text() not in str(said)
 
@@ -108,7 +108,7 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
     """By the setting's name, and without telling what it holds."""
     (tmp_path / "admin.key").write_bytes(content)
     with pytest.raises(SettingsError, match="must contain one API key") as refused:
-        BootstrapAdmin.read(tmp_path / "admin.key")
+        read_admin_key(tmp_path / "admin.key")
     assert refused.value.setting == "bootstrap-admin-key-file"
     assert "short" not in str(refused.value)
 
@@ -116,7 +116,7 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """By its name."""
     with pytest.raises(SettingsError, match=r"admin\.key"):
-        BootstrapAdmin.read(tmp_path / "admin.key")
+        read_admin_key(tmp_path / "admin.key")
 
 
 def test_a_control_plane_takes_it_at_its_start(tmp_path: Path, file: Path) -> None:

@@ -13,7 +13,7 @@ from obstore.store import from_url
 from tests.unit.control.feeds import KEY, write
 from tiergate.bundle import Manifest, TrustedFeed, encode_manifest, manifest_of, read_archive, read_snapshot_page
 from tiergate.control.feed_api.bundle_archives import BundleArchives
-from tiergate.control.feed_api.head_signer import HeadSigner
+from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
 from tiergate.errors import SettingsError
