@@ -66,8 +66,8 @@ def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Item
                 "missing-dependency", id_, subscriptions_without_required(session, id_, [needed], None, now)
             )
     exclusions = _exclusions(new) - _exclusions(old)
-    for id_ in sorted({one for one, _ in exclusions}):
-        others = {other for one, other in exclusions if one == id_}
+    for id_ in sorted({first for first, _ in exclusions}):
+        others = {other for first, other in exclusions if first == id_}
         yield from _conflict("excluded", id_, subscriptions_with_excluded(session, id_, others, now))
     if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]

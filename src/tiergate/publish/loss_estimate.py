@@ -67,9 +67,9 @@ class _BundleWithCatalog:
         self.revision, self.index = bundle.revision, bundle.index
         self.text, self.paths = bundle.text, bundle.paths
         self._given = {
-            version_ref(item.kind, item.id, one.version): one.entitlements
+            version_ref(item.kind, item.id, definition.version): definition.entitlements
             for item in catalog.items.values()
-            for one in item.versions
+            for definition in item.versions
         }
 
     def definition(self, ref: str) -> Mapping[str, Value]:

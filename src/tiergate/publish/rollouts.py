@@ -65,18 +65,18 @@ def rebase_entitlements(
 
 def covers(wide: Rollout, narrow: Rollout) -> bool:
     """Return whether all who can be in the audience of `narrow` are in that of `wide`."""
-    one, other = wide.audience, narrow.audience
-    if other.type is AudienceType.SHARE and not other.share:
+    outer, inner = wide.audience, narrow.audience
+    if inner.type is AudienceType.SHARE and not inner.share:
         return True
-    match one.type:
+    match outer.type:
         case AudienceType.EVERYBODY:
             return True
         case AudienceType.SHARE:
-            return one.share == SHARE_STEPS or (other.type is AudienceType.SHARE and other.share <= one.share)
+            return outer.share == SHARE_STEPS or (inner.type is AudienceType.SHARE and inner.share <= outer.share)
         case AudienceType.TAG:
-            return other.type is AudienceType.TAG and other.tag == one.tag
+            return inner.type is AudienceType.TAG and inner.tag == outer.tag
         case AudienceType.NEW:
-            return other.type is AudienceType.NEW and narrow.start >= wide.start
+            return inner.type is AudienceType.NEW and narrow.start >= wide.start
 
 
 def prune_rollouts(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:

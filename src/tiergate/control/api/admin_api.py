@@ -145,9 +145,9 @@ class AdminApi:
         if recalled is not None:
             return recalled
         limiter = self._authentication_limiter if endpoint.action is Action.SYNC else None
-        found, roles = await anyio.to_thread.run_sync(known.admit, token, limiter=limiter)
-        known.remember(token, found)
-        return found.caller, roles
+        authenticated, roles = await anyio.to_thread.run_sync(known.admit, token, limiter=limiter)
+        known.remember(token, authenticated)
+        return authenticated.caller, roles
 
     async def _handle(self, http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
         def authorize() -> None:

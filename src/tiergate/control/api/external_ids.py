@@ -52,11 +52,11 @@ def resolve_external_ids(request: AdminRequest, names: Iterable[str]) -> NotFoun
         if not text.startswith(EXTERNAL_PREFIX):
             return text
         system, _, id_ = normalize_subject_id(text.removeprefix(EXTERNAL_PREFIX)).partition(":")
-        found = request.read(lambda unit: by_external_id(unit.session, _KINDS[kind], system, id_)) if id_ else None
-        if found is None:
+        known_id = request.read(lambda unit: by_external_id(unit.session, _KINDS[kind], system, id_)) if id_ else None
+        if known_id is None:
             missing.append(NotFoundError(kind, text[:300]))
             return text
-        return found
+        return known_id
 
     request.params = {key: canonical(key, text) if key in _KINDS else text for key, text in request.params.items()}
     external = [name for name in names if request.query.get(name, "").startswith(EXTERNAL_PREFIX)]

@@ -124,7 +124,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
 def _operation(route: Endpoint) -> Schema:
     shape = SHAPES.get(f"{route.method} {route.path}", _UNKNOWN)
     parts = route.path.removeprefix("/v1").strip("/").split("/")
-    found: Schema = {
+    operation: Schema = {
         "operationId": "_".join([route.method.lower(), *(_word(part) for part in parts)]),
         "tags": [parts[0]],
         "summary": route.summary,
@@ -132,15 +132,15 @@ def _operation(route: Endpoint) -> Schema:
         "responses": _responses(route, shape),
     }
     if isinstance(route.action, Open):
-        found["security"] = [] if route.action is Open.ANYBODY else [{"token": []}]
+        operation["security"] = [] if route.action is Open.ANYBODY else [{"token": []}]
     else:
-        found["x-tiergate-action"] = route.action.value
+        operation["x-tiergate-action"] = route.action.value
     if shape.takes is not None and route.method in _WRITES - {"DELETE"}:
-        found["requestBody"] = {
+        operation["requestBody"] = {
             "required": shape.takes not in _OPTIONAL_BODIES,
             "content": {media: {"schema": ref(shape.takes)} for media in route.media_types},
         }
-    return found
+    return operation
 
 
 def _word(part: str) -> str:
@@ -149,26 +149,26 @@ def _word(part: str) -> str:
 
 
 def _parameters(route: Endpoint) -> list[Schema]:
-    found: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
-    found += [
+    parameters: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
+    parameters += [
         {"name": name, "in": "query", "schema": _TYPED.get(name, {"type": "string"})}
         for name in (*route.query, *(("limit", "cursor") if route.paged else ()))
     ]
     if route.method not in _WRITES:
-        return found
+        return parameters
     shared = ["Reason"]
     if route.method == "POST":
         shared.append("IdempotencyKey")
     if _PARAMETER.search(route.path) or route.path in _REVIEWED:
         shared.append("IfMatch")
-    return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
+    return [*parameters, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
 
 
 def _path_parameter(name: str) -> Schema:
-    found: Schema = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    parameter: Schema = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     if name in OPAQUE:
-        found["description"] = "The id, percent-encoded: a slash in it is `%2F`."
-    return found
+        parameter["description"] = "The id, percent-encoded: a slash in it is `%2F`."
+    return parameter
 
 
 def _responses(route: Endpoint, shape: Shape) -> Schema:
@@ -179,17 +179,20 @@ def _responses(route: Endpoint, shape: Shape) -> Schema:
         success["content"] = {shape.media: {}}
     if not shape.page:
         success["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
-    found: Schema = {str(shape.status): success}
+    responses: Schema = {str(shape.status): success}
     if shape.created:
-        found["201"] = success
+        responses["201"] = success
     if shape.ordered:
         either = [ref(name) for name in (shape.gives if shape.status == 200 else None, "PassedOver") if name]
         content = {shape.media: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
-        found["200"] = success | {"description": "Done, or ignored because newer data is known.", "content": content}
+        responses["200"] = success | {
+            "description": "Done, or ignored because newer data is known.",
+            "content": content,
+        }
     if route.method == "GET" and not shape.page:
-        found["304"] = {"description": "Not modified (`If-None-Match`)."}
+        responses["304"] = {"description": "Not modified (`If-None-Match`)."}
     refusals = [status for status in _REFUSALS if route.method in _WRITES or status < "409"]
-    return found | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
+    return responses | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
 
 
 def _page_of(gives: str) -> Schema:

@@ -296,8 +296,8 @@ def _wrapped(cursor: str) -> str:
 
 def _body_problem(message: str) -> BodyProblem:
     """One of msgspec's messages, such as "Expected `int`, got `str` - at `$.a[0]`", as a problem."""
-    found = _JSON_PATH.search(message)
-    detail = message[: found.start()] if found else message
-    steps = _STEP.findall(found[1]) if found else []
+    match = _JSON_PATH.search(message)
+    detail = message[: match.start()] if match else message
+    steps = _STEP.findall(match[1]) if match else []
     pointer = "".join("/" + (index or name.replace("~", "~0").replace("/", "~1")) for index, name in steps)
     return BodyProblem(pointer, "wrong-value", detail[:1].lower() + detail[1:])

@@ -155,18 +155,18 @@ class TokenVerifier:
         if header.get("alg") not in issuer.algorithms:
             raise _rejected("the algorithm of the token's signature is not allowed")
         kid = header.get("kid")
-        found = keys.find(kid if isinstance(kid, str) else None, header["alg"])
-        if not found.keys:
+        candidates = keys.find(kid if isinstance(kid, str) else None, header["alg"])
+        if not candidates.keys:
             raise _rejected("the issuer does not have the key that the token names")
-        claims = _verify_with_any(token, found.keys, issuer)
+        claims = _verify_with_any(token, candidates.keys, issuer)
         if claims is None:
             # The issuer may have replaced a key under the same name.
-            found = keys.find_others(kid if isinstance(kid, str) else None, header["alg"], found)
-            claims = _verify_with_any(token, found.keys, issuer)
+            candidates = keys.find_others(kid if isinstance(kid, str) else None, header["alg"], candidates)
+            claims = _verify_with_any(token, candidates.keys, issuer)
         if claims is None:
             raise _rejected("the token is invalid: signature verification failed")
         until = (int(claims["exp"]) + issuer.leeway) * 1000
-        return AuthenticatedCaller(_caller(issuer, claims), until, source=found)
+        return AuthenticatedCaller(_caller(issuer, claims), until, source=candidates)
 
 
 class Authenticator:
@@ -267,7 +267,8 @@ def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> froz
     for entry, entry_roles in subjects.items():
         wanted = entry.split(":")
         if len(wanted) == len(parts) and all(
-            it == part or (it == _ANY and part) for it, part in zip(wanted, parts, strict=True)
+            wanted_part == part or (wanted_part == _ANY and part)
+            for wanted_part, part in zip(wanted, parts, strict=True)
         ):
             roles.update(entry_roles)
     return frozenset(roles)

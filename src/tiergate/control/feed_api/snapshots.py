@@ -80,10 +80,10 @@ class Snapshots:
         """Return the newest snapshot from which the feed can still be followed."""
 
         def work(unit: ReadUnit) -> StoredSnapshot | None:
-            found = snapshots(unit.session)
-            if not found or found[0].position < unit.head().floor:
+            entries = snapshots(unit.session)
+            if not entries or entries[0].position < unit.head().floor:
                 return None
-            return self._load(unit, found[0])
+            return self._load(unit, entries[0])
 
         return self._store.read(work)
 
@@ -153,10 +153,10 @@ class Snapshots:
         self._store.change(lambda unit: unit.put_blob(sha256, content), SYSTEM)
 
     def _drop_old(self, unit: WriteUnit) -> None:
-        found = snapshots(unit.session)
+        entries = snapshots(unit.session)
         floor = unit.head().floor
-        kept = [entry for entry in found[:_KEPT] if entry.position >= floor]
-        dropped = [entry for entry in found if entry not in kept]
+        kept = [entry for entry in entries[:_KEPT] if entry.position >= floor]
+        dropped = [entry for entry in entries if entry not in kept]
         if dropped:
             needed = set(_hashes(self._load(unit, entry) for entry in kept))
             for entry in dropped:

@@ -107,8 +107,8 @@ class WebhookTargets:
         """Check a URL and resolve its name, once."""
         url = self.check_url(text)
         name = url.raw_host.decode("ascii")
-        found = await self._resolve(name, url.port or _PORTS[url.scheme])
-        addresses = [_address(address) for address in found]
+        resolved = await self._resolve(name, url.port or _PORTS[url.scheme])
+        addresses = [_address(address) for address in resolved]
         if not addresses:
             raise RejectedTargetError(f"`{name}` has no address")
         for address in addresses:
@@ -130,8 +130,10 @@ class WebhookTargets:
 
 async def resolve(host: str, port: int) -> list[str]:
     """Resolve all addresses of a name with the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    results = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
 def _address(text: str) -> Address | None:

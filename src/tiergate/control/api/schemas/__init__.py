@@ -96,11 +96,11 @@ _PUBLICATION: Final[Schema] = {
 
 def component_schemas() -> dict[str, Schema]:
     """All schemas by name."""
-    found = _renamed(catalog_schema()["$defs"], _FROM_CATALOG) | _renamed(subjects_schema()["$defs"], _FROM_SUBJECTS)
+    schemas = _renamed(catalog_schema()["$defs"], _FROM_CATALOG) | _renamed(subjects_schema()["$defs"], _FROM_SUBJECTS)
     stamp = {"etag": ETAG, "created_at": ref("Instant"), "updated_at": ref("Instant")}
-    head = without(found["Item"], _PUBLISHED)
-    found |= {
-        "StoredFeature": with_more(found["Feature"], stamp),
+    head = without(schemas["Item"], _PUBLISHED)
+    schemas |= {
+        "StoredFeature": with_more(schemas["Feature"], stamp),
         "NewItem": with_more(head, {"entitlements": ref("Entitlements")}, required=False),
         "StoredItem": with_more(
             head,
@@ -124,23 +124,23 @@ def component_schemas() -> dict[str, Schema]:
         "ListedVersion": object_of(_PUBLICATION),
         "PublishedVersion": object_of(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(
-            with_more(found["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
+            with_more(schemas["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
         ),
-        "StoredSubscription": stored_subscription(found["Subscription"], stamp),
+        "StoredSubscription": stored_subscription(schemas["Subscription"], stamp),
         "NewSubscription": with_more(
-            found["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant")}, required=False
+            schemas["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant")}, required=False
         ),
-        "NewCustomer": with_more(found["Customer"], {"as_of": ref("Instant")}, required=False),
+        "NewCustomer": with_more(schemas["Customer"], {"as_of": ref("Instant")}, required=False),
         "EditedOverride": with_more(
-            found["Override"],
+            schemas["Override"],
             {"effect": _EFFECT | {"description": "Ignored."}, "as_of": ref("Instant")},
             required=False,
         ),
-        "NewOverride": with_more(found["Override"], {"as_of": ref("Instant")}, required=False),
-        "NewSuspension": with_more(found["Suspension"], {"as_of": ref("Instant")}, required=False),
-        "AddedItem": with_more(found["HeldItem"], {"as_of": ref("Instant")}, required=False),
+        "NewOverride": with_more(schemas["Override"], {"as_of": ref("Instant")}, required=False),
+        "NewSuspension": with_more(schemas["Suspension"], {"as_of": ref("Instant")}, required=False),
+        "AddedItem": with_more(schemas["HeldItem"], {"as_of": ref("Instant")}, required=False),
         "PassedOver": passed_over_schema(),
-        "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
+        "ListedOverride": with_more(schemas["Override"], {"effect": _EFFECT}),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
         "Imported": object_of(
             {"customers": COUNT, "subscriptions": COUNT, "changed": COUNT, "passed_over": COUNT},
@@ -148,9 +148,9 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "Pin": object_of({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
-        **subscribing_schemas(found["Subscription"], found["HeldItem"], _ADDRESS),
+        **subscribing_schemas(schemas["Subscription"], schemas["HeldItem"], _ADDRESS),
         **access_schemas(),
-        **publishing_schemas(found["FeatureSuspension"]),
+        **publishing_schemas(schemas["FeatureSuspension"]),
         **rule_schemas(),
         **webhook_schemas(),
         **sync_schemas(),
@@ -167,17 +167,17 @@ def component_schemas() -> dict[str, Schema]:
         "Anything": {},
     }
     for name in ("Customer", "Subscription"):  # they are taken as `New…`, and given as `Stored…`
-        del found[name]
-    drafted = with_more(found["StoredItem"], {"entitlements": ref("Entitlements")})
+        del schemas[name]
+    drafted = with_more(schemas["StoredItem"], {"entitlements": ref("Entitlements")})
     sold = with_more(drafted, {"publication": COUNT})
-    found["DraftedItem"] = drafted
-    found["SoldItem"] = with_more(sold, {"subscription": ref("StoredSubscription")}, required=False)
-    found["OwnPlan"] = object_of(
+    schemas["DraftedItem"] = drafted
+    schemas["SoldItem"] = with_more(sold, {"subscription": ref("StoredSubscription")}, required=False)
+    schemas["OwnPlan"] = object_of(
         {"features": ref("Entitlements"), "id": ref("Id"), "name": TEXT},
         optional=("id", "name"),
         description="Values of features that are offered for it.",
     )
-    return found
+    return schemas
 
 
 def _problems() -> dict[str, Schema]:
@@ -189,15 +189,15 @@ def _problems() -> dict[str, Schema]:
 
 def _answers() -> dict[str, Schema]:
     """Decisions and explanations as sidecars give them; an explanation says on which record it rests, too."""
-    found = decision_schemas("Check")
-    found["CheckExplanation"] = with_more(
-        found["CheckExplanation"],
+    schemas = decision_schemas("Check")
+    schemas["CheckExplanation"] = with_more(
+        schemas["CheckExplanation"],
         {
             "position": COUNT | {"description": "Where the feed has the record; 0: there was none."},
             "redacted": FLAG | {"description": "What described a person was erased from the record since."},
         },
     )
-    return found
+    return schemas
 
 
 def _subject_entitlements() -> Schema:

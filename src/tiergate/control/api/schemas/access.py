@@ -23,7 +23,7 @@ def access_schemas() -> dict[str, Schema]:
         "last_used_at": ref("Instant"),
     }
     rarely = ("actions", "customers", "expires_at", "revoked_at", "last_used_at")
-    said: Schema = {"description": "As JSON; null: nothing."}
+    json_value: Schema = {"description": "As JSON; null: nothing."}
     return {
         "NewKey": object_of(
             {"name": TEXT, "roles": TEXTS, **narrowed, "expires_at": ref("Instant")},
@@ -51,8 +51,8 @@ def access_schemas() -> dict[str, Schema]:
                 "kind": TEXT,
                 "resource": TEXT,
                 "customer": {"type": ["string", "null"]},
-                "before": said,
-                "after": said,
+                "before": json_value,
+                "after": json_value,
                 "reason": TEXT,
                 "request_id": TEXT,
                 "redacted": FLAG,

@@ -31,17 +31,17 @@ def optional_object(properties: Schema, description: str = "") -> Schema:
 
 def with_more(schema: Schema, properties: Schema, *, required: bool = True) -> Schema:
     """A closed schema with more properties."""
-    found = copy.deepcopy(schema)
-    found["properties"] |= properties
+    extended = copy.deepcopy(schema)
+    extended["properties"] |= properties
     if required:
-        found["required"] = [*found.get("required", ()), *properties]
-    return found
+        extended["required"] = [*extended.get("required", ()), *properties]
+    return extended
 
 
 def without(schema: Schema, names: tuple[str, ...]) -> Schema:
     """A closed schema without some properties, and without what it says of them together."""
-    found = copy.deepcopy(schema)
+    reduced = copy.deepcopy(schema)
     for name in names:
-        del found["properties"][name]
-    found.pop("oneOf", None)
-    return found
+        del reduced["properties"][name]
+    reduced.pop("oneOf", None)
+    return reduced

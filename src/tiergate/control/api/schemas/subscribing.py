@@ -37,14 +37,14 @@ def stored_subscription(subscription: Schema, stamp: Schema) -> Schema:
         "enum": [state.value for state in SubscriptionState],
         "description": "What it is now, by its status and dates: it counts where it is `live`.",
     }
-    found = with_more(subscription, {"state": state, **stamp})
+    schema = with_more(subscription, {"state": state, **stamp})
     change = object_of(
         {"from_item": ref("Id"), "to": ref("Id"), "quantity": _QUANTITY, "at": ref("Instant"), "ends": _ENDS},
         optional=("ends",),
         description="The change of plan that is to come.",
     )
     more = {**as_of_schemas(), "people_as_of": ref("Instant"), "scheduled_change": change, "ends": _ENDS}
-    return with_more(found, more, required=False)
+    return with_more(schema, more, required=False)
 
 
 def as_of_schemas() -> Schema:
@@ -86,15 +86,15 @@ def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> 
 
 
 def _billing(subscription: Schema, address: Schema) -> Schema:
-    found = with_more(
+    schema = with_more(
         without(subscription, ("overrides", "suspensions")),
         {"as_of": ref("Instant"), "customer": address},
         required=False,
     )
-    found["properties"]["items"] = {"type": "array", "items": ref("BilledItem"), "description": "All that it holds."}
-    found["required"] = ["status", "items"]
-    found["description"] = "What billing owns of a subscription; `customer` creates one that is not there."
-    return found
+    schema["properties"]["items"] = {"type": "array", "items": ref("BilledItem"), "description": "All that it holds."}
+    schema["required"] = ["status", "items"]
+    schema["description"] = "What billing owns of a subscription; `customer` creates one that is not there."
+    return schema
 
 
 def _step(date: str | None, *, required: bool) -> Schema:
