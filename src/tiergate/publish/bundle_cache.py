@@ -28,12 +28,7 @@ class BundleCache:
         self._opened: cachetools.LRUCache[tuple[str, str], Bundle] = cachetools.LRUCache(_KEPT)
 
     def open(self, store: Store, revision: str) -> Bundle:
-        """Open the bundle of a revision.
-
-        Raises:
-            NotFoundError: the store does not have the revision.
-            BundleError: it is torn.
-        """
+        """Open the bundle of a revision; `NotFoundError` if the store does not have it, `BundleError` if it is torn."""
         key = (store.id, revision)
         with self._lock:
             opened = self._opened.get(key)

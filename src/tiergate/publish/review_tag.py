@@ -61,11 +61,7 @@ class ReviewTags:
     tags: tuple[str, ...]
 
     def check(self, current: PublishedState, tag: str, revision: str) -> None:
-        """Check that what would be published, with `tag` and `revision`, was reviewed.
-
-        Raises:
-            OutdatedReviewError: it was not.
-        """
+        """Raise `OutdatedReviewError` unless what would be published, with `tag` and `revision`, was reviewed."""
         if not {"*", tag, revision, str(current.sequence)}.isdisjoint(self.tags):
             return
         sequences = {match[1] for it in self.tags if (match := _TAG.fullmatch(it))}

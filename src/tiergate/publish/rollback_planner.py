@@ -162,8 +162,7 @@ class _WorkingRollback:
     def discard_blocking_edits(self) -> list[str]:
         """Discard the edits that would prevent publishing all pending edits; return their keys, sorted.
 
-        Raises:
-            PublishError: something else prevents it.
+        If something else prevents it, it is a `PublishError`.
         """
         known: set[tuple[str, str]] | None = None
         while True:

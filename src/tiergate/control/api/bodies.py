@@ -73,11 +73,7 @@ def _has_duplicate_keys(body: bytes) -> bool:
 
 
 def decode_parts(request: AdminRequest, form: type[T]) -> T:
-    """Read a body into a structure that keeps parts of it (`msgspec.Raw`) for other readers.
-
-    Raises:
-        BodyError: it is not such a structure, or a part is nested too deep.
-    """
+    """Read a body into a structure that keeps parts of it (`msgspec.Raw`) for other readers; raises `BodyError`."""
     try:
         return request.decode(form)
     except RecursionError:

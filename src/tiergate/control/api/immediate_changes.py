@@ -55,11 +55,7 @@ class _SuspensionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
     def suspension(self) -> Suspension:
-        """Return the suspension.
-
-        Raises:
-            BodyError: an instant or the reason is invalid, or the period is empty.
-        """
+        """Return the suspension; an invalid instant, reason or period is a `BodyError`."""
         start, until = read_instant(self.start, "/from"), read_instant(self.until, "/until")
         start, until = BEGINNING if start is None else start, FOREVER if until is None else until
         check_note(self.reason, "/reason")

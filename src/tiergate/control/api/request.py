@@ -201,11 +201,7 @@ class AdminRequest:
         return Precondition(known, must_exist=True, must_not_exist=absent)
 
     def require(self, action: Action, resource: Resource) -> None:
-        """Require a permission besides the endpoint's own.
-
-        Raises:
-            ForbiddenError: the caller does not have it.
-        """
+        """Require a permission besides the endpoint's own; raises `ForbiddenError`."""
         enforce(self.caller, action, resource, self._allows(action, resource))
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:

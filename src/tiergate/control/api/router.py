@@ -134,11 +134,7 @@ class RouteTable:
         self._paths = [(tuple(path.split("/")[1:]), by_path[path]) for path in paths]
 
     def find(self, method: str, path: bytes) -> tuple[Endpoint, dict[str, str]]:
-        """Return the endpoint of a path, which is still encoded, and the decoded parameters.
-
-        Raises:
-            HTTPException: 404 or 405, if there is none.
-        """
+        """Return the endpoint of an encoded path, and the decoded parameters; raises `HTTPException` 404 or 405."""
         if not _PATH.fullmatch(path):
             raise HTTPException(404)
         segments = path.decode("ascii").split("/")[1:]

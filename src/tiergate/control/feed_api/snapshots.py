@@ -88,11 +88,7 @@ class Snapshots:
         return self._store.read(work)
 
     def page(self, sha256: str) -> bytes:
-        """Return the bytes of a page of a stored snapshot.
-
-        Raises:
-            NotFoundError: if there is no such page, or no longer.
-        """
+        """Return the bytes of a page of a stored snapshot; raises `NotFoundError`."""
 
         def work(unit: ReadUnit) -> bytes:
             for entry in snapshots(unit.session):

@@ -66,11 +66,7 @@ class WebhookTargets:
     """Checks URLs. `allowed`: networks besides the public ones, such as `10.0.0.0/8`."""
 
     def __init__(self, allowed: Iterable[str] = (), *, resolver: Resolver | None = None) -> None:
-        """Parse the networks.
-
-        Raises:
-            ValueError: one is invalid.
-        """
+        """Parse the networks; an invalid one is a `ValueError`."""
         self._allowed: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allowed)
         self._resolve = resolve if resolver is None else resolver
 
