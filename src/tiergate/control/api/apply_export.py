@@ -8,9 +8,8 @@ import msgspec
 
 from tiergate.admin import catalog_files
 from tiergate.admin.loss_gate import AcceptLoss
-from tiergate.control.api.bodies import decode_parts
-from tiergate.control.api.parameters import flag_parameter
 from tiergate.control.api.request import Response
+from tiergate.control.api.request_values import decode_parts, flag_parameter
 from tiergate.control.api.responses import publication_response, reviewed_by
 from tiergate.control.api.router import Endpoint
 from tiergate.model import Rules

@@ -8,9 +8,9 @@ import msgspec
 
 from tiergate.admin import custom_plans, own_plans
 from tiergate.admin.private_item_publication import plan_own_plan, plan_private_item
-from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import Response
+from tiergate.control.api.request_values import decode_parts
 from tiergate.control.api.responses import view_data, written_response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import ACCEPT_LOSS, accept_loss_parameter

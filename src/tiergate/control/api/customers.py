@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
-from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.external_ids import external_id_parameter
-from tiergate.control.api.parameters import enum_list_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter
 from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (

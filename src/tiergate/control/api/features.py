@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import features
-from tiergate.control.api.bodies import MERGE_PATCH
-from tiergate.control.api.parameters import enum_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter
 from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
 from tiergate.model import FeatureStatus, FeatureType

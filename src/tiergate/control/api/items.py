@@ -8,9 +8,8 @@ import msgspec
 
 from tiergate.admin import drafts, items, plan_retirement
 from tiergate.admin.loss_gate import AcceptLoss, parse_loss_token
-from tiergate.control.api.bodies import MERGE_PATCH
-from tiergate.control.api.parameters import enum_parameter, flag_parameter
 from tiergate.control.api.request import Response
+from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter, flag_parameter
 from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import read_instant

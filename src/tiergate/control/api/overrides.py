@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import overrides
-from tiergate.control.api.bodies import strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import AdminRequest, Response
+from tiergate.control.api.request_values import strip_answer_members, strip_as_of
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,

@@ -15,8 +15,8 @@ from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.admin.publishing import stream_preview
 from tiergate.admin.rollout_requests import RolloutTargetBody, check_note, read_instant
 from tiergate.control.api.apply_export import ApplyBody, apply_publication
-from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.request import Response
+from tiergate.control.api.request_values import decode_parts
 from tiergate.control.api.responses import preview_response, publication_response, reviewed_by
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem, NotFoundError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin.decision_replay import ReplayRequest, check_resource, replay
-from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.request import AdminRequest, Response
+from tiergate.control.api.request_values import decode_parts
 from tiergate.control.api.router import Endpoint
 from tiergate.engine import decision_json, reasoning_sentences
 from tiergate.engine.decision_inputs import DecisionBasis, read_basis

@@ -9,8 +9,8 @@ import msgspec
 from tiergate.admin.json_members import members
 from tiergate.admin.loss_gate import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
-from tiergate.control.api.bodies import strip_answer_members
 from tiergate.control.api.request import Response
+from tiergate.control.api.request_values import strip_answer_members
 from tiergate.control.api.responses import stamp_data
 from tiergate.errors import BodyError, BodyProblem, ParameterError
 from tiergate.model import format_instant, parse_instant

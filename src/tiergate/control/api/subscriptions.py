@@ -11,10 +11,9 @@ from tiergate.admin import billing, subscription_items, subscriptions
 from tiergate.admin.json_members import subject_id_at
 from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY, escape_pointer
-from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_parameter
-from tiergate.control.api.parameters import enum_list_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, strip_answer_members, strip_as_of
 from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.admin import webhooks
-from tiergate.control.api.parameters import enum_parameter
 from tiergate.control.api.request import Response, etag_text
+from tiergate.control.api.request_values import enum_parameter
 from tiergate.control.api.responses import changing, expected_version, reading
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import RequestError

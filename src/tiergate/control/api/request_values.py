@@ -1,4 +1,7 @@
-"""Read the bodies of requests: remove the members of answers, and keep parts for other readers."""
+"""Read typed values of requests: parts of their bodies, and parameters of the query.
+
+The members that only answers have are removed from bodies. Another value of a parameter is a `RequestError` 400.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from tiergate.admin.json_members import members
-from tiergate.errors import BodyError, BodyProblem
+from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.naming import nearest
 
 if TYPE_CHECKING:
+    from enum import StrEnum
+
     from tiergate.control.api.request import AdminRequest
 
-__all__ = ["MERGE_PATCH", "decode_parts", "strip_answer_members", "strip_as_of"]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
@@ -78,3 +83,34 @@ def decode_parts(request: AdminRequest, form: type[T]) -> T:
         return request.decode(form)
     except RecursionError:
         raise BodyError([BodyProblem("", "too-deep", "nested too deep")]) from None
+
+
+E = TypeVar("E", bound="StrEnum")
+
+
+def enum_parameter(request: AdminRequest, name: str, enum: type[E]) -> E | None:
+    """Return a value of an enumeration, or `None` without the parameter."""
+    text = request.query.get(name)
+    return None if text is None else _parse_enum(text, name, enum)
+
+
+def enum_list_parameter(request: AdminRequest, name: str, enum: type[E]) -> tuple[E, ...]:
+    """Return values of an enumeration, separated by commas; none without the parameter."""
+    text = request.query.get(name)
+    return () if text is None else tuple(_parse_enum(value, name, enum) for value in text.split(","))
+
+
+def _parse_enum(text: str, name: str, enum: type[E]) -> E:
+    values = [member.value for member in enum]
+    if text not in values:
+        listed = ", ".join(f"`{value}`" for value in values)
+        raise RequestError(400, "invalid request", f"`{name}` must be one of {listed}", nearest(text, values))
+    return enum(text)
+
+
+def flag_parameter(request: AdminRequest, name: str) -> bool | None:
+    """Return `true` or `false` of a parameter, or `None` without it."""
+    text = request.query.get(name)
+    if text not in {None, "true", "false"}:
+        raise RequestError(400, "invalid request", f"`{name}` must be `true` or `false`")
+    return None if text is None else text == "true"
