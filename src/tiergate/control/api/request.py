@@ -89,6 +89,7 @@ class Response:
         return Response(200, parts, {"content-type": media_type})
 
 
+@dataclass(eq=False, kw_only=True)
 class AdminRequest:
     """A request of a caller who may do what the endpoint's action says.
 
@@ -97,32 +98,17 @@ class AdminRequest:
     not ASCII. `spool` is the file that holds the body, where the endpoint says so.
     """
 
-    def __init__(  # noqa: PLR0913 - made in one place
-        self,
-        *,
-        method: str,
-        path: str,
-        params: Mapping[str, str],
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        body: bytes,
-        caller: Caller,
-        request_id: str,
-        store: Store,
-        allows: Callable[[Action, Resource], Permission],
-        spool: Path | None = None,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.params = params
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.caller = caller
-        self.request_id = request_id
-        self.store = store
-        self.spool = spool
-        self._allows = allows
+    method: str
+    path: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    caller: Caller
+    request_id: str
+    store: Store
+    allows: Callable[[Action, Resource], Permission]
+    spool: Path | None = None
 
     # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +171,7 @@ class AdminRequest:
     @cached_property
     def actor(self) -> Actor:
         """The caller, what it may do and why it asks: the first argument of every use case."""
-        return Actor(self.caller, self._allows, self.reason, self.request_id)
+        return Actor(self.caller, self.allows, self.reason, self.request_id)
 
     @cached_property
     def precondition(self) -> Precondition:
@@ -202,7 +188,7 @@ class AdminRequest:
 
     def require(self, action: Action, resource: Resource) -> None:
         """Require a permission besides the endpoint's own; raises `ForbiddenError`."""
-        enforce(self.caller, action, resource, self._allows(action, resource))
+        enforce(self.caller, action, resource, self.allows(action, resource))
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:
         """Run `work` in one transaction that reads."""
