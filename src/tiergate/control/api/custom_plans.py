@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.admin import custom_plans, own_plans
+from tiergate.admin import custom_plans
 from tiergate.admin.private_item_publication import plan_own_plan, plan_private_item
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import Response
@@ -52,15 +52,15 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         `subscription`: one of its own that gets it, in place of its plan.
         """
         actor, customer, subscription = request.actor, request.params["customer"], request.query.get("subscription")
-        wanted, accept_loss = decode_parts(request, own_plans.OwnPlan), accept_loss_parameter(request)
+        wanted, accept_loss = decode_parts(request, custom_plans.OwnPlan), accept_loss_parameter(request)
         plan = request.read(
-            lambda unit: own_plans.prepare_own_plan(actor, unit, customer, wanted, subscription, accept_loss)
+            lambda unit: custom_plans.prepare_own_plan(actor, unit, customer, wanted, subscription, accept_loss)
         )
 
         def run(publish: Publish) -> Response:
-            return request.change(lambda unit: _answer(request, own_plans.save_own_plan(unit, plan, publish)))
+            return request.change(lambda unit: _answer(request, custom_plans.save_own_plan(unit, plan, publish)))
 
-        return _with_subscription(request, publisher.publish(plan_own_plan(plan), run), own_plans.swap_plan)
+        return _with_subscription(request, publisher.publish(plan_own_plan(plan), run), custom_plans.swap_plan)
 
     sell, own, query = Action.SELL_CUSTOM, Action.OWN_PLAN, ("subscription", ACCEPT_LOSS)
     items, plan, subjects = "/v1/customers/{customer}/items", "/v1/customers/{customer}/plan", ("subscription",)

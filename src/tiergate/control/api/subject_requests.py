@@ -1,4 +1,8 @@
-"""What the endpoints of customers and subscriptions share: the conditions of a write, and the form of answers."""
+"""What the endpoints of customers and subscriptions share: the conditions of a write, and the form of answers.
+
+Functions that read a request raise `ParameterError` or `BodyError` if a value is invalid, or `as_of` is too far ahead
+of the store's clock, and `RequestError` (400) if `If-Match` is invalid.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,7 @@ _read_text = msgspec.json.Decoder(str).decode
 
 
 def write_conditions(request: AdminRequest) -> WriteConditions:
-    """Return the conditions of a write: `If-Match`, `as_of` and `accept_loss`.
-
-    Raises:
-        BodyError, ParameterError: one of them is invalid, or `as_of` is too far ahead of the store's clock.
-        RequestError: 400, `If-Match` is invalid.
-    """
+    """Return the conditions of a write: `If-Match`, `as_of` and `accept_loss`."""
     latest = request.store.clock() + MAX_AHEAD
     as_of = _as_of_parameter(request, latest) if request.method == "DELETE" else _as_of_member(request.body, latest)
     return WriteConditions(request.precondition, as_of, accept_loss_parameter(request))
@@ -72,11 +71,7 @@ def _too_far_ahead(latest: Instant) -> str:
 
 
 def accept_loss_parameter(request: AdminRequest) -> str:
-    """Return the token of the loss that the caller accepts, or ''.
-
-    Raises:
-        ParameterError: it is not a token.
-    """
+    """Return the token of the loss that the caller accepts, or ''."""
     text = request.query.get(ACCEPT_LOSS)
     if text is None:
         return ""
@@ -87,11 +82,7 @@ def accept_loss_parameter(request: AdminRequest) -> str:
 
 
 def read_instant(text: str, pointer: str) -> Instant:
-    """Read an instant at a place of a body.
-
-    Raises:
-        BodyError: the text is not an instant.
-    """
+    """Read an instant at a place of a body."""
     try:
         return parse_instant(text)
     except ValueError:
@@ -99,11 +90,7 @@ def read_instant(text: str, pointer: str) -> Instant:
 
 
 def instant_parameter(request: AdminRequest, name: str) -> Instant | None:
-    """Return an instant among the query's parameters.
-
-    Raises:
-        ParameterError: it is not an instant.
-    """
+    """Return an instant among the query's parameters."""
     text = request.query.get(name)
     try:
         return None if text is None else parse_instant(text)
@@ -112,11 +99,7 @@ def instant_parameter(request: AdminRequest, name: str) -> Instant | None:
 
 
 def tags_parameter(request: AdminRequest) -> tuple[str, ...]:
-    """Return the tags of the query, `?tag=eu,beta`.
-
-    Raises:
-        ParameterError: one is not a tag.
-    """
+    """Return the tags of the query, `?tag=eu,beta`."""
     text = request.query.get("tag")
     tags = text.split(",") if text else []
     if not all(is_id(tag) for tag in tags):
