@@ -61,11 +61,7 @@ class Actor:
         return store.change(work, self.author, request_id=self.request_id, reason=self.reason, brief=brief)
 
     def require(self, action: Action, resource: Resource) -> None:
-        """Require a permission.
-
-        Raises:
-            ForbiddenError: the caller does not have it.
-        """
+        """Require a permission, or raise `ForbiddenError`."""
         enforce(self.caller, action, resource, self.allows(action, resource))
 
     def may(self, action: Action, resource: Resource) -> bool:
@@ -74,11 +70,7 @@ class Actor:
 
 
 def enforce(caller: Caller, action: Action, resource: Resource, permission: Permission) -> None:
-    """Raise if a permission was denied, and log it.
-
-    Raises:
-        ForbiddenError: it was denied.
-    """
+    """Raise `ForbiddenError` if a permission was denied, and log it."""
     if permission.errors:
         _log.error("role policy failed to evaluate: denied", caller=caller.id, action=action, errors=permission.errors)
     if not permission.allowed:

@@ -75,7 +75,6 @@ def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions
 
 
 def _read(unit: WriteUnit, account: Account, id_: str, text: bytes) -> Subscription:
-    """Read what billing writes of a subscription."""
     named = member_names(text)
     problems = [
         BodyProblem(f"/{key}", "not-edited-here", f"people own `{key}`: billing does not change them")

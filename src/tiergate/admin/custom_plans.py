@@ -29,8 +29,7 @@ from tiergate.admin.results import View
 from tiergate.admin.subject_changes import save_subscription
 from tiergate.admin.subject_views import subscription_views
 from tiergate.admin.subscription_entitlements import entitlements_of
-from tiergate.admin.subscription_items import with_items
-from tiergate.admin.subscriptions import open_account_of
+from tiergate.admin.subscriptions import open_account_of, with_items
 from tiergate.catalog import check_draft, escape_pointer, read_entitlements_body, read_item_body, to_json_line
 from tiergate.catalog.checks.item_combinations import ItemCompatibility
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError

@@ -71,7 +71,7 @@ def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: Writ
     order = read_order(unit, _KIND, customer.id, conditions.as_of)
     if order.undoes_deletion():
         return order.outdated_result()
-    return _saved(unit, save_customer(actor, unit, customer, None), order, created=True)
+    return _finish(unit, save_customer(actor, unit, customer, None), order, created=True)
 
 
 def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
@@ -87,12 +87,12 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
         return order.outdated_result()
     if account is not None:
         if order.is_outdated(_SIDES):
-            return _result(unit, account, order, applied=False)
+            return _finish(unit, account, order, applied=False)
         conditions.expected.check("customer", id_, account.stamp.etag)
     customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
     customer = merge_customer(customer, None if account is None else account.customer, member_names(text))
     saved = save_customer(actor, unit, customer, account, conditions.accept_loss)
-    return _saved(unit, saved, order, created=account is None)
+    return _finish(unit, saved, order, created=account is None)
 
 
 def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions) -> SubjectResult:
@@ -100,13 +100,13 @@ def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, condit
     account = open_account(unit, id_)
     order = read_order(unit, _KIND, id_, conditions.as_of)
     if order.is_outdated(_SIDES):
-        return _result(unit, account, order, applied=False)
+        return _finish(unit, account, order, applied=False)
     conditions.expected.check("customer", id_, account.stamp.etag)
     before = account.customer
     text, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
     customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
     customer = replace(customer, **{part: getattr(before, part) for part in kept})
-    return _saved(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
+    return _finish(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
 
 
 def remove_customer(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
@@ -120,12 +120,9 @@ def remove_customer(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteCo
     return SubjectResult()
 
 
-def _saved(unit: WriteUnit, account: Account, order: WriteOrder, *, created: bool = False) -> SubjectResult:
-    order.record(_SIDES)
-    return _result(unit, account, order, applied=True, created=created)
-
-
-def _result(
-    unit: WriteUnit, account: Account, order: WriteOrder, *, applied: bool, created: bool = False
+def _finish(
+    unit: WriteUnit, account: Account, order: WriteOrder, *, applied: bool = True, created: bool = False
 ) -> SubjectResult:
+    if applied:
+        order.record(_SIDES)
     return order.result(customer_views([account], unit)[0], applied=applied, created=created)

@@ -2,19 +2,28 @@
 
 Rollouts check the loss. A suspension is there to remove something quickly: it checks the loss only if one is accepted.
 
-`BodyError` means that an entry is invalid. Planners raise `NotFoundError`; the check in the transaction raises
+Rollouts are read from JSON here: which customers get which version, and from when on; `at`: the JSON pointer of a
+value.
+
+`BodyError` means that a value is invalid. Planners raise `NotFoundError`; the check in the transaction raises
 `PreconditionError`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from tiergate.admin.publishing import PublicationRequest
 from tiergate.catalog import rollout_data, suspension_data
-from tiergate.errors import NotFoundError
-from tiergate.naming import nearest
+from tiergate.errors import BodyError, BodyProblem, NotFoundError
+from tiergate.model import Audience, AudienceType, Rollout, parse_instant
+from tiergate.model.items import SHARE_STEPS
+from tiergate.naming import is_id, nearest
 from tiergate.publish.immediate_planner import plan_resumption, plan_rollouts, plan_suspension
+from tiergate.publish.rollouts import RolloutTarget
 from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:
@@ -23,9 +32,71 @@ if TYPE_CHECKING:
     from tiergate.admin.precondition import Precondition
     from tiergate.admin.publication_views import Members
     from tiergate.admin.results import Data
-    from tiergate.admin.rollout_requests import RolloutBody
-    from tiergate.model import Instant, Rollout, Suspension
+    from tiergate.model import Instant, Suspension
     from tiergate.store import ReadUnit, WriteUnit
+
+_MAX_NOTE: Final = 10_000
+
+
+class AudienceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The audience of a rollout: a share of the customers, or a tag."""
+
+    share: Decimal | None = None
+    tag: str | None = None
+
+
+class RolloutTargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The customers who get a version, and from when on."""
+
+    audience: AudienceBody | Literal["everybody", "new"] = "everybody"
+    start: str | None = msgspec.field(default=None, name="from")
+
+    def target(self, at: str) -> RolloutTarget:
+        """Return the target; `at`: its JSON pointer, for errors."""
+        return RolloutTarget(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
+
+
+class RolloutBody(RolloutTargetBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rollout of a version."""
+
+    version: int
+
+    def rollout(self, at: str, now: Instant) -> Rollout:
+        """Return the rollout; raises as `target`."""
+        return self.target(at).rollout(self.version, now)
+
+
+def _audience(body: AudienceBody | str, at: str) -> Audience:
+    if isinstance(body, str):
+        return Audience(AudienceType(body))
+    if (body.share is None) == (body.tag is None):
+        raise BodyError([BodyProblem(at, "key-conflict", "an audience has either `share` or `tag`")])
+    if body.tag is not None:
+        if not is_id(body.tag):
+            raise BodyError([BodyProblem(f"{at}/tag", "bad-id", f"`{body.tag[:100]}` is not a tag")])
+        return Audience(AudienceType.TAG, tag=body.tag)
+    share = Decimal(0) if body.share is None else body.share
+    steps = share * (SHARE_STEPS // 100) if share.is_finite() else Decimal(-1)
+    if not 0 < steps <= SHARE_STEPS or steps != steps.to_integral_value():
+        message = "must be a percentage above 0 and up to 100, of at most two decimal digits"
+        raise BodyError([BodyProblem(f"{at}/share", "bad-number", message)])
+    return Audience(AudienceType.SHARE, share=int(steps))
+
+
+def read_instant(text: str | None, at: str) -> Instant | None:
+    """Parse an instant, if there is one; `at`: its JSON pointer."""
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise BodyError([BodyProblem(at, "bad-instant", f"`{text[:100]}` {error}")]) from None
+
+
+def check_note(text: str, at: str = "/note") -> None:
+    """Check a note or a reason."""
+    if len(text) > _MAX_NOTE or "\x00" in text:
+        raise BodyError([BodyProblem(at, "bad-text", f"must be text of at most {_MAX_NOTE} characters")])
 
 
 def list_rollouts(unit: ReadUnit, id_: str) -> tuple[Members, int | None]:

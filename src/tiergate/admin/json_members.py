@@ -42,10 +42,8 @@ def subject_id_at(text: bytes, key: str) -> str:
 def merge_parts(patch: bytes, onto: dict[str, PlainData], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
     """Apply a merge patch, leaving out the `parts` that it does not name; return the text and these parts.
 
-    A part that the patch does not name is not read again: what was valid once does not block other changes.
-
-    Raises:
-        BodyError: the patch is not a JSON object.
+    A part that the patch does not name is not read again: what was valid once does not block other changes. A patch
+    that is not a JSON object is a `BodyError`.
     """
     named = members(patch)
     kept = frozenset(part for part in parts if part not in named)

@@ -83,7 +83,6 @@ def key_data(key: ApiKey) -> dict[str, object]:
 
 
 def _validate(actor: Actor, wanted: KeyRequest, known_roles: frozenset[str], now: Instant) -> Instant | None:
-    """Validate a request and return when the key expires."""
     problems = [*_invalid_members(wanted, known_roles), *_excess_permissions(actor, wanted)]
     expires_at: Instant | None = None
     if wanted.expires_at is not None:

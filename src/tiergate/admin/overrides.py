@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import printable_features, validator_for
 from tiergate.admin.results import Data, SubjectResult
-from tiergate.admin.subject_changes import save_customer, save_subscription
+from tiergate.admin.subject_changes import Holder, save_customer, save_subscription
 from tiergate.admin.subscriptions import open_account_of
 from tiergate.admin.write_order import WriteConditions, read_order
 from tiergate.catalog import override_data, read_override_body, read_subject_body, suspension_data
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.impact.subject_change.override_effects import override_effect
-from tiergate.model import BEGINNING, Customer, Subject, SubjectType, Subscription
+from tiergate.model import BEGINNING, Customer, Subject, SubjectType
 from tiergate.store.customers import open_account
 from tiergate.store.subjects import read_stored
 from tiergate.store.subscriptions import get_subscription
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
-
-    Holder = Customer | Subscription
 
 _SIDES: Final = (Side.PEOPLE,)
 

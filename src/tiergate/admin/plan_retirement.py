@@ -130,7 +130,6 @@ def retire_plan(
 
 
 def _read_move(unit: ReadUnit, wanted: PlanMove) -> PlanMove:
-    """Check the two plans."""
     index = unit.published.index
     find_item(unit, wanted.item)
     old, new = index.items.get(wanted.item), index.items.get(wanted.to)

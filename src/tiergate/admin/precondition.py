@@ -20,11 +20,7 @@ class Precondition:
     must_not_exist: bool = False
 
     def check(self, kind: str, id_: str, etag: int) -> None:
-        """Compare with the version that is stored. Call it inside the transaction that changes the resource.
-
-        Raises:
-            PreconditionError: the resource exists and must not, or has another version.
-        """
+        """Raise `PreconditionError` unless the stored version is expected. Call it in the transaction of the change."""
         if self.must_not_exist or (self.etags is not None and etag not in self.etags):
             raise PreconditionError(kind, id_, etag)
 

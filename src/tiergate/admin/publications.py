@@ -1,6 +1,7 @@
 """Publish pending edits, or compile the bundle that this would make; list and show publications; roll back to one.
 
-`get_publication` raises `NotFoundError` if there is no such publication.
+Functions raise `NotFoundError` if there is no such publication, `ForbiddenError` if rules or roles are selected or
+would change and the actor may not edit them, and `PublishError` if the pending edits have problems.
 """
 
 from __future__ import annotations
@@ -41,9 +42,6 @@ def pending_publication(
     """Request to publish selected edits; `None`: all that the actor may publish.
 
     `target`: the customers who get new versions; `targets`: the same for single items, by id.
-
-    Raises:
-        ForbiddenError: rules or roles are selected, and the actor may not edit them.
     """
     store = Resource.store()
     if selection is None:
@@ -71,11 +69,7 @@ def check_pending_rules(publisher: Publisher) -> list[Members]:
 
 
 def compile_pending(publisher: Publisher) -> dict[str, bytes]:
-    """Return the files of the bundle that publishing everything would make, without its manifest.
-
-    Raises:
-        PublishError: it has problems, or does not compile.
-    """
+    """Return the files of the bundle that publishing everything would make, without its manifest."""
     planner = plan_pending_edits(ALL_EDITS)
     plan = publisher.store.read(lambda unit: planner(unit, publisher.published_state(unit)))
     changeset = plan.changeset
@@ -107,10 +101,6 @@ def roll_back(actor: Actor, sequence: int, *, roles: bool, note: str) -> Publica
     """Request to publish the catalog and the rules of a past publication again, and with `roles` its roles.
 
     A rollback is for emergencies: it does not check the loss, unless the actor accepts one.
-
-    Raises:
-        ForbiddenError: the actor may not edit the roles. The planner raises it if the rules change, and the actor may
-            not edit them.
     """
     store = Resource.store()
     if roles:

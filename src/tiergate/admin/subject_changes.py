@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
+Holder = Customer | Subscription
 _Subject = TypeVar("_Subject", Customer, Subscription)
 
 
@@ -39,10 +40,7 @@ _Subject = TypeVar("_Subject", Customer, Subscription)
 
 
 def require_change(
-    actor: Actor,
-    before: Customer | Subscription | None,
-    after: Customer | Subscription | None,
-    granted: frozenset[Action] = frozenset(),
+    actor: Actor, before: Holder | None, after: Holder | None, granted: frozenset[Action] = frozenset()
 ) -> None:
     """Require the actions that a change of a subject needs; `None`: the subject does not exist."""
     subject = after or before
@@ -53,14 +51,14 @@ def require_change(
         actor.require(action, resource)
 
 
-def resource_of(subject: Customer | Subscription) -> Resource:
+def resource_of(subject: Holder) -> Resource:
     """Return the resource that permissions are checked on."""
     if isinstance(subject, Customer):
         return Resource.customer_of(subject.id)
     return Resource.subscription(subject.id, subject.customer)
 
 
-def _required_actions(before: Customer | Subscription | None, after: Customer | Subscription | None) -> set[Action]:
+def _required_actions(before: Holder | None, after: Holder | None) -> set[Action]:
     known = after or before
     if known is None:
         return set()
@@ -79,7 +77,7 @@ def _required_actions(before: Customer | Subscription | None, after: Customer | 
     return required
 
 
-def _without_parts(subject: Customer | Subscription) -> Customer | Subscription:
+def _without_parts(subject: Holder) -> Holder:
     if isinstance(subject, Customer):
         return replace(subject, overrides=(), suspensions=())
     return replace(subject, items=(), overrides=(), suspensions=())
@@ -94,7 +92,7 @@ def _changes_pins(before: Subscription, after: Subscription) -> bool:
     return not new <= old or any(item in kept for item, _ in old - new)
 
 
-def _for_exceptions(before: Customer | Subscription, after: Customer | Subscription) -> set[Action]:
+def _for_exceptions(before: Holder, after: Holder) -> set[Action]:
     required: set[Action] = set()
     old = {override.id: override for override in before.overrides}
     new = {override.id: override for override in after.overrides}
@@ -219,7 +217,7 @@ def reject_unsellable_items(
         raise ConflictError(problems[0].code, "; ".join(dict.fromkeys(it.sentence for it in problems)), problems)
 
 
-def _changed_overrides(before: Customer | Subscription | None, after: Customer | Subscription) -> tuple[Override, ...]:
+def _changed_overrides(before: Holder | None, after: Holder) -> tuple[Override, ...]:
     """Return the overrides that have another effect than any before."""
     old = () if before is None else before.overrides
     known = {replace(override, author="", reason="") for override in old}
@@ -258,12 +256,7 @@ def _with_added_at(
 # ── Audit log and events ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def record_change(
-    unit: WriteUnit,
-    before: Customer | Subscription | None,
-    after: Customer | Subscription | None,
-    verb: str | None = None,
-) -> None:
+def record_change(unit: WriteUnit, before: Holder | None, after: Holder | None, verb: str | None = None) -> None:
     """Write a change of a subject to the audit log, and emit events for its suspensions.
 
     `verb`: as for `save_subscription`.
@@ -285,12 +278,7 @@ def record_change(
     _emit_suspensions(unit, before, after, {"customer": customer, kind: subject.id})
 
 
-def _emit_suspensions(
-    unit: WriteUnit,
-    before: Customer | Subscription | None,
-    after: Customer | Subscription | None,
-    ids: dict[str, str],
-) -> None:
+def _emit_suspensions(unit: WriteUnit, before: Holder | None, after: Holder | None, ids: dict[str, str]) -> None:
     old = () if before is None else before.suspensions
     new = () if after is None else after.suspensions
     kept = {(it.feature, it.start): it for it in new}

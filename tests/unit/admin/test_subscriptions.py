@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.admin.use_cases import NOW, actor, open_store
-from tiergate.admin import billing, customers, overrides, subscription_items, subscriptions
+from tiergate.admin import billing, customers, overrides, subscriptions
 from tiergate.admin.write_order import WriteConditions
 from tiergate.errors import ConflictError, LossError
 from tiergate.model import Subject, SubjectType
@@ -55,7 +55,7 @@ def test_a_loss_is_accepted_by_its_token(store: Store) -> None:
 def test_a_change_of_plan_is_scheduled_and_withdrawn(store: Store) -> None:
     """The add-on that needs the old plan ends with it, and stays once the change is withdrawn."""
     add = b'{"item": "extra-movies"}'
-    actor().change(store, lambda unit: subscription_items.add_item(actor(), unit, "s1", add, ANY))
+    actor().change(store, lambda unit: subscriptions.add_item(actor(), unit, "s1", add, ANY))
     wanted = billing.PlanChangeRequest("silver", NOW + 10, ends_addons=True)
     changed = actor().change(store, lambda unit: billing.change_plan(actor(), unit, "s1", wanted, ANY))
     assert changed.data is not None

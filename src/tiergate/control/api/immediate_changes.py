@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin import immediate_changes
+from tiergate.admin.immediate_changes import RolloutBody, check_note, read_instant
 from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.admin.precondition import ANY_VERSION
-from tiergate.admin.rollout_requests import RolloutBody, check_note, read_instant
 from tiergate.control.api.features import the_feature
 from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Response

@@ -20,17 +20,9 @@ _MAX_BODY: Final = 2**33
 def endpoints() -> list[Endpoint]:
     """Return the routes."""
     everybody = Resource.customer_of("*")  # no customer: a key for some customers may not
+    path, edit, ndjson = "/v1/import/subjects", Action.EDIT_CUSTOMER, (NDJSON,)
     return [
-        Endpoint(
-            "POST",
-            "/v1/import/subjects",
-            Action.EDIT_CUSTOMER,
-            import_subjects,
-            everybody,
-            max_body=_MAX_BODY,
-            media_types=(NDJSON,),
-            spooled=True,
-        ),
+        Endpoint("POST", path, edit, import_subjects, everybody, max_body=_MAX_BODY, media_types=ndjson, spooled=True),
         Endpoint("GET", "/v1/export/subjects", Action.VIEW, export_subjects, Resource.store()),
     ]
 

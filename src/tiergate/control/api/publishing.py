@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin import publications
+from tiergate.admin.immediate_changes import RolloutTargetBody, check_note, read_instant
 from tiergate.admin.loss_gate import AcceptLoss
 from tiergate.admin.publishing import stream_preview
-from tiergate.admin.rollout_requests import RolloutTargetBody, check_note, read_instant
 from tiergate.control.api.apply_export import ApplyBody, apply_publication
 from tiergate.control.api.request import Response
 from tiergate.control.api.request_values import decode_parts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
-from tiergate.admin import billing, subscription_items, subscriptions
+from tiergate.admin import billing, subscriptions
 from tiergate.admin.json_members import subject_id_at
 from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY, escape_pointer
@@ -54,8 +54,8 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
     listed = ("customer", "tag", *_FILTERS)
     store, one, named = Resource.store(), the_subscription, named_subscription
     put, patch = writing(subscriptions.put_subscription, _ALL), writing(subscriptions.patch_subscription)
-    add = writing(subscription_items.add_item, _ALL, strip_as_of)
-    edit_item = writing(subscription_items.patch_item, strip=strip_as_of)
+    add = writing(subscriptions.add_item, _ALL, strip_as_of)
+    edit_item = writing(subscriptions.patch_item, strip=strip_as_of)
     pin_version = partial(pin_item, publisher)
     pin_version.__doc__ = pin_item.__doc__
     return [
@@ -69,7 +69,7 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
         Endpoint("DELETE", _PATH, edit, writing(subscriptions.remove_subscription), one, query=(AS_OF,)),
         Endpoint("POST", f"{_PATH}/items", items, add, one, query=_LOSS),
         Endpoint("PATCH", _ITEM, items, edit_item, one, query=_LOSS, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _ITEM, items, writing(subscription_items.remove_item), one, query=(ACCEPT_LOSS, AS_OF)),
+        Endpoint("DELETE", _ITEM, items, writing(subscriptions.remove_item), one, query=(ACCEPT_LOSS, AS_OF)),
         Endpoint("PUT", f"{_ITEM}/pin", pin, pin_version, one, query=_LOSS),
         Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, one, query=(ACCEPT_LOSS, AS_OF)),
         *(Endpoint("POST", f"{_PATH}/{name}", edit, _step_handler(name, step), one) for name, step in STEPS.items()),
@@ -134,13 +134,13 @@ def pin_item(publisher: Publisher | None, request: AdminRequest) -> Response:
     id_, item = request.params.values()
     if publisher is not None:
         conditions = write_conditions(request)
-        subscription_items.publish_pinned_version(request.actor, publisher, id_, item, version, conditions)
-    return change_subject(request, subscription_items.pin_item, id_, item, version)
+        subscriptions.publish_pinned_version(request.actor, publisher, id_, item, version, conditions)
+    return change_subject(request, subscriptions.pin_item, id_, item, version)
 
 
 def unpin_item(request: AdminRequest) -> Response:
     """Let an item of a subscription follow the rollouts again."""
-    return change_subject(request, subscription_items.pin_item, *request.params.values(), None)
+    return change_subject(request, subscriptions.pin_item, *request.params.values(), None)
 
 
 # ── Steps of the life cycle ──────────────────────────────────────────────────────────────────────────────────────────
