@@ -33,6 +33,7 @@ from tiergate.store import features as stored_features
 from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, lock_catalog, read_features
 from tiergate.store.publications import first_versions_with, published_types
 from tiergate.store.references import features_linking_to, read_feature_references
+from tiergate.store.working_catalog import delete_features
 
 if TYPE_CHECKING:
     from tiergate.admin.precondition import Precondition
@@ -85,7 +86,7 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     links = [f"the feature `{other}`, which is linked to it" for other in features_linking_to(unit, feature.id)]
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
     reject_conflicts(check_feature_deletion(feature, [*value_uses(unit, feature), *linked]))
-    stored_features.remove_feature(unit, feature.id)
+    delete_features(unit.session, [feature.id])
     unit.audit("feature.deleted", "feature", feature.id, before=feature_data(feature))
 
 

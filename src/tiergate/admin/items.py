@@ -35,6 +35,7 @@ from tiergate.store import items as stored_items
 from tiergate.store.features import lock_catalog, read_features
 from tiergate.store.items import ItemFilter, StoredItem, StoredVersion, find_item, find_version, read_items
 from tiergate.store.references import describe_item_references, other_subscription_with_item
+from tiergate.store.working_catalog import delete_items
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
@@ -107,7 +108,7 @@ def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     ]
     if users:
         raise ConflictError("item-in-use", f"`{id_}` is in use, by {', '.join(users)}")
-    stored_items.remove_item(unit, id_)
+    delete_items(unit.session, [id_])
     audit_item(unit, "item.deleted", item, before=item_head_data(item))
 
 

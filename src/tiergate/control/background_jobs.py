@@ -16,7 +16,7 @@ from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
-from tiergate.store.write_order import drop_deletions
+from tiergate.store.write_order import delete_old_deletions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -115,7 +115,7 @@ def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days:
         while store.change(lambda unit: drop_history(unit, before), SYSTEM):
             pass
     store.change(lambda unit: delete_idempotency(unit, now - _DAY), SYSTEM)
-    while store.change(lambda unit: drop_deletions(unit.session, now - feed_days * _DAY), SYSTEM):
+    while store.change(lambda unit: delete_old_deletions(unit.session, now - feed_days * _DAY), SYSTEM):
         pass
 
 

@@ -34,7 +34,7 @@ from tiergate.store.tables import (
     OVERRIDES,
     PUBLICATIONS,
 )
-from tiergate.store.write_order import forget_deletions
+from tiergate.store.write_order import delete_deletion_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,8 +99,8 @@ def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> ErasureCoun
     entries = _rewrite_log(unit, rows, lambda value: _without(value, personal), reasons=True)
     _drop_answers(unit, customer)
     subscriptions = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
-    forget_deletions(unit.session, SubjectType.SUBSCRIPTION, sorted(subscriptions))
-    forget_deletions(unit.session, SubjectType.CUSTOMER, [customer])
+    delete_deletion_marks(unit.session, SubjectType.SUBSCRIPTION, sorted(subscriptions))
+    delete_deletion_marks(unit.session, SubjectType.CUSTOMER, [customer])
     return ErasureCounts(lines, entries, _drop_snapshots(unit))
 
 

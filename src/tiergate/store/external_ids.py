@@ -29,9 +29,9 @@ _BY_ID = select(EXTERNAL_IDS.c.holder).where(
     EXTERNAL_IDS.c.value == bindparam("value"),
 )
 _DROP = delete(EXTERNAL_IDS).where(
-    EXTERNAL_IDS.c.kind == bindparam("its_kind"),
-    EXTERNAL_IDS.c.system == bindparam("its_system"),
-    EXTERNAL_IDS.c.value == bindparam("its"),
+    EXTERNAL_IDS.c.kind == bindparam("row_kind"),
+    EXTERNAL_IDS.c.system == bindparam("row_system"),
+    EXTERNAL_IDS.c.value == bindparam("row_id"),
 )
 _ADD = insert(EXTERNAL_IDS)
 
@@ -67,7 +67,7 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
     fresh: dict[tuple[str, str], str] = {}
     for holder, before, after in changes:
         stale += [
-            {"its_kind": kind.value, "its_system": system, "its": value}
+            {"row_kind": kind.value, "row_system": system, "row_id": value}
             for system, value in before.items()
             if after.get(system) != value
         ]

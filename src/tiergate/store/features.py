@@ -160,14 +160,6 @@ def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) ->
     return StoredFeature(feature, Stamp(etag, before.stamp.created_at, unit.now))
 
 
-def remove_feature(unit: WriteUnit, id_: str) -> None:
-    """Remove a feature."""
-    connection = unit.session.connection()
-    tombstones.bury_rows(connection, tombstones.FEATURE, FEATURES, [id_])
-    connection.execute(delete(FEATURE_TAGS).where(FEATURE_TAGS.c.feature == id_))
-    connection.execute(delete(FEATURES).where(FEATURES.c.id == id_))
-
-
 def feature_columns(feature: Feature, now: Instant) -> dict[str, object]:
     """Return the columns of a feature's row that follow from the feature."""
     return {

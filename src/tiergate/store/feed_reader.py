@@ -90,14 +90,14 @@ def publication_at(session: Session, position: int) -> int:
 def publication_envelope(session: Session, sequence: int) -> bytes | None:
     """Return the signed envelope of a publication; none if there is no such publication."""
     query = select(PUBLICATIONS.c.envelope).where(PUBLICATIONS.c.sequence == sequence)
-    found = session.connection().execute(query).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    envelope = session.connection().execute(query).scalar_one_or_none()
+    return None if envelope is None else bytes(envelope)
 
 
 def is_read_only(session: Session) -> bool:
     """Return whether PostgreSQL is read-only: a replica after a failover, or by its configuration."""
-    found = session.connection().execute(text("SELECT current_setting('transaction_read_only')")).scalar_one()
-    return bool(found == "on")
+    setting = session.connection().execute(text("SELECT current_setting('transaction_read_only')")).scalar_one()
+    return bool(setting == "on")
 
 
 async def notifications(database: Database) -> AsyncGenerator[None]:
@@ -115,4 +115,4 @@ async def notifications(database: Database) -> AsyncGenerator[None]:
             async for _ in connection.notifies():
                 yield
     except psycopg.Error as error:
-        raise StoreError(f"the database's notifications cannot be had: {error}") from error
+        raise StoreError(f"cannot listen for the notifications of the database: {error}") from error

@@ -184,14 +184,6 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
     return stored
 
 
-def remove_item(unit: WriteUnit, id_: str) -> None:
-    """Remove an item and its draft. Published versions stay."""
-    connection = unit.session.connection()
-    tombstones.bury_rows(connection, tombstones.ITEM, ITEMS, [id_])
-    connection.execute(delete(ITEM_TAGS).where(ITEM_TAGS.c.item == id_))
-    connection.execute(delete(ITEMS).where(ITEMS.c.id == id_))
-
-
 def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
     """Read one published version, by its number as text.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-_BY_ID = select(KEYS).where(KEYS.c.id == bindparam("its"))  # built once: every request runs it
+_BY_ID = select(KEYS).where(KEYS.c.id == bindparam("row_id"))  # built once: every request runs it
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _FORM: Final = re.compile(r"tg_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}")
 _NOBODYS_HASH: Final = hashlib.sha256(b"nobody's").hexdigest()
@@ -140,7 +140,7 @@ def authenticate_key(unit: ReadUnit, text: str) -> ApiKey | None:
     match = _FORM.fullmatch(text)
     if match is None:
         return None
-    row = unit.session.connection().execute(_BY_ID, {"its": match[1]}).one_or_none()
+    row = unit.session.connection().execute(_BY_ID, {"row_id": match[1]}).one_or_none()
     # Do the same work for an unknown id, so that the time does not reveal whether a key exists.
     is_proven = hmac.compare_digest(_hash(text), _NOBODYS_HASH if row is None else row.secret_sha256)
     return _key(row) if is_proven and row is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, update
@@ -14,6 +14,7 @@ from tiergate.store.tables import POLICY_FILES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
     from tiergate.model import Instant
@@ -44,11 +45,8 @@ class PolicyFile:
 
 def policy_files(session: Session) -> list[PolicyFile]:
     """Read all files, by kind and name."""
-    query = select(
-        POLICY_FILES.c.kind, POLICY_FILES.c.name, POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at
-    )
-    rows = session.connection().execute(query.order_by(POLICY_FILES.c.kind, POLICY_FILES.c.name))
-    return [PolicyFile(row.kind, row.name, row.text, row.etag, row.updated_at) for row in rows]
+    rows = session.connection().execute(_SELECT.order_by(POLICY_FILES.c.kind, POLICY_FILES.c.name))
+    return [PolicyFile(*row) for row in rows]
 
 
 def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
@@ -57,30 +55,26 @@ def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
     Raises:
         NotFoundError: if there is none.
     """
-    query = select(POLICY_FILES).where(POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
-    row = session.connection().execute(query).one_or_none()
+    row = session.connection().execute(_SELECT.where(*_key(kind, name))).one_or_none()
     if row is None:
         raise NotFoundError("file of the rules" if kind != ROLES else "edited table of roles", f"{kind}/{name}")
-    return PolicyFile(row.kind, row.name, row.text, row.etag, row.updated_at)
+    return PolicyFile(*row)
 
 
 def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyFile:
     """Write a file, new or known. An equal one is not written."""
     connection = unit.session.connection()
-    key = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
-    row = connection.execute(
-        select(POLICY_FILES.c.text, POLICY_FILES.c.etag, POLICY_FILES.c.updated_at).where(*key)
-    ).one_or_none()
+    row = connection.execute(_SELECT.where(*_key(kind, name))).one_or_none()
     if row is None:
         id_ = f"{kind}/{name}"
         etag = tombstones.first_etags(connection, tombstones.RULE, [id_])[id_]
-        values = {"kind": kind, "name": name, "etag": etag, "text": text, "updated_at": unit.now}
-        connection.execute(insert(POLICY_FILES), [values])
-        return PolicyFile(kind, name, text, etag, unit.now)
+        file = PolicyFile(kind, name, text, etag, unit.now)
+        connection.execute(insert(POLICY_FILES), [asdict(file)])
+        return file
     if row.text == text:
-        return PolicyFile(kind, name, text, row.etag, row.updated_at)
-    changed = update(POLICY_FILES).where(*key)
-    connection.execute(changed.values(text=text, etag=row.etag + 1, updated_at=unit.now))
+        return PolicyFile(*row)
+    values = {"text": text, "etag": row.etag + 1, "updated_at": unit.now}
+    connection.execute(update(POLICY_FILES).where(*_key(kind, name)).values(values))
     return PolicyFile(kind, name, text, row.etag + 1, unit.now)
 
 
@@ -98,8 +92,14 @@ def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:
     """Remove files by kind and name; missing ones are ignored."""
     connection = session.connection()
     for kind, name in files:
-        key = (POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name)
-        etag = connection.execute(select(POLICY_FILES.c.etag).where(*key)).scalar_one_or_none()
-        if etag is not None:
-            tombstones.bury(connection, tombstones.RULE, {f"{kind}/{name}": etag})
-            connection.execute(delete(POLICY_FILES).where(*key))
+        row = connection.execute(_SELECT.where(*_key(kind, name))).one_or_none()
+        if row is not None:
+            tombstones.bury(connection, tombstones.RULE, {f"{kind}/{name}": row.etag})
+            connection.execute(delete(POLICY_FILES).where(*_key(kind, name)))
+
+
+def _key(kind: str, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return POLICY_FILES.c.kind == kind, POLICY_FILES.c.name == name
+
+
+_SELECT = select(*(POLICY_FILES.c[field.name] for field in fields(PolicyFile)))

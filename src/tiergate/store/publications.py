@@ -74,9 +74,6 @@ def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]
         unit.session.connection().execute(update(ITEMS).where(ITEMS.c.id == id_).values(values))
 
 
-# ── Versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, Definition]]:
     """Return every version of these items that was ever published."""
     definitions: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
@@ -115,10 +112,6 @@ def write_versions(unit: WriteUnit, sequence: int, new: Iterable[tuple[str, Defi
         unit.session.connection().execute(insert(VERSIONS), rows)
 
 
-# ── Types of features ────────────────────────────────────────────────────────────────────────────────────────────────
-# The id of a feature keeps its type for ever: past versions come back by rollbacks and pins.
-
-
 def published_types(session: Session, features: Collection[str]) -> dict[str, FeatureType]:
     """Return the types of those of some features that were ever published, by id."""
     types: dict[str, FeatureType] = {}
@@ -129,7 +122,7 @@ def published_types(session: Session, features: Collection[str]) -> dict[str, Fe
 
 
 def record_published_types(unit: WriteUnit, features: Iterable[Feature]) -> None:
-    """Record the types of published features; a recorded type stays."""
+    """Record the types of published features. A recorded type stays: past versions come back by rollbacks and pins."""
     types = {feature.id: feature.type.value for feature in features}
     known = published_types(unit.session, types)
     rows = [{"id": id_, "type": type_} for id_, type_ in sorted(types.items()) if id_ not in known]

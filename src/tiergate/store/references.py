@@ -54,9 +54,6 @@ class FeatureReference:
     is_bound: bool
 
 
-# ── Features ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def read_feature_references(unit: ReadUnit, feature: Feature) -> list[FeatureReference]:
     """Return every value of a feature that items or overrides give, and the suspensions for single subjects."""
     holders: dict[Value, list[str]] = {}
@@ -140,9 +137,6 @@ def _named_overrides(session: Session, condition: ColumnElement[bool]) -> tuple[
     columns = (OVERRIDES.c.holder_type, OVERRIDES.c.holder, OVERRIDES.c.id)
     rows = session.connection().execute(select(*columns).where(condition).order_by(*columns).limit(_MAX_NAMED))
     return tuple(f"the override `{row.id}` of the {row.holder_type} `{row.holder}`" for row in rows)
-
-
-# ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def describe_item_references(unit: ReadUnit, id_: str) -> list[str]:

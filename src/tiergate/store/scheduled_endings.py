@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-_OF = select(PLAN_ENDINGS.c.at, PLAN_ENDINGS.c["items"]).where(PLAN_ENDINGS.c.subscription == bindparam("its"))
-_DROP: Final = delete(PLAN_ENDINGS).where(PLAN_ENDINGS.c.subscription == bindparam("its"))
+_OF = select(PLAN_ENDINGS.c.at, PLAN_ENDINGS.c["items"]).where(PLAN_ENDINGS.c.subscription == bindparam("row_id"))
+_DROP: Final = delete(PLAN_ENDINGS).where(PLAN_ENDINGS.c.subscription == bindparam("row_id"))
 _ADD: Final = insert(PLAN_ENDINGS)
 
 _items = msgspec.json.Decoder(tuple[SubscriptionItem, ...]).decode
@@ -36,7 +36,7 @@ class PlanEnding(NamedTuple):
 
 def find_ending(session: Session, subscription: str) -> PlanEnding | None:
     """Return the scheduled ending of the plan of a subscription, if any."""
-    row = session.connection().execute(_OF, {"its": subscription}).first()
+    row = session.connection().execute(_OF, {"row_id": subscription}).first()
     return None if row is None else PlanEnding(row[0], _items(row[1]))
 
 
@@ -51,4 +51,4 @@ def write_ending(session: Session, subscription: str, ending: PlanEnding | None)
 
 def drop_ending(connection: Connection, subscription: str) -> None:
     """Remove the scheduled ending of the plan of a subscription."""
-    connection.execute(_DROP, {"its": subscription})
+    connection.execute(_DROP, {"row_id": subscription})

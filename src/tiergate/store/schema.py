@@ -1,8 +1,8 @@
-"""The version of the store's schema: brought up to date by `migrate`, demanded by whoever serves.
+"""The version of the store's schema: `migrate` updates it, and every server checks it.
 
-A release serves exactly one version. It refuses an older one, for it would read and write what is not there, and a
-newer one, for it would write what the newer release no longer reads. Migrating is one transaction under a lock, so
-that it happens whole or not at all, and once when several control planes begin it together.
+A release serves exactly one version: in an older one, tables are missing; a newer release could not read what this one
+writes. A migration is one transaction under a lock: complete or without effect, and once if several control planes
+start it together.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from tiergate.store.database import Database
 
 SCHEMA_VERSION: Final = 5
-"""The version that this release serves: that of the newest script in `migrations/versions`."""
+"""The version of this release, that of the newest script in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32)))
-_ONE_AT_A_TIME: Final = threading.Lock()  # alembic's environment is global
-_LOCK: Final = 0x7469_6572  # of all who migrate a PostgreSQL database; any number that others do not use
+_ONE_AT_A_TIME: Final = threading.Lock()  # the environment of alembic is global
+_LOCK: Final = 0x7469_6572  # for migrations of a PostgreSQL database; an arbitrary number
 
 
 def schema_version(database: Database) -> int:
     """Read the version of the schema; 0 for a database without one.
 
     Raises:
-        StoreError: the database cannot be reached, or its version is none of ours.
+        StoreError: if the database cannot be reached, or has the schema of another program.
     """
     with database.reading() as session:
         return _version(session.connection())
 
 
 def check_schema(database: Database) -> None:
-    """Make sure that this release can serve the database.
+    """Check that this release can serve the database.
 
     Raises:
-        StoreError: the schema is older or newer than this release's; the message says what to do.
+        StoreError: if the schema is older or newer; the message names the remedy.
     """
     found = schema_version(database)
     if found == 0:
@@ -59,32 +59,28 @@ def check_schema(database: Database) -> None:
 
 
 def migrate(database: Database) -> int:
-    """Bring the schema up to this release's version, and return the version that it had.
-
-    Raises:
-        StoreError: the schema is of a newer release, or the database refuses; nothing has changed then.
-    """
+    """Upgrade the schema to this release, and return its version before. Raises as `upgrade`."""
     return upgrade(database, SCHEMA_VERSION)
 
 
 def upgrade(database: Database, version: int) -> int:
-    """Bring the schema up to `version`, if it is older, and return the version that it had.
+    """Upgrade the schema to `version`, if it is older, and return its version before.
 
     Raises:
-        StoreError: the schema is newer than this release's, or the database refuses; nothing has changed then.
+        StoreError: if the schema is newer than this release, or the database fails; then nothing changes.
     """
-    # Alembic takes a while to import, and nothing but a migration needs it.
+    # Alembic is slow to import, and only a migration needs it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     with database.writing() as session:
         connection = session.connection()
-        if not database.is_sqlite:  # there, a writing transaction has the whole database
+        if not database.is_sqlite:  # on SQLite, a writing transaction locks the whole database
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        found = _version(connection)
-        if found > SCHEMA_VERSION:
-            raise _newer(found)
-        if found < version:
+        version_before = _version(connection)
+        if version_before > SCHEMA_VERSION:
+            raise _newer(version_before)
+        if version_before < version:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
             config.set_main_option("path_separator", "newline")
@@ -93,8 +89,8 @@ def upgrade(database: Database, version: int) -> int:
                     command.upgrade(config, f"{version:04}")
                 session.commit()
             except DBAPIError as error:
-                raise StoreError(f"the schema stays at version {found}: {first_line(error)}") from error
-    return found
+                raise StoreError(f"the schema stays at version {version_before}: {first_line(error)}") from error
+    return version_before
 
 
 def _version(connection: Connection) -> int:
@@ -104,7 +100,7 @@ def _version(connection: Connection) -> int:
     if found is None:
         return 0
     if not found.isdecimal():
-        raise StoreError(f"the database has another program's schema: `{found}` is no version of ours")
+        raise StoreError(f"the database has the schema of another program, with version `{found}`")
     return int(found)
 
 

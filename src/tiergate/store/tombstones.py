@@ -25,9 +25,9 @@ ITEM: Final = "item"
 RULE: Final = "rule"
 
 _BURIED = select(TOMBSTONES.c.id, TOMBSTONES.c.etag).where(
-    TOMBSTONES.c.kind == bindparam("its_kind"), TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
+    TOMBSTONES.c.kind == bindparam("row_kind"), TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
 )
-_RAISE = delete(TOMBSTONES).where(TOMBSTONES.c.kind == bindparam("its_kind"), TOMBSTONES.c.id == bindparam("its"))
+_RAISE = delete(TOMBSTONES).where(TOMBSTONES.c.kind == bindparam("row_kind"), TOMBSTONES.c.id == bindparam("row_id"))
 _BURY = insert(TOMBSTONES)
 
 
@@ -35,7 +35,7 @@ def first_etags(connection: Connection, kind: str, ids: Sequence[str]) -> dict[s
     """Return the first entity tag of each new row: 1, or the one after the last of a deleted row with its id."""
     etags = dict.fromkeys(ids, 1)
     for part in in_batches(ids):
-        rows = connection.execute(_BURIED, {"its_kind": kind, "ids": part})
+        rows = connection.execute(_BURIED, {"row_kind": kind, "ids": part})
         etags.update((row.id, row.etag + 1) for row in rows)
     return etags
 
@@ -50,5 +50,5 @@ def bury_rows(connection: Connection, kind: str, table: Table, ids: Sequence[str
 def bury(connection: Connection, kind: str, etags: Mapping[str, int]) -> None:
     """Keep the last entity tags of deleted rows, by id."""
     if etags:
-        connection.execute(_RAISE, [{"its_kind": kind, "its": id_} for id_ in etags])
+        connection.execute(_RAISE, [{"row_kind": kind, "row_id": id_} for id_ in etags])
         connection.execute(_BURY, [{"kind": kind, "id": id_, "etag": etag} for id_, etag in etags.items()])

@@ -35,9 +35,9 @@ _KNOWN = select(AS_OF).where(_OF, AS_OF.c.side != _DELETED)
 _GONE = select(AS_OF.c.id, AS_OF.c.as_of).where(_OF, AS_OF.c.side == _DELETED)
 _LONG_GONE = select(AS_OF.c.kind, AS_OF.c.id).where(AS_OF.c.side == _DELETED, AS_OF.c.written_at < bindparam("before"))
 _DROP_SIDE = delete(AS_OF).where(
-    AS_OF.c.kind == bindparam("its_kind"), AS_OF.c.id == bindparam("its"), AS_OF.c.side == bindparam("its_side")
+    AS_OF.c.kind == bindparam("row_kind"), AS_OF.c.id == bindparam("row_id"), AS_OF.c.side == bindparam("row_side")
 )
-_DROP = delete(AS_OF).where(AS_OF.c.kind == bindparam("its_kind"), AS_OF.c.id == bindparam("its"))
+_DROP = delete(AS_OF).where(AS_OF.c.kind == bindparam("row_kind"), AS_OF.c.id == bindparam("row_id"))
 _ADD = insert(AS_OF)
 
 
@@ -61,11 +61,11 @@ class AppliedWrite(NamedTuple):
 
 def applied_writes(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, dict[Side, AppliedWrite]]:
     """Return the last writes with `as_of` of some subjects, by id and side."""
-    found: dict[str, dict[Side, AppliedWrite]] = {}
+    writes: dict[str, dict[Side, AppliedWrite]] = {}
     for part in in_batches(ids):
         for row in session.connection().execute(_KNOWN, {"kind": kind.value, "ids": part}):
-            found.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
-    return found
+            writes.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
+    return writes
 
 
 def is_outdated(as_of: Instant | None, sides: Collection[Side], known: Mapping[Side, AppliedWrite]) -> bool:
@@ -84,7 +84,7 @@ def record_writes(
     ]
     if rows:
         connection = session.connection()
-        keys = [{"its_kind": row["kind"], "its": row["id"], "its_side": row["side"]} for row in rows]
+        keys = [{"row_kind": row["kind"], "row_id": row["id"], "row_side": row["side"]} for row in rows]
         connection.execute(_DROP_SIDE, keys)
         connection.execute(_ADD, rows)
 
@@ -92,7 +92,7 @@ def record_writes(
 def record_deletion(session: Session, kind: SubjectType, id_: str, as_of: Instant, now: Instant) -> None:
     """Record that a subject was deleted at an instant, in place of its last writes."""
     connection = session.connection()
-    connection.execute(_DROP, {"its_kind": kind.value, "its": id_})
+    connection.execute(_DROP, {"row_kind": kind.value, "row_id": id_})
     row = {"kind": kind.value, "id": id_, "as_of": as_of, "written_at": now}
     owners = [Side.PEOPLE] if kind is SubjectType.CUSTOMER else list(Side)
     connection.execute(_ADD, [row | {"side": side} for side in (*(side.value for side in owners), _DELETED)])
@@ -100,32 +100,32 @@ def record_deletion(session: Session, kind: SubjectType, id_: str, as_of: Instan
 
 def deletion_instants(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, Instant]:
     """Return when some subjects were deleted, if they do not exist again."""
-    found: dict[str, Instant] = {}
+    instants: dict[str, Instant] = {}
     for part in in_batches(ids):
         rows = session.connection().execute(_GONE, {"kind": kind.value, "ids": part})
-        found.update((row.id, row.as_of) for row in rows)
-    return found
+        instants.update((row.id, row.as_of) for row in rows)
+    return instants
 
 
 def clear_deletions(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
     """Remove the marks of deletions of ids that exist again. Writes older than the deletion stay outdated."""
     gone = deletion_instants(session, kind, ids)
     if gone:
-        keys = [{"its_kind": kind.value, "its": id_, "its_side": _DELETED} for id_ in gone]
+        keys = [{"row_kind": kind.value, "row_id": id_, "row_side": _DELETED} for id_ in gone]
         session.connection().execute(_DROP_SIDE, keys)
 
 
-def forget_deletions(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
+def delete_deletion_marks(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
     """Remove everything about those of some subjects that were deleted."""
     gone = deletion_instants(session, kind, ids)
     if gone:
-        session.connection().execute(_DROP, [{"its_kind": kind.value, "its": id_} for id_ in gone])
+        session.connection().execute(_DROP, [{"row_kind": kind.value, "row_id": id_} for id_ in gone])
 
 
-def drop_deletions(session: Session, before: Instant) -> int:
+def delete_old_deletions(session: Session, before: Instant) -> int:
     """Remove some deletions from before an instant of the store's clock; return how many."""
     connection = session.connection()
     rows = connection.execute(_LONG_GONE.limit(_MOST_DROPPED), {"before": before}).all()
     if rows:
-        connection.execute(_DROP, [{"its_kind": row.kind, "its": row.id} for row in rows])
+        connection.execute(_DROP, [{"row_kind": row.kind, "row_id": row.id} for row in rows])
     return len(rows)

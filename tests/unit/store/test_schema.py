@@ -194,7 +194,7 @@ def test_a_database_without_a_schema_is_not_served(empty: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"), [("0000", "no schema yet"), ("0099", "newer than this release's"), ("a1b2", "another program's")]
+    ("found", "said"), [("0000", "no schema yet"), ("0099", "newer than this release's"), ("a1b2", "another program")]
 )
 def test_a_schema_of_another_version_is_not_served(current: Database, found: str, said: str) -> None:
     """Neither an older nor a newer schema is read or written, and the newer one is not migrated either."""

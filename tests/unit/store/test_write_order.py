@@ -9,9 +9,9 @@ from tiergate.store.write_order import (
     Side,
     applied_writes,
     clear_deletions,
+    delete_deletion_marks,
+    delete_old_deletions,
     deletion_instants,
-    drop_deletions,
-    forget_deletions,
     is_outdated,
     record_deletion,
     record_writes,
@@ -50,7 +50,7 @@ def test_what_is_deleted_is_known_to_be_until_it_is_there_again(store_url: str) 
             record_deletion(unit.session, SUBSCRIPTION, id_, 8, 950 if id_ == "t" else unit.now)
         record_deletion(unit.session, CUSTOMER, "s", 9, unit.now)
         clear_deletions(unit.session, SUBSCRIPTION, ["s", "x"])
-        forget_deletions(unit.session, SUBSCRIPTION, ["s", "u", "v"])
+        delete_deletion_marks(unit.session, SUBSCRIPTION, ["s", "u", "v"])
 
     store.change(write, SYSTEM)
     ids = ["s", "t", "u", "v"]
@@ -63,8 +63,8 @@ def test_what_is_deleted_is_known_to_be_until_it_is_there_again(store_url: str) 
         "v": {Side.BILLING: 3},
     }
     assert store.read(lambda unit: applied_writes(unit.session, CUSTOMER, ids)).keys() == {"s"}
-    assert store.change(lambda unit: drop_deletions(unit.session, 1_000), SYSTEM) == 1
-    assert store.change(lambda unit: drop_deletions(unit.session, 1_000), SYSTEM) == 0
+    assert store.change(lambda unit: delete_old_deletions(unit.session, 1_000), SYSTEM) == 1
+    assert store.change(lambda unit: delete_old_deletions(unit.session, 1_000), SYSTEM) == 0
     assert store.read(lambda unit: applied_writes(unit.session, SUBSCRIPTION, ids)).keys() == {"s", "v"}
     store.close()
 
