@@ -1,4 +1,4 @@
-"""Benchmarks: how fast and how small Tiergate is, as ratios against baselines of the same run.
+"""Benchmarks: the speed and memory of Tiergate, as ratios to baselines of the same run.
 
-`make bench` prints the table; `benchmarks/README.md` says what each row measures and how to read it.
+`make bench` prints the table. `benchmarks/README.md` explains each row.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, and print one table."""
+"""`python -m benchmarks`: measure and print one table."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _figure(value: float, unit: str) -> str:
 
 
 def main() -> int:
-    """Run the chosen groups of rows; exit status 1 where a target is missed and `--strict` is given."""
+    """Run the chosen groups of rows; return 1 if a target is missed and `--strict` is set."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3, help="how long each run of wrk takes (default: 3)")
-    parser.add_argument("--rounds", type=int, default=5, help="how many runs a median is made of (default: 5)")
-    parser.add_argument("--directory", type=Path, help="where to make the files, and find those of an earlier run")
-    parser.add_argument("--json", type=Path, help="write the results to this file too")
-    parser.add_argument("--strict", action="store_true", help="exit with status 1 where a target is missed")
+    parser.add_argument("--seconds", type=float, default=3, help="duration of each run of wrk (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of runs per median (default: 5)")
+    parser.add_argument("--directory", type=Path, help="folder for the files; reuses those of an earlier run")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
     parser.add_argument(
         "groups",
         nargs="*",

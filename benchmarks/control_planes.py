@@ -1,4 +1,4 @@
-"""A control plane under measurement, with a catalog and subjects in its store, and sidecars that follow it."""
+"""Run the measured control plane, with a catalog and subjects in its store, and sidecars that follow it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ store.close()
 
 
 class ControlPlane:
-    """A running control plane: where it is, and clients with the keys of an admin and of a sidecar."""
+    """A running control plane: its address, and clients with the keys of an admin and of a sidecar."""
 
     def __init__(self, home: Path, port: int, pid: int) -> None:
         self.home = home
@@ -49,11 +49,11 @@ class ControlPlane:
 
 @contextmanager
 def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[ControlPlane]:
-    """Run a control plane on a fresh SQLite store that holds a catalog, published, and subjects."""
+    """Run a control plane on a new SQLite store with a published catalog and subjects."""
     home.mkdir(parents=True, exist_ok=True)
     for old in home.glob("store.sqlite*"):
         old.unlink()
-    shutil.rmtree(home / "cars", ignore_errors=True)  # what followed the store of an earlier run
+    shutil.rmtree(home / "cars", ignore_errors=True)  # sidecars of an earlier run
     database, port = f"sqlite:///{home / 'store.sqlite'}", free_port()
     subprocess.run([sys.executable, "-c", _CREDENTIALS, str(home), database], check=True)
     command = [sys.executable, "-m", "tiergate", "control-plane", "--database", database, "--log-level", "warning"]
@@ -76,7 +76,7 @@ def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[Control
 
 @contextmanager
 def synced_sidecar(plane: ControlPlane, name: str) -> Iterator[Sidecar]:
-    """Run a sidecar that follows a control plane, on the data that one of this name left; entered when it is ready."""
+    """Run a sidecar that follows a control plane, on the data of an earlier one of its name; yield when ready."""
     data = plane.home / "cars" / name
     data.parent.mkdir(exist_ok=True)
     port, probe_port = free_port(), free_port()

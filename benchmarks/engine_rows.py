@@ -1,4 +1,4 @@
-"""One engine decision against the public `cedarpy.is_authorized` with everything ready-made."""
+"""Compare one engine decision with the public `cedarpy.is_authorized` on prepared input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHECKS = 20_000
 
 
 class _Records:
-    """All records in memory: what the replica does is measured over HTTP."""
+    """All records in memory. The HTTP rows measure the replica."""
 
     def __init__(self, records: dict[str, SubjectRecord]) -> None:
         self._records = records
@@ -41,7 +41,7 @@ class _Records:
 
 
 def engine_rows(directory: Path, rounds: int) -> Iterator[Row]:
-    """Decide checks that were never asked before, in turn with Cedar alone on the same slices and entities."""
+    """Decide new checks, in turn with Cedar alone on the same slices and entities."""
     bundle = _bundle(directory)
     draw = random.Random(4)
     records = {f"c{i}": _record(f"c{i}", draw) for i in range(_SIZE.customers)}
@@ -85,7 +85,7 @@ def engine_rows(directory: Path, rounds: int) -> Iterator[Row]:
 
 
 def _bundle(directory: Path) -> Bundle:
-    """The bundle that the row is measured on, made once."""
+    """Return the measured bundle; create it once."""
     home = directory / "engine"
     if not (home / "bundle").exists():
         home.mkdir(parents=True, exist_ok=True)

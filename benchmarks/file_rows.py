@@ -1,4 +1,4 @@
-"""Rows about files: catalog to bundle, a change of one plan, and the checks that go on during a reload."""
+"""Rows about files: catalog to bundle, a change of one plan, and checks during a reload."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ print(json.dumps([whole, one, peak]))
 
 
 def compile_rows(directory: Path) -> Iterator[Row]:
-    """Catalog file to bundle, and a change of one plan after parsing."""
+    """Measure the way from catalog file to bundle, and a change of one plan after parsing."""
     for plans, seconds in ((200, 10), (1_000, 45)):
         home = directory / f"compile-{plans}"
         home.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def compile_rows(directory: Path) -> Iterator[Row]:
 
 
 def reload_rows(directory: Path) -> Iterator[Row]:
-    """How long checks take while a catalog of 400 × 200 is loaded anew."""
+    """Measure the latency of checks while a catalog of 400 × 200 is loaded again."""
     size = Size(features=400, plans=200, customers=10_000)
     home = directory / "reload"
     home.mkdir(parents=True, exist_ok=True)

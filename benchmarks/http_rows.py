@@ -1,4 +1,4 @@
-"""Rows measured over HTTP: each a median of interleaved runs of the subject and of its baseline."""
+"""Rows over HTTP: each is a median of alternating runs of Tiergate and of its baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _script(directory: Path, name: str, text: str) -> Path:
 
 
 def repeat_script(directory: Path) -> Path:
-    """One switch check, again and again."""
+    """Return wrk's script that repeats one switch check."""
     return _script(directory, "repeat", f"{_HEAD}wrk.path='/v1/check'\nwrk.body='{_SWITCH}'\n")
 
 
@@ -49,7 +49,7 @@ _REQUEST_ID = 'string.format("%08x%08x", math.random(0, 0x7fffffff), math.random
 
 
 class Bench:
-    """A directory for files, how long each run takes, and how many runs there are of each."""
+    """A directory for files, the duration of each run, and the number of runs."""
 
     def __init__(self, directory: Path, seconds: float, rounds: int) -> None:
         self.directory = directory
@@ -57,7 +57,7 @@ class Bench:
         self.rounds = rounds
 
     def files(self, size: Size) -> tuple[Path, Path, Path]:
-        """The catalog, the subjects and a data directory of a size, made once."""
+        """Return the catalog, the subjects and a data directory of a size; create them once."""
         home = self.directory / f"{size.features}x{size.plans}x{size.customers}"
         home.mkdir(parents=True, exist_ok=True)
         catalog, subjects = home / "catalog.yaml", home / "subjects.ndjson"
@@ -67,7 +67,7 @@ class Bench:
         return catalog, subjects, home / "data"
 
     def rates(self, *runs: Callable[[], float]) -> list[float]:
-        """Run everything once to warm up, then `rounds` times in turn; the median of each."""
+        """Run everything once to warm up, then `rounds` times in turn; return the median of each."""
         for run in runs:
             run()
         results: list[list[float]] = [[] for _ in runs]
@@ -86,7 +86,7 @@ def _baseline(stack: ExitStack, bench: Bench, kind: str, content: bytes) -> int:
 
 
 def repeat_rows(bench: Bench) -> Iterator[Row]:
-    """A repeated switch check: bare, with headers that differ in each request, and against Starlette."""
+    """Measure a repeated switch check: bare, with headers that differ in each request, and against Starlette."""
     with ExitStack() as stack:
         car = stack.enter_context(sidecar(*bench.files(SMALL)))
         head, body = ask(car.port, _SWITCH)
@@ -114,7 +114,7 @@ def _large(stack: ExitStack, bench: Bench, size: Size) -> Sidecar:
 
 
 def uncached_rows(bench: Bench) -> Iterator[Row]:
-    """A check never asked before, at full size; memory and start-up on the way."""
+    """Measure new checks at full size, and also memory and start-up."""
     with ExitStack() as stack:
         first = _large(stack, bench, LARGE)
         yield Row("first start to ready, 1 million subjects", first.ready, None, "s", unit="s", note="no target")
@@ -134,7 +134,7 @@ def uncached_rows(bench: Bench) -> Iterator[Row]:
 
 
 def growth_rows(bench: Bench) -> Iterator[Row]:
-    """The cost of a check never asked before, at full size against ten features, ten plans, 1,000 customers."""
+    """Compare the cost of a new check at full size with ten features, ten plans and 1,000 customers."""
     with ExitStack() as stack:
         small, large = _large(stack, bench, SMALL), _large(stack, bench, LARGE)
         scripts = {
@@ -150,7 +150,7 @@ def growth_rows(bench: Bench) -> Iterator[Row]:
 
 
 def batch_rows(bench: Bench) -> Iterator[Row]:
-    """100 checks in a request, each asked before, each request a new mix."""
+    """Measure requests with 100 repeated checks each, in a new mix."""
     pool = list(check_bodies(SMALL, 2_000, 3))
     quoted = ",\n".join(json.dumps(body) for body in pool)
     text = f"""

@@ -1,4 +1,4 @@
-"""Rows about previews: whom a change touches among many customers, files and all."""
+"""Rows about previews: the customers that a change affects, among many, including the reading of files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"^(      f1: )([0-9]+)$", re.MULTILINE)
 
 
 def preview_rows(directory: Path) -> Iterator[Row]:
-    """`tiergate preview` of files: one plan of a thousand changed, a feature of all of them, and of ten."""
+    """Measure `tiergate preview` of files: one plan of a thousand changes, a feature of all plans, and of ten."""
     for plans, what in ((1_000, "one plan of 1,000"), (10, "every plan of 10"), (1_000, "every plan of 1,000")):
         home = directory / f"preview-{plans}"
         home.mkdir(parents=True, exist_ok=True)

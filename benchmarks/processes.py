@@ -1,4 +1,4 @@
-"""Processes under measurement: servers pinned to one core, wrk to the other, their memory and start-up time."""
+"""Run the measured processes: servers on one core, wrk on the other; read their memory and start-up time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
 
 
 def free_port() -> int:
-    """A port on localhost that nothing listens on."""
+    """Return a free port on localhost."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -37,7 +37,7 @@ def _pinned(core: int) -> list[str]:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], path: str | None = None, seconds: float = 600) -> float:
-    """Wait until a port accepts, or until `GET path` answers 200; return the seconds that it took."""
+    """Wait until a port accepts connections, or until `GET path` returns 200; return the seconds."""
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
         if process.poll() is not None:
@@ -59,7 +59,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], path: str | None = Non
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, by force if it takes a minute."""
+    """Terminate a process; kill it after a minute."""
     process.terminate()
     try:
         process.wait(60)
@@ -80,7 +80,7 @@ def running(arguments: list[str], port: int, path: str | None = None) -> Iterato
 
 
 def rss(pid: int, figure: str = "VmRSS") -> int:
-    """Resident bytes of a process; `VmHWM`: the most that they ever were. 0 where the system does not say."""
+    """Return the resident bytes of a process (`VmHWM`: their maximum), or 0 if the system does not report them."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123
         for line in status:
             if line.startswith(f"{figure}:"):
@@ -89,7 +89,7 @@ def rss(pid: int, figure: str = "VmRSS") -> int:
 
 
 class Sidecar:
-    """A running sidecar: its ports, process and how long it took from start to ready."""
+    """A running sidecar: its ports, its process, and the seconds from start to ready."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, probe_port: int, ready: float) -> None:
         self.process = process
@@ -98,13 +98,13 @@ class Sidecar:
         self.ready = ready
 
     def rss(self) -> int:
-        """Resident bytes of the sidecar's own process."""
+        """Return the resident bytes of the sidecar's process."""
         return rss(self.process.pid)
 
 
 @contextmanager
 def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[Sidecar]:
-    """Run `tiergate sidecar` on the first core until the block ends; entered when it is ready."""
+    """Run `tiergate sidecar` on the first core until the block ends; yield when it is ready."""
     port, probe_port = free_port(), free_port()
     command = [sys.executable, "-m", "tiergate", "sidecar", "--catalog", str(catalog), "--subjects", str(subjects)]
     command += ["--data", str(data), "--port", str(port), "--probe-port", str(probe_port), "--log-level", "warning"]
@@ -116,7 +116,7 @@ def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[S
 
 
 def ask(port: int, body: str, path: str = "/v1/check") -> tuple[bytes, bytes]:
-    """Ask once over a raw socket; return the head, with its blank line, and the body of the answer, as they came."""
+    """Send one request over a raw socket; return head (with its blank line) and body of the response, unchanged."""
     request = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -140,7 +140,7 @@ def load(port: int, script: Path, seconds: float, connections: int = 16) -> floa
     """Drive a server with wrk from the second core; return its requests per second.
 
     Raises:
-        RuntimeError: wrk is missing, or an answer was not a success.
+        RuntimeError: If wrk is missing, or a response is not a success.
     """
     if shutil.which("wrk") is None:
         msg = "wrk is needed (Debian: apt-get install wrk)"

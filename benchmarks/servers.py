@@ -1,4 +1,4 @@
-"""The baselines: servers that read a request and answer constant bytes, on uvloop, as lean as each kind can be.
+"""The baselines: minimal servers on uvloop that read a request and return constant bytes.
 
 `floor`: a bare httptools protocol. `asgi`: uvicorn and a bare ASGI application. `starlette`: a route that reads the
 body and returns constant JSON. Run as `python -m benchmarks.servers KIND PORT BODY-FILE [HEADER…]`.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Floor(asyncio.Protocol):
-    """Parses, and answers each whole request with the same bytes."""
+    """Parses requests and answers each with the same bytes."""
 
     answer = b""
 
@@ -70,7 +70,7 @@ def _starlette(body: bytes) -> object:
 
 
 def main(kind: str, port: int, answer: Path) -> None:
-    """Serve until killed. `answer`: for `floor` the whole answer with its head, else the body."""
+    """Serve until killed. `answer` is the whole response with its head for `floor`, else the body."""
     content = answer.read_bytes()
     if kind == "floor":
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,6 +1,6 @@
-"""Rows for who has to say how much memory and disk is needed: sidecars and control planes of several sizes.
+"""Rows for sizing: memory and disk of sidecars and control planes of several sizes.
 
-Memory and bytes hardly depend on what else the machine does, times do. docs/operations/sizing.md shows these figures.
+Other load on the machine affects times, but hardly memory and bytes. docs/operations/sizing.md shows these figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MIB = 2**20
 
 
 def sizing_rows(directory: Path) -> Iterator[Row]:
-    """A control plane on SQLite and a sidecar that follows it: what they hold in memory and on disk."""
+    """Measure memory and disk of a control plane on SQLite and of a sidecar that follows it."""
     for features, plans, customers in _SIZES:
         home = directory / f"sizing-{customers}"
         home.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def sizing_rows(directory: Path) -> Iterator[Row]:
             loaded = time.monotonic() - begun
             with synced_sidecar(plane, "car") as car:
                 ready, calm = car.ready, car.rss()
-                _ask_much(car, customers, features)
+                _fill_caches(car, customers, features)
                 text = f"{calm / _MIB:.0f} MB before anything was asked"
                 yield Row(f"{what}: sidecar, caches full", car.rss() / _MIB, None, text, unit="MB")
                 yield Row("… its data folder", _bytes(home / "cars" / "car") / _MIB, None, "", unit="MB")
@@ -54,8 +54,8 @@ def sizing_rows(directory: Path) -> Iterator[Row]:
         yield Row("… its store", size, None, "SQLite, ended", unit="MB")
 
 
-def _ask_much(car: Sidecar, customers: int, features: int) -> None:
-    """Ask many different checks, twice each, so that what is remembered fills."""
+def _fill_caches(car: Sidecar, customers: int, features: int) -> None:
+    """Send many different checks, twice each, to fill the caches."""
     draw = random.Random(1)
     for _ in range(_BATCHES):
         checks = [

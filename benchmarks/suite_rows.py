@@ -1,4 +1,4 @@
-"""Entitlement tests: how many cases a second are decided and compared, and how long reading them takes."""
+"""Rows about entitlement tests: cases per second, and the time to read them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USED = (0, 10, 1_000, 100_000, 10**13)
 
 
 def suite_rows(directory: Path, rounds: int) -> Iterator[Row]:
-    """Run a suite of 11,250 cases that differ all, each time with nothing kept of the run before."""
+    """Run a suite of 11,250 different cases, each time without caches of the previous run."""
     home = directory / "suites"
     home.mkdir(parents=True, exist_ok=True)
     write_catalog(home / "catalog.yaml", _FEATURES, _PLANS)
@@ -46,7 +46,7 @@ def suite_rows(directory: Path, rounds: int) -> Iterator[Row]:
 
 
 def _suite() -> str:
-    """Every plan's holder asks for every feature, and for each quantity at five counts; most of it is allowed."""
+    """Return a suite: a customer of each plan checks each feature, each quantity at five counts; most are allowed."""
     subjects = ", ".join(f"c{plan}" for plan in range(_PLANS))
     quantities = ", ".join(f"f{i}" for i in range(1, _FEATURES, 4))
     lines = ["apiVersion: tiergate/v1", "catalog: catalog.yaml", "now: 2026-11-21T12:00:00Z", "holders:"]

@@ -1,7 +1,7 @@
-"""Rows about the control plane: from publish to effective, a sustained stream of changes, a first full sync.
+"""Rows about the control plane: from publish to active, a sustained stream of changes, a first full sync.
 
-When something became effective is read from the sidecars' own status (the instant at which they put it in force), so
-that watching them does not slow them down; everything runs on one machine and one clock.
+The sidecars' own status has the instant of each activation, so observing them does not slow them down. Everything runs
+on one machine and one clock.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BETWEEN_LOOKS = 0.05
 
 
 def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
-    """From the request to publish until the sidecars decide by it: one sidecar, then fifty."""
+    """Measure from the publish request until the sidecars decide with it: one sidecar, then fifty."""
     with control_plane(directory / "publish", *_sample(directory / "publish", 10, 10, _CUSTOMERS)) as plane:
         for sidecars, share, bound in ((1, 0.5, 50.0), (_SIDECARS, 0.99, 500.0)):
             with ExitStack() as stack:
@@ -50,30 +50,30 @@ def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
 
 
 def _publish(plane: ControlPlane, cars: Sequence[Sidecar], turn: int) -> list[float]:
-    """Publish once; how many milliseconds it took each sidecar."""
+    """Publish once; return the milliseconds of each sidecar."""
     draft = {"entitlements": {"f1": 100 + turn + int(time.time()) % 1_000_000}}
     plane.client.patch("/v1/items/p1/draft", json=draft).raise_for_status()
     begun = time.time_ns() // 1_000_000
     answer = plane.client.post("/v1/publish", json={"accept_loss": True})
     answer.raise_for_status()
     sequence = int(answer.json()["publication"])
-    return [max(0, _in_force(car, sequence) - begun) for car in cars]
+    return [max(0, _activated_at(car, sequence) - begun) for car in cars]
 
 
-def _in_force(car: Sidecar, sequence: int) -> float:
-    """When a sidecar put a publication in force, in milliseconds since 1970."""
+def _activated_at(car: Sidecar, sequence: int) -> float:
+    """Return when a sidecar activated a publication, in milliseconds since 1970."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         status = _status(car)
         if status.get("publication") == sequence:
             return _millis(str(status["generation_at"]))
         time.sleep(0.2)
-    msg = f"publication {sequence} did not come"
+    msg = f"publication {sequence} was not activated"
     raise RuntimeError(msg)
 
 
 def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
-    """Subscriptions changed at a steady rate, with sidecars following: how far the slowest one is behind."""
+    """Change subscriptions at a steady rate, and measure how far the slowest sidecar is behind."""
     with control_plane(directory / "changes", *_sample(directory / "changes", 10, 10, _CUSTOMERS)) as plane:
         with ExitStack() as stack:
             cars = [stack.enter_context(synced_sidecar(plane, f"follow-{n}")) for n in range(_FOLLOWERS)]
@@ -100,7 +100,7 @@ def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
 
 
 def _change(plane: ControlPlane, number: int, of: int, done: list[float], stop: threading.Event) -> None:
-    """Change one subscription after another at this writer's part of the rate."""
+    """Change one subscription after another, at this writer's part of the rate."""
     with httpx.Client(base_url=plane.url, headers=plane.headers, timeout=30) as client:
         turn, due = 0, time.monotonic()
         while not stop.is_set():
@@ -115,7 +115,7 @@ def _change(plane: ControlPlane, number: int, of: int, done: list[float], stop: 
 
 
 def _lag(plane: ControlPlane, car: Sidecar) -> float:
-    """How old the first change is that a sidecar has not applied, in seconds."""
+    """Return the age of the oldest change that a sidecar has not applied, in seconds."""
     now = time.time()
     position = _status(car)["position"]
     lines = plane.sync.get("/v1/sync/changes", params={"after": str(position), "limit": 1}).text.splitlines()
@@ -124,7 +124,7 @@ def _lag(plane: ControlPlane, car: Sidecar) -> float:
 
 
 def first_sync_rows(directory: Path) -> Iterator[Row]:
-    """A million subjects: a first full sync, one change, and a restart."""
+    """Measure a first full sync of a million subjects, one change, and a restart."""
     home = directory / "million"
     begun = time.monotonic()
     with control_plane(home, *_sample(home, 400, 200, _MANY)) as plane:
@@ -140,7 +140,7 @@ def first_sync_rows(directory: Path) -> Iterator[Row]:
 
 
 def _applied(plane: ControlPlane, car: Sidecar, turn: int) -> float:
-    """Take a plan away from a customer or give it back, and wait until a check says so; in milliseconds."""
+    """Remove or restore a customer's plan; return the milliseconds until a check shows it."""
     status = "expired" if turn % 2 == 0 else "active"
     begun = time.monotonic()
     plane.client.patch("/v1/subscriptions/s7", json={"status": status}).raise_for_status()
@@ -168,6 +168,6 @@ _PROBES = httpx.Client(timeout=10)
 
 
 def _millis(instant: str) -> float:
-    from tiergate.model import parse_instant  # noqa: PLC0415 - the benchmarks measure from outside, but for this
+    from tiergate.model import parse_instant  # noqa: PLC0415 - the only import from Tiergate in this module
 
     return parse_instant(instant)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """A measured figure, its target (`most`: an upper bound, else a lower one), and what it was made of."""
+    """A measured figure, its target (`most`: an upper bound, else a lower one), and its inputs."""
 
     what: str
     figure: float
@@ -19,7 +19,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; `None` where there is none."""
+        """Return whether the target is met; `None` without a target."""
         if self.target is None:
             return None
         return self.figure <= self.target if self.most else self.figure >= self.target

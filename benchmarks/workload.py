@@ -1,7 +1,7 @@
-"""The files and requests that the rows are measured on, made from a seed: the same on every machine.
+"""The measured files and requests, generated from a seed: the same on every machine.
 
 Feature `f<i>` is a switch, quantity, range or custom feature by `i % 4`; every plan gives every feature. Customer
-`c<i>` holds one to three plans at random, in subscription `s<i>`.
+`c<i>` has one to three plans at random, in subscription `s<i>`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LEVELS = ("email", "chat", "phone")
 
 @dataclass(frozen=True)
 class Size:
-    """How many features, plans and customers."""
+    """The numbers of features, plans and customers."""
 
     features: int
     plans: int
@@ -80,7 +80,7 @@ def write_subjects(path: Path, customers: int, plans: int) -> None:
 
 
 def check_bodies(size: Size, count: int, seed: int) -> Iterator[str]:
-    """Make checks of every type, none twice but by chance."""
+    """Return random checks of every type; repetitions are unlikely."""
     draw = random.Random(seed)
     for _ in range(count):
         feature = draw.randrange(size.features)
@@ -98,9 +98,9 @@ def check_bodies(size: Size, count: int, seed: int) -> Iterator[str]:
 
 
 def lua_checks(size: Size, *, users: bool) -> str:
-    """Write wrk's script for checks that were never asked before.
+    """Return wrk's script for new checks.
 
-    With `users`, a switch or custom check names a user of its own: a small catalog would run out of checks otherwise.
+    With `users`, each switch or custom check names another user: a small catalog would otherwise run out of checks.
     """
     named = """subject = '{"type":"customer","id":"' .. customer .. '","user":"u' .. draw(0, 999999999) .. '"}'"""
     return f"""
