@@ -41,6 +41,12 @@ class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it grants nothing."""
         return not self.unlimited and not self.value
 
+    def is_equal(self, other: EntitlementValue) -> bool:
+        """Return whether both are as much, in whatever unit; nothing equals nothing."""
+        if self.is_nothing or other.is_nothing:
+            return self.is_nothing and other.is_nothing
+        return (self.value, self.unlimited) == (other.value, other.unlimited)
+
 
 NO_ENTITLEMENT = EntitlementValue()
 """The value of a feature that does not exist."""

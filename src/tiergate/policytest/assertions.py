@@ -34,7 +34,7 @@ from tiergate.policytest.reporters.tree import difference_lines
 from tiergate.policytest.suites import Expectation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tiergate.client import Explanation
     from tiergate.model import Instant, Number
@@ -64,21 +64,12 @@ class DecisionClient(Protocol):
     """A client of a sidecar, such as `tiergate.client.Sidecar`."""
 
     def ask(self, check: Check) -> bytes:
-        """Ask a check; give the answer's JSON."""
+        """Request a check, and return the answer's JSON."""
         ...
 
-    def explain(
-        self,
-        subject: str | Subject,
-        feature: str,
-        *,
-        amount: Number | None = None,
-        used: Number | None = None,
-        user_used: Number | None = None,
-        value: Number | None = None,
-        level: str | None = None,
-    ) -> Explanation:
-        """Ask why."""
+    @property
+    def explain(self) -> Callable[..., Explanation]:
+        """Explain a check of a subject and a feature, with the fields of a request by name."""
         ...
 
 
@@ -232,15 +223,8 @@ def _explain_by_sidecar(sidecar: DecisionClient, check: Check, decision: Decisio
     policies = ", ".join(decision.policies) or "no policy"
     plain = (f"decided by {policies}, at publication {decision.publication}",)
     try:
-        explanation = sidecar.explain(
-            check.subject,
-            check.feature,
-            amount=check.amount,
-            used=check.used,
-            user_used=check.user_used,
-            value=check.value,
-            level=check.level,
-        )
+        request = {name: getattr(check, name) for name in _REQUEST}
+        explanation = sidecar.explain(check.subject, check.feature, **request)
     except (CallerError, SidecarUnreachableError):
         return plain
     is_same = explanation.answer.reason == decision.reason.value

@@ -163,7 +163,7 @@ def _check(environment: EntitlementEnvironment, expected: Expectation, evaluatio
         deciding = ()
     forbidding = [entry for entry in deciding if not entry.startswith(_REASON_PREFIX)]
     reasons = [value for value in deciding if value.startswith(_REASON_PREFIX)]
-    test = {**query, "decision": _decision(allowed=allowed), "reason": forbidding, "num_errors": errors}
+    test = {**query, "decision": "allow" if allowed else "deny", "reason": forbidding, "num_errors": errors}
     return _Entry(test, {**query, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
 
@@ -205,7 +205,7 @@ def _permission(expected: Expectation, query: PermissionQuery) -> _Entry:
         {
             "request": request,
             "entities": entities,
-            "decision": _decision(allowed=expected.allowed),
+            "decision": "allow" if expected.allowed else "deny",
             "reason": list(expected.policies or ()),
             "num_errors": expected.errors or 0,
         }
@@ -225,9 +225,8 @@ def _all_policies(bundle: Bundle) -> str:
 
 
 def _named(entry: _Entry, name: str) -> _Entry:
-    return _Entry(
-        {"name": name, **entry.test}, None if entry.reason is None else {"name": f"{name}: reason", **entry.reason}
-    )
+    reason = None if entry.reason is None else {"name": f"{name}: reason", **entry.reason}
+    return _Entry({"name": name, **entry.test}, reason)
 
 
 def _folder(name: str, used_folders: set[str]) -> str:
@@ -239,10 +238,6 @@ def _folder(name: str, used_folders: set[str]) -> str:
         result = f"{plain}-{count}"
     used_folders.add(result)
     return result
-
-
-def _decision(*, allowed: bool) -> str:
-    return "allow" if allowed else "deny"
 
 
 def _json(value: object) -> str:

@@ -22,11 +22,12 @@ from tiergate.policytest.expectations import (
     OUTCOME_KEYS,
     OVERRIDE_PREFIX,
     StatedFields,
+    make_cases,
     read_allowed,
     read_expected,
 )
 from tiergate.policytest.subject_fixtures import NO_USAGE, read_usage
-from tiergate.policytest.suites import UNSTATED, Case, EntitlementQuery
+from tiergate.policytest.suites import Case, EntitlementQuery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Instant, Number
     from tiergate.policytest.environments import EntitlementEnvironment
     from tiergate.policytest.expectations import Cell
+    from tiergate.policytest.suites import Query
 
 
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
@@ -203,22 +205,13 @@ class CheckTests:
         expected = read_expected(test, _AXES, list(cells), ROW_KEYS, self._rows.read, self._report) if cells else {}
         strangers = {cell[0] for cell, (it, _) in expected.items() if it.reason is Reason.UNKNOWN_SUBJECT}
         self._check_strangers(subjects, places, strangers)
-        place = self._report.position(test.place)
-        positions: dict[int, tuple[str, int, int]] = {}
-        cases: list[Case] = []
+        queries: dict[Cell, Query] = {}
         for cell, request in cells.items():
             name, feature, _ = cell
             subject = subjects[name]
             known_usage = usage.of(name, subject, feature)
-            query = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
-            if cell in expected:
-                expectation, at = expected[cell]
-                if at not in positions:
-                    positions[at] = self._report.position(at)
-                cases.append(Case(*cell, query, expectation, positions[at], stated=True))
-            else:
-                cases.append(Case(*cell, query, UNSTATED, place, stated=False))
-        return cases
+            queries[cell] = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
+        return make_cases(queries, expected, test, self._report)
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
         """Return the subjects of a test by their names, and their places."""

@@ -8,20 +8,21 @@ to be denied.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_line, read_list
 from tiergate.model import Reason
-from tiergate.policytest.suites import Expectation, Test
+from tiergate.policytest.suites import UNSTATED, Case, Expectation, Test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from tiergate.catalog import TextReport
     from tiergate.catalog.reading.document import Node
-    from tiergate.policytest.suites import Case
+    from tiergate.policytest.suites import Query
 
 
 Cell = tuple[str, str, str]
@@ -129,6 +130,18 @@ def read_expected(
         if numbers not in merged:
             merged[numbers] = _merge([rows[number] for number in numbers], cell, report)
     return {cell: (merged[numbers], rows[numbers[0]].fields.place) for cell, numbers in spoken.items()}
+
+
+def make_cases(
+    queries: Mapping[Cell, Query], expected: Mapping[Cell, tuple[Expectation, int]], test: Fields, report: TextReport
+) -> list[Case]:
+    """Return the cases of a test, in the order of its cells; those that no row selects are to be denied."""
+    position = cache(report.position)
+    cases = []
+    for cell, query in queries.items():
+        expectation, place = expected.get(cell, (UNSTATED, test.place))
+        cases.append(Case(*cell, query, expectation, position(place), stated=cell in expected))
+    return cases
 
 
 def read_allowed(row: Fields) -> StatedFields:

@@ -91,37 +91,25 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
 @pytest.fixture
 def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Catalog:
     """The catalog, compiled with the rules."""
-    from tiergate.policytest.pytest_fixtures import fail_on_error
-
-    with fail_on_error():
-        return _tiergate_workbench.compiled(tiergate_files).catalog
+    return _tiergate_workbench.compiled(tiergate_files).catalog
 
 
 @pytest.fixture
 def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Bundle:
     """The bundle of the catalog and the rules."""
-    from tiergate.policytest.pytest_fixtures import fail_on_error
-
-    with fail_on_error():
-        return _tiergate_workbench.compiled(tiergate_files).bundle
+    return _tiergate_workbench.compiled(tiergate_files).bundle
 
 
 @pytest.fixture
 def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Evaluator:
     """An engine on the subjects, in this process, for any instant."""
-    from tiergate.policytest.pytest_fixtures import fail_on_error
-
-    with fail_on_error():
-        return _tiergate_workbench.engine(tiergate_files)
+    return _tiergate_workbench.engine(tiergate_files)
 
 
 @pytest.fixture
 def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> LiveSidecar:
     """A running sidecar, in its own process on a free port, which follows the files."""
-    from tiergate.policytest.pytest_fixtures import fail_on_error
-
-    with fail_on_error():
-        return _tiergate_workbench.sidecar(tiergate_files)
+    return _tiergate_workbench.sidecar(tiergate_files)
 
 
 @pytest.fixture

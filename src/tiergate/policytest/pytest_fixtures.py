@@ -42,6 +42,17 @@ _TIMEOUT = 10.0
 _ATTEMPTS = 3
 
 
+@contextmanager
+def fail_on_error() -> Iterator[None]:
+    """Fail the test with the problems of its files, in place of a traceback through this package."""
+    try:
+        yield
+    except AuthorError as error:
+        raise pytest.fail.Exception("\n".join(map(str, error.problems)), pytrace=False) from None
+    except OperatorError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
 class Files(NamedTuple):
     """The input files: files or folders of a catalog and of subjects, and a folder of rules."""
 
@@ -87,7 +98,7 @@ _Key = tuple[Files, tuple[tuple[str, "FileStamp | None"], ...]]
 class FixtureFactory:
     """Creates the values of fixtures, each once. Not thread-safe.
 
-    Raises `SettingsError` if needed files are not named, `AuthorError` if the files have problems.
+    Problems of the files, and files that are not named, fail the test.
     """
 
     def __init__(self) -> None:
@@ -96,6 +107,7 @@ class FixtureFactory:
         self._sidecars: dict[_Key, LiveSidecar] = {}
         self._ends = ExitStack()
 
+    @fail_on_error()
     def compiled(self, files: Files) -> CompiledFixture:
         """Compile a catalog and rules."""
         key = _key(files._replace(subjects=()))
@@ -105,6 +117,7 @@ class FixtureFactory:
             self._compiled[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
         return self._compiled[key]
 
+    @fail_on_error()
     def engine(self, files: Files) -> Evaluator:
         """Create an engine on the files."""
         key = _key(files)
@@ -117,12 +130,9 @@ class FixtureFactory:
             self._engines[key] = Evaluator(bundle, SubjectFixtures(customers, subscriptions))
         return self._engines[key]
 
+    @fail_on_error()
     def sidecar(self, files: Files) -> LiveSidecar:
-        """Start a sidecar on the files, and wait until it is ready.
-
-        Raises:
-            ReplicaError: if it ended or did not become ready; with its log.
-        """
+        """Start a sidecar on the files, and wait until it is ready."""
         key = _key(files)
         live = self._sidecars.get(key)
         if live is None or live.process.process.poll() is not None:
@@ -157,17 +167,6 @@ class FixtureFactory:
                 self._ends.push(starting.pop_all())
                 return LiveSidecar(url, f"http://{_HOST}:{probes}", client, process)
         raise AssertionError  # the last attempt returns or raises
-
-
-@contextmanager
-def fail_on_error() -> Iterator[None]:
-    """Fail the test with the problems of its files, in place of a traceback through this package."""
-    try:
-        yield
-    except AuthorError as error:
-        raise pytest.fail.Exception("\n".join(map(str, error.problems)), pytrace=False) from None
-    except OperatorError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _key(files: Files) -> _Key:

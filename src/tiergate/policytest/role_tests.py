@@ -17,8 +17,8 @@ from tiergate.cedar import BaseEntities, PolicyGroup, Uid, authorize_caller, bui
 from tiergate.compiler.role_table import role_actions, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
-from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, names_of, read_expected
-from tiergate.policytest.suites import UNSTATED, Case, PermissionQuery
+from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, make_cases, names_of, read_expected
+from tiergate.policytest.suites import Case, PermissionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import TextReport
     from tiergate.policytest.environments import RoleEnvironment
     from tiergate.policytest.expectations import Cell
+    from tiergate.policytest.suites import Query
 
 
 class ResourceType(StrEnum):
@@ -95,17 +96,13 @@ class RoleTests:
             if applies(Action(action), ResourceType(self._resources[resource].type))
         ]
         expected = read_expected(test, _AXES, cells, ROLE_ROW_KEYS, self._row, self._report) if cells else {}
-        place = self._report.position(test.place)
-        result = []
-        for cell in cells:
-            caller, action, resource = cell
-            query = PermissionQuery(self._callers[caller], Action(action), self._resources[resource])
-            if cell in expected:
-                expectation, at = expected[cell]
-                result.append(Case(*cell, query, expectation, self._report.position(at), stated=True))
-            else:
-                result.append(Case(*cell, query, UNSTATED, place, stated=False))
-        return result
+        queries: dict[Cell, Query] = {
+            (caller, action, resource): PermissionQuery(
+                self._callers[caller], Action(action), self._resources[resource]
+            )
+            for caller, action, resource in cells
+        }
+        return make_cases(queries, expected, test, self._report)
 
     def _names(self, test: Fields, key: str, known: Collection[str]) -> list[str]:
         if key not in test:

@@ -57,6 +57,9 @@ class CedarQuery:
     entities: str
 
 
+Query = EntitlementQuery | PermissionQuery | CedarQuery
+
+
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """The expected result of a case; what is `None` may be anything.
@@ -94,7 +97,7 @@ class Case:
     subject: str
     feature: str
     request: str
-    query: EntitlementQuery | PermissionQuery | CedarQuery
+    query: Query
     expected: Expectation
     place: Place
     stated: bool

@@ -62,11 +62,9 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
     def number(units: int) -> Number:
         return from_units(units, scale)
 
-    amounts = set(_batched(feature))
-    for amount in sorted(value for value in amounts if 0 < value <= MAX_EDGE_UNITS):
+    for amount in sorted(value for value in set(_batched(feature)) if 0 < value <= MAX_EDGE_UNITS):
         yield CheckParameters(amount=number(amount))
-    top = 10 ** min(15, 18) - 1
-    yield CheckParameters(used=number(top))
+    yield CheckParameters(used=number(10**15 - 1))
     for limit in limits:
         yield CheckParameters(amount=number(limit), used=0)
         yield CheckParameters(amount=number(limit + 1), used=0)
@@ -76,11 +74,8 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
             yield CheckParameters(amount=number(least), metered=MeteredUsage(used=limit - least + 1))
     for cap, by_user in ((feature.caps.per_user, True), (feature.caps.total, False)):
         for used in () if cap is None else (max(cap - least, 0), max(cap - least + 1, 0)):
-            yield (
-                CheckParameters(user_used=number(used))
-                if by_user
-                else CheckParameters(metered=MeteredUsage(total_used=used))
-            )
+            total = MeteredUsage(total_used=used)
+            yield CheckParameters(user_used=number(used)) if by_user else CheckParameters(metered=total)
         if cap is not None and 0 < cap < least:
             yield CheckParameters(amount=number(cap))
 

@@ -18,7 +18,6 @@ from tiergate.impact.single_subject_engine import CheckParameters
 from tiergate.impact.symbolic.case_enumeration import SymbolicCase, symbolic_cases
 from tiergate.impact.symbolic.case_space import Requester, example_text
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
-from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import (
     UNLIMITED,
     Amount,
@@ -115,7 +114,7 @@ class CounterexampleSearch:
                 side.decide(subject, self._features[0].id, parameters, at, ruled=True) for side in self._sides
             )
             self.decided += 1
-            if before.decided != after.decided and is_equal_value(before.held, after.held):
+            if before.decided != after.decided and before.held.is_equal(after.held):
                 needed = sorted(item_id(ref) for ref, is_held in case.items.items() if is_held)
                 return DifferingCase(
                     bearer._replace(item=next(iter(needed), "")), subject, at, parameters, before, after
@@ -220,11 +219,9 @@ class CounterexampleSearch:
             yield ()
         if facts.get("overridden") is False:
             return
+        mode = OverrideMode.AT_LEAST if facts.get("given") and has_items else OverrideMode.REPLACE
         for value in self._values(case, free):
-            if facts.get("given") and has_items:
-                yield (Override("made-up", feature.id, OverrideMode.AT_LEAST, value),)
-            else:
-                yield (Override("made-up", feature.id, OverrideMode.REPLACE, value),)
+            yield (Override("made-up", feature.id, mode, value),)
 
     def _values(self, case: SymbolicCase, free: dict[str, int]) -> Iterator[Value]:
         """What a customer may be given by an override, so that the case is so."""
@@ -263,9 +260,7 @@ def _names(space: CaseSpace, case: SymbolicCase) -> tuple[str, str, dict[str, st
     if person is not None:
         patterns, excluded = _tested(space, ("who",))
         text = person.customer
-        if text.other and not text.fits and _CUSTOMER not in excluded and not patterns:
-            customer = _CUSTOMER
-        else:
+        if not text.other or text.fits or _CUSTOMER in excluded or patterns:
             customer = example_text(text, patterns, excluded)
     if customer is None:
         return None

@@ -1,11 +1,13 @@
 """The result of a semantic diff: what changes in meaning, what does not, and what is not proven.
 
-Values only; `semantic_diff` makes them. Each difference has a counterexample.
+`semantic_diff` makes it. Each difference has a counterexample.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +15,10 @@ from tiergate.catalog.writing.value_changes import ValueChange
 from tiergate.impact.diff.counterexample import Counterexample
 from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
 from tiergate.impact.single_subject_engine import EntitlementValue
-from tiergate.model import Instant
+from tiergate.model import FeatureType, Instant
+
+if TYPE_CHECKING:
+    from tiergate.model import Feature
 
 
 class ChangeDirection(StrEnum):
@@ -128,3 +133,30 @@ class SemanticDiff(msgspec.Struct, frozen=True):
     def is_same(self) -> bool:
         """Whether it is proven that no decision differs."""
         return not self.differs and not self.unproved
+
+
+def classify_change(
+    before: EntitlementValue, after: EntitlementValue, baseline: Feature | None, candidate: Feature | None
+) -> ChangeDirection:
+    """Return how an unequal value changes; `baseline`, `candidate`: the feature on each side."""
+    if before.is_nothing:
+        return ChangeDirection.GAINS
+    if after.is_nothing:
+        return ChangeDirection.LOSES
+    if baseline is None or candidate is None or baseline.type is not candidate.type:
+        return ChangeDirection.OTHER
+    if candidate.type is FeatureType.CUSTOM:
+        could, can = _reached(before, baseline), _reached(after, candidate)
+        return ChangeDirection.MORE if could < can else ChangeDirection.LESS if can < could else ChangeDirection.OTHER
+    return ChangeDirection.MORE if _size(after) > _size(before) else ChangeDirection.LESS
+
+
+def _reached(value: EntitlementValue, feature: Feature) -> set[str]:
+    """Return the levels that a check may request; each side has its own order of levels."""
+    return {*feature.labels[: feature.rank(str(value.value))]}
+
+
+def _size(held: EntitlementValue) -> Decimal:
+    if held.unlimited:
+        return Decimal("Infinity")
+    return Decimal(held.value) if isinstance(held.value, int | Decimal) else Decimal(0)

@@ -26,7 +26,6 @@ from tiergate.impact.diff.rule_equivalence import RuleComparer, RuleComparison
 from tiergate.impact.item_availability import requirement_changes, requirements
 from tiergate.impact.rule_set import RuleSet
 from tiergate.impact.single_subject_engine import BundleWithoutRules, SingleSubjectEngine
-from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import LAST_INSTANT, FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
@@ -291,12 +290,7 @@ class ExhaustiveDiff:
     def _differ(self, case: DifferingCase, topic: FeaturePair) -> None:
         bearer = case.bearer
         says_held = {case.before.mistake, case.after.mistake} <= {"", "feature"}
-        if (
-            says_held
-            and not is_equal_value(case.before.held, case.after.held)
-            and bearer.item
-            and bearer.bearing in _HELD
-        ):
+        if says_held and not case.before.held.is_equal(case.after.held) and bearer.item and bearer.bearing in _HELD:
             self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(case)
         elif topic.changed or len(topic.sides) == 1:
             self.besides[topic.id].append(case)

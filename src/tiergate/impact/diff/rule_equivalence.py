@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tiergate.engine.slices import PolicySlices
 from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.counterexample_search import CounterexampleSearch
+from tiergate.impact.rule_set import fields_read_by_rules
 from tiergate.impact.single_subject_engine import SingleSubjectEngine
 from tiergate.impact.symbolic.case_space import CaseSpace
 from tiergate.impact.symbolic.condition_terms import describe_unsupported
@@ -22,7 +23,7 @@ from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
 from tiergate.impact.symbolic.integer_solver import NONE
 from tiergate.impact.symbolic.reason_formulas import ReasonFormulas, possible_facts, read_reason_formulas
-from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, item_refs_read
+from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, item_refs_read, read_equal_data
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
@@ -69,22 +70,7 @@ class RuleComparer:
         self._slices = PolicySlices(baseline, *_SLICES), PolicySlices(candidate, *_SLICES)
         self._moved = frozenset(moved)
         self._now = now
-        self._same_data = self._is_same_data()
-
-    def _is_same_data(self) -> bool:
-        baseline, candidate = self._data
-        if baseline.schema != candidate.schema or baseline.own != candidate.own:
-            return False
-        if baseline.index.features.keys() != candidate.index.features.keys():
-            return False
-        return all(
-            (it.type, it.unit, it.scale, it.tags) == _read_of(candidate.index.features[id_])
-            for id_, it in baseline.index.features.items()
-        )
-
-    def concerns(self, sides: Collection[Feature]) -> bool:
-        """Return whether a rule of either side can apply to the checks of a feature."""
-        return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
+        self._same_data = read_equal_data(*self._data)
 
     def compare(self, baseline: Feature, candidate: Feature) -> RuleComparison:
         """Compare the rules for the checks of a feature."""
@@ -209,10 +195,6 @@ def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:
     ]
 
 
-def _read_of(feature: Feature) -> tuple[Any, ...]:
-    return feature.type, feature.unit, feature.scale, feature.tags
-
-
 def _deciding(feature: Feature) -> tuple[Any, ...]:
     """Return the fields of a feature that policies read beside the facts."""
-    return (*_read_of(feature), feature.status, feature.batch, feature.caps, feature.labels)
+    return (fields_read_by_rules(feature), feature.status, feature.batch, feature.caps, feature.labels)

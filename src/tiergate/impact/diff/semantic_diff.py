@@ -21,10 +21,10 @@ from tiergate.impact.diff.diff_result import (
     ItemChange,
     SemanticDiff,
     UnprovenChange,
+    classify_change,
 )
 from tiergate.impact.diff.exhaustive_diff import ExhaustiveDiff
 from tiergate.impact.diff.representative_subjects import subjects_with_item
-from tiergate.impact.value_comparison import classify_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

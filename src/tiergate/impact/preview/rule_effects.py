@@ -19,7 +19,13 @@ from tiergate.impact.symbolic.case_space import CaseSpace, Requester, TextClass
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
-from tiergate.impact.symbolic.symbolic_context import BundleEntities, KnownSubject, SymbolicContext, item_refs_read
+from tiergate.impact.symbolic.symbolic_context import (
+    BundleEntities,
+    KnownSubject,
+    SymbolicContext,
+    item_refs_read,
+    read_equal_data,
+)
 from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ _SOMEBODY: Final = "somebody"
 _GRANTED: Final = Reason.GRANTED.value
 _FIELDS: Final = (("amount", "amount"), ("used", "used"), ("user_used", "userCap.used"), ("value", "value"))
 _NOTHING_USED: Final = MeteredUsage()
+_KNOWN_FACTS: Final = ("suspended", "live", "held", "given", "overridden", "disabled", "unlimited")
 
 
 class RuleEffect(NamedTuple):
@@ -76,15 +83,8 @@ class RuleEffectSearch:
     def _is_same_data(self) -> bool:
         """Return whether conditions read the same on both sides beside the facts."""
         baseline, candidate = self._data
-        if baseline.schema != candidate.schema or baseline.own != candidate.own:
+        if not read_equal_data(baseline, candidate):
             return False
-        before, after = (
-            [
-                (feature.id, feature.type, feature.unit, feature.scale, feature.tags)
-                for feature in side.index.features.values()
-            ]
-            for side in self._data
-        )
         named = {
             reference.uid.id
             for engine in self._engines
@@ -94,7 +94,7 @@ class RuleEffectSearch:
             if reference.uid.type == "Item"
         }
         refs = item_refs_read(named, self._data)
-        return before == after and all(baseline.item_tags(ref) == candidate.item_tags(ref) for ref in refs)
+        return all(baseline.item_tags(ref) == candidate.item_tags(ref) for ref in refs)
 
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
         """Return the rules of a side whose scope only users of a subject can match."""
@@ -135,35 +135,20 @@ class RuleEffectSearch:
 
         The engines must know the record. `sides`: `None` for a side without the feature, which denies everything.
         """
-        try:
-            return self._find_effects(customer, subject, sides, now, until)
-        except (TooLargeError, RecursionError):
-            return RuleEffect(None, None, None, doubtful=True)
-
-    def _find_effects(
-        self,
-        customer: Customer,
-        subject: Subject,
-        sides: tuple[RuleInputs | None, RuleInputs | None],
-        now: Instant,
-        until: Instant,
-    ) -> RuleEffect:
-        was, becomes = (self._allowed(which, customer, side) for which, side in enumerate(sides))
         feature = next(side.feature for side in sides if side is not None)
         kind = "Customer" if subject.type is SubjectType.CUSTOMER else "Subscription"
-        space = CaseSpace([was, becomes], [Requester(kind, subject.id, TextClass(customer.id))])
-        before, after = space.diagram(was), space.diagram(becomes)
-        diagrams = space.diagrams
         search = _CheckSearch(self, subject, feature, now, until)
-        lost = search.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
-        given = search.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
-        common = search.shown(space, diagrams.both(before, after), (True, True))
-        return RuleEffect(
-            lost if isinstance(lost, ComparedCheck) else None,
-            given if isinstance(given, ComparedCheck) else None,
-            common if isinstance(common, ComparedCheck) else None,
-            doubtful=lost is Unsolved.UNKNOWN,
-        )
+        try:
+            was, becomes = (self._allowed(which, customer, side) for which, side in enumerate(sides))
+            space = CaseSpace([was, becomes], [Requester(kind, subject.id, TextClass(customer.id))])
+            before, after, diagrams = space.diagram(was), space.diagram(becomes), space.diagrams
+            lost = search.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
+            given = search.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
+            common = search.shown(space, diagrams.both(before, after), (True, True))
+        except (TooLargeError, RecursionError):
+            return RuleEffect(None, None, None, doubtful=True)
+        taken, granted, kept = (it if isinstance(it, ComparedCheck) else None for it in (lost, given, common))
+        return RuleEffect(taken, granted, kept, doubtful=lost is Unsolved.UNKNOWN)
 
     def _allowed(self, which: int, customer: Customer, side: RuleInputs | None) -> Formula:
         """Return when a side allows a check."""
@@ -248,15 +233,7 @@ class _CheckSearch:
 
 def _fixed(customer: Customer, side: RuleInputs) -> KnownSubject:
     facts = side.facts
-    known = {
-        "suspended": facts.suspended,
-        "live": facts.live,
-        "held": facts.held,
-        "given": facts.given,
-        "overridden": facts.overridden,
-        "disabled": facts.disabled,
-        "unlimited": facts.unlimited,
-    }
+    known = {name: getattr(facts, name) for name in _KNOWN_FACTS}
     items = frozenset(side.refs) | {ref.rpartition("@")[0] for ref in side.refs}
     return KnownSubject(
         known, {"limit": facts.total, "heldRank": facts.total}, frozenset(customer.tags), customer.attributes, items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.preview.probe_checks import least_amount
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.engine.slices import StaticPolicy
     from tiergate.model import Feature, Number
+
+
+_NUMBER_FIELDS: Final = ("type", "scale", "labels", "batch", "caps")
+"""The fields of a feature that define how numbers of requests are read."""
 
 
 class SideEntitlement(NamedTuple):
@@ -90,13 +94,7 @@ def read_numbers_alike(before: SideEntitlement, after: SideEntitlement) -> bool:
     baseline, candidate = before.feature, after.feature
     if baseline is None or candidate is None:
         return False
-    return (baseline.type, baseline.scale, baseline.labels, baseline.batch, baseline.caps) == (
-        candidate.type,
-        candidate.scale,
-        candidate.labels,
-        candidate.batch,
-        candidate.caps,
-    )
+    return all(getattr(baseline, name) == getattr(candidate, name) for name in _NUMBER_FIELDS)
 
 
 def have_numbers(before: SideEntitlement, after: SideEntitlement) -> bool:

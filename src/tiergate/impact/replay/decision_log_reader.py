@@ -10,6 +10,8 @@ import gzip
 import re
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -172,22 +174,16 @@ class NewDenial(NamedTuple):
         return self.before is None or self.before.allowed
 
 
-class _Found:
-    """Subjects, with a cache of recent ones."""
+@dataclass(slots=True)
+class _CheckDecisions:
+    """The decisions about one check, and how often it occurred."""
 
-    def __init__(self, find: Callable[[Subject], SubjectRecord | None]) -> None:
-        self._find = find
-        self._known: dict[Subject, SubjectRecord | None] = {}
-
-    def find(self, subject: Subject) -> SubjectRecord | None:
-        if subject not in self._known:
-            if len(self._known) >= _MOST_RECORDS:
-                self._known.clear()
-            self._known[subject] = self._find(subject)
-        return self._known[subject]
+    now: Decision | None = None
+    before: Decision | None = None
+    times: int = 0
 
 
-class _Metered:
+class _MeteredSource:
     """The usage of the current line."""
 
     def __init__(self) -> None:
@@ -197,15 +193,11 @@ class _Metered:
         return self.given.usage_of(subject, feature, now)
 
 
-class _Asked:
-    """The decisions about one check, and how often it occurred."""
+class _RecordCache:
+    """Finds subjects, with a cache of recent ones."""
 
-    __slots__ = ("before", "now", "times")
-
-    def __init__(self, now: Decision | None, before: Decision | None) -> None:
-        self.now = now
-        self.before = before
-        self.times = 0
+    def __init__(self, find: Callable[[Subject], SubjectRecord | None]) -> None:
+        self.find = lru_cache(_MOST_RECORDS)(find)
 
 
 def find_new_denials(
@@ -226,15 +218,15 @@ def find_new_denials(
 
     Yields each line that would be denied, in the order of the log.
     """
-    result, usage = _Found(find_record), _Metered()
-    engine = Evaluator(candidate, result, usage=usage)
-    before = None if baseline is None else Evaluator(baseline, result, usage=usage)
+    subjects, usage = _RecordCache(find_record), _MeteredSource()
+    engine = Evaluator(candidate, subjects, usage=usage)
+    before = None if baseline is None else Evaluator(baseline, subjects, usage=usage)
     untouched = (
         frozenset()
         if baseline is None
         else candidate.index.features.keys() - find_affected_scope(baseline, candidate, now).features
     )
-    known: dict[tuple[bytes, LoggedUsage], _Asked] = {}
+    known: dict[tuple[bytes, LoggedUsage], _CheckDecisions] = {}
     for entry in recorded:
         if not entry.verdict.allowed or entry.verdict.feature in untouched:
             continue
@@ -250,30 +242,30 @@ def find_new_denials(
         if outcome is None:
             if len(known) >= _MOST_KNOWN:
                 known.clear()
-            outcome = known[key] = _ask(entry, engine, before, now, tell)
+            outcome = known[key] = _decide_recorded(entry, engine, before, now, tell)
         outcome.times += 1
         if outcome.now is not None and not outcome.now.allowed:
             yield NewDenial(entry, outcome.now, outcome.before, outcome.times)
 
 
-def _ask(
+def _decide_recorded(
     recorded: RecordedDecision,
     engine: Evaluator,
     before: Evaluator | None,
     now: Instant,
     tell: Callable[[Problem], None],
-) -> _Asked:
+) -> _CheckDecisions:
     check = recorded.check
     if check is None:  # pragma: no cover - told above
-        return _Asked(None, None)
+        return _CheckDecisions()
     try:
         decision = engine.decide(check, now)
     except CallerError as error:
         tell(Problem(recorded.file, recorded.line, 1, "not-a-check", f"the catalog rejects this check: {error}"))
-        return _Asked(None, None)
+        return _CheckDecisions()
     if decision.allowed or before is None:
-        return _Asked(decision, None)
+        return _CheckDecisions(decision)
     try:
-        return _Asked(decision, before.decide(check, now))
+        return _CheckDecisions(decision, before.decide(check, now))
     except CallerError:  # of a feature that is new: it was another one's when the log was written
-        return _Asked(decision, None)
+        return _CheckDecisions(decision)

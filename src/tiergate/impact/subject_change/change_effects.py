@@ -143,7 +143,11 @@ def subject_effects(
             _as_compared(record, assumption, None if revived else now) for record in (change.before, change.after)
         )
         new: list[SubjectEffect] = []
-        for effect in _record_effects(before, after, features, source, now):
+        for effect in (
+            effect
+            for subject, records in _subjects(before, after)
+            for effect in _feature_effects(subject, records, features, source, now)
+        ):
             key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
             if key not in result and (effect.subject, effect.feature, effect.effect.reduces) not in seen:
                 result[key] = effect
@@ -206,11 +210,9 @@ def _unsuspended(record: SubjectRecord) -> SubjectRecord:
 def _as_compared(record: SubjectRecord, assumption: str, now: Instant | None) -> SubjectRecord:
     if assumption == _AS_IT_IS:
         return _unsuspended(record)
-    return (
-        _always_counting(record, now)
-        if assumption == _COUNTING
-        else SubjectRecord(replace(record.customer, suspensions=()))
-    )
+    if assumption == _COUNTING:
+        return _always_counting(record, now)
+    return SubjectRecord(replace(record.customer, suspensions=()))
 
 
 def _always_counting(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
@@ -231,14 +233,6 @@ def _counting(subscription: Subscription) -> Subscription:
     return replace(
         subscription, status=SubscriptionStatus.ACTIVE, items=tuple(items), start=None, end=None, suspensions=()
     )
-
-
-def _record_effects(
-    before: SubjectRecord, after: SubjectRecord, features: Collection[Feature], source: CatalogDefinitions, now: Instant
-) -> Iterator[SubjectEffect]:
-    """Yield the effects on the customer, then on each of its subscriptions that can have changed."""
-    for subject, records in _subjects(before, after):
-        yield from _feature_effects(subject, records, features, source, now)
 
 
 def _subjects(
@@ -340,25 +334,18 @@ def _effect(was: Facts, becomes: Facts) -> Effect | None:
     before, after = comparable_size(was), comparable_size(becomes)
     if before == after:
         return None
-    if not before:
-        return Effect.GAINS
-    if not after:
-        return Effect.LOSES
+    if not before or not after:
+        return Effect.GAINS if after else Effect.LOSES
     return Effect.MORE if after > before else Effect.LESS
 
 
 def _least_check(facts: Facts) -> LeastCheckResult:
     """Return the result of the least check, as far as the granted value decides it."""
-    feature = facts.feature
+    feature, reason = facts.feature, Reason.GRANTED
     if facts.disabled:
-        return LeastCheckResult(allowed=False, reason=Reason.OVERRIDE_DENIED, value=value_from_facts(facts))
-    if not facts.held:
-        idle = not facts.live and not facts.overridden
-        return LeastCheckResult(
-            allowed=False,
-            reason=Reason.SUBSCRIPTION_INACTIVE if idle else Reason.NOT_ENTITLED,
-            value=value_from_facts(facts),
-        )
-    if feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
-        return LeastCheckResult(allowed=False, reason=Reason.LIMIT_REACHED, value=value_from_facts(facts))
-    return LeastCheckResult(allowed=True, reason=Reason.GRANTED, value=value_from_facts(facts))
+        reason = Reason.OVERRIDE_DENIED
+    elif not facts.held:
+        reason = Reason.NOT_ENTITLED if facts.live or facts.overridden else Reason.SUBSCRIPTION_INACTIVE
+    elif feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
+        reason = Reason.LIMIT_REACHED
+    return LeastCheckResult(reason is Reason.GRANTED, reason, value_from_facts(facts))

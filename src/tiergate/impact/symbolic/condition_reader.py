@@ -31,7 +31,18 @@ from tiergate.impact.symbolic.condition_terms import (
     parse_term,
     parse_uid,
 )
-from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
+from tiergate.impact.symbolic.formulas import (
+    Atom,
+    Formula,
+    Linear,
+    Truth,
+    all_of,
+    any_of,
+    both,
+    either,
+    equals,
+    negated,
+)
 from tiergate.impact.symbolic.symbolic_context import matches_pattern
 
 if TYPE_CHECKING:
@@ -340,16 +351,12 @@ class _Reader:
 
     def _read_set(self, _: str, body: list[dict[str, Any]]) -> TermResult:
         members = [self._value(it) for it in body]
-        errs: Formula = False
-        for it in members:
-            errs = either(errs, it.errs)
+        errs = any_of(it.errs for it in members)
         return TermResult(SetTerm(tuple(it.term for it in members)), errs)
 
     def _read_record(self, _: str, body: dict[str, Any]) -> TermResult:
         fields = {name: self._value(it) for name, it in body.items()}
-        errs: Formula = False
-        for field in fields.values():
-            errs = either(errs, field.errs)
+        errs = any_of(field.errs for field in fields.values())
         return TermResult(RecordTerm({name: it.term for name, it in fields.items()}), errs)
 
     def _read_membership(self, op: str, body: dict[str, Any]) -> TermResult:
@@ -367,15 +374,9 @@ class _Reader:
             case "containsAll", SetTerm() as listed, TagsTerm():
                 return TermResult(Truth(self.scene.tags_within(_texts(listed))), errs)
             case "containsAll", SetTerm() as whole, SetTerm() as part:
-                true: Formula = True
-                for member in part.members:
-                    true = both(true, self._one_of(whole, member))
-                return TermResult(Truth(true), errs)
+                return TermResult(Truth(all_of(self._one_of(whole, it) for it in part.members)), errs)
             case "containsAny", SetTerm() as whole, SetTerm() as part:
-                some: Formula = False
-                for member in part.members:
-                    some = either(some, self._one_of(whole, member))
-                return TermResult(Truth(some), errs)
+                return TermResult(Truth(any_of(self._one_of(whole, it) for it in part.members)), errs)
             case _:
                 raise UnsupportedExpressionError
 
@@ -390,22 +391,13 @@ class _Reader:
                 raise UnsupportedExpressionError
 
     def _one_of(self, listed: SetTerm, term: Term) -> Formula:
-        formula: Formula = False
-        for it in listed.members:
-            formula = either(formula, self._equal(it, term))
-        return formula
+        return any_of(self._equal(member, term) for member in listed.members)
 
     def _any_tag(self, listed: SetTerm) -> Formula:
-        formula: Formula = False
-        for name in sorted(_texts(listed)):
-            formula = either(formula, self.scene.tag(name))
-        return formula
+        return any_of(map(self.scene.tag, sorted(_texts(listed))))
 
     def _all_tags(self, listed: SetTerm) -> Formula:
-        formula: Formula = True
-        for name in sorted(_texts(listed)):
-            formula = both(formula, self.scene.tag(name))
-        return formula
+        return all_of(map(self.scene.tag, sorted(_texts(listed))))
 
 
 _METHODS: Final = {

@@ -13,7 +13,7 @@ from tiergate.model import FIRST_INSTANT, LAST_INSTANT, MAX_TOTAL_UNITS
 from tiergate.model.amounts import MAX_EDGE_UNITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
 SMALLEST: Final = -(2**63)
 BIGGEST: Final = 2**63 - 1
@@ -64,6 +64,19 @@ def either(left: Formula, right: Formula) -> Formula:
     return negated(both(negated(left), negated(right)))
 
 
+def all_of(formulas: Iterable[Formula]) -> Formula:
+    """Return the conjunction of formulas."""
+    result: Formula = True
+    for formula in formulas:
+        result = both(result, formula)
+    return result
+
+
+def any_of(formulas: Iterable[Formula]) -> Formula:
+    """Return the disjunction of formulas."""
+    return negated(all_of(map(negated, formulas)))
+
+
 def atoms(formula: Formula) -> list[Atom]:
     """Return every atom of a formula, in order of appearance."""
     result: dict[Atom, None] = {}
@@ -93,9 +106,6 @@ class Truth(NamedTuple):
     def but(self, errs: Formula) -> Truth:
         """Return the same, unless something else fails before it."""
         return self if errs is False else Truth(both(self.true, negated(errs)), either(errs, self.errs))
-
-
-NOTHING_ERRS: Final = False
 
 
 class Linear(NamedTuple):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiergate.cedar import Uid
 from tiergate.engine.cedar_entities import item_tags, referenced_uids
+from tiergate.impact.rule_set import fields_read_by_rules
 from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, linear
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.model.features import ACTIONS
@@ -85,6 +86,15 @@ class BundleEntities:
 def _uid(data: dict[str, Any]) -> Uid:
     inner = data.get("__entity", data)
     return Uid(inner["type"], inner["id"])
+
+
+def read_equal_data(baseline: BundleEntities, candidate: BundleEntities) -> bool:
+    """Return whether conditions read the same of both sides, beside facts and item versions."""
+    sides = [
+        (side.schema, side.own, {id_: fields_read_by_rules(it) for id_, it in side.index.features.items()})
+        for side in (baseline, candidate)
+    ]
+    return sides[0] == sides[1]
 
 
 def item_refs_read(named: set[str], sides: tuple[BundleEntities, BundleEntities]) -> set[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tiergate.impact.diff.diff_result import classify_change
 from tiergate.impact.single_subject_engine import EntitlementValue
-from tiergate.impact.value_comparison import classify_change
 from tiergate.model import Feature, FeatureType
 
 
