@@ -181,7 +181,7 @@ def test_a_record_of_ones_own_is_only_for_who_may_see_everything(api: tuple[Admi
     [
         ({"basis": {"store": "another"}}, 409, "another"),
         ({"publication": 1, "revision": "sha256:0"}, 409, "sha256:0"),
-        ({"basis": {"position": 99}}, 409, "ends at 3"),
+        ({"basis": {"position": 99}}, 409, "beyond-the-feed"),
         ({"publication": 7}, 404, "publication"),
         ({"at": "2020-01-01"}, 404, "publication"),
         ({"at": "noon"}, 422, "/at"),
