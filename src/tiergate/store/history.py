@@ -53,20 +53,20 @@ _line = msgspec.json.Decoder(_Line).decode
 
 
 def record_at(session: Session, customer: str, at: Instant) -> PastRecord:
-    """What a customer was at an instant. After its first entry there is always one; before, there is position 0.
+    """Return the record of a customer at an instant; position 0 before its first entry.
 
     Raises:
-        NotKeptError: it is not kept any more.
+        NotKeptError: if this part of the history was dropped.
     """
     return _past(session, customer, FEED.c.at <= at, None)
 
 
 def record_at_position(session: Session, customer: str, position: int) -> PastRecord:
-    """What a customer was once everything up to a position of the feed had happened; as `record_at`.
+    """Return the record of a customer at a position of the feed, as `record_at`.
 
     Raises:
-        ConflictError: the feed does not go so far.
-        NotKeptError: it is not kept any more.
+        ConflictError: if the feed ends before the position.
+        NotKeptError: if this part of the history was dropped.
     """
     head = read_head(session).position
     if position > head:

@@ -79,12 +79,12 @@ def _find(session: Session, condition: ColumnElement[bool], now: Instant) -> Con
         or_(columns.end.is_(None), columns.end > now),
         SUBSCRIPTION_ITEMS.c.until > now,
     )
-    held = SUBSCRIPTION_ITEMS.join(SUBSCRIPTIONS, columns.id == SUBSCRIPTION_ITEMS.c.subscription)
+    joined = SUBSCRIPTION_ITEMS.join(SUBSCRIPTIONS, columns.id == SUBSCRIPTION_ITEMS.c.subscription)
     where = and_(condition, is_live)
-    counted = select(func.count(func.distinct(SUBSCRIPTION_ITEMS.c.subscription))).select_from(held).where(where)
+    counted = select(func.count(func.distinct(SUBSCRIPTION_ITEMS.c.subscription))).select_from(joined).where(where)
     count = int(session.connection().execute(counted).scalar_one())
     if not count:
         return ConflictingSubscriptions(0, ())
-    named = select(columns.id, columns.customer).select_from(held).where(where).distinct()
+    named = select(columns.id, columns.customer).select_from(joined).where(where).distinct()
     rows = session.connection().execute(named.order_by(columns.id).limit(_MAX_NAMED))
     return ConflictingSubscriptions(count, tuple((row.customer, row.id) for row in rows))
