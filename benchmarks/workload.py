@@ -47,7 +47,7 @@ def _value(feature: int, draw: random.Random) -> str:
 def write_catalog(path: Path, features: int, plans: int, *, changed_plan: int | None = None) -> None:
     """Write a catalog; with `changed_plan`, one number of that plan differs."""
     draw = random.Random(1)
-    lines = ["apiVersion: tiergate/v1", "features:"]
+    lines = ["apiVersion: tiergate/v1", "plans: many", "features:"]
     for i in range(features):
         extra = {1: ", unit: things", 2: ", min: 0, max: 3000", 3: ", levels: [email, chat, phone]"}.get(i % 4, "")
         lines.append(f"  - {{id: f{i}, type: {_TYPES[i % 4]}{extra}}}")
