@@ -39,30 +39,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for command in (
-    compile_command,
-    lint,
-    test_command,
-    diff,
-    sidecar,
-    control_plane,
-    injector,
-    cluster,
-    check,
-    explain,
-    replay,
-    import_catalog,
-    schema,
-    migrate,
-    apply,
-    export,
-    preview,
-    publish,
-    rollback,
-    publications,
-    keys,
-    demo,
-    up,
-    version,
+for commands in (
+    (compile_command, lint, test_command, diff),
+    (sidecar, control_plane, injector, cluster),
+    (check, explain, replay),
+    (import_catalog, schema, migrate),
+    (apply, export, preview, publish, rollback, publications, keys),
+    (demo, up, version),
 ):
-    app.add_typer(command.app)
+    for command in commands:
+        app.add_typer(command.app)

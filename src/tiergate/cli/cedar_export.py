@@ -1,4 +1,4 @@
-"""Writes what the official Cedar command line needs to reach the same decision."""
+"""Writes the files with which the official Cedar command line makes the same decision."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _COMMAND = """cedar authorize \\
 
 
 def write_export(explanation: Explanation, answer: Answer, folder: Path) -> None:
-    """Write the files of an explanation, and a README with the command, into a folder, which is made.
+    """Write the files of an explanation, and a README with the command, into a folder, which is created.
 
     Raises:
-        OSError: the file system refuses.
+        OSError: if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**explanation.export.files, "README.md": _readme(explanation, answer)}.items():
@@ -31,7 +31,7 @@ def write_export(explanation: Explanation, answer: Answer, folder: Path) -> None
 
 def _readme(explanation: Explanation, answer: Answer) -> str:
     decided = "\n".join(f"- `{policy}`" for policy in answer.policies) or "- none"
-    text = f"""# A decision, to be repeated
+    text = f"""# A decision to repeat
 
 Tiergate decided: **{"ALLOW" if answer.allowed else "DENY"}**, `{answer.reason}`.
 
@@ -44,19 +44,20 @@ The policies that decided:
 
 {decided}
 
-Any Cedar engine decides the same. With the [Cedar command line](https://docs.cedarpolicy.com/), in this folder:
+Every Cedar engine makes the same decision, such as the [Cedar command line](https://docs.cedarpolicy.com/) in this
+folder:
 
 ```sh
 {_COMMAND.format(policies="policies.cedar")}
 ```
 
-`policies.cedar` holds the policies that can matter here, and `context.json` is the context of `request.json`.
+`policies.cedar` has the policies that can apply here, and `context.json` is the context of `request.json`.
 """
     if answer.allowed or not any(policy.startswith("reason/") for policy in answer.policies):
         return text
     return f"""{text}
-Nothing forbade it, and nothing permitted it. The reason comes from a second set, whose permits allow nothing; it is
-asked in the same way, and says `ALLOW` for the reason that applies:
+No policy forbids it, and no policy permits it. The reason comes from a second policy set, whose permits grant nothing.
+The same command returns `ALLOW` for the reason that applies:
 
 ```sh
 {_COMMAND.format(policies="reasons.cedar")}

@@ -22,15 +22,15 @@ class CheckOptions(NamedTuple):
     """The parts of a check beside its subject and its feature."""
 
     amount: Annotated[
-        str | None, typer.Option("--amount", metavar="N", help="Quantity: how much more is requested; default: one.")
+        str | None, typer.Option(metavar="N", help="Quantity: how much more is requested; default: one.")
     ] = None
-    used: Annotated[str | None, typer.Option("--used", metavar="N", help="Quantity: how much is used already.")] = None
-    value: Annotated[str | None, typer.Option("--value", metavar="N", help="Range: the requested value.")] = None
-    level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Custom: the requested level.")] = None
+    used: Annotated[str | None, typer.Option(metavar="N", help="Quantity: how much is used already.")] = None
+    value: Annotated[str | None, typer.Option(metavar="N", help="Range: the requested value.")] = None
+    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Custom: the requested level.")] = None
     subscription: Annotated[bool, typer.Option("--subscription", help="SUBJECT is a subscription's id.")] = False
-    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the subject.")] = None
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user of the subject.")] = None
     user_used: Annotated[
-        str | None, typer.Option("--user-used", metavar="N", help="Quantity: how much of that the user has used.")
+        str | None, typer.Option(metavar="N", help="Quantity: how much of that the user has used.")
     ] = None
 
     def given(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What `tiergate demo` asks and changes: every type of feature, and what can stand in the way. All of the sample's."""
+"""The checks and the change of `tiergate demo`: every type of feature, and reasons of denials, on the sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiergate.model import Check, Subject
 
 
 class Step(NamedTuple):
-    """A question in words, and as a check."""
+    """A question, and its check."""
 
     question: str
     check: Check
@@ -56,14 +56,14 @@ STORY: tuple[Step, ...] = (
 
 
 class Request(NamedTuple):
-    """Something to ask the control plane for, as an admin."""
+    """A request to the control plane, as an admin."""
 
     method: str
     path: str
     body: object
 
     def curl(self, url: str) -> str:
-        """The command that asks it, with the admin's key in the variable `KEY`."""
+        """Return the command that sends it, with the admin's key in the variable `KEY`."""
         body = shlex.quote(json.dumps(self.body))
         return (
             f"curl -s -X {self.method} {url}{self.path} \\\n"
@@ -72,29 +72,29 @@ class Request(NamedTuple):
 
 
 _LOSS = loss_token("ada", [Loss(Subject("ada"), "movies", Effect.LESS, None, 70, 50)])
-"""What the change takes, and from whom: as a dry run says it."""
+"""The token of the loss that the change causes, as a dry run prints it."""
 
 CHANGE: tuple[Request, ...] = (
     Request("PUT", "/v1/items/gold/draft/entitlements/movies", 30),
     Request("POST", "/v1/publish", {"note": "Gold gives 30 movies", "accept_loss": _LOSS}),
 )
-"""Gold gives fewer movies from now on: edited, then published."""
+"""Reduce the movies of Gold: edit, then publish."""
 
 REVERT: tuple[Request, ...] = (
     Request("PUT", "/v1/items/gold/draft/entitlements/movies", 50),
     Request("POST", "/v1/publish", {"note": "Gold gives 50 movies again"}),
 )
-"""And gives them back."""
+"""Restore the movies of Gold."""
 
 CHANGED = Step(
-    "Plans change. Gold gives 30 movies from now on, for everybody who has it: edit, publish, and ask again. "
+    "Plans change. Gold gives 30 movies from now on, for everybody who has it: edit, publish, and check again. "
     "Ada has watched 69. May she watch one more?",
     Check(Subject("ada"), "movies", amount=1, used=69),
 )
-"""What the change changes."""
+"""The check whose answer changes."""
 
 
 def curl(url: str, check: Check) -> str:
-    """The command that asks a check."""
+    """Return the command that runs a check."""
     body = shlex.quote(json.dumps(check_json(check)))
     return f"curl -s {url}/v1/check -H 'content-type: application/json' \\\n     -d {body}"

@@ -1,4 +1,4 @@
-"""The two sides of a comparison as the command line names them: files, a bundle's folder, or what a store keeps."""
+"""The two sides of a comparison: files, a bundle's folder, or a bundle that a control plane keeps."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ if TYPE_CHECKING:
 
 _PUBLICATION: Final = re.compile(r"publication:([1-9][0-9]{0,17})")
 _REVISION: Final = re.compile(r"(?:revision:)?(sha256:[0-9a-f]{64})")
-_STANDING: Final = frozenset({"published", "pending"})
+_CURRENT: Final = frozenset({"published", "pending"})
 
 
 class DiffSource(NamedTuple):
-    """Where sides come from: a folder of rules for files, and the control plane, where one is given."""
+    """The rules that belong to a side's files, and the control plane, if one is given."""
 
     rules: Path | None
     control_plane: ControlPlane | None
 
 
 def is_stored(name: str) -> bool:
-    """Say whether a side is one that a control plane keeps; a file of that name is written as `./published`."""
-    return name in _STANDING or name.startswith(("publication:", "revision:", "sha256:"))
+    """Return whether a control plane keeps this side; a file of that name is written as `./published`."""
+    return name in _CURRENT or name.startswith(("publication:", "revision:", "sha256:"))
 
 
 def open_side(name: str, source: DiffSource) -> Bundle:
-    """Open one side: make the bundle of files, open one that was made, or fetch one.
+    """Open one side: compile files, open a bundle's folder, or download a bundle.
 
     Raises:
-        SettingsError: the name says nothing that there is, or options do not go with it.
-        AuthorError: the files have problems.
-        BundleError: the bundle is torn.
-        RequestError, SyncError: the control plane refuses it, or does not answer.
+        SettingsError: if the name is not valid, or options do not fit it.
+        AuthorError: if the files have problems.
+        BundleError: if the bundle is damaged.
+        RequestError, SyncError: if the control plane rejects the request, or does not answer.
     """
     from tiergate import publish
     from tiergate.bundle import MANIFEST, Bundle
 
     if is_stored(name):
         if source.rules is not None:
-            raise SettingsError("rules", f"does not go with `{name}`, which has its own")
+            raise SettingsError("rules", f"cannot be combined with `{name}`, which has its own")
         if source.control_plane is None:
-            raise SettingsError("key-file", f"is required for `{name}`, and so is the control plane that keeps it")
-        return _fetched(name, source.control_plane)
+            raise SettingsError("key-file", f"is required for `{name}`, which a control plane keeps")
+        return _download(name, source.control_plane)
     path = Path(name)
     if (path / MANIFEST).is_file():
         if source.rules is not None:
-            raise SettingsError("rules", f"does not go with `{name}`: a bundle has its own")
+            raise SettingsError("rules", f"cannot be combined with `{name}`: a bundle has its own")
         return Bundle.open(path)
     return Bundle.from_files(publish.compile_bundle([path], source.rules))
 
 
-def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
+def _download(name: str, control_plane: ControlPlane) -> Bundle:
     from tiergate.bundle import MANIFEST, Bundle, encode_manifest, read_archive
 
     if name == "pending":
@@ -65,12 +65,12 @@ def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
         if not revision:
             return _empty()
         content, _ = control_plane.download(f"/v1/bundles/{revision}")
-    found = read_archive(content, revision)
-    return Bundle.from_files({**found.files, MANIFEST: encode_manifest(found.manifest)})
+    archive = read_archive(content, revision)
+    return Bundle.from_files({**archive.files, MANIFEST: encode_manifest(archive.manifest)})
 
 
 def _revision(name: str, control_plane: ControlPlane) -> str:
-    """The revision that a side names; none where nothing is published."""
+    """Return the revision that a side names; an empty text if nothing is published."""
     if name == "published":
         newest = control_plane.call("GET", "/v1/publications", limit="1")["items"]
         return str(newest[0]["revision"]) if newest else ""
@@ -79,13 +79,12 @@ def _revision(name: str, control_plane: ControlPlane) -> str:
         return str(control_plane.call("GET", f"/v1/publications/{publication[1]}")["revision"])
     revision = _REVISION.fullmatch(name)
     if revision is None:
-        message = f"`{name}` must be such as `publication:17`, or `revision:sha256:` and 64 hex digits"
-        raise SettingsError("side", message)
+        raise SettingsError("side", f"`{name}` must be `publication:17`, or `revision:sha256:` and 64 hex digits")
     return revision[1]
 
 
 def _empty() -> Bundle:
-    """The bundle of a catalog without anything: what is in force before the first publication."""
+    """Return the bundle of an empty catalog, which is active before the first publication."""
     from tiergate.bundle import Bundle
     from tiergate.compiler import compile_catalog
     from tiergate.model import Catalog

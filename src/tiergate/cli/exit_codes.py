@@ -1,4 +1,4 @@
-"""Exit codes: the one table from errors to what the process says at its end. Documented in docs/reference/cli.md."""
+"""Exit codes: the one table from errors to exit codes. Documented in docs/reference/cli.md."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class ExitCode(IntEnum):
 
 
 EXIT_MEANINGS: dict[ExitCode, str] = {
-    ExitCode.OK: "It worked; for `check`: the answer is yes.",
-    ExitCode.NO: "The answer is no: a check was denied, a test failed or too little is covered, `lint --strict` has "
-    "warnings, a replay differs, `diff --exit-code` has no proof that nothing does, or customers would lose something "
-    "by what is published or previewed, or what would be published is not what was reviewed.",
-    ExitCode.USAGE: "The command was called wrongly: an argument, an option, a setting, or a field of a check.",
-    ExitCode.INPUT: "Input files have problems; each is named with its file, line and column.",
-    ExitCode.OPERATOR: "The machine is at fault: a port in use, a file that cannot be read or written, a torn bundle.",
-    ExitCode.UNREACHABLE: "No sidecar answers, or no control plane.",
-    ExitCode.INTERNAL: "A defect in Tiergate. Please report what it printed.",
-    ExitCode.INTERRUPTED: "It was interrupted (SIGINT) before it was done.",
-    ExitCode.TERMINATED: "It was told to end (SIGTERM) before it was done. Commands that serve (`sidecar`, "
-    "`control-plane`, `injector`, `up`) end with 0 on either signal, whenever it comes.",
+    ExitCode.OK: "Success; for `check`: the answer is yes.",
+    ExitCode.NO: "The answer is no: a check was denied, a test failed, coverage is too low, `lint --strict` has "
+    "warnings, a replay differs, `diff --exit-code` does not prove equality, customers would lose something by what is "
+    "published or previewed, or what would be published is not what was reviewed.",
+    ExitCode.USAGE: "The call is wrong: an argument, an option, a setting, or a field of a check.",
+    ExitCode.INPUT: "Input files have problems; each is reported with its file, line and column.",
+    ExitCode.OPERATOR: "The machine has a problem: a port in use, an unreadable file, a full disk, a damaged bundle.",
+    ExitCode.UNREACHABLE: "The sidecar or the control plane does not answer.",
+    ExitCode.INTERNAL: "A defect in Tiergate. Please report the output.",
+    ExitCode.INTERRUPTED: "Interrupted (SIGINT) before the end.",
+    ExitCode.TERMINATED: "Terminated (SIGTERM) before the end. Commands that serve (`sidecar`, `control-plane`, "
+    "`injector`, `up`) exit with 0 on either signal, at any time.",
 }
-"""What each code means, for the reference page."""
+"""The meaning of each code, for the reference page."""
 
 EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (AuthorError, ExitCode.INPUT),
@@ -47,9 +47,9 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (OSError, ExitCode.OPERATOR),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
-"""The first row that fits decides; what fits none is an internal error."""
+"""The first row that matches decides; without a match it is an internal error."""
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code that stands for an error."""
+    """Return the exit code of an error."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.INTERNAL)

@@ -1,11 +1,11 @@
-"""One call of the command line: the edge of the process, where errors become exit codes."""
+"""One call of the command line: errors become exit codes here."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from tiergate.cli.sidecar_startup import serve_plainly
+from tiergate.cli.sidecar_startup import run_plain_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +14,9 @@ _OPTIONAL = "--accept-loss"
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Nothing is raised."""
+    """Run one command line and return its exit code. Never raises."""
     try:
-        if not serve_plainly(args):
+        if not run_plain_sidecar(args):
             _dispatch(args)
         code = 0
     except SystemExit as end:
@@ -39,14 +39,14 @@ def _dispatch(args: Sequence[str]) -> None:
 
     from tiergate.cli.application import app
 
-    get_command(app)(args=_spelled_out(args), prog_name="tiergate")
+    get_command(app)(args=_with_optional_values(args), prog_name="tiergate")
 
 
-def _spelled_out(args: Sequence[str]) -> list[str]:
-    """The arguments, with an empty value for the option that may stand without one: Typer knows no such options."""
-    found = []
-    for place, arg in enumerate(args):
-        after = args[place + 1] if place + 1 < len(args) else "-"
-        is_bare = arg == _OPTIONAL and (after.startswith("-") or after.isdecimal())
-        found.append(f"{arg}=" if is_bare else arg)
-    return found
+def _with_optional_values(args: Sequence[str]) -> list[str]:
+    """Add an empty value to the option that may have none: Typer does not support such options."""
+    arguments = []
+    for index, arg in enumerate(args):
+        following = args[index + 1] if index + 1 < len(args) else "-"
+        is_bare = arg == _OPTIONAL and (following.startswith("-") or following.isdecimal())
+        arguments.append(f"{arg}=" if is_bare else arg)
+    return arguments

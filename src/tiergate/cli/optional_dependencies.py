@@ -1,4 +1,4 @@
-"""What a command needs beyond the plain installation."""
+"""Packages that commands need beyond the plain installation."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from tiergate.errors import OperatorError
 
 
 def require_control_plane() -> None:
-    """Make sure that the dependencies of the control plane are there, before anything of it is imported.
+    """Check that the packages of the control plane are installed, before any is imported.
 
     Raises:
-        OperatorError: they are not; the message says how to install them.
+        OperatorError: if one is missing; the message shows how to install it.
     """
     missing = [
         name for name in ("sqlmodel", "alembic", "psycopg", "jwt", "standardwebhooks") if find_spec(name) is None
     ]
     if missing:
         raise OperatorError(
-            "this is a sidecar's installation, without the control plane: `pip install 'tiergate[control-plane]'` "
+            "the control plane is not installed: run `pip install 'tiergate[control-plane]'` "
             f"(missing: {', '.join(missing)})"
         )

@@ -46,7 +46,6 @@ class PublishOptions(NamedTuple):
     if_match: Annotated[
         str | None,
         typer.Option(
-            "--if-match",
             metavar="TAG",
             help="Publish only what the dry run with this tag showed, else exit with 1. Also the number of the "
             "publication that must be current, or the revision that must result.",

@@ -1,4 +1,4 @@
-"""The sample of `tiergate demo`: a streaming service, as files that anyone may change."""
+"""The sample of `tiergate demo`: a streaming service, as files that users may change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 SAMPLE_FILES = ("catalog.yaml", "catalog_test.yaml", "subjects.yaml", "rules/sanctions.cedar")
-"""What the sample is made of, in its folder."""
+"""The files of the sample, relative to its folder."""
 
 
 class Sample(NamedTuple):
@@ -22,10 +22,10 @@ class Sample(NamedTuple):
 
 
 def copy_sample(folder: Path) -> Sample:
-    """Copy the sample into a folder, which is made; a file that is there already is left as it is.
+    """Copy the sample into a folder, which is created; existing files stay as they are.
 
     Raises:
-        OSError: the file system refuses.
+        OSError: if a file cannot be written.
     """
     source = _source()
     for name in SAMPLE_FILES:
@@ -40,5 +40,5 @@ def _source() -> Traversable:
     installed = files("tiergate") / "examples" / "streaming"
     if installed.is_dir():
         return installed
-    # An editable install leaves the folder where it is written: at the top of the repository.
+    # An editable installation uses the folder at the top of the repository.
     return Path(__file__).parents[3] / "examples" / "streaming"

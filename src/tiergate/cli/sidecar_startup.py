@@ -1,10 +1,10 @@
-"""The sidecar's process, as the command line starts it, and the short way to it.
+"""Starts the sidecar's process from the command line, without Typer where possible.
 
-A sidecar stands beside every pod, so what its process loads counts: a call of `tiergate sidecar` that only says
-settings is read here, by their table. Everything else (another command, `--help`, a mistake, completion) is Typer's,
-which takes 12 MB, all the commands included.
+A sidecar runs beside every pod, so the memory of its process matters: a call of `tiergate sidecar` with settings only is read
+here. Typer reads everything else (another command, `--help`, a mistake, completion), and needs 12 MB with all
+commands.
 
-INVARIANT (plain flags): what is read here, Typer would read the same; a test compares them.
+INVARIANT (plain flags): Typer reads the same from these arguments; a test compares them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _COMMAND = "sidecar"
 _COMPLETION = "_TIERGATE_COMPLETE"
 
 
-def serve_plainly(args: Sequence[str]) -> bool:
-    """Serve until the end if this is a plain call of the sidecar; else say that it is not.
+def run_plain_sidecar(args: Sequence[str]) -> bool:
+    """Serve until the end and return true if this is a plain call of the sidecar, else return false.
 
     Raises:
-        SettingsError: a setting is wrong; what else `serve` raises.
+        SettingsError, ListenError: as `serve`.
     """
     if not args or args[0] != _COMMAND or _COMPLETION in os.environ:
         return False
@@ -41,13 +41,13 @@ def serve_plainly(args: Sequence[str]) -> bool:
 
 
 def serve(flags: Mapping[str, object]) -> None:
-    """Serve by these flags, the environment and the settings file, until the process is told to end.
+    """Serve with the settings of these flags, the environment and the settings file, until a signal ends the process.
 
     Raises:
-        SettingsError: a setting is unknown, malformed or missing, or they do not fit together.
-        ListenError: an address cannot be listened on.
+        SettingsError: if a setting is unknown, malformed or missing, or settings contradict each other.
+        ListenError: if an address cannot be listened on.
     """
-    with block_imports("rich"):  # for tracebacks in colour: 4 MB and 0.1 s
+    with block_imports("rich"):  # structlog imports it for tracebacks in colour: 4 MB and 0.1 s
         import structlog  # noqa: F401
     from tiergate.sidecar import server
     from tiergate.sidecar.setting_sources import resolve
@@ -58,27 +58,28 @@ def serve(flags: Mapping[str, object]) -> None:
 def plain_flags(args: Sequence[str], table: SettingsTable) -> dict[str, object] | None:
     """Read `--name value`, `--name=value`, `--switch` and `--settings PATH`, as `SettingsTable.read` takes them.
 
-    None for whatever is not plainly that: an argument, an unknown flag, one without its value, or a value that looks
-    like a flag.
+    Return none for anything else: an argument, an unknown flag, a missing value, or a value that looks like a flag.
     """
     known = {setting.flag: setting for setting in table.settings}
     switches: set[str] = set()
     texts: dict[str, list[str]] = {}
     rest = iter(args)
     for arg in rest:
-        flag, given, value = arg.partition("=")
+        flag, equals, value = arg.partition("=")
         setting = known.get(flag)
         if setting is None and flag != "--settings":
             return None
         if setting is not None and setting.kind.word == "boolean":
-            if given:
+            if equals:
                 return None
             switches.add(setting.name)
             continue
-        if not given:
+        if not equals:
             value = next(rest, "-")
             if value.startswith("-"):
                 return None
         texts.setdefault(flag.removeprefix("--"), []).append(value)
     many = {setting.name for setting in table.settings if setting.many}
-    return {name: found if name in many else found[-1] for name, found in texts.items()} | dict.fromkeys(switches, True)
+    return {name: values if name in many else values[-1] for name, values in texts.items()} | dict.fromkeys(
+        switches, True
+    )

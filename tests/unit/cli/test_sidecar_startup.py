@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tiergate.cli.setting_options import add_command, setting_values
-from tiergate.cli.sidecar_startup import plain_flags, serve_plainly
+from tiergate.cli.sidecar_startup import plain_flags, run_plain_sidecar
 from tiergate.sidecar.settings import TABLE
 
 SWITCHES = [setting.flag for setting in TABLE.settings if setting.kind.word == "boolean"]
@@ -57,10 +57,10 @@ def test_whatever_is_not_plain_is_left_to_typer(pieces: list[list[str]]) -> None
 @pytest.mark.parametrize("args", [[], ["check", "--subject", "a"], ["sidecar", "--help"], ["sidecar", "--prot", "1"]])
 def test_other_calls_are_not_served_plainly(args: list[str]) -> None:
     """Other commands, help and mistakes go the long way."""
-    assert not serve_plainly(args)
+    assert not run_plain_sidecar(args)
 
 
 def test_completion_is_not_served_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell that asks how to complete `tiergate sidecar` does not start one."""
     monkeypatch.setenv("_TIERGATE_COMPLETE", "complete_bash")
-    assert not serve_plainly(["sidecar"])
+    assert not run_plain_sidecar(["sidecar"])

@@ -1,4 +1,4 @@
-"""`tiergate cluster`: what an installation in Kubernetes needs to have done from inside."""
+"""`tiergate cluster`: tasks of an installation in Kubernetes, run in one of its pods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 app = typer.Typer()
-group = typer.Typer(help="What an installation in Kubernetes needs, done in one of its pods.", no_args_is_help=True)
+group = typer.Typer(help="Tasks of an installation in Kubernetes, run in one of its pods.", no_args_is_help=True)
 app.add_typer(group, name="cluster")
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
@@ -28,7 +28,7 @@ _LONGEST_NAME = 253
 
 @group.callback()
 def cluster() -> None:
-    """Take the word that comes before each of its commands."""
+    """Group the commands."""
 
 
 @group.command("create-secrets")
@@ -39,7 +39,7 @@ def create_secrets(
         typer.Option(
             "--signing-key",
             metavar="NAME",
-            help="Create this Secret with a key to sign with, `signing-key.pem`, and its other half, `public-key.pem`.",
+            help="Create this Secret with a signing key, `signing-key.pem`, and its public key, `public-key.pem`.",
         ),
     ] = None,
     admin_key: Annotated[
@@ -47,49 +47,40 @@ def create_secrets(
         typer.Option(
             "--admin-key",
             metavar="NAME",
-            help="Create this Secret with the first admin's API key, `admin.key`, which a control plane takes by its "
-            "setting `bootstrap-admin-key-file`.",
+            help="Create this Secret with the first admin's API key, `admin.key`, for the control plane's setting "
+            "`bootstrap-admin-key-file`.",
         ),
     ] = None,
     service_account: Annotated[
         Path,
-        typer.Option(
-            "--service-account",
-            metavar="FOLDER",
-            help="The folder with this pod's `token`, `ca.crt` and `namespace`.",
-        ),
+        typer.Option(metavar="FOLDER", help="The folder with this pod's `token`, `ca.crt` and `namespace`."),
     ] = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
     as_json: AsJson = False,
 ) -> None:
-    """Create the Secrets of a control plane where they are missing, in the namespace of this pod.
+    """Create the missing Secrets of a control plane, in the namespace of this pod.
 
-    Those that are there stay as they are: running it again, or several times at once, changes nothing. The pod's
-    service account needs the right to create Secrets, and no other. What is in them is shown to nobody.
+    Existing Secrets stay as they are: running it again, or several times at once, changes nothing. The pod's service
+    account needs only the right to create Secrets. Their content is not printed.
     """
     require_control_plane()
     from tiergate.cluster.installation_secrets import SecretTemplate, create_missing_secrets
     from tiergate.cluster.kubernetes_api import KubernetesApi
 
-    wanted: list[SecretTemplate] = []
-    for option, name, make in (
-        ("--signing-key", signing_key, _signing_key),
-        ("--admin-key", admin_key, _admin_key),
-    ):
-        if name is not None:
-            wanted.append(SecretTemplate(_checked(option, name), make))
-    if not wanted:
+    options = (("--signing-key", signing_key, _signing_key), ("--admin-key", admin_key, _admin_key))
+    templates = [SecretTemplate(_checked(option, name), make) for option, name, make in options if name is not None]
+    if not templates:
         raise SettingsError("--signing-key", "is required, or `--admin-key`: there is nothing to create")
-    if len({one.name for one in wanted}) < len(wanted):
+    if len({template.name for template in templates}) < len(templates):
         raise SettingsError("--admin-key", f"`{admin_key}` is the Secret of `--signing-key` already")
     with KubernetesApi.of_this_pod(os.environ, service_account) as api:
-        created = create_missing_secrets(api, wanted)
+        created = create_missing_secrets(api, templates)
         namespace = api.namespace
     if as_json:
         secrets = [{"name": name, "created": is_new} for name, is_new in created.items()]
         print_json({"namespace": namespace, "secrets": secrets})
         return
     for name, is_new in created.items():
-        print_line(f"secret {namespace}/{name}: {'created' if is_new else 'is there already, and stays'}")
+        print_line(f"secret {namespace}/{name}: {'created' if is_new else 'exists already, unchanged'}")
 
 
 def _signing_key() -> Mapping[str, str]:
@@ -109,5 +100,7 @@ def _admin_key() -> Mapping[str, str]:
 
 def _checked(option: str, name: str) -> str:
     if len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None:
-        raise SettingsError(option, f"`{name}` is no name of a Secret: lower-case letters, digits, `-` and `.`")
+        raise SettingsError(
+            option, f"`{name}` is not the name of a Secret: use lower-case letters, digits, `-` and `.`"
+        )
     return name

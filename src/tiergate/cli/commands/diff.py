@@ -27,13 +27,13 @@ def diff(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new side, in the same forms.")],
     *,
     rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="DIR", help="A folder of your own rules, for both sides.")
+        Path | None, typer.Option(metavar="DIR", help="A folder of your own rules, for both sides.")
     ] = None,
     rules_old: Annotated[
-        Path | None, typer.Option("--rules-old", metavar="DIR", help="The rules of the old side, if they differ.")
+        Path | None, typer.Option(metavar="DIR", help="The rules of the old side, if different.")
     ] = None,
     rules_new: Annotated[
-        Path | None, typer.Option("--rules-new", metavar="DIR", help="The rules of the new side, if they differ.")
+        Path | None, typer.Option(metavar="DIR", help="The rules of the new side, if different.")
     ] = None,
     at: Annotated[
         str | None,

@@ -24,8 +24,7 @@ def export(
     connection: ControlPlaneOptions,
     output: OutputFile = None,
     rules: Annotated[
-        Path | None,
-        typer.Option("--rules", metavar="DIR", help="Write the rules into this folder; its other files stay."),
+        Path | None, typer.Option(metavar="DIR", help="Write the rules into this folder; its other files stay.")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Include items that are private to one customer.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`tiergate import`: foreign formats become a catalog file."""
+"""`tiergate import`: convert other formats to a catalog file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from tiergate.cli.output.console import print_line, show_activity, warn
+from tiergate.cli.shared_options import OutputFile
 
 app = typer.Typer(name="import", no_args_is_help=True)
 
 
 @app.callback()
 def import_() -> None:
-    """Make a catalog file from pricings in another format."""
+    """Convert pricings in another format to a catalog file."""
 
 
 @app.command()
@@ -23,12 +24,12 @@ def pricing2yaml(
         list[Path], typer.Argument(metavar="FILE", help="Pricing2Yaml files; together they make one catalog.")
     ],
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The catalog file; default: standard output.")
-    ] = None,
+    output: OutputFile = None,
     prefix: Annotated[
         bool,
-        typer.Option("--prefix", help="Put the service and its version before every id, so that pricings can be one."),
+        typer.Option(
+            "--prefix", help="Prefix every id with the service and its version, so that pricings can be combined."
+        ),
     ] = False,
 ) -> None:
     """Import pricings in the Pricing2Yaml format, versions 1.0 to 3.1."""

@@ -25,11 +25,7 @@ app.add_typer(group, name="keys")
 
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="PATH",
-        help="Write the secret to this new file, readable by its owner only, instead of printing it.",
-    ),
+    typer.Option(metavar="PATH", help="Write the secret to this new file, for its owner only, instead of printing."),
 ]
 
 
@@ -51,9 +47,7 @@ def create(
     ] = None,
     expires: Annotated[
         str | None,
-        typer.Option(
-            "--expires", metavar="INSTANT", help="When the key expires, such as 2027-01-01T00:00:00Z; default: never."
-        ),
+        typer.Option(metavar="INSTANT", help="When the key expires, such as 2027-01-01T00:00:00Z; default: never."),
     ] = None,
     out: Out = None,
     as_json: AsJson = False,
@@ -63,15 +57,9 @@ def create(
     With the role `sidecar`, the output is what a sidecar's --key-file needs, as JSON: the control plane's URL, the key
     and the public keys of the store.
     """
-    body = {
-        "name": name,
-        "roles": role,
-        "actions": action or None,
-        "customers": customer or None,
-        "expires_at": expires,
-    }
     _check_is_free(out)
-    sent = {field: value for field, value in body.items() if value is not None}
+    body = {"name": name, "roles": role, "actions": action, "customers": customer, "expires_at": expires}
+    sent = {field: value for field, value in body.items() if value not in (None, [])}
     key = connection.client().call("POST", "/v1/keys", body=sent)
     secret = key["key"]
     if "public_keys" in key:  # a sidecar's: with everything that it needs

@@ -1,4 +1,4 @@
-"""`tiergate lint`: problems and warnings about files, for those who write them."""
+"""`tiergate lint`: find problems and likely mistakes in files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.output.console import print_line, show_activity
 from tiergate.cli.output.errors import print_json, problems_json, warn_problems
-from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder, SubjectsFiles
+from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder, SubjectsFiles, read_instant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _MOST_FINDINGS = 1_000
-"""Most findings about subjects that are shown."""
+"""The most findings about subjects that are shown."""
 
 
 @app.command()
@@ -29,18 +29,18 @@ def lint(
     *,
     rules: RulesFolder = None,
     subjects: SubjectsFiles = None,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there are warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a catalog, and the rules and subjects that go with it; warn of what was probably not meant."""
+    """Check a catalog, its rules and its subjects, and warn of likely mistakes."""
     from tiergate.catalog import lint as lint_catalog
     from tiergate.catalog import load_catalog
 
     with show_activity("reading"):
         loaded = load_catalog(catalog)
-        problems = sorted([*lint_catalog(loaded), *_problems_beside(loaded, rules, subjects or [])])
-    wrong = any(problem.severity == "error" for problem in problems)
-    code = ExitCode.INPUT if wrong else ExitCode.NO if strict and problems else ExitCode.OK
+        problems = sorted([*lint_catalog(loaded), *_problems_of_other_files(loaded, rules, subjects or [])])
+    has_errors = any(problem.severity == "error" for problem in problems)
+    code = ExitCode.INPUT if has_errors else ExitCode.NO if strict and problems else ExitCode.OK
     if as_json:
         print_json({"problems": problems_json(problems), "exit_code": code.value})
     elif problems:
@@ -50,8 +50,8 @@ def lint(
     raise typer.Exit(code)
 
 
-def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
-    """What is wrong with the files that stand beside a catalog which loads."""
+def _problems_of_other_files(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
+    """Find problems in rules and subjects of a valid catalog."""
     from tiergate.catalog import read_rules
     from tiergate.compiler import compile_catalog
     from tiergate.errors import AuthorError
@@ -64,37 +64,31 @@ def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[P
             problems += error.problems
     if subjects:
         try:
-            problems += _about_subjects(loaded, subjects)
+            problems += _subject_findings(loaded, subjects)
         except AuthorError as error:
             problems += error.problems
     return problems
 
 
-def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem]:
-    """Findings about subjects that load.
-
-    Raises:
-        SubjectsError: they do not.
-    """
-    import time
-
+def _subject_findings(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem]:
+    """Find likely mistakes in subjects, which must be valid."""
     from tiergate.catalog import TotalBounds, read_placed_records
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
     from tiergate.impact.subject_change.subject_lint import can_have_findings, lint_record
     from tiergate.model import Problem, Severity
 
     index = loaded.catalog.index()
-    source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
-    found: list[Problem] = []
+    source, now = CatalogDefinitions(loaded.catalog, index), read_instant(None)
+    findings: list[Problem] = []
     placed = read_placed_records(
-        subjects, index, TotalBounds.of(loaded.catalog), lambda one: can_have_findings(one, index)
+        subjects, index, TotalBounds.of(loaded.catalog), lambda record: can_have_findings(record, index)
     )
     for record, places in placed:
         for finding in lint_record(record, source, now):
-            where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
-            found.append(Problem(*where, finding.code, finding.message, Severity.WARNING))
-    if len(found) > _MOST_FINDINGS:
-        more = f"{len(found) - _MOST_FINDINGS:,} more findings about subjects are not shown"
+            place = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
+            findings.append(Problem(*place, finding.code, finding.message, Severity.WARNING))
+    if len(findings) > _MOST_FINDINGS:
+        more = f"{len(findings) - _MOST_FINDINGS:,} more findings about subjects are not shown"
         last = Problem(str(subjects[0]), 0, 0, "more-problems", more, Severity.WARNING)
-        return [*sorted(found)[:_MOST_FINDINGS], last]
-    return found
+        return [*sorted(findings)[:_MOST_FINDINGS], last]
+    return findings

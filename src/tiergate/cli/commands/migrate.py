@@ -1,4 +1,4 @@
-"""`tiergate migrate`: bring a store's database up to this release, or make it."""
+"""`tiergate migrate`: migrate a store's database to this release, or create it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def migrate(
         ),
     ],
 ) -> None:
-    """Bring the database of a store up to this release, or make a new store in it.
+    """Migrate the database of a store to this release, or create a new store in it.
 
-    Back the database up first: there is no way down. It is one transaction, so that a failure changes nothing, and
-    harmless when several control planes begin it together.
+    Back up the database first: a migration cannot be undone. It is one transaction: a failure changes nothing, and
+    several control planes may start it at once.
     """
     require_control_plane()
     from tiergate.store import Store

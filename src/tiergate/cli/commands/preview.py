@@ -16,47 +16,37 @@ from tiergate.errors import SettingsError
 
 app = typer.Typer()
 
+_NEW = (
+    "The new side: a catalog file or folder, or a bundle's folder; default: what is pending. "
+    "Several files for a control plane."
+)
+
 
 @app.command()
 @expand_options
 def preview(
     *,
-    catalog: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--catalog",
-            metavar="NEW",
-            help="The new side: a catalog file or folder, or a bundle's folder; default: what is pending. "
-            "Several files for a control plane.",
-        ),
-    ] = None,
+    catalog: Annotated[list[str] | None, typer.Option(metavar="NEW", help=_NEW)] = None,
     catalog_old: Annotated[
-        str | None,
-        typer.Option(
-            "--catalog-old", metavar="OLD", help="The old side, in the same forms; default: what is published."
-        ),
+        str | None, typer.Option(metavar="OLD", help="The old side, in the same forms; default: what is published.")
     ] = None,
     subjects: SubjectsFiles = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="DIR", help="The folder of rules of `--catalog`.")
-    ] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of rules of `--catalog`.")] = None,
     rules_old: Annotated[
         Path | None,
-        typer.Option("--rules-old", metavar="DIR", help="The rules of `--catalog-old`, if they differ from `--rules`."),
+        typer.Option(metavar="DIR", help="The rules of `--catalog-old`, if they differ from `--rules`."),
     ] = None,
     usage: Annotated[
-        list[Path] | None,
-        typer.Option("--usage", metavar="FILE", help="The usage of subjects, as NDJSON or CSV; several times."),
+        list[Path] | None, typer.Option(metavar="FILE", help="The usage of subjects, as NDJSON or CSV; several times.")
     ] = None,
     log: Annotated[
         list[Path] | None,
         typer.Option(
-            "--log", metavar="FILE", help="A decision log, to find allowed checks that would be denied; several times."
+            metavar="FILE", help="A decision log, to find allowed checks that would be denied; several times."
         ),
     ] = None,
     listing: Annotated[
-        Path | None,
-        typer.Option("--list", metavar="FILE", help="Write every single effect here, a JSON object a line."),
+        Path | None, typer.Option("--list", metavar="FILE", help="Write every effect here, a JSON object a line.")
     ] = None,
     at: Annotated[
         str | None,
@@ -87,9 +77,8 @@ def preview(
                 "item", "selections as for `publish`, and `--prune`, cannot be combined with files or usage"
             )
         now, only_at = read_instant(None), None if at is None else read_instant(at)
-        files = PreviewFiles(
-            catalog, catalog_old, subjects or [], rules, rules_old, usage or [], log or [], listing, now
-        )
+        inputs = subjects or [], rules, rules_old, usage or [], log or []
+        files = PreviewFiles(catalog, catalog_old, *inputs, listing, now)
         result = preview_from_files(files, only_at, control_plane)
     else:
         if control_plane is None:

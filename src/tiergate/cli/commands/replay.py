@@ -32,15 +32,10 @@ def replay(
     ] = None,
     *,
     log: Annotated[
-        list[Path] | None,
-        typer.Option("--log", metavar="FILE", help="A decision log, also `.gz` or `-`; may be given several times."),
+        list[Path] | None, typer.Option(metavar="FILE", help="A decision log, also `.gz` or `-`; several times.")
     ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="ID", help="Without a log: the subject of the check.")
-    ] = None,
-    feature: Annotated[
-        str | None, typer.Option("--feature", metavar="ID", help="Without a log: the feature of the check.")
-    ] = None,
+    subject: Annotated[str | None, typer.Option(metavar="ID", help="Without a log: the check's subject.")] = None,
+    feature: Annotated[str | None, typer.Option(metavar="ID", help="Without a log: the check's feature.")] = None,
     at: Annotated[
         str | None, typer.Option(metavar="INSTANT", help="Without a log: when, such as 2026-11-17T14:03:00Z.")
     ] = None,

@@ -1,4 +1,4 @@
-"""`tiergate schema`: the JSON Schemas of the files, with which editors complete and check them."""
+"""`tiergate schema`: print the JSON Schemas of files, for editors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer()
 
 
 class SchemaOf(StrEnum):
-    """Which file a schema is for."""
+    """The file that a schema describes."""
 
     CATALOG = "catalog"
     SUBJECTS = "subjects"
@@ -29,15 +29,12 @@ def schema(
 ) -> None:
     """Print the JSON Schema of the catalog, subjects or test file, for editors and other tools."""
     from tiergate.catalog import catalog_schema, subjects_line_schema, subjects_schema
+    from tiergate.policytest.test_file_schema import suite_schema
 
-    match of:
-        case SchemaOf.CATALOG:
-            print_json(catalog_schema())
-        case SchemaOf.SUBJECTS:
-            print_json(subjects_schema())
-        case SchemaOf.SUBJECTS_LINE:
-            print_json(subjects_line_schema())
-        case SchemaOf.TEST:
-            from tiergate.policytest.test_file_schema import suite_schema
-
-            print_json(suite_schema())
+    schemas = {
+        SchemaOf.CATALOG: catalog_schema,
+        SchemaOf.SUBJECTS: subjects_schema,
+        SchemaOf.SUBJECTS_LINE: subjects_line_schema,
+        SchemaOf.TEST: suite_schema,
+    }
+    print_json(schemas[of]())

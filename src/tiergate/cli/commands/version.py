@@ -1,4 +1,4 @@
-"""`tiergate version`: what is installed."""
+"""`tiergate version`: print the installed versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def version(*, as_json: AsJson = False) -> None:
-    """Print the version of Tiergate, of the bundle format and of what decides inside."""
+    """Print the versions of Tiergate, the bundle format, the Cedar engine and Python."""
     import platform
     from importlib import metadata
 

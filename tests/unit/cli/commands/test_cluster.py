@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     ("arguments", "said"),
     [
         ((), "nothing to create"),
-        (("--signing-key", "Upper"), "`Upper` is no name of a Secret"),
-        (("--admin-key", "../default/other"), "`../default/other` is no name of a Secret"),
+        (("--signing-key", "Upper"), "`Upper` is not the name of a Secret"),
+        (("--admin-key", "../default/other"), "`../default/other` is not the name of a Secret"),
         (("--signing-key", "one", "--admin-key", "one"), "`one` is the Secret of `--signing-key` already"),
         (("--signing-key", "one"), "not a pod"),
     ],

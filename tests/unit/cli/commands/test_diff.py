@@ -143,7 +143,7 @@ def test_a_bundle_is_compared_with_the_files_that_it_was_made_of(cli: Cli, tmp_p
     refused = cli("diff", made, SAMPLE, "--rules-old", tmp_path)
     assert (refused.code, refused.err) == (
         2,
-        f"error: setting `rules`: does not go with `{made}`: a bundle has its own\n",
+        f"error: setting `rules`: cannot be combined with `{made}`: a bundle has its own\n",
     )
 
 
@@ -235,7 +235,7 @@ def test_what_is_kept_needs_a_key_and_a_name(cli: Cli, tmp_path: Path) -> None:
     key.write_text("admin", encoding="utf-8")
     ran = cli("diff", "publication:0", SAMPLE, "--key-file", key)
     assert ran.code == 2
-    assert "must be such as `publication:17`" in ran.err
+    assert "must be `publication:17`" in ran.err
 
 
 # ── of a control plane ───────────────────────────────────────────────────────────────────────────────────────────────
