@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from tiergate.cli.control_plane_client import read_problems
 from tiergate.cli.output.console import show_activity, show_count
 from tiergate.cli.output.errors import warn_problems
 from tiergate.cli.output.preview import PreviewResult
+from tiergate.cli.shared_options import read_instant
 from tiergate.errors import PublishError, SettingsError, SyncError
 from tiergate.wire.json import encode
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.bundle import Bundle
+    from tiergate.cli.commands.preview import PreviewInput
     from tiergate.cli.control_plane_client import ControlPlane
     from tiergate.impact.preview.subject_spool import RecordTable
     from tiergate.impact.preview.usage_data import UsageTable
@@ -32,21 +34,7 @@ _PROGRESS = "checking customers"
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-class PreviewFiles(NamedTuple):
-    """The input of a preview from files: both sides, customers, their usage, and the file for every single effect."""
-
-    catalog: list[str] | None
-    catalog_old: str | None
-    subjects: list[Path]
-    rules: Path | None
-    rules_old: Path | None
-    usage: list[Path]
-    log: list[Path]
-    listing: Path | None
-    now: Instant
-
-
-def preview_from_files(files: PreviewFiles, at: Instant | None, control_plane: ControlPlane | None) -> PreviewResult:
+def preview_from_files(options: PreviewInput, control_plane: ControlPlane | None) -> PreviewResult:
     """Preview for the customers in files, or for those that a control plane exports.
 
     Raises:
@@ -61,6 +49,8 @@ def preview_from_files(files: PreviewFiles, at: Instant | None, control_plane: C
     from tiergate.impact.preview.usage_data import UsageTable
     from tiergate.impact.preview.worker_pool import preview_spool
 
+    files, logs = options, options.log or []
+    now, only_at = read_instant(None), None if options.at is None else read_instant(options.at)
     if control_plane is None and not (files.catalog and files.catalog_old and files.subjects):
         raise SettingsError("catalog", "`--catalog-old`, `--catalog` and `--subjects` are required without a key file")
     if files.catalog is not None and len(files.catalog) > 1:
@@ -72,24 +62,24 @@ def preview_from_files(files: PreviewFiles, at: Instant | None, control_plane: C
         new = open_side(new_name, DiffSource(files.rules, control_plane))
     with ExitStack() as stack:
         usage, spool = stack.enter_context(UsageTable()), stack.enter_context(Spool())
-        table = stack.enter_context(RecordTable()) if files.log else None
+        table = stack.enter_context(RecordTable()) if logs else None
         subjects = files.subjects or [_exported_subjects(stack, control_plane)]
         features = old.index.features.keys() | new.index.features.keys()
-        _read_logged_usage(files.log, usage)
-        for path in files.usage:
+        _read_logged_usage(logs, usage)
+        for path in files.usage or ():
             usage.read(path, features)
         with show_count("reading customers") as reading:
             spool.write(read_subjects(subjects, old.index, TotalBounds(old.index, old.definition)), reading)
         for _ in () if table is None else table.store_passing(spool.records()):
             pass
-        impact_usage = usage if files.usage or files.log else None
+        impact_usage = usage if files.usage or logs else None
         listing = None if files.listing is None else stack.enter_context(files.listing.open("wb"))
         with show_count(_PROGRESS, spool.customers) as progress:
             impact = preview_spool(
-                old, new, spool, now=files.now, at=at, usage=impact_usage, progress=progress, listing=listing
+                old, new, spool, now=now, at=only_at, usage=impact_usage, progress=progress, listing=listing
             )
-        now = files.now if at is None else at
-        denied = None if table is None else _new_denials(files.log, old, new, table, now)
+        at = now if only_at is None else only_at
+        denied = None if table is None else _new_denials(logs, old, new, table, at)
         return PreviewResult(impact_data(impact), {}, denied)
 
 
@@ -148,16 +138,9 @@ def _new_denials(logs: Sequence[Path], old: Bundle, new: Bundle, table: RecordTa
 
 
 def preview_on_control_plane(
-    control_plane: ControlPlane,
-    catalog: Sequence[str],
-    rules: Path | None,
-    selection: dict[str, object],
-    *,
-    prune: bool,
-    at: str | None,
-    listing: Path | None,
+    control_plane: ControlPlane, options: PreviewInput, selection: dict[str, object], *, prune: bool
 ) -> PreviewResult:
-    """Ask a control plane what publishing, or applying, would do to its customers.
+    """Request a preview of publishing, or applying, for the customers of a control plane.
 
     Raises:
         SettingsError: if options cannot be combined.
@@ -167,18 +150,18 @@ def preview_on_control_plane(
     """
     from tiergate.cli.commands.apply import apply_body
 
-    body: dict[str, object] = {} if at is None else {"at": at}
-    if catalog:
+    body: dict[str, object] = {} if options.at is None else {"at": options.at}
+    if options.catalog:
         if selection:
             raise SettingsError("item", "selections as for `publish` cannot be combined with `--catalog`")
-        body["apply"] = apply_body([Path(name) for name in catalog], rules, prune=prune)
-    elif rules is not None or prune:
+        body["apply"] = apply_body([Path(name) for name in options.catalog], options.rules, prune=prune)
+    elif options.rules is not None or prune:
         raise SettingsError("catalog", "is required with `--rules` and `--prune`")
     else:
         body["publish"] = selection
     outcome: dict[str, Any] | None = None
     with ExitStack() as stack:
-        file = None if listing is None else stack.enter_context(listing.open("wb"))
+        file = None if options.listing is None else stack.enter_context(options.listing.open("wb"))
         progress = stack.enter_context(show_count(_PROGRESS))
         for line in control_plane.stream_lines("POST", "/v1/preview", body=body):
             message = _decode(line)

@@ -6,7 +6,7 @@ Each returns the bytes of the decision, and its explanation in sentences.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -53,18 +53,6 @@ class ReplayResult(msgspec.Struct):
     redacted: bool = False
 
 
-class ReplaySource(Protocol):
-    """Makes decisions again."""
-
-    def replay(self, request: ReplayRequest) -> ReplayResult:
-        """Make one.
-
-        Raises:
-            SettingsError, CallerError, SyncError: if this source cannot make it.
-        """
-        ...
-
-
 class RemoteSource:
     """The history that a control plane keeps."""
 
@@ -72,7 +60,11 @@ class RemoteSource:
         self._control_plane = control_plane
 
     def replay(self, request: ReplayRequest) -> ReplayResult:
-        """See `ReplaySource.replay`."""
+        """Make a decision again.
+
+        Raises:
+            SettingsError, RequestError, SyncError: if the control plane cannot make it.
+        """
         from tiergate.engine.decision_inputs import basis_json
         from tiergate.model import format_instant
 
@@ -96,7 +88,7 @@ class RemoteSource:
             raise SyncError(self._control_plane.url, f"cannot read the response: {error}") from None
 
 
-class _LocalSource:
+class LocalSource:
     """A bundle and subjects on this machine."""
 
     def __init__(self, local: LocalEngine, setting: str, now: Instant) -> None:
@@ -105,6 +97,11 @@ class _LocalSource:
         self._now = now
 
     def replay(self, request: ReplayRequest) -> ReplayResult:
+        """Make a decision again.
+
+        Raises:
+            SettingsError, CheckError: if it cannot be made from these.
+        """
         from tiergate.engine import build_reasoning, decision_json, reasoning_sentences
         from tiergate.engine.decision_inputs import BasisError, reproduce
         from tiergate.model import format_instant
@@ -130,10 +127,13 @@ class _LocalSource:
         return ReplayResult(decision, format_instant(at), tuple(reasoning_sentences(reasoning)))
 
 
+ReplaySource = RemoteSource | LocalSource
+
+
 @contextmanager
 def open_local_source(
     files: EngineFiles, data: Path | None, request: ReplayRequest, now: Instant
-) -> Iterator[ReplaySource]:
+) -> Iterator[LocalSource]:
     """Open files or a sidecar's data folder. If the basis has the subject's record, no subjects files are needed.
 
     Raises:
@@ -142,7 +142,7 @@ def open_local_source(
     """
     has_record = request.basis is not None and request.basis.record is not msgspec.UNSET
     if has_record and files.catalog and not files.subjects:
-        yield _LocalSource(compile_engine(files.catalog, None, files.rules, request.check.subject), "catalog", now)
+        yield LocalSource(compile_engine(files.catalog, None, files.rules, request.check.subject), "catalog", now)
         return
     with open_engine(files, data, request.check.subject) as local:
-        yield _LocalSource(local, "catalog" if data is None else "data", now)
+        yield LocalSource(local, "catalog" if data is None else "data", now)

@@ -1,7 +1,7 @@
 """Starts the sidecar's process from the command line, without Typer where possible.
 
-A sidecar runs beside every pod, so the memory of its process matters: a call of `tiergate sidecar` with settings only is read
-here. Typer reads everything else (another command, `--help`, a mistake, completion), and needs 12 MB with all
+A sidecar runs beside every pod, so the memory of its process matters: a call of `tiergate sidecar` with settings only
+is read here. Typer reads everything else (another command, `--help`, a mistake, completion), and needs 12 MB with all
 commands.
 
 INVARIANT (plain flags): Typer reads the same from these arguments; a test compares them.

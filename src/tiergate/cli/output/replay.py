@@ -100,14 +100,8 @@ def _differences(before: bytes, after: bytes) -> list[_Difference]:
     return [
         (name, old.get(name, b"-").decode(), new.get(name, b"-").decode())
         for name in old | new
-        if not _is_same_json(old.get(name), new.get(name))
+        if name not in old or name not in new or not _is_equal(read_json(old[name]), read_json(new[name]))
     ]
-
-
-def _is_same_json(left: bytes | None, right: bytes | None) -> bool:
-    if left is None or right is None or left == right:
-        return left == right
-    return _is_equal(read_json(left), read_json(right))
 
 
 def _is_equal(left: object, right: object) -> bool:
