@@ -199,7 +199,11 @@ class _SentenceWriter:
             return f"gives at least {value}"
         if override.mode == OverrideMode.ADD:
             return f"adds {value}"
-        rest = "all that is held" if override.on.type == SubjectType.CUSTOMER else "what this subscription gives"
+        rest = (
+            "everything that the customer has"
+            if override.on.type == SubjectType.CUSTOMER
+            else "what this subscription gives"
+        )
         return f"puts {value} in place of {rest}"
 
     def _suspensions(self) -> Iterator[str]:

@@ -95,18 +95,18 @@ def test_a_grant_is_told_with_its_arithmetic() -> None:
         (check("draft"), GOLD, "draft is still being prepared and nobody has it yet"),
         (check("movies"), record(subscription("gold"), suspensions=(Suspension("movies"),)), "movies is suspended"),
         (check("movies"), record(), "no subscription counts at that time"),
-        (check("movies"), record(overrides=(override("movies", None),)), "an override takes movies away"),
+        (check("movies"), record(overrides=(override("movies", None),)), "an override removes movies"),
         (
             check("storage", amount=Decimal("1.25")),
             GOLD,
-            "this amount cannot be taken: it must be at least 1 and in steps of 0.5",
+            "this amount is not possible: it must be at least 1 and in steps of 0.5",
         ),
         (
             check("seats", amount=4),
             GOLD,
             "a cap is reached: each user may take at most 3, 0 are used, and 4 more would pass that",
         ),
-        (check("storage"), record(subscription()), "nothing that is held gives storage"),
+        (check("storage"), record(subscription()), "no item of the customer gives storage"),
         (
             check("movies", used=110),
             GOLD,
@@ -231,8 +231,8 @@ def test_an_override_is_told_with_its_end_author_and_reason() -> None:
     mine = replace(override("movies", Amount(7), until=NOW + DAY), author="ann", reason="a\ngift")
     texts = said(check("movies"), record(subscription("gold"), overrides=(mine,)))
     assert (
-        "The override o on customer acme puts 7 movies/month in place of all that is held until 15 November 2023 at "
-        "22:13:20 UTC, given by ann, because: a gift."
+        "The override o on customer acme puts 7 movies/month in place of everything that the customer has until "
+        "15 November 2023 at 22:13:20 UTC, given by ann, because: a gift."
     ) in texts
     assert texts[-1] == "This may change on 15 November 2023 at 22:13:20 UTC: the override o ends."
 
