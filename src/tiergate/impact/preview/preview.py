@@ -110,6 +110,7 @@ class ImpactPreview:
         self._only_now = at is not None
         self._comparison = SubjectComparison(baseline, candidate, self.touched.features)
         by_cedar = self.touched.by_cedar
+        self._reads_time = by_cedar and self._comparison.reads_time
         self._shapes = SubjectClassifier(
             (baseline.index, candidate.index),
             self.touched,
@@ -117,7 +118,7 @@ class ImpactPreview:
             only_now=at is not None,
             reads_subjects=by_cedar,
             reads_ids=by_cedar and self._comparison.reads_ids,
-            reads_time=by_cedar and self._comparison.reads_time,
+            reads_time=self._reads_time,
         )
         self._by_item = _features_of_items(baseline, candidate, self.touched.features)
         self._known: dict[Hashable, tuple[_ClassEffect, ...]] = {}
@@ -208,16 +209,19 @@ class ImpactPreview:
         subject = Subject(record.customer.id)
         if found.subscription >= 0:
             subject = Subject(shape.subscriptions[found.subscription].id, SubjectType.SUBSCRIPTION)
+        since, shown_by = shape.instants[found.instant], found.shown_by
+        if shown_by is not None:
+            if self._reads_time:
+                since = max(since, shown_by.at)
+            else:  # the check shows the effect at any instant, and another record's instants are not this one's
+                shown_by = shown_by._replace(at=since)
         used = self._usage.used(subject, found.feature) if self._usage is not None and found.effect.reduces else None
-        above = used is not None and self._is_above(found, used, record, subject, shape)
-        since, before, after = shape.instants[found.instant], found.before, found.after
-        if found.shown_by is not None:
-            since = max(since, found.shown_by.at)
-        customer, effect, shown_by = record.customer.id, found.effect, found.shown_by
+        above = used is not None and self._is_above(found, used, record, subject, since)
+        customer, effect, before, after = record.customer.id, found.effect, found.before, found.after
         return SubjectEffect(customer, subject, found.feature, effect, since, before, after, used, above, shown_by)
 
     def _is_above(
-        self, found: _ClassEffect, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
+        self, found: _ClassEffect, used: Number, record: SubjectRecord, subject: Subject, since: Instant
     ) -> bool:
         feature = self._comparison.engines[0].index.features.get(found.feature)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
@@ -228,7 +232,7 @@ class ImpactPreview:
         if value != UNLIMITED and not isinstance(value, str | None) and used > value:
             return True
         return found.shown_by is not None and self._comparison.is_denied(
-            record, Check(subject, found.feature, used=used), max(shape.instants[found.instant], found.shown_by.at)
+            record, Check(subject, found.feature, used=used), since
         )
 
 

@@ -24,7 +24,7 @@ from tiergate.impact.preview.side_entitlement import (
     read_numbers_alike,
 )
 from tiergate.impact.preview.subject_effects import ComparedCheck, Effect, LeastCheckResult
-from tiergate.model import Check
+from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.slices import StaticPolicy
-    from tiergate.model import Instant, Reason, Subject, SubjectRecord, Value
+    from tiergate.model import Instant, Reason, SubjectRecord, Value
 
 
 _MOST_GROUPS: Final = 100_000
@@ -90,11 +90,24 @@ class _Question(NamedTuple):
     now: Instant
     until: Instant
 
+    @property
+    def compares_limits_alone(self) -> bool:
+        """Whether it only matters how the limits compare, not what they are."""
+        rules = self.before.rules + self.after.rules
+        return read_numbers_alike(self.before, self.after) and not any(
+            rule.policy.reads_context(_NUMBERS) for rule in rules
+        )
+
+    @property
+    def reads_time(self) -> bool:
+        """Whether a rule reads the time."""
+        return any(rule.reads_time for rule in self.before.rules + self.after.rules)
+
     def key(self) -> Hashable:
         """Return the group of the subject: all in it are decided alike."""
         before, after, rules = self.before, self.after, self.before.rules + self.after.rules
         limits: Hashable = before.total, after.total
-        if read_numbers_alike(before, after) and not any(rule.policy.reads_context(_NUMBERS) for rule in rules):
+        if self.compares_limits_alone:
             limits = (before.total > after.total) - (before.total < after.total)
         key: tuple[Hashable, ...] = (self.feature, self.subject.type, before.flags, after.flags, limits)
         if not rules:
@@ -102,7 +115,7 @@ class _Question(NamedTuple):
         customer = self.record.customer
         attributes = tuple(sorted(customer.attributes.items()))
         key += (before.rules, after.rules, customer.tags, attributes, before.active.refs, after.active.refs)
-        if any(rule.reads_time for rule in rules):
+        if self.reads_time:
             key += (self.now, self.until)
         if any(distinguishes_subjects(rule) for rule in rules):
             key += (self.subject, customer.id)
@@ -146,16 +159,22 @@ class SubjectComparison:
         key = question.key()
         decided = self._groups.get(key)
         if decided is None:
-            if len(self._groups) >= _MOST_GROUPS:
-                self._groups.clear()
-            decided = self._groups[key] = self._decide(question)
+            decided = self._remember(key, self._decide(question))
+        shown_by = decided.shown_by
+        if shown_by is not None and question.compares_limits_alone:
+            key = (key, before.total, after.total)
+            own = self._groups.get(key)
+            decided = own if own is not None else self._remember(key, self._at_limits(question, decided, shown_by))
         if decided.effect is None:
             return None
+        shown_by = decided.shown_by
+        if shown_by is not None and not question.reads_time:
+            shown_by = shown_by._replace(at=now)
         return SubjectDifference(
             decided.effect,
             LeastCheckResult(*decided.before, before.value),
             LeastCheckResult(*decided.after, after.value),
-            decided.shown_by,
+            shown_by,
         )
 
     def is_denied(self, record: SubjectRecord, check: Check, at: Instant) -> bool:
@@ -198,6 +217,28 @@ class SubjectComparison:
             decided = self._compare_limits(question)
         self._forget(question.subject)
         return decided
+
+    def _remember(self, key: Hashable, decided: _Decided) -> _Decided:
+        if len(self._groups) >= _MOST_GROUPS:
+            self._groups.clear()
+        self._groups[key] = decided
+        return decided
+
+    def _at_limits(self, question: _Question, group: _Decided, shown_by: ComparedCheck) -> _Decided:
+        """Return the result of a group, shown by a check at the limits of this subject instead of another's."""
+        if self._rule_effects is None:
+            return group
+        subject = Subject(question.subject.id, question.subject.type, shown_by.user)
+        at = shown_by.at if question.reads_time else question.now
+        before, after = (compared_limit(side.feature, side.facts) for side in (question.before, question.after))
+        self._source.record = question.record
+        self._forget(question.subject)
+        for parameters in probe_checks((before, after)):
+            check = self._rule_effects.decide(Check(subject, question.feature, *parameters[:5]), at)
+            if (check.before[0], check.after[0]) == (shown_by.before[0], shown_by.after[0]):
+                self._forget(question.subject)
+                return group._replace(shown_by=check)
+        return self._decide(question)
 
     def _compare_limits(self, question: _Question) -> _Decided:
         """Decide the checks at the limits, steps and levels of both sides."""

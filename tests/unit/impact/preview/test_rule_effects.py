@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
-from tests.unit.impact.diff.test_rule_equivalence import CATALOG, DAILY, NOW, SCOPE, bundle
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.impact.diff.test_rule_equivalence import CATALOG, DAILY, DAY, NOW, SCOPE, bundle
 from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Effect, Impact, SubjectEffect, effect_data
 from tiergate.impact.preview.usage_data import UsageTable
@@ -13,6 +16,7 @@ from tiergate.model import (
     Customer,
     Override,
     OverrideMode,
+    Reason,
     Subject,
     SubjectRecord,
     Subscription,
@@ -20,6 +24,9 @@ from tiergate.model import (
     SubscriptionStatus,
     parse_instant,
 )
+
+if TYPE_CHECKING:
+    from tiergate.bundle import Bundle
 
 RANGE = """
 apiVersion: tiergate/v1
@@ -123,6 +130,51 @@ def test_a_rule_of_a_day_to_come_takes_from_then_on() -> None:
     (taken,) = effects(f'@id("n") forbid ({SCOPE}) when {{ false }};', rule, holder("acme"))
     assert taken.effect is Effect.LESS
     assert taken.since == parse_instant("2027-03-07T00:00:00Z")
+
+
+def effects_after(first: SubjectRecord, record: SubjectRecord, *sides: Bundle) -> list[SubjectEffect]:
+    """Preview one record after another; confirm that the effects are those of the record alone."""
+    old, new = sides
+    preview = ImpactPreview(old, new, now=NOW)
+    assert preview.effects(first)
+    found = preview.effects(record)
+    assert found == ImpactPreview(old, new, now=NOW).effects(record)
+    return found
+
+
+def test_a_shown_check_goes_by_the_limit_of_the_subject() -> None:
+    """Not by that of another subject, of whom the same becomes allowed."""
+    first, record = (
+        holder(name, overrides=(Override("o", "exports", OverrideMode.REPLACE, Amount(limit)),))
+        for name, limit in (("acme", 30), ("initech", 50))
+    )
+    users = f'@id("u") permit ({SCOPE}) when {{ principal is User }};'
+    more, _ = effects_after(first, record, bundle(""), bundle(users))
+    assert more.effect is Effect.MORE
+    assert more.shown_by is not None
+    assert more.shown_by.before == (False, Reason.LIMIT_REACHED)
+    assert (more.shown_by.amount or 0) + (more.shown_by.used or 0) > 50
+
+
+HOURS = """
+@id("h") forbid (principal, action, resource == Feature::"other") when { context.now < datetime("2020-01-01") };
+"""
+
+
+@pytest.mark.parametrize("hours", ["", HOURS], ids=["none reads the time", "one of another feature reads the time"])
+@pytest.mark.parametrize("starts", [(NOW + DAY, NOW + 9 * DAY), (NOW + 9 * DAY, NOW + DAY)], ids=["later", "earlier"])
+def test_a_shown_check_has_the_instant_of_the_subject(starts: tuple[int, int], hours: str) -> None:
+    """Not that of another subject, whose entitlement starts at another instant."""
+    catalog = CATALOG.replace("features:", "features:\n  - {id: other, type: switch}")
+    first, record = (
+        SubjectRecord(Customer(name), (replace(holder(name).subscriptions[0], start=start),))
+        for name, start in zip(("acme", "initech"), starts, strict=True)
+    )
+    users = f'@id("u") forbid ({SCOPE}) when {{ principal is User }};'
+    less, _ = effects_after(first, record, bundle(hours, catalog), bundle(users + hours, catalog))
+    assert less.effect is Effect.LESS
+    assert less.shown_by is not None
+    assert less.since == less.shown_by.at == starts[1]
 
 
 def test_a_change_that_is_not_compared_may_take() -> None:
