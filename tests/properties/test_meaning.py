@@ -14,6 +14,7 @@ from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.reference.entitlement import Catalogue, boundaries, decide
 from tiergate.cedar import split_policies, with_id
+from tiergate.impact.diff.diff_result import ChangeDirection
 from tiergate.impact.diff.representative_subjects import HoldingPattern
 from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.impact.preview.affected_scope import find_affected_scope
@@ -100,13 +101,13 @@ def bearer(difference: EntitlementDifference, now: int) -> Document:
     }
 
 
-def holding(catalog: Document, known: Document, feature: str) -> Any:  # noqa: ANN401 - a document's value
+def holding(catalog: Document, known: Document, feature: str, *, alone: bool) -> Any:  # noqa: ANN401 - a document's value
     """What the reference model says is held: a value or `unlimited`; none of a feature that there is not.
 
-    A difference is about an item alone, as if what it is based on counted.
+    `alone`: as if everything that an item requires counted.
     """
     world = Catalogue(catalog, known)
-    for id_, of in world.items.items():
+    for id_, of in world.items.items() if alone else ():
         world.items[id_] = {key: of[key] for key in of if key not in {"available_for", "depends_on"}}
     if feature not in world.features:
         return None
@@ -124,16 +125,42 @@ def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> 
     old, _ = data.draw(worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
-    for one in compare_bundles(bundle(old), bundle(new), now).differences:
-        known = bearer(one, now)
-        before, after = (holding(catalog, known, one.feature) for catalog in (old, new))
+    for kind in confirm_differences(old, new, now):
+        event(kind)
+
+
+def confirm_differences(old: Document, new: Document, now: int) -> list[ChangeDirection]:
+    """Confirm each difference of two catalogs by the reference model; return what they are.
+
+    A difference with items beside is one of what counts beside them; any other is one of the item alone.
+    """
+    differences = compare_bundles(bundle(old), bundle(new), now).differences
+    for one in differences:
+        known, alone = bearer(one, now), not one.beside
+        before, after = (holding(catalog, known, one.feature, alone=alone) for catalog in (old, new))
         assert before == ("unlimited" if one.before.unlimited else one.before.value or None), one
         assert after == ("unlimited" if one.after.unlimited else one.after.value or None), one
         assert before != after
-        event(one.kind)
         if one.until is not None:
             known["now"] = one.until - 1
-            assert (before, after) == tuple(holding(catalog, known, one.feature) for catalog in (old, new)), one
+            until = tuple(holding(catalog, known, one.feature, alone=alone) for catalog in (old, new))
+            assert (before, after) == until, one
+    return [one.kind for one in differences]
+
+
+def test_an_item_ends_with_the_plan_that_no_rollout_gives() -> None:
+    """A plan without a rollout counts for nothing, so what is available for it alone is lost."""
+    extra: Document = {"id": "extra", "kind": "addon", "entitlements": {"sso": True}, "available_for": ["free"]}
+    variants: list[Document] = [{}, {"rollouts": []}]
+    old, new = (
+        {
+            "apiVersion": "tiergate/v1",
+            "features": [{"id": "sso", "type": "switch"}],
+            "items": [{"id": "free", "kind": "plan", "entitlements": {}} | more, extra],
+        }
+        for more in variants
+    )
+    assert set(confirm_differences(old, new, BEFORE)) == {ChangeDirection.LOSES}
 
 
 @fewer

@@ -346,6 +346,7 @@ items:
         ("id: pack, kind: addon,", "id: pack, kind: addon, depends_on: [safe],", {("pack", "loses")}),
         ("id: silver, kind: plan,", "id: silver, kind: plan, status: draft,", set()),
         ("id: gold, kind: plan,", "id: gold, kind: plan, status: draft,", {("gold", "loses"), ("pack", "loses")}),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, rollouts: [],", {("gold", "loses"), ("pack", "loses")}),
         ("id: gold, kind: plan,", "id: gold, kind: plan, status: archived,", set()),
         ("id: gold, kind: plan,", "id: gold, kind: plan, version: 2,", set()),
     ],
