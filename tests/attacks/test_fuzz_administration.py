@@ -120,6 +120,7 @@ def test_no_parameter_is_a_500(plane: ControlPlane) -> None:
                 proper(admin.get(f"{path}?{parameter}={value}"))
 
 
+@pytest.mark.slow
 def test_the_administration_api_is_what_its_openapi_document_says(tmp_path: Path) -> None:
     """To Schemathesis, which makes requests of the document, right ones and wrong ones, and reads the answers by it."""
     with control_plane(tmp_path) as plane:

@@ -221,6 +221,7 @@ def machine() -> Iterator[Machine]:
         yield Machine(Path(folder))
 
 
+@pytest.mark.slow
 def test_the_page_about_systemd_can_be_followed(machine: Machine) -> None:
     """Key, control plane, first admin, sidecar's key, sidecar, a check over its socket, by its units and commands."""
     machine.type("signing-key")

@@ -116,7 +116,7 @@ STEPS = {
     "writing the versions": (publication_writer, "write_versions", 1),
     "writing the items": (publication_writer, "update_published_items", 1),
     "writing the audit log": (WriteUnit, "audit", 1),
-    "growing the feed": (WriteUnit, "_keep_records", 1),
+    "growing the feed": (WriteUnit, "_write_records", 1),
     "telling the webhooks": (WriteUnit, "finish", 1),
 }
 

@@ -141,6 +141,7 @@ def test_a_failover_loses_nothing_that_was_acknowledged(postgres: PostgresServer
         assert table == feed
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_and_comes_back_needs_no_restart_of_ours(tmp_path: Path) -> None:
     """Meanwhile 503; afterwards writes go on by themselves, and what was acknowledged stands."""
     with PostgresServer.run() as server, plane_on(server, tmp_path) as (plane, url):
@@ -289,6 +290,7 @@ class Relay:
             sink.close()
 
 
+@pytest.mark.slow
 def test_a_database_that_does_not_answer_does_not_hold_up_the_end(postgres: PostgresServer, tmp_path: Path) -> None:
     """It says nothing, nor closes: SIGTERM ends the process 5 seconds after the shutdown timeout at the latest."""
     with postgres.database() as url:

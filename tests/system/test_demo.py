@@ -53,6 +53,7 @@ def test_the_demo_asks_a_real_sidecar_and_ends_by_itself(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_folder_that_was_asked_for_stays(tmp_path: Path) -> None:
     """With `--folder` everything is left for whoever wants to go on with it."""
     subprocess.run([*DEMO, "--once", "--folder", tmp_path / "mine"], capture_output=True, check=True)
@@ -108,6 +109,7 @@ def listening(text: str) -> tuple[str, str, str]:
     return sidecar[1], control[1], Path(key[1]).read_text(encoding="utf-8").strip()
 
 
+@pytest.mark.slow
 def test_at_a_terminal_both_listen_on_and_can_be_changed(tmp_path: Path) -> None:
     """The demo invites to publish again, and the answer changes with it; Ctrl-C ends everything with 0."""
     with Terminal(tmp_path) as terminal:

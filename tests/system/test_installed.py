@@ -23,6 +23,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "packages"
 
 
+@pytest.mark.slow
 def test_an_installed_package_shows_the_demo(installed: Path, tmp_path: Path) -> None:
     """Everything that the demo needs, its sample and the policies included, is in the wheel."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}

@@ -46,6 +46,7 @@ def in_force(follower: Process, publication: int) -> None:
     assert follower.ask(check_request("acme", "seats")).status == 200
 
 
+@pytest.mark.slow
 def test_the_signing_key_is_exchanged_while_sidecars_follow(tmp_path: Path) -> None:
     """The page's five steps: a sidecar is up to date after each, on the same data, in the end without the old key."""
     old, new = tmp_path / "signing-key.pem", tmp_path / "signing-key-2027.pem"
@@ -87,6 +88,7 @@ def test_the_signing_key_is_exchanged_while_sidecars_follow(tmp_path: Path) -> N
             in_force(follower, 3)
 
 
+@pytest.mark.slow
 def test_a_sidecar_that_knows_only_the_old_signing_key_says_so_and_goes_on(tmp_path: Path) -> None:
     """It refuses what the new key signs, by the word that the page says, and serves what it has."""
     credentials = prepare_store(tmp_path)

@@ -73,6 +73,7 @@ def ask(plane: ControlPlane, method: str, path: str, body: Any) -> int:  # noqa:
     return plane.client("admin").request(method, path, json=body).status_code
 
 
+@pytest.mark.slow
 def test_two_control_planes_behind_a_pooler_lose_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
     """No statement is prepared that another server has not; what LISTEN loses is said, and found by polling."""
     with postgres.database() as url, pooled(postgres, url, "transaction") as by_pooler:
@@ -94,7 +95,10 @@ def test_two_control_planes_behind_a_pooler_lose_nothing(postgres: PostgresServe
             assert b'"last"' in followed.content
             for plane in planes:
                 plane.process.event(NOT_HEARD)
-                assert metric(plane, "tiergate_cp_feed_listening") == 0
+                until = time.monotonic() + PATIENCE
+                while metric(plane, "tiergate_cp_feed_listening"):  # it tries again, and may be lucky for a moment
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
                 assert plane.process.end() == 0
                 assert "Traceback" not in plane.process.log()
 

@@ -399,6 +399,7 @@ def _weather(world: World, faults: int) -> None:
     assert written > faults / 4
 
 
+@pytest.mark.slow
 def test_a_storm_loses_nothing_and_takes_nothing_back(world: World) -> None:
     """After tens of faults everybody has what was accepted, and nobody went back in between."""
     _weather(world, _FAULTS_SHORT)

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from tiergate.cli.demo_script import CHANGE
 from tiergate.cli.exit_codes import ExitCode
@@ -102,6 +103,7 @@ def test_up_serves_the_sample_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert json.loads((folder / "sidecar.json").read_text())["control_plane"] == second.url("/v1/publish")
 
 
+@pytest.mark.slow
 def test_what_is_in_the_way_of_up_is_named(tmp_path: Path) -> None:
     """Another `up` on the same folder, which goes on undisturbed, and a port that is taken, with the option for it."""
     folder = tmp_path / "data"
@@ -123,6 +125,7 @@ def refused(*arguments: str | Path) -> str:
     return ran.stderr
 
 
+@pytest.mark.slow
 def test_up_can_leave_the_sample_out(tmp_path: Path) -> None:
     """Without the sample the store is empty, the sidecar has nothing to decide by yet, and Ada is not there."""
     with up(tmp_path / "data", "--no-sample") as running:

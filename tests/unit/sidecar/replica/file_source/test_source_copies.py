@@ -88,6 +88,7 @@ def test_a_digest_is_of_names_and_bytes(files: Files) -> None:
     assert digest() != first
 
 
+@pytest.mark.slow
 def test_files_that_are_exchanged_all_the_while_are_copied_whole(files: Files) -> None:
     """Each time one version or another, never a part, and never nothing."""
     versions = {n: subjects_text(*(f"c{n}-{i}" for i in range(2_000))) for n in range(5)}
