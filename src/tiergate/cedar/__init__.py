@@ -29,31 +29,3 @@ from tiergate.cedar.policies import (
     with_id,
 )
 from tiergate.cedar.validation import Schema, ValidationError, validate
-
-__all__ = [
-    "BUILTIN_POLICIES",
-    "BaseEntities",
-    "CedarResult",
-    "EntityReference",
-    "EntitySet",
-    "Policy",
-    "PolicyGroup",
-    "PolicySyntaxError",
-    "Schema",
-    "Scope",
-    "ScopeOp",
-    "TemplateLink",
-    "Uid",
-    "ValidationError",
-    "authorize",
-    "authorize_caller",
-    "authorize_request",
-    "authorize_text",
-    "builtin_schema",
-    "builtin_text",
-    "format_text",
-    "parse_policies",
-    "split_policies",
-    "validate",
-    "with_id",
-]

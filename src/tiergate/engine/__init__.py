@@ -10,28 +10,3 @@ from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.sources import BundleSource, MeteredUsage, SubjectSource
 from tiergate.wire.decision import decision_document, decision_json
 from tiergate.wire.explanation import Applicability, Reasoning, reasoning_json
-
-__all__ = [
-    "Applicability",
-    "BoundedCache",
-    "BundleSource",
-    "CacheLimits",
-    "CachedEvaluator",
-    "CheckDecider",
-    "Evaluation",
-    "Evaluator",
-    "Explanation",
-    "MeteredUsage",
-    "Reasoning",
-    "SubjectSource",
-    "build_reasoning",
-    "decide_all_features",
-    "decision_document",
-    "decision_json",
-    "explain",
-    "explain_evaluation",
-    "explanation_sentences",
-    "normalize_check",
-    "reasoning_json",
-    "reasoning_sentences",
-]

@@ -128,7 +128,6 @@ class CheckRows:
 
     @cached_property
     def _policies(self) -> frozenset[str]:
-        """All policies."""
         items = (policy_id(ref, feature) for ref, features in self._refs.items() for feature in features)
         return frozenset({*items, *self._environment.engine.slices.by_id})
 
@@ -270,7 +269,6 @@ class CheckTests:
         self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
 
     def _requests(self, test: Fields) -> list[_Request]:
-        """Return the valid requests of a test."""
         requests = test.mapping("requests")
         if requests is None:
             return []

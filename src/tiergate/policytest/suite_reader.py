@@ -226,7 +226,6 @@ class SuiteReader:
         return path
 
     def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:
-        """Return the path or paths of a key."""
         node, place = fields.entries.get(key, BROKEN), fields.at(key)
         entries = [(node, place)] if isinstance(node, str) else read_list(node, place, head.report)
         texts = [(read_line(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]

@@ -5,5 +5,3 @@ store; import them by their own names, so that a sidecar does not need the store
 """
 
 from tiergate.publish.file_compilation import BundleFiles, compile_bundle, compile_files, compile_loaded
-
-__all__ = ["BundleFiles", "compile_bundle", "compile_files", "compile_loaded"]

@@ -3,16 +3,3 @@
 from tiergate.store.database import Database
 from tiergate.store.feed import FeedHead, read_head
 from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
-
-__all__ = [
-    "SYSTEM",
-    "Author",
-    "Database",
-    "FeedHead",
-    "PublishedCatalog",
-    "Publishing",
-    "ReadUnit",
-    "Store",
-    "WriteUnit",
-    "read_head",
-]

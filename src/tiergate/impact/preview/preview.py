@@ -152,7 +152,6 @@ class ImpactPreview:
         yield from self._kept_effects(record, shape, losses)
 
     def _class_effects(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_ClassEffect, ...]:
-        """Return the effects on the class of a record."""
         effects = self._known.get(shape.key)
         if effects is None:
             if len(self._known) >= _MOST_SHAPES:

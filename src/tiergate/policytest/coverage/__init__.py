@@ -15,16 +15,3 @@ from tiergate.policytest.coverage.html import coverage_html
 from tiergate.policytest.coverage.recorder import Recorder
 from tiergate.policytest.coverage.reports import coverage_json, coverage_text
 from tiergate.policytest.coverage.targets import Aspect, Target, TargetKind
-
-__all__ = [
-    "Aspect",
-    "Coverage",
-    "Mark",
-    "MeasuredTarget",
-    "Recorder",
-    "Target",
-    "TargetKind",
-    "coverage_html",
-    "coverage_json",
-    "coverage_text",
-]

@@ -6,5 +6,3 @@ Each takes a report and returns text or lines. All describe failures alike, with
 from tiergate.policytest.reporters.json import json_text, report_json
 from tiergate.policytest.reporters.junit import junit_of_problems, junit_xml
 from tiergate.policytest.reporters.tree import Line, failure_lines, summary, tree
-
-__all__ = ["Line", "failure_lines", "json_text", "junit_of_problems", "junit_xml", "report_json", "summary", "tree"]
