@@ -181,7 +181,7 @@ def holds(process: Process, customer: str) -> int:
 
 def refusal(status: dict[str, dict[str, str]]) -> str:
     """The word by which a sidecar says why it does not believe the store."""
-    found = re.search(r"refused \((\w+)\)", status["load"].get("error", ""))
+    found = re.search(r"rejected \((\w+)\)", status["load"].get("error", ""))
     return found[1] if found else ""
 
 
