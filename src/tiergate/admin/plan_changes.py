@@ -105,15 +105,15 @@ def resolve_change_instant(at: str | Instant, subscription: Subscription, now: I
             raise ConflictError("no-term", f"`{subscription.id}` has no `term`: set one, or give an instant")
         instant = CalendarWindows.of(subscription.term).at(now).until
     elif isinstance(at, str):
-        _refuse("/at", "bad-instant", "must be `now`, `term_end` or an instant")
+        _reject("/at", "bad-instant", "must be `now`, `term_end` or an instant")
     else:
         instant = at
     if instant <= now:
-        _refuse("/at", "impossible-date", f"must be in the future (it is {format_instant(now)}), or `now`")
+        _reject("/at", "impossible-date", f"must be in the future (it is {format_instant(now)}), or `now`")
     if subscription.end is not None and instant >= subscription.end:
-        _refuse("/at", "impossible-date", f"must be before its end, {format_instant(subscription.end)}")
+        _reject("/at", "impossible-date", f"must be before its end, {format_instant(subscription.end)}")
     if instant >= FOREVER:
-        _refuse("/at", "impossible-date", "the term has no end before the year 10000")
+        _reject("/at", "impossible-date", "the term has no end before the year 10000")
     return instant
 
 
@@ -255,10 +255,10 @@ def _expect_plan(index: CatalogIndex, to: str) -> None:
     known = index.items.get(to)
     if known is None:
         plans = [id_ for id_, item in index.items.items() if item.kind is ItemKind.PLAN]
-        _refuse("/to", "unknown-item", f"no item `{to[:100]}`", nearest(to, plans))
+        _reject("/to", "unknown-item", f"no item `{to[:100]}`", nearest(to, plans))
     if known.kind is not ItemKind.PLAN:
-        _refuse("/to", "not-a-plan", f"`{to}` is not a plan, but of kind `{known.kind.value}`")
+        _reject("/to", "not-a-plan", f"`{to}` is not a plan, but of kind `{known.kind.value}`")
 
 
-def _refuse(pointer: str, code: str, message: str, suggestion: str | None = None) -> NoReturn:
+def _reject(pointer: str, code: str, message: str, suggestion: str | None = None) -> NoReturn:
     raise BodyError([BodyProblem(pointer, code, message, suggestion)])

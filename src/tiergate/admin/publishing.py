@@ -60,7 +60,7 @@ def publish(
     Raises:
         ForbiddenError: the actor may not publish it.
         PublishError: the plan has problems.
-        LossError: customers would lose something else than what is accepted; with the loss and its token.
+        LossError: customers would lose something other than what is accepted; with the loss and its token.
         OutdatedReviewError: it is not what was reviewed.
     """
     publisher.store.read(wanted.authorize)

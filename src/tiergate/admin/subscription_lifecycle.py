@@ -157,12 +157,12 @@ def _cancel(present: Subscription, date: Instant | None, now: Instant) -> Subscr
         return replace(_plain(present), status=_CANCELED, end=_begun(present, min(over, default=now)))
     if date is not None and date > now:
         if inner.status is _TRIALING and inner.trial_end is not None and date > inner.trial_end:
-            _refuse("end", f"must not be after the end of the trial, {format_instant(inner.trial_end)}")
+            _reject("end", f"must not be after the end of the trial, {format_instant(inner.trial_end)}")
         if inner.status is _PAST_DUE:
             if inner.grace_until is None or inner.grace_until <= now:
-                _refuse("end", "must be left out: the payment is late, so the subscription can only be canceled now")
+                _reject("end", "must be left out: the payment is late, so the subscription can only be canceled now")
             if date > inner.grace_until:
-                _refuse("end", f"must not be after the grace period, {format_instant(inner.grace_until)}")
+                _reject("end", f"must not be after the grace period, {format_instant(inner.grace_until)}")
         if present.status is _PAUSED:
             again = present.resume_at if present.resume_at is not None and present.resume_at < end else None
             plain = replace(_plain(present), status=_PAUSED, end=end)
@@ -184,10 +184,10 @@ def _plain(present: Subscription) -> Subscription:
 
 def _end(present: Subscription, date: Instant | None, now: Instant) -> Instant:
     if date is not None and date < now:
-        _refuse("end", f"must not be in the past (it is {format_instant(now)}); it may be left out")
+        _reject("end", f"must not be in the past (it is {format_instant(now)}); it may be left out")
     is_canceled = resume_subscription(present).status is _CANCELED  # for what was owed, perhaps
     if date is not None and is_canceled and present.end is not None and now < present.end < date:
-        _refuse("end", f"must not be after the end, {format_instant(present.end)}: `activate` removes the end")
+        _reject("end", f"must not be after the end, {format_instant(present.end)}: `activate` removes the end")
     return _begun(present, now if date is None else date)
 
 
@@ -200,26 +200,26 @@ def _expect_later(key: str, date: Instant | None, present: Subscription, now: In
     if date is None:
         return
     if date <= now:
-        _refuse(key, f"must be in the future (it is {format_instant(now)})")
+        _reject(key, f"must be in the future (it is {format_instant(now)})")
     if date <= (BEGINNING if present.start is None else present.start):
-        _refuse(key, f"must be after the start of the subscription{_at(',', present.start)}")
+        _reject(key, f"must be after the start of the subscription{_at(',', present.start)}")
     if present.end is not None and date > present.end:
-        _refuse(key, f"must not be after the end of the subscription, {format_instant(present.end)}")
+        _reject(key, f"must not be after the end of the subscription, {format_instant(present.end)}")
 
 
 def _expect_resumption(date: Instant | None, present: Subscription, now: Instant) -> None:
     if date is None:
         return
     if date <= now:
-        _refuse("resume_at", f"must be in the future (it is {format_instant(now)})")
+        _reject("resume_at", f"must be in the future (it is {format_instant(now)})")
     inner = resume_subscription(present)
     if inner.end is not None and date >= inner.end:
-        _refuse("resume_at", f"must be before the end of the subscription, {format_instant(inner.end)}")
+        _reject("resume_at", f"must be before the end of the subscription, {format_instant(inner.end)}")
     if inner.status is _TRIALING and inner.trial_end is not None and date >= inner.trial_end:
-        _refuse("resume_at", f"must be before the end of the trial, {format_instant(inner.trial_end)}")
+        _reject("resume_at", f"must be before the end of the trial, {format_instant(inner.trial_end)}")
 
 
-def _refuse(key: str, message: str) -> NoReturn:
+def _reject(key: str, message: str) -> NoReturn:
     raise BodyError([BodyProblem(f"/{key}", "impossible-date", message)])
 
 

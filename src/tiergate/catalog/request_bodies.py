@@ -125,7 +125,7 @@ def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
     text = _Body(body)
     value = read_entitlement(text.node, text.place, feature, text.report)
     if value is None or not text.is_right():
-        text.refuse()
+        text.reject()
     return value
 
 
@@ -182,7 +182,7 @@ def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
     if not isinstance(text.node, Mapping) and text.node is not BROKEN:
         text.report.add(text.place, "wrong-type", f"a patch must be an object, not {describe(text.node)}")
     if not text.is_right():
-        text.refuse()
+        text.reject()
     return to_json_line(_merged(onto, text.node))
 
 
@@ -250,10 +250,10 @@ class _Body:
             BodyError: with all problems, if there are any.
         """
         if self._log.count or read is None:
-            self.refuse()
+            self.reject()
         return read
 
-    def refuse(self) -> NoReturn:
+    def reject(self) -> NoReturn:
         """Raise all problems.
 
         Raises:

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import NamedTuple
 
-from tiergate.client.questions import check_json
+from tiergate.client.check_arguments import check_json
 from tiergate.impact.preview.loss_token import Loss, loss_token
 from tiergate.impact.preview.subject_effects import Effect
 from tiergate.model import Check, Subject
@@ -45,7 +45,7 @@ STORY: tuple[Step, ...] = (
         Check(Subject("eva"), "analytics"),
     ),
     Step(
-        "A suspended feature. Watch parties are switched off for everybody, whoever pays for them.",
+        "A suspended feature. Watch parties are switched off for everybody, even for customers who pay for them.",
         Check(Subject("cleo"), "watch-party"),
     ),
     Step(

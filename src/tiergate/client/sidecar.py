@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
+from tiergate.client.check_arguments import check_json, checked, make_check, make_subject
 from tiergate.client.connections import Connections
-from tiergate.client.questions import check_json, checked, make_check, make_subject
 from tiergate.client.tokens import FileToken, FixedToken
 from tiergate.errors import (
     CallerError,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from tiergate.client.check_arguments import Quantity, SubjectArgument
     from tiergate.client.connections import Response
-    from tiergate.client.questions import Quantity, Whom
     from tiergate.model import Check, Subject
 
 DEFAULT_URL = "http://127.0.0.1:8437"
@@ -106,7 +106,7 @@ class Sidecar:
 
     def check(  # noqa: PLR0913 - one for each field
         self,
-        subject: Whom,
+        subject: SubjectArgument,
         feature: str,
         *,
         amount: Quantity | None = None,
@@ -140,8 +140,10 @@ class Sidecar:
         with self._asking():
             return self._post("/v1/check", check_json(checked(check, "")), check.feature).body
 
-    def allows(self, subject: Whom, feature: str, *, otherwise: bool, **options: Unpack[CheckOptions]) -> bool:
-        """Ask as `check` does; answer `otherwise` where the sidecar cannot be reached or cannot decide.
+    def allows(
+        self, subject: SubjectArgument, feature: str, *, otherwise: bool, **options: Unpack[CheckOptions]
+    ) -> bool:
+        """Ask as `check` does; return `otherwise` if the sidecar cannot be reached or cannot decide.
 
         `otherwise` has no default: whether a feature fails open or closed is the service's decision. Each time that it
         is given, `on_no_answer` is called and `no_answers` counts.
@@ -184,7 +186,7 @@ class Sidecar:
 
     def explain(  # noqa: PLR0913 - as `check`
         self,
-        subject: Whom,
+        subject: SubjectArgument,
         feature: str,
         *,
         amount: Quantity | None = None,
@@ -209,7 +211,7 @@ class Sidecar:
             return explanation
 
     def entitlements(
-        self, subject: Whom, *, request_id: str | None = None, traceparent: str | None = None
+        self, subject: SubjectArgument, *, request_id: str | None = None, traceparent: str | None = None
     ) -> list[Answer]:
         """Return one answer for each feature of the catalog, in the order of their ids."""
         whom = make_subject(subject)

@@ -31,7 +31,7 @@ class OwnEntity:
     place: int
 
 
-class _RefusedError(ValueError):
+class _RejectedError(ValueError):
     """Valid JSON that is rejected: a duplicate key, or a number that is not whole."""
 
 
@@ -43,7 +43,7 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
         elements = list(_elements(source.text))
     except json.JSONDecodeError as error:
         source.report(error.pos, "bad-json", f"is not a JSON list of entities: {error.msg.lower()}")
-    except (_RefusedError, RecursionError) as error:
+    except (_RejectedError, RecursionError) as error:
         source.report(0, "bad-json", f"is not a JSON list of entities: {error}")
     for place, data in elements:
         uid = _uid(data.get("uid")) if isinstance(data, dict) and data.keys() <= _KEYS else None
@@ -123,17 +123,17 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RefusedError(f"duplicate key `{twice}`")
+        raise _RejectedError(f"duplicate key `{twice}`")
     return result
 
 
 def _not_whole(text: str) -> object:
-    raise _RefusedError(f"`{text[:40]}` is not a whole number")
+    raise _RejectedError(f"`{text[:40]}` is not a whole number")
 
 
 def _whole(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-        raise _RefusedError(f"`{text[:40]}` is too large")
+        raise _RejectedError(f"`{text[:40]}` is too large")
     return int(text)
 
 

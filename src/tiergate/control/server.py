@@ -259,7 +259,7 @@ class _ControlPlane:
             gauges["feed_position"] = ("The last position of the feed.", state.head.position)
             gauges["feed_floor"] = ("The position after which the feed begins.", state.head.floor)
             gauges["feed_confirmed_age_seconds"] = ("How long ago the database was asked.", age)
-            gauges["publication"] = ("The publication in force.", state.head.publication)
+            gauges["publication"] = ("The active publication.", state.head.publication)
         if self._object_store is not None:
             gauges["object_store_failing"] = (
                 "1 where the object store cannot be written.",

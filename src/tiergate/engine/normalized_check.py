@@ -47,16 +47,16 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
     expect_valid_subject(check.subject)
     match feature.type:
         case FeatureType.SWITCH:
-            _refuse(feature, check.amount, check.used, check.user_used, check.value, check.level)
+            _reject(feature, check.amount, check.used, check.user_used, check.value, check.level)
             return feature, _SWITCH
         case FeatureType.QUANTITY:
-            _refuse(feature, None, None, None, check.value, check.level)
+            _reject(feature, None, None, None, check.value, check.level)
             return feature, _quantity(check, feature)
         case FeatureType.RANGE:
-            _refuse(feature, check.amount, check.used, check.user_used, None, check.level)
+            _reject(feature, check.amount, check.used, check.user_used, None, check.level)
             return feature, NormalizedCheck(value=0 if check.value is None else _units("value", check.value, feature))
         case FeatureType.CUSTOM:
-            _refuse(feature, check.amount, check.used, check.user_used, check.value, None)
+            _reject(feature, check.amount, check.used, check.user_used, check.value, None)
             return feature, NormalizedCheck(rank=1 if check.level is None else _rank(check.level, feature))
 
 
@@ -141,7 +141,7 @@ def _rank(level: str, feature: Feature) -> int:
     return feature.rank(label)
 
 
-def _refuse(feature: Feature, *fields: Number | str | None) -> None:
+def _reject(feature: Feature, *fields: Number | str | None) -> None:
     """Reject given fields, in the order of `_FIELDS`, that the feature's type does not accept."""
     for name, given in zip(_FIELDS, fields, strict=True):
         if given is not None:

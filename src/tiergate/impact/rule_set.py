@@ -38,7 +38,7 @@ class Rule:
     meaning: str
 
     def concerns(self, feature: Feature) -> bool:
-        """Return whether its scope can match a check of a feature, whoever the principal is."""
+        """Return whether its scope can match a check of a feature, for any principal."""
         return policy_concerns(self.policy, feature)
 
     def named(self, kind: str) -> set[str]:
@@ -83,7 +83,7 @@ class RuleSet:
 
 
 def policy_concerns(policy: Policy, feature: Feature) -> bool:
-    """Return whether the scope of a policy can match a check of a feature, whoever the principal is."""
+    """Return whether the scope of a policy can match a check of a feature, for any principal."""
     return policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
         policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
     )

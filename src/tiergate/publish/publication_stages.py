@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PublishConditions(NamedTuple):
     """What a caller requires of a publication.
 
-    `checks_loss`: reject it if customers would lose something else than `accepted_loss` (a loss token) names; an
+    `checks_loss`: reject it if customers would lose something other than `accepted_loss` (a loss token) names; an
     accepted loss is always checked. `reviewed`: reject it unless it is what was reviewed.
     """
 

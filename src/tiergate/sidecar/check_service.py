@@ -9,7 +9,7 @@ Rules:
 - A decision is valid within `[start, until)`, and at most until the instant from which data is stale.
   INVARIANT (no answer outlives its generation): adapters clear their caches when the state notifies them, before
   anything of a new generation is decided. INVARIANT (no answer outlives its edition): the version of the subject is
-  read before its data, and whoever repeats a response checks that it is not outdated.
+  read before its data, and the code that repeats a response checks that it is not outdated.
 - Volatile decisions, decisions without data, and problems are never cached.
 - With subjects on demand (`SubjectFetcher`), an adapter fetches a missing subject before it decides. A subject that is
   still missing then is an `unknown_subject` that is marked stale and not cached.

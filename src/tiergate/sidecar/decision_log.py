@@ -104,7 +104,7 @@ class DecisionLog:
         self.target = target
         self.written = 0
         self._lost = 0
-        self._refused = 0
+        self._rejected = 0
         self._queue: deque[Record] = deque()
         self._capacity = capacity
         self._lines = _Lines(self.rules)
@@ -122,7 +122,7 @@ class DecisionLog:
     @property
     def dropped(self) -> int:
         """The number of selected records that are not in the log."""
-        return self._lost + self._refused
+        return self._lost + self._rejected
 
     def start(self) -> None:
         """Open the target, and start to write; raises `OSError` if it cannot be opened."""
@@ -139,7 +139,7 @@ class DecisionLog:
         if self.rules.sample < 1 and random.random() >= self.rules.sample:  # noqa: S311 - no secret
             return
         if len(self._queue) >= self._capacity:
-            self._refused += 1
+            self._rejected += 1
             return
         self._queue.append(record)
 
@@ -166,7 +166,7 @@ class DecisionLog:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout + _LAST_BATCH)
-        self._refused += len(self._queue)
+        self._rejected += len(self._queue)
 
     def _run(self) -> None:
         while True:

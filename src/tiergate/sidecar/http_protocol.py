@@ -29,7 +29,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tiergate.errors import RequestError
 from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections, fixed_response
-from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response, refused
+from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response, rejected
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.request_context import NO_CONTEXT
 
@@ -109,7 +109,7 @@ class SidecarProtocol(ConnectionProtocol):
         self._lingering = False
         self._ended = False  # the client has closed its direction
         self._unread = False  # bytes may have arrived that are never read
-        self._refusal: RequestError | None = None
+        self._rejection: RequestError | None = None
         self._backlog = b""  # parsed when the pipeline is empty
         self._plain_head = b""  # replaces a head that requests another protocol
         self._write: Any = None
@@ -126,7 +126,7 @@ class SidecarProtocol(ConnectionProtocol):
         self._limit_connections(limit)
         if self._is_excess:
             busy = RequestError(503, "too many connections", f"the limit is {limit} connections")
-            self.app = _refusal(problem_response(busy))
+            self.app = _rejection(problem_response(busy))
         self._settle()
         self._rearm()
 
@@ -169,7 +169,7 @@ class SidecarProtocol(ConnectionProtocol):
         if self._deaf:
             return self._waits()
         if not self._between:
-            self._refuse(
+            self._reject(
                 RequestError(400, "malformed request", "the connection closed before the request was complete")
             )
             return not self.transport.is_closing()
@@ -239,7 +239,7 @@ class SidecarProtocol(ConnectionProtocol):
         self._head_timer = None
         if self._in_head and not self._deaf:
             detail = f"the head of the request did not arrive within {self.limits.head_timeout:g} seconds"
-            self._refuse(RequestError(408, "request timeout", detail))
+            self._reject(RequestError(408, "request timeout", detail))
 
     # ── parsing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -269,7 +269,7 @@ class SidecarProtocol(ConnectionProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes:
-                self._refuse(self._head_too_large())
+                self._reject(self._head_too_large())
                 return
         try:
             while data:
@@ -277,7 +277,7 @@ class SidecarProtocol(ConnectionProtocol):
         except httptools.HttpParserError as error:
             detail = str(error)[:100] or "it is not HTTP/1.1"
             detail = detail[:1].lower() + detail[1:].rstrip(".")
-            self._refuse(self._refusal or RequestError(400, "malformed request", detail))
+            self._reject(self._rejection or RequestError(400, "malformed request", detail))
 
     def _feed_plainly(self, data: bytes) -> bytes:
         """Parse data up to an upgrade request; return what to parse instead."""
@@ -311,7 +311,7 @@ class SidecarProtocol(ConnectionProtocol):
         self._stop_head_timer()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.head_bytes or len(self.headers) > self.limits.head_fields:
-            raise self._refused(self._head_too_large())
+            raise self._rejected(self._head_too_large())
         if self.parser.should_upgrade():
             self._ignore_upgrade()
             return
@@ -334,7 +334,7 @@ class SidecarProtocol(ConnectionProtocol):
         if match is not None:
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
         elif self.url != b"*":
-            raise self._refused(RequestError(400, "malformed request", "the request target is not a path"))
+            raise self._rejected(RequestError(400, "malformed request", "the request target is not a path"))
 
     def _ignore_upgrade(self) -> None:
         """Parse the request again without the upgrade.
@@ -344,7 +344,7 @@ class SidecarProtocol(ConnectionProtocol):
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            raise self._refused(RequestError(405, "method not allowed", "this server is not a proxy"))
+            raise self._rejected(RequestError(405, "method not allowed", "this server is not a proxy"))
         kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
         if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
             kept.append((b"connection", b"close"))
@@ -352,10 +352,10 @@ class SidecarProtocol(ConnectionProtocol):
         lines += [b"%b: %b" % pair for pair in kept]
         self._plain_head = b"\r\n".join((*lines, b"", b""))
 
-    def _refused(self, error: RequestError) -> RequestError:
+    def _rejected(self, error: RequestError) -> RequestError:
         """Store why the parser stops in this head."""
         self._in_head = True
-        self._refusal = error
+        self._rejection = error
         return error
 
     def on_message_complete(self) -> None:
@@ -391,12 +391,12 @@ class SidecarProtocol(ConnectionProtocol):
         detail = f"the limit is {self.limits.head_bytes} bytes and {self.limits.head_fields} fields"
         return RequestError(431, "request header fields too large", detail)
 
-    def _refuse(self, error: RequestError) -> None:
+    def _reject(self, error: RequestError) -> None:
         """Respond to this request with a problem, after all before it, and close; read nothing more."""
         self._deaf = self._ending = self._unread = True
         self._at_rest = False
         self._stop_head_timer()
-        reply = refused(error, self.metrics)
+        reply = rejected(error, self.metrics)
         if (b"connection", b"close") not in reply.extra:
             reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
         if self._in_head or self._between:
@@ -404,11 +404,11 @@ class SidecarProtocol(ConnectionProtocol):
                 self._write_last(reply)
                 return
             # It has no cycle yet, and waits for those before it.
-            self.pipeline.appendleft((self._last_cycle(), _refusal(reply)))
+            self.pipeline.appendleft((self._last_cycle(), _rejection(reply)))
         elif self.cycle.response_complete:
             self._finish()
         elif self.pipeline:
-            self.pipeline[0] = (self._last_cycle(), _refusal(reply))
+            self.pipeline[0] = (self._last_cycle(), _rejection(reply))
         else:
             # Its response is in progress, and waits for a body that never arrives.
             self.cycle.disconnected = True
@@ -469,5 +469,5 @@ class _GuardedFlow(FlowControl):
             super().resume_reading()
 
 
-def _refusal(response: HttpResponse) -> ASGI3Application:
+def _rejection(response: HttpResponse) -> ASGI3Application:
     return fixed_response(response.status, headers(response, NO_CONTEXT), response.body)

@@ -67,16 +67,16 @@ class UnloadedDecisions:
         """Explain a check as of an instant, in the form of any explanation, without what only a catalog says."""
         decision = self.decide(check, at)
         subject = check.subject
-        whom = {"type": subject.type.value, "id": subject.id}
+        subject_data = {"type": subject.type.value, "id": subject.id}
         if subject.user is not None:
-            whom["user"] = subject.user
-        asked = {"subject": whom, "feature": check.feature, "at": format_instant(at)}
-        asked |= {name: getattr(check, name) for name in _NUMBERS if getattr(check, name) is not None}
+            subject_data["user"] = subject.user
+        request = {"subject": subject_data, "feature": check.feature, "at": format_instant(at)}
+        request |= {name: getattr(check, name) for name in _NUMBERS if getattr(check, name) is not None}
         return encode(
             {
                 "decision": decision_document(decision),
                 "sentences": _sentences(check, allowed=decision.allowed),
-                "asked": asked,
+                "asked": request,
                 "known": False,
                 "subscriptions": (),
                 "held": {},
@@ -95,9 +95,9 @@ class UnloadedDecisions:
 def _sentences(check: Check, *, allowed: bool) -> tuple[str, str]:
     subject = check.subject
     user = "" if subject.user is None else f"user {subject.user} of "
-    whom = f"{user}{subject.type} {subject.id}"
+    name = f"{user}{subject.type} {subject.id}"
     if allowed:
-        first = f"Yes: {whom} may use {check.feature}, because the operator allows it while there is no data."
+        first = f"Yes: {name} may use {check.feature}, because the operator allows it while there is no data."
     else:
-        first = f"No: {whom} may not use {check.feature}, because there is no data yet to decide by."
+        first = f"No: {name} may not use {check.feature}, because there is no data yet to decide by."
     return first, "This sidecar has loaded nothing since it started: neither plans nor customers are known to it."

@@ -1,4 +1,4 @@
-"""The records, as the feed last carried them, of customers whom a change of the catalog may affect."""
+"""The records, as the feed last carried them, of customers that a change of the catalog may affect."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def stored_item(unit: ReadUnit, id_: str) -> StoredItem | None:
 
 
 def owner_of(unit: ReadUnit, id_: str) -> str | None:
-    """Return the customer to whom an item is private; none if it is public or does not exist."""
+    """Return the customer that an item is private to; none if it is public or does not exist."""
     query = select(ITEMS.c.private_to).where(ITEMS.c.id == id_)
     owner: str | None = unit.session.connection().execute(query).scalar_one_or_none()
     return owner

@@ -13,7 +13,7 @@ from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
 from tiergate.http.metrics import metrics_text
 from tiergate.model import Reason
-from tiergate.sidecar.api.responses import refuse
+from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.metrics import Durations, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
@@ -92,7 +92,7 @@ def test_requests_are_counted_by_endpoint_and_status() -> None:
 def test_problems_are_counted_by_type() -> None:
     """Wherever they come up."""
     service = Service(customer("acme"))
-    refuse(service.service, "check", RequestError(413, "content too large", "x"))
+    reject(service.service, "check", RequestError(413, "content too large", "x"))
     service.native.batches.respond_now(b'{"checks": [1, 2]}', NO_CONTEXT)
 
     assert values(told(service)["tiergate_problems"]) == {("content-too-large",): 1, ("invalid-request",): 2}

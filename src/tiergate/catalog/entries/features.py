@@ -74,7 +74,7 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         return None
     id_, type_ = fields.id("id"), fields.choice("type", FeatureType)
     if type_ is not None:
-        _refuse_foreign_keys(fields, type_, report)
+        _reject_foreign_keys(fields, type_, report)
     before = report.count
     scale = fields.integer("scale", 0, MAX_SCALE) or 0
     minimum, maximum = _range(fields, scale)
@@ -121,7 +121,7 @@ def check_linked(
             report.add(at, "unknown-feature", f"no feature `{linked}`", find_suggestion(linked, known, report))
 
 
-def _refuse_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:
+def _reject_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:
     for key in fields.entries:
         if key in FEATURE_KEYS and key not in TYPE_KEYS[type_]:
             called = _CALLED.get(type_, f"a {type_.value}")
@@ -146,7 +146,7 @@ def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
             report.add(place, "duplicate-entry", f"duplicate level `{shorten(label)}`")
         elif label is not None:
             result[label] = None
-    _refuse_empty_levels(fields)
+    _reject_empty_levels(fields)
     return tuple(result)
 
 
@@ -167,7 +167,7 @@ def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...
             report.add(place, "wrong-type", f"a level is a number or `unlimited`, not {describe(node)}")
         else:
             _add_level(node, place, scale, result, report)
-    _refuse_empty_levels(fields)
+    _reject_empty_levels(fields)
     return tuple(result), unlimited
 
 
@@ -182,7 +182,7 @@ def _add_level(node: Node, place: int, scale: int, found: list[int], report: Rep
         found.append(units)
 
 
-def _refuse_empty_levels(fields: Fields) -> None:
+def _reject_empty_levels(fields: Fields) -> None:
     if fields.is_empty_list("levels"):
         fields.problem("levels", "empty-list", "`levels` must not be empty")
 

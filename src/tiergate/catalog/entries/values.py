@@ -161,13 +161,13 @@ def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
             report.add(place, "unfit-value", f"`unlimited` is above the maximum of `{feature.id}`, which is {most}")
             return False
         if not feature.unlimited_level:
-            _refuse_level("unlimited", place, feature, report)
+            _reject_level("unlimited", place, feature, report)
             return False
         return True
     units = value.units
     shown = format_units(units, feature.scale)
     if feature.numbers is not None and units not in feature.numbers:
-        _refuse_level(shown, place, feature, report)
+        _reject_level(shown, place, feature, report)
         return False
     if feature.minimum is not None and units < feature.minimum:
         least = format_units(feature.minimum, feature.scale)
@@ -180,7 +180,7 @@ def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
     return True
 
 
-def _refuse_level(shown: str, place: int, feature: Feature, report: Report) -> None:
+def _reject_level(shown: str, place: int, feature: Feature, report: Report) -> None:
     levels = [format_units(units, feature.scale) for units in feature.numbers or ()]
     if feature.unlimited_level:
         levels.append("`unlimited`")

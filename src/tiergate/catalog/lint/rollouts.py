@@ -46,7 +46,7 @@ def _rollouts(item: Item) -> Iterator[Finding]:
             if later.audience.type is AudienceType.EVERYBODY and later.start <= rollout.start:
                 message = (
                     f"rollout {place + 1} of `{item.id}`, of version {rollout.version}, never decides: "
-                    f"a later one, of version {later.version}, is for everybody and in force no later"
+                    f"a later rollout, of version {later.version}, is for everybody and starts no later"
                 )
                 yield Finding(key, "dead-rollout", message)
                 break

@@ -84,12 +84,12 @@ def _feed(builder: _Builder, parser: CParser) -> None:
         if kind is events.ScalarEvent:
             place = event.start_mark.index
             if event.anchor is not None or event.tag is not None:
-                builder.refuse(event.anchor, event.tag, place)
+                builder.reject(event.anchor, event.tag, place)
             builder.scalar(event.value, place, is_plain=event.implicit[0])
         elif kind is events.MappingStartEvent or kind is events.SequenceStartEvent:
             place = event.start_mark.index
             if event.anchor is not None or event.tag is not None:
-                builder.refuse(event.anchor, event.tag, place)
+                builder.reject(event.anchor, event.tag, place)
             builder.start(place, is_mapping=kind is events.MappingStartEvent)
         elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
             builder.end()
@@ -98,7 +98,7 @@ def _feed(builder: _Builder, parser: CParser) -> None:
         elif kind is events.DocumentStartEvent:
             documents += 1
             if documents > 1:
-                builder.refuse_document(event.start_mark.index)
+                builder.reject_document(event.start_mark.index)
         elif kind is events.StreamEndEvent:
             return
 
@@ -169,14 +169,14 @@ class _Builder:
         self._report.add(place, "alias", f"the alias `*{shorten(anchor)}` is not supported: write the value out")
         self._add(BROKEN, place)
 
-    def refuse(self, anchor: str | None, tag: str | None, place: int) -> None:
+    def reject(self, anchor: str | None, tag: str | None, place: int) -> None:
         if anchor is not None:
             self._report.add(place, "anchor", f"the anchor `&{shorten(anchor)}` is not supported")
         if tag is not None:
             message = f"the tag `{shorten(tag)}` is not supported: quote text, write numbers plainly"
             self._report.add(place, "tag", message)
 
-    def refuse_document(self, place: int) -> None:
+    def reject_document(self, place: int) -> None:
         """Reject a second document, and stop reading."""
         self._report.add(place, "second-document", "a file must contain one YAML document")
         raise _Unreadable

@@ -1,4 +1,4 @@
-"""`tiergate publications`: what was published, when, and by whom."""
+"""`tiergate publications`: list publications with their time and author."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _described_request(
     subject: str | None, feature: str | None, at: str | None, options: CheckOptions
 ) -> ReplayRequest:
     from tiergate.cli.replay_sources import ReplayRequest
-    from tiergate.client.questions import check_json
+    from tiergate.client.check_arguments import check_json
     from tiergate.wire.json import encode
 
     if subject is None or feature is None or at is None:

@@ -164,7 +164,7 @@ def review_pod(body: bytes, injection: InjectionConfig) -> ReviewResult:
     parsed = parse_annotations(annotations, injection.sidecar, injection.allowed, injection.settings)
     problems = (*parsed.problems, *_obstacles(pod, parsed)) or _unfit(parsed.sidecar, injection)
     if problems:
-        return _refuse(request, name, problems)
+        return _reject(request, name, problems)
     patch = [*_operations(pod, parsed, injection.version)]
     answer = {
         "uid": request.uid,
@@ -312,7 +312,7 @@ def _leave(request: _Request, pod: str) -> ReviewResult:
     return _outcome(request, pod, {"uid": request.uid, "allowed": True}, "unchanged")
 
 
-def _refuse(request: _Request, pod: str, problems: Sequence[str]) -> ReviewResult:
+def _reject(request: _Request, pod: str, problems: Sequence[str]) -> ReviewResult:
     detail = "; ".join(problems)
     status = {"code": _REFUSED, "reason": "BadRequest", "message": f"tiergate cannot be injected: {detail}"}
     return _outcome(request, pod, {"uid": request.uid, "allowed": False, "status": status}, "refused", detail)

@@ -91,7 +91,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     port: int = 8437
     probe_port: int = 8438
     socket_path: str = "/run/tiergate/sidecar.sock"
-    token_audience: str = "tiergate"  # noqa: S105 - whom it is for
+    token_audience: str = "tiergate"  # noqa: S105 - the recipient of the token
     token_seconds: int = 3600
     resources: Resources = msgspec.field(default_factory=Resources)
     data: dict[str, object] = msgspec.field(default_factory=lambda: {"emptyDir": {"sizeLimit": "2Gi"}})

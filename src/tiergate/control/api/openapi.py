@@ -40,7 +40,7 @@ _OPTIONAL_BODIES: Final = frozenset(
         "Anything",
     }
 )
-_REFUSALS: Final = {
+_REJECTIONS: Final = {
     "400": "The request as a whole is wrong.",
     "401": "The credentials are missing or unknown.",
     "403": "No role of the caller allows it.",
@@ -112,7 +112,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
             "headers": {"ETag": {"description": "Identifies this version.", "schema": {"type": "string"}}},
             "responses": {
                 status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
-                for status, text in {**_REFUSALS, "default": "Any other problem."}.items()
+                for status, text in {**_REJECTIONS, "default": "Any other problem."}.items()
             },
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "An API key, or an OIDC token."}
@@ -191,8 +191,8 @@ def _responses(route: Endpoint, shape: Shape) -> Schema:
         }
     if route.method == "GET" and not shape.page:
         responses["304"] = {"description": "Not modified (`If-None-Match`)."}
-    refusals = [status for status in _REFUSALS if route.method in _WRITES or status < "409"]
-    return responses | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
+    rejections = [status for status in _REJECTIONS if route.method in _WRITES or status < "409"]
+    return responses | {status: {"$ref": f"#/components/responses/{status}"} for status in [*rejections, "default"]}
 
 
 def _page_of(gives: str) -> Schema:

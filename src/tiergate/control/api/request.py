@@ -260,7 +260,7 @@ class AdminRequest:
 
 
 def etag_text(etag: int) -> str:
-    """Write an entity tag as it stands in a header."""
+    """Write an entity tag as a header value."""
     return f'"{etag}"'
 
 

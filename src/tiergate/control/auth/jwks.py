@@ -85,7 +85,9 @@ class IssuerKeys:
         """Fetch nothing yet."""
         parts = urlsplit(source)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise SettingsError("issuers", f"`{source}` must be https: whoever can change the keys can be anybody")
+            raise SettingsError(
+                "issuers", f"`{source}` must be https: anybody who can change the keys can act as any caller"
+            )
         self._is_url = parts.scheme in {"http", "https"}
         self._source, self._ca_file, self._token_file, self._clock = source, ca_file, token_file, clock
         self._lock = threading.Lock()

@@ -125,7 +125,7 @@ class ApplicabilityReader:
         if item.status is ItemStatus.DRAFT:
             return version, "it is a draft, which is given to nobody"
         if version is None:
-            return version, "no rollout of it is in force for this customer"
+            return version, "no active rollout of it applies to this customer"
         return version, "" if version in item.versions else f"the catalog has no version {version} of it"
 
     def _item(

@@ -139,7 +139,7 @@ class CounterexampleSearch:
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _subjects(self, space: CaseSpace, case: SymbolicCase, free: dict[str, int]) -> Iterator[RepresentativeSubject]:
-        """Subjects of whom a case may be so, those that are most like real ones first."""
+        """Return subjects that a case may apply to, the most realistic ones first."""
         names = _names(space, case)
         if names is None:
             return

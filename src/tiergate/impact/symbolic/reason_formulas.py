@@ -60,7 +60,7 @@ def read_reason_formulas(
             forbidden[reason] = either(forbidden.get(reason, False), result.true)
     given = scene.fact("given")
     if given is not None:
-        # A version that gives it permits it to whoever is in it; where items contribute, there is such a version.
+        # A version that gives it permits it to every principal in it; where items contribute, there is such a version.
         result = read_conditions(template.policy, scene)
         permitted = either(permitted, both(given, result.true))
         errs = either(errs, both(given, result.errs))

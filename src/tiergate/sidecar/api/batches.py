@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import problem_document
-from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.check_reader import read_check, split_checks
@@ -48,7 +48,7 @@ class BatchAdapter:
             batch = _Batch(self._service, self._decisions, split_checks(body))
             missing = batch.begin(self._service.view())
         except TiergateError as error:
-            return refuse(self._service, "checks", error)
+            return reject(self._service, "checks", error)
         if missing > _MAX_DECIDED_AT_ONCE or any(batch.unfetched_subjects()):
             return None
         return batch.finish(context)
@@ -68,7 +68,7 @@ class BatchAdapter:
             batch.begin(service.view())
             return batch.finish(context)
         except TiergateError as error:
-            return refuse(service, "checks", error)
+            return reject(service, "checks", error)
 
     async def _fetch(self, batch: _Batch) -> None:
         batch.begin(self._service.view())

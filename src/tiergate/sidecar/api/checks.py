@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
 from tiergate.model import Check
-from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.wire.check_reader import read_check
 
@@ -57,7 +57,7 @@ class CheckAdapter:
         try:
             return self._decide(service.view(), result, body, context, self._clock(), begun)
         except TiergateError as error:
-            return refuse(service, "check", locate_error(error, body))
+            return reject(service, "check", locate_error(error, body))
 
     def _decide_or_read(self, body: bytes, context: RequestContext, now: Instant, begun: int) -> HttpResponse | Check:
         """Decide a check that is not cached, or return it if its subject must be fetched first."""
@@ -69,7 +69,7 @@ class CheckAdapter:
                 return check
             return self._decide(view, check, body, context, now, begun)
         except TiergateError as error:
-            return refuse(service, "check", locate_error(error, body))
+            return reject(service, "check", locate_error(error, body))
 
     def _decide(
         self, view: StateView, check: Check, body: bytes, context: RequestContext, now: Instant, begun: int

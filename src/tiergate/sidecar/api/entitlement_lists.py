@@ -16,7 +16,7 @@ import msgspec
 from tiergate.errors import CheckError, TiergateError
 from tiergate.http import entity_tags
 from tiergate.model import FOREVER, FeatureType, Instant, format_instant
-from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
@@ -74,7 +74,7 @@ class EntitlementListAdapter:
             if cached is None or not cached.start <= now < cached.until or cached.version.is_outdated:
                 cached = await self._decide(subject, key)
         except TiergateError as error:
-            return refuse(service, "entitlements", _name_parameter(error))
+            return reject(service, "entitlements", _name_parameter(error))
         extra = ((b"etag", cached.etag), _CACHE)
         if known_tags is not None and entity_tags.matches(known_tags, cached.etag):
             service.metrics.durations["entitlements"].add(time.perf_counter_ns() - begun)

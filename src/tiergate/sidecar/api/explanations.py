@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tiergate.engine import explain_evaluation, reasoning_json, reasoning_sentences
 from tiergate.engine.explanation.trace import ReasoningBuilder
 from tiergate.errors import OperatorError, TiergateError
-from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.sidecar.time_slicing import run_in_slices
 from tiergate.wire.check_reader import read_check_at
@@ -47,7 +47,7 @@ class ExplanationAdapter:
                 await service.fetch([check.subject])
             content = await self._explain(check, at)
         except TiergateError as error:
-            return refuse(service, "explain", locate_error(error, body))
+            return reject(service, "explain", locate_error(error, body))
         service.count_success("explain", begun)
         return HttpResponse(200, content)
 

@@ -73,7 +73,7 @@ def _check() -> Json:
         "responses": {
             "200": _success("A decision.", "Decision", "Tiergate-Decision-Id", "X-Request-ID"),
             "404": _response_ref("UnknownFeature"),
-            **_refusals("400", "408", "413", "415"),
+            **_rejections("400", "408", "413", "415"),
         },
     }
 
@@ -90,7 +90,7 @@ def _checks() -> Json:
         ),
         "responses": {
             "200": _success("The results.", "Results", "Tiergate-Decision-Id", "X-Request-ID"),
-            **_refusals("400", "408", "413", "415"),
+            **_rejections("400", "408", "413", "415"),
         },
     }
 
@@ -113,7 +113,7 @@ def _entitlements() -> Json:
                 "X-Request-ID",
             ),
             "304": {"description": "Not modified.", "headers": _header_refs("ETag", "X-Request-ID")},
-            **_refusals("400"),
+            **_rejections("400"),
         },
     }
 
@@ -132,7 +132,7 @@ def _explain() -> Json:
         "responses": {
             "200": _success("The reasoning, as data and as sentences.", "Explanation", "X-Request-ID"),
             "404": _response_ref("UnknownFeature"),
-            **_refusals("400", "408", "413", "415"),
+            **_rejections("400", "408", "413", "415"),
         },
     }
 
@@ -158,7 +158,7 @@ def _success(description: str, schema: str, *headers: str) -> Json:
     return {"description": description, "headers": _header_refs(*headers), "content": content}
 
 
-def _refusals(*statuses: str) -> Json:
+def _rejections(*statuses: str) -> Json:
     problems = {status: _response_ref("Problem") for status in (*statuses, "401", "403", "421", "431", "503")}
     return {**dict(sorted(problems.items())), "default": _response_ref("Problem")}
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.errors import RequestError
 from tiergate.http.loopback import is_loopback
-from tiergate.sidecar.api.responses import refused, send_response
+from tiergate.sidecar.api.responses import rejected, send_response
 from tiergate.sidecar.request_context import context_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class RequestLimits:
                 return
             self._access.admit(scope)
         except RequestError as error:
-            reply = refused(error, self._metrics)
+            reply = rejected(error, self._metrics)
             await send_response(reply, context_of(scope["headers"]), send)
             return
         await self._app(scope, _replay(body, receive), send)

@@ -51,7 +51,7 @@ class HttpResponse(NamedTuple):
     slug: str | None = None
 
 
-def refused(
+def rejected(
     error: Exception, metrics: Metrics, endpoint: str = "other", extra: tuple[tuple[bytes, bytes], ...] = ()
 ) -> HttpResponse:
     """Respond with a problem; counts it, and logs a caller's mistake."""
@@ -62,10 +62,10 @@ def refused(
     return _response(problem, extra)
 
 
-def refuse(service: CheckService, endpoint: str, error: TiergateError) -> HttpResponse:
+def reject(service: CheckService, endpoint: str, error: TiergateError) -> HttpResponse:
     """Respond with a problem of a request for decisions; logs it if only an operator can fix it."""
     service.log_failure(error)
-    return refused(error, service.metrics, endpoint)
+    return rejected(error, service.metrics, endpoint)
 
 
 def problem_response(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> HttpResponse:
@@ -109,7 +109,7 @@ class ProblemHandler:
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, HTTPException) and error.headers:
             extra = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
-        problem = refused(error, self._metrics, extra=extra)
+        problem = rejected(error, self._metrics, extra=extra)
         response = Response(problem.body, problem.status)
         response.raw_headers = headers(problem, context_of(request.scope["headers"]))
         return response

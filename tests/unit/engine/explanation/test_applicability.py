@@ -141,7 +141,7 @@ def test_an_item_says_what_it_gives_or_why_it_does_not_count() -> None:
         ("plan/gold", Applicability.COUNTS, "50 movies/month"),
         ("plan/gold", Applicability.NOT_YET, f"it begins on {SOON}"),
         ("plan/gold", Applicability.OVER, "it ended on 14 November 2023 at 22:13:20 UTC"),
-        ("plan/beta", Applicability.SET_ASIDE, "no rollout of it is in force for this customer"),
+        ("plan/beta", Applicability.SET_ASIDE, "no active rollout of it applies to this customer"),
         ("plan/none", Applicability.COUNTS, ""),
         ("gone", Applicability.SET_ASIDE, "the catalog has no such item"),
         ("plan/gold", Applicability.SET_ASIDE, "the catalog has no version 9 of it"),

@@ -29,7 +29,7 @@ _PROBLEM: Final[Schema] = object_of({"file": TEXT, "line": COUNT, "column": COUN
 LOSS_TOKEN: Final[Schema] = {"type": "string", "pattern": "^loss-[1-9][0-9]*-[0-9a-f]{32}$"}
 ACCEPTED_LOSS: Final[Schema] = {
     "anyOf": [LOSS_TOKEN, {"const": False}],
-    "description": "The token of the loss that is meant, from a dry run or a refusal; no other loss is accepted.",
+    "description": "The token of the loss that is meant, from a dry run or a rejection; no other loss is accepted.",
 }
 REVIEW_TAG: Final[Schema] = {
     "type": "string",
@@ -80,7 +80,7 @@ _EXAMPLE: Final[Schema] = object_of(
 )
 IMPACT: Final[Schema] = object_of(
     {
-        "examined": COUNT | {"description": "Customers who were asked about: those whom it can touch."},
+        "examined": COUNT | {"description": "Customers that were checked: those that it can affect."},
         "customers": object_of({"touched": COUNT, "take": COUNT, "above": COUNT, **_EFFECTS}),
         "features": {
             "type": "array",
@@ -103,7 +103,7 @@ IMPACT: Final[Schema] = object_of(
 def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
     """Publications, rollouts, files."""
     launch = {"audience": _AUDIENCE, "from": ref("Instant")}
-    note = {"note": TEXT | {"description": "Why, for whoever reads the list of publications."}}
+    note = {"note": TEXT | {"description": "Why, for readers of the list of publications."}}
     dry_run = {"dry_run": FLAG | {"description": "Say what would change, and change nothing."}}
     accept_loss = {"accept_loss": ACCEPTED_LOSS}
     narrow = {"narrow": FLAG | {"description": "Also if somebody then gets another version than before."}}

@@ -34,7 +34,11 @@ def replay_schemas() -> dict[str, Schema]:
             {
                 "check": ref("Check"),
                 "at": ref("Instant") | {"description": "Absent: now."},
-                "publication": {"type": "integer", "minimum": 1, "description": "Absent: the one then in force."},
+                "publication": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "Absent: the publication that was active then.",
+                },
                 "revision": TEXT | {"description": "What that publication must be of."},
                 "basis": ref("DecisionBasis"),
             },

@@ -143,7 +143,7 @@ class ControlPlaneClient:
                 ) as response,
             ):
                 if response.status_code != httpx.codes.OK:
-                    raise await self._refusal(url, response)
+                    raise await self._rejection(url, response)
                 return await _read(response, url, most, unpacked=unpacked, limit=limit)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise SyncError(url, f"no response: {str(error) or type(error).__name__}") from None
@@ -166,7 +166,7 @@ class ControlPlaneClient:
         return headers
 
     @staticmethod
-    async def _refusal(url: str, response: httpx.Response) -> SyncError:
+    async def _rejection(url: str, response: httpx.Response) -> SyncError:
         status = response.status_code
         try:
             problem = msgspec.json.decode(await _read(response, url, _MAX_PROBLEM_BYTES), type=_Problem)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Id = str | int | UUID
 """An id: text, or a number or UUID of another system, which is converted to text."""
 
-Whom = Id | Subject
+SubjectArgument = Id | Subject
 """A customer's id, or a subject."""
 
 Quantity = int | float | Decimal | SupportsIndex
@@ -32,7 +32,7 @@ _MOST_ENCODED = 2**63
 _NUMBERS = ("amount", "used", "user_used", "value")
 
 
-def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str | None]) -> Check:
+def make_check(subject: SubjectArgument, feature: str, fields: Mapping[str, Quantity | str | None]) -> Check:
     """Make a check; `fields` are its numbers and its level by their names."""
     level = fields.get("level")
     amount, used, user_used, value = (_number(fields.get(name), f"/{name}") for name in _NUMBERS)
@@ -51,7 +51,7 @@ def checked(check: Check, at: str) -> Check:
         raise CheckError(f"{at}{error.field}", error.detail, error.suggestion) from None
 
 
-def make_subject(subject: Whom) -> Subject:
+def make_subject(subject: SubjectArgument) -> Subject:
     """Make a subject of a customer's id, or check a subject."""
     if not isinstance(subject, Subject):
         return Subject(_id(subject, "/subject"))
