@@ -67,7 +67,7 @@ ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
 	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow and not walkthrough" $(WITHOUT_CLUSTER)
-	@$(PYTEST) -m "serial and not slow" $(WITHOUT_CLUSTER) || test $$? -eq 5
+	@$(PYTEST) -m "serial and not slow" $(WITHOUT_CLUSTER) $$(grep -rl --include='test_*.py' --exclude-dir=helm --exclude-dir=kubernetes 'mark\.serial' tests) || test $$? -eq 5
 endif
 
 # These tests need Helm, etcd, kube-apiserver and promtool on the path. `.ci/helm`, `.ci/kubernetes` and `.ci/promtool`
