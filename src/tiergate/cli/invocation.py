@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tiergate.cli.sidecar_startup import run_plain_sidecar
+from tiergate.process.termination import SignalReceived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,14 @@ def run(args: Sequence[str]) -> int:
             _dispatch(args)
         code = 0
     except SystemExit as end:
+        if isinstance(end, SignalReceived):
+            end.has_arrived = True
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:  # noqa: BLE001 - the edge of the process
         from tiergate.cli.output.errors import report
 
+        if isinstance(error, SignalReceived):
+            error.has_arrived = True
         code = report(error, as_json="--json" in args)
     try:
         sys.stdout.flush()

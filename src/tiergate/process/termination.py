@@ -2,9 +2,9 @@
 
 Process 1 of a container ignores signals without a handler, so handlers are installed before slow imports. Until an
 event loop handles the signals, they raise `SystemExit` in the main thread; if that thread hangs in a library, another
-thread ends the process after a moment. If Python ignores the exception, in a finaliser or a callback of a weak
-reference, it is raised again. The entry point of the image blocks the signals until Python runs; they are unblocked
-here.
+thread ends the process after a moment. If the exception is lost on its way, because Python ignores it in a finaliser
+or a library that was just running suppresses all exceptions, it is raised again. The entry point of the image blocks
+the signals until Python runs; they are unblocked here.
 
 This module must not import anything slow.
 """
@@ -36,7 +36,7 @@ def install_signal_handlers(*, serves: bool) -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=_reset_in_child)
     threading.Thread(target=_watch, args=(reader, handled, serves), name="signals", daemon=True).start()
-    sys.unraisablehook = _UnraisableHook(handler)
+    sys.unraisablehook = _on_unraisable
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
@@ -58,37 +58,56 @@ def exit_within(seconds: float) -> None:
     timer.start()
 
 
+class SignalReceived(BaseException):
+    """What a signal raises. If it is freed before it arrives at the edge of the process, the signal is sent again."""
+
+    number = 0
+    has_arrived = False
+
+    def __del__(self) -> None:
+        """Send the signal again, unless the process ends anyway."""
+        if self.number and not self.has_arrived:
+            timer = threading.Timer(_RESEND_AFTER, _resend, (self.number,))
+            timer.daemon = True
+            timer.start()
+
+
+class _Exit(SignalReceived, SystemExit):
+    pass
+
+
+class _Interrupt(SignalReceived, KeyboardInterrupt):
+    pass
+
+
 class _SignalHandler:
     """The handler of both signals."""
 
     def __init__(self, handled: threading.Event, *, serves: bool) -> None:
         self._handled = handled
         self._serves = serves
-        self.number = 0
 
     def __call__(self, number: int, _: object) -> None:
-        self.number = number
         self._handled.set()
-        if number == signal.SIGINT and not self._serves:
-            raise KeyboardInterrupt
-        raise SystemExit(_code(number, serves=self._serves))
+        # A local variable would refer to the exception, whose traceback refers to this frame: nothing would free them.
+        raise self._exception(number)
+
+    def _exception(self, number: int) -> SignalReceived:
+        interrupts = number == signal.SIGINT and not self._serves
+        received: SignalReceived = _Interrupt() if interrupts else _Exit(_code(number, serves=self._serves))
+        received.number = number
+        return received
 
 
-class _UnraisableHook:
-    """The hook for exceptions that Python ignores: sends the signal again if the handler raised the exception."""
+def _resend(number: int) -> None:
+    if threading.main_thread().is_alive() and isinstance(signal.getsignal(number), _SignalHandler):
+        os.kill(os.getpid(), number)
 
-    def __init__(self, ending: _SignalHandler) -> None:
-        self._ending = ending
 
-    def __call__(self, ignored: sys.UnraisableHookArgs, /) -> None:
-        number = self._ending.number
-        ends = isinstance(ignored.exc_value, SystemExit | KeyboardInterrupt)
-        if not ends or not number or signal.getsignal(number) is not self._ending:
-            sys.__unraisablehook__(ignored)
-            return
-        timer = threading.Timer(_RESEND_AFTER, os.kill, (os.getpid(), number))
-        timer.daemon = True
-        timer.start()
+def _on_unraisable(ignored: sys.UnraisableHookArgs, /) -> None:
+    """Print an exception that Python ignores, unless a signal raised it, which is then sent again."""
+    if not isinstance(ignored.exc_value, SignalReceived):
+        sys.__unraisablehook__(ignored)
 
 
 def _watch(reader: int, handled: threading.Event, serves: bool) -> None:  # noqa: FBT001 - a thread's

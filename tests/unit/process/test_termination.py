@@ -28,9 +28,32 @@ print("goes on", flush=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("signal", "serves", "code"), [("SIGTERM", True, 0), ("SIGINT", True, 0), ("SIGTERM", False, 143)]
-)
+_SUPPRESSES = """
+import os, signal, time
+from tiergate.process.termination import install_signal_handlers
+
+install_signal_handlers(serves={serves})
+try:
+    os.kill(os.getpid(), signal.{signal})
+    time.sleep(1)
+except BaseException:
+    pass
+time.sleep(30)
+print("goes on", flush=True)
+"""
+
+_SIGNALS = [("SIGTERM", True, 0), ("SIGINT", True, 0), ("SIGTERM", False, 143)]
+
+
+@pytest.mark.parametrize(("signal", "serves", "code"), _SIGNALS)
+def test_a_signal_is_not_lost_with_its_exception(signal: str, serves: bool, code: int) -> None:
+    """Some libraries suppress all exceptions while they look for an attribute or an optional module."""
+    program = _SUPPRESSES.replace("{signal}", signal).replace("{serves}", str(serves))
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize(("signal", "serves", "code"), _SIGNALS)
 def test_a_signal_during_a_finaliser_is_not_lost(signal: str, serves: bool, code: int) -> None:
     """The process ends, and says nothing of the finaliser."""
     program = _COLLECTS.replace("{signal}", signal).replace("{serves}", str(serves))
