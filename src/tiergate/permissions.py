@@ -1,5 +1,8 @@
 """Permissions: whether role policies allow a caller to do an action to a resource. Pure.
 
+Where the policies cannot tell two resources of a type apart, Cedar is asked once for all of them
+(`compiler.resource_dependence`).
+
 INVARIANT (errors close): if a policy fails to evaluate, the action is denied, whatever other policies permit.
 """
 
@@ -12,6 +15,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import BaseEntities, Uid, authorize_caller, builtin_text
+from tiergate.compiler.resource_dependence import tells_resources_apart
 from tiergate.compiler.role_table import read_roles, roles_schema
 
 if TYPE_CHECKING:
@@ -80,18 +84,32 @@ class Caller:
     scope: Scope = field(default_factory=Scope)
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.id, self.kind, self.roles, self.name, self.scope))
+
+    def __hash__(self) -> int:
+        """Return the hash of all fields, computed once: every permission is looked up by its caller."""
+        return self._hash
+
+    @cached_property
     def base(self) -> BaseEntities:
         """Return the caller as parsed entities, cached."""
         return BaseEntities(json.dumps(self.entities()), roles_schema())
 
-    def entities(self) -> list[dict[str, object]]:
-        """Return the caller and its roles in Cedar's JSON."""
-        roles = [{"type": "Role", "id": role} for role in sorted(self.roles)]
+    @property
+    def attributes(self) -> dict[str, object]:
+        """The caller's attributes in Cedar's JSON."""
         attrs: dict[str, object] = {"kind": self.kind}
         if self.scope.actions is not None:
             attrs["actions"] = [{"__entity": {"type": "Action", "id": it}} for it in sorted(self.scope.actions)]
         if self.scope.customers is not None:
             attrs["customers"] = sorted(self.scope.customers)
+        return attrs
+
+    def entities(self) -> list[dict[str, object]]:
+        """Return the caller and its roles in Cedar's JSON."""
+        roles = [{"type": "Role", "id": role} for role in sorted(self.roles)]
+        attrs = self.attributes
         entities: list[dict[str, object]] = [
             {"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}
         ]
@@ -106,6 +124,15 @@ class Resource:
     type: str
     id: str
     customer: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its id and its customer are Unicode text; Cedar rejects other strings."""
+        try:
+            f"{self.id}{self.customer}".encode()
+        except UnicodeEncodeError:
+            return False
+        return True
 
     def entity(self) -> dict[str, object]:
         """Return the resource in Cedar's JSON."""
@@ -144,6 +171,7 @@ class Resource:
 
 
 _CACHED_PERMISSIONS: Final = 16_384
+_OWNED: Final = frozenset({"Customer", "Subscription", "Item"})
 _CATALOG: Final = Resource("Catalog", "catalog")
 _STORE: Final = Resource("Store", "store")
 
@@ -163,6 +191,7 @@ class RolePolicies:
         self._table = table
         # The result depends on nothing but the arguments.
         self._cached = lru_cache(_CACHED_PERMISSIONS)(self._evaluate)
+        self._cached_by_type = lru_cache(_CACHED_PERMISSIONS)(self._evaluate_type)
 
     @staticmethod
     def parse(text: str, file: str = "roles.cedar") -> RolePolicies:
@@ -185,7 +214,19 @@ class RolePolicies:
 
     def allows(self, caller: Caller, action: Action, resource: Resource) -> Permission:
         """Return whether `caller` may do `action` to `resource`."""
+        if resource.is_text:
+            permission = self._cached_by_type(caller, action, resource.type)
+            if permission is not None:
+                return permission
         return self._cached(caller, action, resource)
+
+    def _evaluate_type(self, caller: Caller, action: Action, type_: str) -> Permission | None:
+        """Return the permission for every resource of a type; `None` if it depends on the resource, or has errors."""
+        sources = self._table.sources
+        if sources is None or tells_resources_apart(sources, caller.roles, caller.attributes):
+            return None
+        permission = self._evaluate(caller, action, Resource(type_, "*", "*" if type_ in _OWNED else None))
+        return None if permission.errors else permission
 
     def _evaluate(self, caller: Caller, action: Action, resource: Resource) -> Permission:
         try:

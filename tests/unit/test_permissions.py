@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from tiergate.cedar import builtin_text
-from tiergate.compiler.role_table import role_actions
+from tiergate.cedar import CedarResult, authorize_caller, builtin_text
+from tiergate.compiler.role_table import read_roles, role_actions
 from tiergate.errors import RulesError
 from tiergate.permissions import (
     Action,
@@ -278,3 +280,52 @@ def test_the_table_as_shipped_is_the_one_in_force() -> None:
     """Word by word."""
     assert shipped_roles().text == builtin_text("roles")
     assert shipped_roles().roles == {*MAY, "admin"} - {"nobody"}
+
+
+LINES = (
+    '@id("{}") permit (principal in Role::"a", action, resource);',
+    '@id("{}") permit (principal in Role::"b", action, resource is Customer);',
+    '@id("{}") forbid (principal in Role::"b", action, resource == Customer::"c1");',
+    '@id("{}") permit (principal in Role::"c", action, resource) when {{ resource is Subscription }};',
+    '@id("{}") forbid (principal, action, resource is Subscription) when {{ !(resource has customer) }};',
+    '@id("{}") forbid (principal, action, resource is Customer) when {{ resource.customer like "c2*" }};',
+    '@id("{}") forbid (principal, action, resource) when {{ principal has customers && resource is Item }};',
+    '@id("{}") permit (principal in Role::"c", action, resource) when {{ principal.kind == "person" }};',
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_permission_by_type_is_the_one_of_the_resource(seed: int) -> None:
+    """Whatever the table, the caller and the resources, and in whatever order they are asked for."""
+    chosen = random.Random(seed)
+    lines = chosen.sample(LINES, chosen.randint(0, 4))
+    table = read_roles(ADMIN + "\n".join(line.format(f"row{n}") for n, line in enumerate(lines)))
+    by_type, exact = RolePolicies(table), RolePolicies(table._replace(sources=None))
+    for _ in range(40):
+        customers = frozenset(chosen.sample(("c1", "c2"), 1)) if chosen.random() < 0.3 else None
+        who = caller(*chosen.sample(("a", "b", "c", "admin"), 2), scope=Scope(customers=customers))
+        id_, owner = chosen.choice(("c1", "c2", "c3", "\ud800")), chosen.choice(("c1", "c2", None))
+        resource = chosen.choice(
+            [Resource.customer_of(id_), Resource.subscription(id_, owner), Resource.item(id_, owner)]
+        )
+        action = chosen.choice([Action.VIEW, Action.OVERRIDE, Action.EDIT_CUSTOMER])
+        assert by_type.allows(who, action, resource) == exact.allows(who, action, resource)
+
+
+def test_cedar_is_asked_once_for_all_resources_of_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million subjects are one question, unless the key is for some customers only."""
+    asked: list[str] = []
+
+    def ask(*args: object) -> CedarResult:
+        asked.append(str(args[-1]))
+        return authorize_caller(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tiergate.permissions.authorize_caller", ask)
+    roles = shipped_roles()
+    for n in range(10):
+        assert roles.allows(caller("admin"), Action.EDIT_CUSTOMER, Resource.customer_of(f"c{n}")).allowed
+    assert len(asked) == 1
+    narrowed = caller("admin", scope=Scope(customers=frozenset({"c1"})))
+    for n in range(10):
+        assert roles.allows(narrowed, Action.EDIT_CUSTOMER, Resource.customer_of(f"c{n}")).allowed is (n == 1)
+    assert len(asked) == 11

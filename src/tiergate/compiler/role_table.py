@@ -40,12 +40,16 @@ _ADMIN: Final = Uid("Role", "admin")
 
 
 class RoleTable(NamedTuple):
-    """A valid table: its text, the policies with the guards of scopes, and the roles and rows that it names."""
+    """A valid table: its text, the policies with the guards of scopes, and the roles and rows that it names.
+
+    `sources`: the single policies; `None` if they are not known.
+    """
 
     text: str
     policies: PolicyGroup
     roles: frozenset[str]
     rows: tuple[str, ...]
+    sources: tuple[Policy, ...] | None = None
 
 
 @cache
@@ -76,12 +80,13 @@ def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
     if source.problems:
         raise RulesError(sorted(source.problems))
     guards = parse_policies(builtin_text("scopes"))
-    policies = PolicyGroup.of((policy.id, policy) for policy in [*(row[0] for row in rows), *guards])
+    sources = (*(row[0] for row in rows), *guards)
+    policies = PolicyGroup.of((policy.id, policy) for policy in sources)
     if not any(_governs(policies, kind) for kind in CALLER_KINDS):
         source.report(0, "lock-out", "the role `admin` could no longer edit the roles, and nobody could repair this")
         raise RulesError(source.problems)
     roles = {entry.uid.id for policy, _, _ in rows for entry in policy.references() if entry.uid.type == "Role"}
-    return RoleTable(text, policies, frozenset(roles), tuple(policy.id for policy, _, _ in rows))
+    return RoleTable(text, policies, frozenset(roles), tuple(policy.id for policy, _, _ in rows), sources)
 
 
 def _check_row(policy: Policy, start: int, seen: set[str], source: AuthorText) -> None:
