@@ -123,6 +123,7 @@ def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
     if key.revoked_at is not None:
         return key
     unit.session.connection().execute(update(KEYS).where(KEYS.c.id == id_).values(revoked_at=unit.now))
+    unit.changes_access = True
     revoked = msgspec.structs.replace(key, revoked_at=unit.now)
     unit.audit("key.revoked", "key", id_, before=_audit_data(key), after=_audit_data(revoked))
     return revoked

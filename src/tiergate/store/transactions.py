@@ -155,6 +155,8 @@ class WriteUnit(ReadUnit):
         self.grown = False
         self.is_brief = False
         self.is_committing = False
+        self.changes_access = False
+        """Whether it revokes a key, or activates a publication, which may have other roles."""
 
     def head(self) -> FeedHead:
         """Read the head of the feed. On SQLite no other transaction can move it until this one ends."""
@@ -230,6 +232,7 @@ class WriteUnit(ReadUnit):
             raise RuntimeError("a change that publishes cannot be brief")
         self._based_on = based_on
         self._publish = make
+        self.changes_access = True
 
     def finish(self) -> None:
         """Settle and commit. Only the store calls it."""
@@ -318,6 +321,8 @@ class Store:
         self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_CACHED_CATALOGS)
         self._lock = threading.Lock()
         self.id = ""
+        self.access_version = 0
+        """How often this process has revoked a key or published."""
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], Instant] | None = None, migrating: bool = False) -> Store:
@@ -411,6 +416,9 @@ class Store:
                     unit = begin(session)
                     result = work(unit)
                     unit.finish()
+                if unit.changes_access:
+                    with self._lock:
+                        self.access_version += 1
         except ReadOnlyStoreError as error:
             self.database.read_only_error = error
             raise

@@ -1,17 +1,21 @@
-"""Recent callers: sidecars that were authenticated a moment ago are let in without a thread and without the database.
+"""Recent callers: who was authenticated a moment ago is let in without a thread and without the database.
 
-After every change each sidecar asks again. If each was looked up, a wave of thousands would delay the next write. So an
-authentication is remembered: an API key is valid until it expires or is revoked, a token until it expires or the keys
-of its issuer change. Revoked keys and the active publication are read twice a second. Only callers with no role but the
-sidecar's are remembered.
+After every change each sidecar asks again, and a busy billing system sends a change every millisecond. If each was
+looked up, that would cost as much as the change itself. So an authentication is remembered: an API key is valid until
+it expires or is revoked, a token until it expires or the keys of its issuer change. Revoked keys and the active
+publication are read twice a second.
 
 INVARIANT (a second): a remembered caller is let in by a state of the store that is less than a second old. If the store
 cannot be read, nobody is let in from memory.
+
+INVARIANT (at once here): what this process revokes or publishes holds from its next request on. Only sidecars are still
+let in by the state before, for at most a second, so that a publication does not make thousands of them be looked up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -39,9 +43,13 @@ _log = structlog.get_logger(__name__)
 
 
 class _StoreState(NamedTuple):
-    """The state of the store at `at` (monotonic seconds): active role policies, version and ids of revoked keys."""
+    """The state of the store at `at` (monotonic seconds): active role policies, version and ids of revoked keys.
+
+    `access_version`: as `Store.access_version`.
+    """
 
     at: float
+    access_version: int
     roles: RolePolicies
     keys: tuple[int, int]
     revoked: frozenset[str]
@@ -59,17 +67,18 @@ class RecentCallers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._authenticator, self._roles, self._clock = store, authenticator, roles, clock
-        self._known: cachetools.LRUCache[str, AuthenticatedCaller] = cachetools.LRUCache(_CAPACITY)
+        self._known: cachetools.LRUCache[bytes, AuthenticatedCaller] = cachetools.LRUCache(_CAPACITY)
         self._state: _StoreState | None = None
 
     def recall(self, token: str) -> tuple[Caller, RolePolicies] | None:
         """Return the remembered caller of a token and the active role policies. In the loop's thread."""
-        state, known = self._state, self._known.get(token)
-        if known is None or state is None or not self._is_fresh(state):
+        digest = _digest(token)
+        state, known = self._state, self._known.get(digest)
+        if known is None or state is None or not self._is_fresh(state, known):
             return None
         key = known.key
         if not known.is_valid(self._store.clock()) or (key is not None and key.id in state.revoked):
-            del self._known[token]
+            del self._known[digest]
             return None
         if key is not None:
             self._authenticator.uses.note(key)
@@ -84,17 +93,18 @@ class RecentCallers:
         """
         authenticated = self._authenticator.admit(token)
         state = self._state
-        if state is not None and authenticated.caller.roles == _SIDECAR and self._is_fresh(state):
+        if state is not None and self._is_fresh(state, authenticated):
             return authenticated, state.roles
         return authenticated, self._roles()
 
-    def _is_fresh(self, state: _StoreState) -> bool:
-        return 0 <= self._clock() - state.at < _FRESH
+    def _is_fresh(self, state: _StoreState, authenticated: AuthenticatedCaller) -> bool:
+        if not 0 <= self._clock() - state.at < _FRESH:
+            return False
+        return state.access_version == self._store.access_version or authenticated.caller.roles == _SIDECAR
 
     def remember(self, token: str, authenticated: AuthenticatedCaller) -> None:
-        """Remember a caller, if it is a sidecar. In the loop's thread."""
-        if authenticated.caller.roles == _SIDECAR:
-            self._known[token] = authenticated
+        """Remember a caller. In the loop's thread."""
+        self._known[_digest(token)] = authenticated
 
     async def run(self) -> None:
         """Read the state of the store twice a second, and refresh the keys of issuers before they are too old."""
@@ -117,13 +127,21 @@ class RecentCallers:
                 await asyncio.wait([reading], timeout=_LAST_READ_SECONDS)
 
     def _read_state(self) -> _StoreState:
-        at = self._clock()  # before the read: nothing in the result is older
+        at, access_version = (
+            self._clock(),
+            self._store.access_version,
+        )  # before the read: nothing in the result is older
 
         def read(unit: ReadUnit) -> _StoreState:
             before = self._state
             keys = count_revoked(unit)
             unchanged = before is not None and before.keys == keys
             revoked = before.revoked if before is not None and unchanged else revoked_ids(unit)
-            return _StoreState(at, self._roles.read(unit), keys, revoked)
+            return _StoreState(at, access_version, self._roles.read(unit), keys, revoked)
 
         return self._store.read(read)
+
+
+def _digest(token: str) -> bytes:
+    """Return what a token is remembered by, so that no secret stays in memory, and a long token takes little of it."""
+    return hashlib.sha256(token.encode()).digest()
