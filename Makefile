@@ -55,6 +55,10 @@ demo: $(VENV)/.core ## publish a sample, start a sidecar, run checks, publish a 
 bench: $(VENV)/.dev ## measure speed and memory, as ratios to a baseline
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: race
+race: $(VENV)/.dev ## compare speed with other systems that are on the path
+	@$(BIN)/python -m benchmarks.race $(ARGS)
+
 # ── Check ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: check

@@ -12,24 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
 from benchmarks.preview_rows import preview_rows
+from benchmarks.published import publish_group
 from benchmarks.sizing_rows import sizing_rows
 from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
+from benchmarks.table import figure, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.table import Row
-
-
-def _figure(value: float, unit: str) -> str:
-    return f"{value:,.3g} {unit}".rstrip() if value < 1_000 else f"{value:,.0f} {unit}".rstrip()
 
 
 def main() -> int:
@@ -39,6 +36,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="number of runs per median (default: 5)")
     parser.add_argument("--directory", type=Path, help="folder for the files; reuses those of an earlier run")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument(
+        "--update-page", action="store_true", help="also write the results to docs/explanation/performance.md"
+    )
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
     parser.add_argument(
         "groups",
@@ -70,23 +70,28 @@ def main() -> int:
         unknown = [name for name in options.groups if name not in groups]
         if unknown:
             parser.error(f"no group `{unknown[0]}`; there are {', '.join(groups)}")
-        rows: list[Row] = []
-        for name in options.groups or groups:
-            print(f"measuring: {name}", file=sys.stderr, flush=True)
-            for row in groups[name]():
-                rows.append(row)
-                print(f"  {row.what}: {_figure(row.figure, row.unit)}  {row.text}", file=sys.stderr, flush=True)
-    table = Table(title=f"Tiergate on {platform.machine()}, Python {platform.python_version()}")
-    for heading in ("what", "measured", "target", "", "made of"):
-        table.add_column(heading)
-    for row in rows:
-        target = "" if row.target is None else f"{'≤' if row.most else '≥'} {_figure(row.target, row.unit)}"
-        mark = {True: "met", False: "MISSED", None: ""}[row.met]
-        table.add_row(row.what, _figure(row.figure, row.unit), target, mark, row.text)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+        rows = _measure({name: groups[name] for name in options.groups or groups}, options)
     return int(options.strict and any(row.met is False for row in rows))
+
+
+def _measure(groups: dict[str, Callable[[], Iterator[Row]]], options: argparse.Namespace) -> list[Row]:
+    """Measure each group, and print and write its rows as soon as they are there."""
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(f"Tiergate on {platform.machine()}, Python {platform.python_version()}")
+    measured: list[Row] = []
+    for name, group in groups.items():
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        rows = []
+        for row in group():
+            rows.append(row)
+            print(f"  {row.what}: {figure(row.figure, row.unit)}  {row.text}", file=sys.stderr, flush=True)
+        console.print(table_of(rows, name))
+        measured += rows
+        if options.json is not None:
+            options.json.write_text(json.dumps([asdict(row) for row in measured], indent=2) + "\n", encoding="utf-8")
+        if options.update_page:
+            publish_group(name, rows)
+    return measured
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import Sidecar, ask, free_port, load, running, sidecar
+from benchmarks.processes import Sidecar, ask, free_port, running, sidecar
 from benchmarks.table import Row
 from benchmarks.workload import LARGE, SMALL, Size, check_bodies, lua_checks, write_catalog, write_subjects
+from benchmarks.wrk import drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,11 @@ end
 
 _TRACE = 'string.format("00-%08x%08x%08x%08x-%08x%08x-01", ' + ", ".join(["math.random(0, 0x7fffffff)"] * 6) + ")"
 _REQUEST_ID = 'string.format("%08x%08x", math.random(0, 0x7fffffff), math.random(0, 0x7fffffff))'
+
+
+def load(port: int, script: Path, seconds: float) -> float:
+    """Return the requests per second of one run of wrk."""
+    return drive(port, script, seconds).rate
 
 
 class Bench:

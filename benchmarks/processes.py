@@ -1,4 +1,4 @@
-"""Run the measured processes: servers on one core, wrk on the other; read their memory and start-up time."""
+"""Run the measured servers on the first core; read their memory and start-up time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-_WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
-
 
 def free_port() -> int:
     """Return a free port on localhost."""
@@ -29,7 +26,8 @@ def free_port() -> int:
         return port
 
 
-def _pinned(core: int) -> list[str]:
+def pinned(core: int) -> list[str]:
+    """Return the start of a command that keeps it on one core, or nothing if there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     if shutil.which("taskset") is None or len(cores) < 2:
         return []
@@ -71,7 +69,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def running(arguments: list[str], port: int, path: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server on the first core until the block ends."""
-    process = subprocess.Popen([*_pinned(0), *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*pinned(0), *arguments], stdout=subprocess.DEVNULL)
     try:
         wait_for(port, process, path)
         yield process
@@ -108,7 +106,7 @@ def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[S
     port, probe_port = free_port(), free_port()
     command = [sys.executable, "-m", "tiergate", "sidecar", "--catalog", str(catalog), "--subjects", str(subjects)]
     command += ["--data", str(data), "--port", str(port), "--probe-port", str(probe_port), "--log-level", "warning"]
-    process = subprocess.Popen([*_pinned(0), *command, *more], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*pinned(0), *command, *more], stdout=subprocess.DEVNULL)
     try:
         yield Sidecar(process, port, probe_port, wait_for(probe_port, process, "/readyz"))
     finally:
@@ -134,22 +132,3 @@ def ask(port: int, body: str, path: str = "/v1/check") -> tuple[bytes, bytes]:
         while len(content) < int(length[1]):
             content += connection.recv(65_536)
     return head + b"\r\n\r\n", content
-
-
-def load(port: int, script: Path, seconds: float, connections: int = 16) -> float:
-    """Drive a server with wrk from the second core; return its requests per second.
-
-    Raises:
-        RuntimeError: If wrk is missing, or a response is not a success.
-    """
-    if shutil.which("wrk") is None:
-        msg = "wrk is needed (Debian: apt-get install wrk)"
-        raise RuntimeError(msg)
-    command = [*_pinned(1), "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True)
-    if wrong := _WRONG.search(done.stdout):
-        raise RuntimeError(wrong[0])
-    rate = _RATE.search(done.stdout)
-    if rate is None:
-        raise RuntimeError(done.stdout)
-    return float(rate[1])
