@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
+from benchmarks.pause_rows import pause_rows
 from benchmarks.preview_rows import preview_rows
 from benchmarks.published import publish_group
 from benchmarks.sizing_rows import sizing_rows
@@ -44,8 +45,8 @@ def main() -> int:
         "groups",
         nargs="*",
         metavar="GROUP",
-        help="repeat, batch, engine, growth, uncached, compile, reload, tests, publish, changes, first-sync, sizing "
-        "(default: all)",
+        help="repeat, batch, engine, growth, uncached, compile, reload, pause, tests, publish, changes, first-sync, "
+        "sizing (default: all)",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tiergate-bench-") as temporary:
@@ -60,6 +61,7 @@ def main() -> int:
             "uncached": lambda: uncached_rows(bench),
             "compile": lambda: compile_rows(directory),
             "reload": lambda: reload_rows(directory),
+            "pause": lambda: pause_rows(directory),
             "tests": lambda: suite_rows(directory, options.rounds),
             "preview": lambda: preview_rows(directory),
             "publish": lambda: publish_rows(directory, options.rounds),

@@ -1,28 +1,29 @@
 """An open bundle: its revision, its catalog index, and its definitions and texts, read on demand.
 
 Every read of a file verifies its size and hash against the manifest. Definitions are cached, up to a total number of
-entitlements; texts are not cached.
+entitlements; texts are not cached. A bundle that replaces another adopts the definitions that are the same in both.
 
 What is missing, damaged or does not match is a `BundleError` that names the file.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Self
 
-import cachetools
 import msgspec
 
 from tiergate import naming
+from tiergate.bundle.definitions import Definitions, ValueTexts, adoptable
 from tiergate.bundle.directory import check_content, read_file, sizes
 from tiergate.bundle.manifest import MANIFEST, FileEntry, Manifest, decode_manifest, manifest_of
 from tiergate.errors import BundleError
-from tiergate.model import CatalogIndex, Feature, Value, parse_value
+from tiergate.model import CatalogIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from tiergate.model import Value
 
 CATALOG = "catalog.json"
 """The catalog without the entitlements."""
@@ -30,7 +31,9 @@ CATALOG = "catalog.json"
 DEFAULT_KEPT_ENTITLEMENTS = 500_000
 """Default number of cached entitlements of definitions: about 40 bytes each."""
 
-_KEPT_VALUES = 65_536
+
+_TEXTS_OF_ONE = 10
+"""How many texts of values are forgotten with one definition."""
 
 
 class _Uid(msgspec.Struct, frozen=True):
@@ -61,11 +64,8 @@ class Bundle:
             self.index: CatalogIndex = msgspec.json.decode(self.content(CATALOG), type=CatalogIndex)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BundleError(CATALOG, f"is not a catalog index: {error}") from None
-        self._lock = threading.Lock()
-        self._definitions: cachetools.LRUCache[str, dict[str, Value]] = cachetools.LRUCache(
-            kept_entitlements, getsizeof=lambda definition: len(definition) + 1
-        )
-        self._values: cachetools.LRUCache[Value, Value] = cachetools.LRUCache(_KEPT_VALUES)
+        self._definitions = Definitions(kept_entitlements)
+        self._texts = ValueTexts(self.index.features)
 
     @classmethod
     def open(cls, directory: Path, *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS) -> Self:
@@ -131,15 +131,48 @@ class Bundle:
 
     def definition(self, ref: str) -> dict[str, Value]:
         """Return the definition of an item version such as `plan/pro@7`: feature id → value. Do not change it."""
-        with self._lock:
-            definition = self._definitions.get(ref)
-        if definition is not None:
-            return definition
-        definition = self._read_definition(ref)
-        with self._lock:
-            if len(definition) < self._definitions.maxsize:  # its size is one more than its entitlements
-                self._definitions[ref] = definition
+        definition = self._definitions.get(ref)
+        if definition is None:
+            definition = self._read_definition(ref)
+            self._definitions.put(ref, definition)
         return definition
+
+    def adopt(self, before: Bundle) -> int:
+        """Adopt from the bundle that this one replaces the cached definitions that are the same here; count them."""
+        ours, theirs = self._manifest.files, before._manifest.files
+        count = 0
+        for ref, definition in adoptable(before._definitions, before.index.features, self.index.features):
+            path = naming.item_entities_path(ref)
+            if path in ours and ours[path] == theirs.get(path):
+                self._definitions.put(ref, definition)
+                count += 1
+        return count
+
+    def read_ahead(self, before: Bundle) -> int:
+        """Read the definitions that will soon be needed in place of those cached in `before`; return their number.
+
+        These are the same versions, and those that the catalog gives the holders of the same items.
+        """
+        refs = set(before._definitions.refs())
+        held = {ref.rpartition("@")[0] for ref in refs}
+        for item in self.index.items.values():
+            if naming.item_ref(item.kind, item.id) in held:
+                refs.update(naming.version_ref(item.kind, item.id, rollout.version) for rollout in item.rollouts)
+        files = self._manifest.files
+        missing = [
+            ref for ref in sorted(refs) if ref not in self._definitions and naming.item_entities_path(ref) in files
+        ]
+        for place, ref in enumerate(missing):
+            try:
+                self.definition(ref)
+            except BundleError:  # the check that needs it reports it
+                return place
+        return len(missing)
+
+    def shed(self, count: int) -> bool:
+        """Forget about `count` cached definitions, to free many in short steps; return whether any are left."""
+        has_definitions = self._definitions.shed(count)
+        return self._texts.shed(_TEXTS_OF_ONE * count) or has_definitions
 
     def _read_definition(self, ref: str) -> dict[str, Value]:
         path = naming.item_entities_path(ref)
@@ -151,18 +184,7 @@ class Bundle:
         given = [entity.tags for entity in entities if entity.uid == version]
         if len(given) != 1:
             raise BundleError(path, f"does not define `{ref}` exactly once")
-        definition: dict[str, Value] = {}
-        for name, text in given[0].items():
-            feature = self.index.features.get(name)
-            if feature is None:
-                raise BundleError(path, f"gives `{name}`, which the catalog does not have")
-            definition[feature.id] = self._value(path, feature, text)  # equal ids and values share memory
-        return definition
-
-    def _value(self, path: str, feature: Feature, text: str) -> Value:
         try:
-            value = parse_value(text, feature)
+            return self._texts.parse(given[0].items())
         except ValueError as error:
-            raise BundleError(path, f"gives `{feature.id}` what cannot be read: {error}") from None
-        with self._lock:
-            return self._values.setdefault(value, value)
+            raise BundleError(path, f"gives {error}") from None

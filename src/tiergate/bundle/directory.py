@@ -60,8 +60,7 @@ def sizes(directory: Path) -> dict[str, int]:
     """List the regular files below `directory`: path with `/` → size in bytes."""
     found: dict[str, int] = {}
     try:
-        for entry in _walk(directory):
-            path = Path(entry.path).relative_to(directory).as_posix()
+        for path, entry in _walk(directory):
             if not entry.is_file(follow_symlinks=False):
                 raise BundleError(path, "is not a regular file")
             found[path] = entry.stat(follow_symlinks=False).st_size
@@ -106,13 +105,14 @@ def check_content(path: str, content: bytes, expected: FileEntry) -> None:
         raise BundleError(path, "is not the file that the manifest lists: its hash differs")
 
 
-def _walk(directory: Path) -> Iterator[os.DirEntry[str]]:
+def _walk(directory: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(directory) as entries:
         for entry in entries:
+            path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
+                yield from _walk(Path(entry.path), f"{path}/")
             else:
-                yield entry
+                yield path, entry
 
 
 def _check_replaceable(directory: Path) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-from tiergate.model.amounts import format_units, to_units
+from tiergate.model.amounts import MAX_EDGE_UNITS, format_units, to_units
 from tiergate.model.features import Feature, FeatureType
 from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
+
+_SHORT = len(str(MAX_EDGE_UNITS))
 
 
 def format_value(value: Value, scale: int, *, unit: str = "", switches: tuple[str, str] = ("false", "true")) -> str:
@@ -45,6 +47,8 @@ def parse_value(text: str, feature: Feature) -> Value:
             msg = f"`{text}` is not a level of `{feature.id}`"
             raise ValueError(msg)
         return Level(text)
+    if text.isdecimal() and text.isascii() and not feature.scale and len(text) < _SHORT:  # most values; the fast way
+        return Amount(int(text))
     if text == "unlimited":
         return UNLIMITED
     number, _, per = text.partition(" per ")

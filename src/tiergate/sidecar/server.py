@@ -9,7 +9,6 @@ last. A second signal ends it at once.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import re
 import signal
@@ -26,6 +25,7 @@ from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
+from tiergate.process.garbage_collection import GarbageCollection
 from tiergate.process.import_guard import block_imports
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 _SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which another thread must release the interpreter's lock to the event loop's thread."""
-
-_COLLECT_AFTER: Final = (10_000, 20, 50)
 
 _PROBE_CONNECTIONS: Final = 256
 _KEPT_BACK: Final = 256
@@ -130,6 +128,7 @@ class _Sidecar:
         self._native = NativeApi(self._service, int(DEFAULT_CACHE_BYTES * _share(settings.cache_size)))
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()
+        self._garbage = GarbageCollection(self._count_requests)
         self._end = asyncio.Event()
         self._ready = False
 
@@ -232,8 +231,12 @@ class _Sidecar:
     def _look_around(self) -> None:
         """Check, once a second, for changes that nothing reports."""
         self._metrics.descriptors.check()
+        self._garbage.look()
         if self._tokens is not None:
             self._tokens.refresh()
+
+    def _count_requests(self) -> int:
+        return sum(listener.server_state.total_requests for listener in self._listeners)
 
     def _on_hangup(self) -> None:
         if self._tokens is not None:
@@ -259,11 +262,7 @@ class _Sidecar:
         current = self._state.current
         if not self._ready and current is not None:
             self._ready = True
-            # The garbage collector ignores what exists now, and full collections, which take tens of milliseconds, are
-            # rare: reference counts free the garbage of responses.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*_COLLECT_AFTER)
+            self._garbage.begin()
             _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tiergate.bundle import MANIFEST, Bundle, encode_manifest, write_bundle
@@ -265,14 +266,70 @@ def versions(*sizes: int) -> dict[str, bytes]:
     }
 
 
-def test_the_definition_used_longest_ago_is_forgotten() -> None:
-    """Definitions are kept up to a bound in entitlements, the ones used last."""
+def test_the_definition_read_longest_ago_is_forgotten() -> None:
+    """Definitions are kept up to a bound in entitlements, the ones read last."""
     bundle = Bundle.from_files(versions(2, 2, 2), kept_entitlements=6)
     first, second = bundle.definition("plan/pro@1"), bundle.definition("plan/pro@2")
-    bundle.definition("plan/pro@1")
     bundle.definition("plan/pro@3")
-    assert bundle.definition("plan/pro@1") is first
-    assert bundle.definition("plan/pro@2") is not second
+    assert bundle.definition("plan/pro@2") is second
+    assert bundle.definition("plan/pro@1") is not first
+
+
+def test_a_bundle_adopts_the_definitions_that_are_the_same() -> None:
+    """Of the bundle that it replaces: those with the same file. The others are read."""
+    before = Bundle.from_files(versions(2, 2))
+    same, other = before.definition("plan/pro@1"), before.definition("plan/pro@2")
+    bundle = Bundle.from_files(versions(2, 3))
+    assert bundle.adopt(before) == 1
+    assert bundle.definition("plan/pro@1") is same
+    assert bundle.definition("plan/pro@2").keys() - other.keys() == {"storage"}
+
+
+def test_a_definition_whose_features_are_read_otherwise_is_not_adopted() -> None:
+    """A text means something else under another scale; a feature of another name is read alike."""
+    before = Bundle.from_files(files({"storage": "2"}))
+    before.definition("plan/pro@7")
+    rescaled = msgspec.structs.replace(FEATURES["storage"], scale=0)
+    renamed = msgspec.structs.replace(FEATURES["storage"], name="Storage")
+    for storage, value, adopted in [(rescaled, Amount(2), 0), (renamed, Amount(2000), 1)]:
+        index = CatalogIndex(FEATURES | {"storage": storage}, INDEX.items)
+        bundle = Bundle.from_files(files({"storage": "2"}) | {"catalog.json": canonical_json(index)})
+        assert bundle.adopt(before) == adopted
+        assert bundle.definition("plan/pro@7") == {"storage": value}
+
+
+def test_definitions_are_read_ahead() -> None:
+    """What the previous bundle had read, and what its holders get now, is read; what nobody holds is not."""
+    before = Bundle.from_files(versions(1, 1))
+    before.definition("plan/pro@1")
+    bundle = Bundle.from_files(versions(2, 2) | {PRO: entities({"movies": "1"})})
+    assert bundle.read_ahead(before) == 2
+    read = bundle.definition("plan/pro@1")
+    assert bundle.read_ahead(before) == 0
+    assert bundle.definition("plan/pro@1") is read
+    assert Bundle.from_files(versions(1)).read_ahead(Bundle.from_files(versions(1))) == 0
+
+
+def test_a_damaged_definition_is_not_read_ahead() -> None:
+    """The check that needs it reports it."""
+    before = Bundle.from_files(versions(1))
+    before.definition("plan/pro@1")
+    bundle = Bundle.from_files(files() | {"entities/items/plan/pro@1.json": b"[]"})
+    assert bundle.read_ahead(before) == 0
+    with pytest.raises(BundleError, match="exactly once"):
+        bundle.definition("plan/pro@1")
+
+
+def test_definitions_are_shed_step_by_step() -> None:
+    """A bundle that was replaced gives up what it caches, and could still answer."""
+    bundle = Bundle.from_files(versions(2, 2, 2))
+    first = bundle.definition("plan/pro@1")
+    bundle.definition("plan/pro@2")
+    assert bundle.shed(1)
+    assert not bundle.shed(1)
+    again = bundle.definition("plan/pro@1")
+    assert again == first
+    assert again is not first
 
 
 def test_a_definition_beyond_the_bound_is_read_each_time() -> None:

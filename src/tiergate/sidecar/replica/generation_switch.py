@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiergate.bundle import Bundle
     from tiergate.engine import CachedEvaluator
     from tiergate.sidecar.state import State
 
 K = TypeVar("K")
 
-_FREED_AT_ONCE: Final = 100
+_SLICE_NS: Final = 200_000
+"""How long freeing may take at once, in nanoseconds."""
+
+_FREED_AT_ONCE: Final = 4
 _PAUSE_SECONDS: Final = 0.002
 
 
@@ -28,7 +34,18 @@ class GenerationSwitch(Generic[K]):
     def __init__(self, state: State) -> None:
         self._state = state
         self._engine: CachedEvaluator | None = None
+        self._bundle: Bundle | None = None
         self._bundles: list[tuple[K, weakref.ref[Bundle]]] = []
+
+    def prepare(self, bundle: Bundle) -> None:
+        """Let a bundle take over from the active one what checks will read first. From any thread; takes milliseconds.
+
+        A definition that is the same is adopted; one that has changed is read now, not in the first check.
+        """
+        before = self._bundle
+        if before is not None:
+            bundle.adopt(before)
+            bundle.read_ahead(before)
 
     def install(
         self, key: K, bundle: Bundle, engine: CachedEvaluator, publication: int, tasks: asyncio.TaskGroup
@@ -37,9 +54,9 @@ class GenerationSwitch(Generic[K]):
         current = self._state.current
         number = 1 if current is None else current.number + 1
         self._state.install(Generation(number, engine, publication, bundle.revision, self._state.clock()))
-        if self._engine is not None:
-            tasks.create_task(_free(self._engine))
-        self._engine = engine
+        if self._engine is not None and self._bundle is not None:
+            tasks.create_task(_free(self._engine.shed, self._bundle.shed))
+        self._engine, self._bundle = engine, bundle
         self._bundles.append((key, weakref.ref(bundle)))
 
     def in_use(self) -> list[K]:
@@ -48,7 +65,17 @@ class GenerationSwitch(Generic[K]):
         return [key for key, _ in self._bundles]
 
 
-async def _free(engine: CachedEvaluator) -> None:
-    """Free what an engine caches in short steps: freeing all of it at once would delay checks."""
-    while engine.shed(_FREED_AT_ONCE):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
-        await asyncio.sleep(_PAUSE_SECONDS)
+async def _free(*sheds: Callable[[int], bool]) -> None:
+    """Free what an engine and its bundle cache in short steps: freeing all of it at once would delay checks."""
+    for shed in sheds:
+        while _shed_for_a_moment(shed):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _shed_for_a_moment(shed: Callable[[int], bool]) -> bool:
+    """Free values for a fraction of a millisecond; return whether any are left."""
+    until = time.perf_counter_ns() + _SLICE_NS
+    while shed(_FREED_AT_ONCE):
+        if time.perf_counter_ns() >= until:
+            return True
+    return False

@@ -200,7 +200,9 @@ class FileFollower:
             self._install(self._loaded, files)
 
     def _open(self, loaded: LoadedState) -> _ActiveFiles:
-        return _ActiveFiles(self._directory, loaded, self._limits)
+        files = _ActiveFiles(self._directory, loaded, self._limits)
+        self._switch.prepare(files.bundle)
+        return files
 
     def _install(self, loaded: LoadedState, files: _ActiveFiles) -> None:
         self._switch.install(files.paths, files.bundle, files.engine, loaded.publication, self._tasks)

@@ -276,7 +276,8 @@ class FeedFollower:
             raise
         bundle = None
         if candidate.cursor.publication:
-            bundle = await candidate.run(lambda: candidate.open_bundle(self._options.limits))
+            opened = bundle = await candidate.run(lambda: candidate.open_bundle(self._options.limits))
+            await candidate.run(lambda: self._switch.prepare(opened.bundle))
         async with self.committing:
             if self.on_demand is not None:
                 self.on_demand.reset(await candidate.run(candidate.writer.customers))
@@ -361,6 +362,7 @@ class FeedFollower:
             manifest, files = content.manifest, content.files
         listed, number = manifest, publication.sequence
         bundle = await replica.run(lambda: ActiveBundle(replica, listed, files, number, self._options.limits))
+        await replica.run(lambda: self._switch.prepare(bundle.bundle))
         async with self.committing:
             changes = self._relevant(commit.changes)
             state = replace(writer.state, cursor=commit.cursor, publication=commit.envelope, head=head)
