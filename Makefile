@@ -16,6 +16,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
+# Python caches bytecode, whatever the environment says: the tests start hundreds of processes, which would each compile
+# all modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 DEPLOY_TESTS := tests/helm tests/kubernetes
 WITHOUT_CLUSTER := $(addprefix --ignore=,$(DEPLOY_TESTS))
 

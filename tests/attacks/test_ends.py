@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.serving import Service, customer, post
-from tests.wire import Connection
+from tests.wire import Answer, Connection
 from tiergate.sidecar.http_protocol import ListenerLimits
 
 if TYPE_CHECKING:
@@ -39,6 +41,20 @@ def begin_shutdown(service: Service) -> None:
             connection.shutdown()
 
     service.run(begin)
+
+
+def shut_down_after(answers: int, service: Service) -> None:
+    """Begin a shutdown of all connections from within, soon after so many further answers."""
+    next_id, given = service.service.next_id, itertools.count(1)
+
+    def count() -> bytes:
+        if next(given) == answers:
+            loop = asyncio.get_running_loop()
+            for connection in service.connections():
+                loop.call_soon(connection.shutdown)
+        return next_id()
+
+    service.service.next_id = count  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("count", [1, 7])
@@ -121,11 +137,9 @@ def test_queued_requests_are_answered_at_a_shutdown(served: tuple[Service, Where
     """All of them, the last with the news."""
     service, where = served
     with Connection(where.connect()) as connection:
+        shut_down_after(10, service)
         connection.send(SOUND * 300)
-        first = connection.read()
-        assert first is not None
-        begin_shutdown(service)
-        answers = [first]
+        answers: list[Answer] = []
         while (answer := connection.read()) is not None:
             answers.append(answer)
 

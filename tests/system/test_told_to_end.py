@@ -22,7 +22,7 @@ from tests.docs.pages import ROOT
 from tests.system.processes import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 STREAMING: Final = ROOT / "examples" / "streaming"
 BLOCKING: Final = ("/usr/bin/env", "--block-signal=TERM,INT")
@@ -41,8 +41,8 @@ FIRST: Final = next(
 )
 """How a process becomes the first of a namespace of its own. Where nothing may do that, it is an ordinary one."""
 
-DELAYS: Final = (0.0, 0.3, 1.0)
-MORE_DELAYS: Final = (0.05, 0.15, 0.6, 1.6, 3.0)
+DELAYS: Final = (0.0, 0.3)
+MORE_DELAYS: Final = (0.05, 0.15, 0.6, 1.0, 1.6, 3.0)
 PROMISED: Final = 12.0
 """Seconds in which a process must end, on a machine that has much else to do."""
 
@@ -194,7 +194,14 @@ def test_sigint_is_as_good(command: str, tmp_path: Path) -> None:
     assert {delay: it for delay, it in found.items() if it[0] != wanted} == {}
 
 
-@pytest.mark.parametrize("command", [*SERVING, *FINISHING])
+def _slow_unless(command: str, quick: Collection[str]) -> object:
+    """A command, of which `make test` tests only some: all of them begin in the same function."""
+    return command if command in quick else pytest.param(command, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "command", [_slow_unless(command, ("sidecar", "control-plane", "migrate")) for command in (*SERVING, *FINISHING)]
+)
 def test_the_signals_are_never_at_their_default(command: str, tmp_path: Path) -> None:
     """From the entry point on they are blocked or handled, so that they would not be lost on process 1 either."""
     bits = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)

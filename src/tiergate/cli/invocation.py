@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tiergate.cli.sidecar_startup import run_plain_sidecar
-from tiergate.process.termination import SignalReceived
+from tiergate.process.termination import mark_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,12 @@ def run(args: Sequence[str]) -> int:
             _dispatch(args)
         code = 0
     except SystemExit as end:
-        if isinstance(end, SignalReceived):
-            end.has_arrived = True
+        mark_arrived(end)
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:  # noqa: BLE001 - the edge of the process
         from tiergate.cli.output.errors import report
 
-        if isinstance(error, SignalReceived):
-            error.has_arrived = True
+        mark_arrived(error)
         code = report(error, as_json="--json" in args)
     try:
         sys.stdout.flush()

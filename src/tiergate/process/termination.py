@@ -19,6 +19,8 @@ import threading
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _HANG_SECONDS = 2.0
 _RESEND_AFTER = 0.01
+_RECEIVED = "tiergate_received_signal"
+"""The attribute of a signal's exception: a subclass of it would have another exit status."""
 
 
 def install_signal_handlers(*, serves: bool) -> None:
@@ -46,6 +48,13 @@ def has_default_handler(number: signal.Signals) -> bool:
     return handler is signal.SIG_DFL or isinstance(handler, _SignalHandler)
 
 
+def mark_arrived(error: BaseException) -> None:
+    """Note that an exception has arrived at the edge of the process: if a signal raised it, it was not lost."""
+    received = error.__dict__.get(_RECEIVED)
+    if received is not None:
+        received.has_arrived = True
+
+
 def exit_within(seconds: float) -> None:
     """Exit with status 0 after some seconds, even if a thread still hangs, as in a database that does not answer."""
 
@@ -58,26 +67,19 @@ def exit_within(seconds: float) -> None:
     timer.start()
 
 
-class SignalReceived(BaseException):
-    """What a signal raises. If it is freed before it arrives at the edge of the process, the signal is sent again."""
+class _ReceivedSignal:
+    """Travels with the exception of a signal. If it is freed before it arrives, the signal is sent again."""
 
-    number = 0
-    has_arrived = False
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.has_arrived = False
 
     def __del__(self) -> None:
-        """Send the signal again, unless the process ends anyway."""
-        if self.number and not self.has_arrived:
+        # While the interpreter is finalised, a thread would never start.
+        if not self.has_arrived and threading.main_thread().is_alive():
             timer = threading.Timer(_RESEND_AFTER, _resend, (self.number,))
             timer.daemon = True
             timer.start()
-
-
-class _Exit(SignalReceived, SystemExit):
-    pass
-
-
-class _Interrupt(SignalReceived, KeyboardInterrupt):
-    pass
 
 
 class _SignalHandler:
@@ -92,11 +94,11 @@ class _SignalHandler:
         # A local variable would refer to the exception, whose traceback refers to this frame: nothing would free them.
         raise self._exception(number)
 
-    def _exception(self, number: int) -> SignalReceived:
+    def _exception(self, number: int) -> BaseException:
         interrupts = number == signal.SIGINT and not self._serves
-        received: SignalReceived = _Interrupt() if interrupts else _Exit(_code(number, serves=self._serves))
-        received.number = number
-        return received
+        error = KeyboardInterrupt() if interrupts else SystemExit(_code(number, serves=self._serves))
+        error.__dict__[_RECEIVED] = _ReceivedSignal(number)
+        return error
 
 
 def _resend(number: int) -> None:
@@ -106,7 +108,7 @@ def _resend(number: int) -> None:
 
 def _on_unraisable(ignored: sys.UnraisableHookArgs, /) -> None:
     """Print an exception that Python ignores, unless a signal raised it, which is then sent again."""
-    if not isinstance(ignored.exc_value, SignalReceived):
+    if _RECEIVED not in getattr(ignored.exc_value, "__dict__", ()):
         sys.__unraisablehook__(ignored)
 
 

@@ -59,3 +59,16 @@ def test_a_signal_during_a_finaliser_is_not_lost(signal: str, serves: bool, code
     program = _COLLECTS.replace("{signal}", signal).replace("{serves}", str(serves))
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (found.returncode, found.stdout, found.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize(("signal", "serves", "code"), [("SIGTERM", False, 143), ("SIGINT", False, -2)])
+def test_a_signal_that_nothing_handles_ends_the_process(signal: str, serves: bool, code: int) -> None:
+    """The interpreter frees the exception when it ends, and must not wait for anything then."""
+    program = (
+        "import os, signal\n"
+        "from tiergate.process.termination import install_signal_handlers\n"
+        f"install_signal_handlers(serves={serves})\n"
+        f"os.kill(os.getpid(), signal.{signal})\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert found.returncode == code
