@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_client_that_vanishes_disturbs_nobody(served: tuple[Service, Where], c
             sock.close()
             assert other.ask(SOUND).status == 200
     while service.run(lambda: len(service.connections())):
-        pass
+        time.sleep(0.005)
 
     assert service.metrics.connections == 0
 
@@ -125,7 +126,7 @@ def test_a_request_that_was_begun_at_a_shutdown_is_answered(served: tuple[Servic
     with Connection(where.connect()) as connection:
         connection.send(SOUND[:cut])
         while not service.run(lambda: any(open_._in_head or open_._waits() for open_ in service.connections())):
-            pass
+            time.sleep(0.005)
         begin_shutdown(service)
         answer = connection.ask(SOUND[cut:])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
@@ -54,6 +54,7 @@ def expect_told(
             assert told & {Effect.GAINS, Effect.MORE, Effect.OTHER, Effect.UNPROVED}, (check, at, before, after)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.integers(0, 2**32))
 def test_whoever_is_denied_what_was_allowed_is_told(seed: int) -> None:
     """By whatever number, tag, user or day; and what is told is shown by a check."""

@@ -18,6 +18,7 @@ from tiergate.impact.preview.subject_effects import UNLIMITED, SubjectEffect
 from tiergate.model import FeatureType, OverrideMode, Rules, Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.properties.buyers import Buyer
@@ -40,15 +41,23 @@ def is_quick(before: Path, after: Path) -> bool:
     return after == newest(before) and after.stat().st_size < MOST_BYTES
 
 
-each_change = pytest.mark.parametrize(
-    ("before", "after"), YEARS, ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS]
-)
-each_change_in_depth = pytest.mark.parametrize(
-    ("before", "after"),
-    [pytest.param(before, after, marks=() if is_quick(before, after) else pytest.mark.slow) for before, after in YEARS],
-    ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS],
-)
-"""Some seconds each: of small services the last one, and with `make test-slow` all the others."""
+def is_last(_: Path, after: Path) -> bool:
+    """Whether it is the last change of a service."""
+    return after == newest(after)
+
+
+def _parametrize(is_in_short: Callable[[Path, Path], bool]) -> pytest.MarkDecorator:
+    """All changes, of which `make test` tests some, and `make test-slow` the others."""
+    return pytest.mark.parametrize(
+        ("before", "after"),
+        [pytest.param(*change, marks=() if is_in_short(*change) else pytest.mark.slow) for change in YEARS],
+        ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS],
+    )
+
+
+each_change = _parametrize(is_last)
+each_change_in_depth = _parametrize(is_quick)
+"""Some seconds each: of small services only."""
 
 
 class Side:

@@ -21,6 +21,7 @@ from tests.control_planes import ROLES, ControlPlane, control_plane, prepare_sto
 from tests.docs.pages import ROOT
 from tests.system.processes import Process, check_request, sidecar
 from tiergate.bundle import TrustedFeed
+from tiergate.cli import invocation
 from tiergate.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -101,16 +102,33 @@ def test_a_store_whose_key_is_gone_is_not_given_another(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ((), "setting `database`: is required"),
-        (("--database", "mysql://here"), "must be sqlite or postgresql"),
         (("--database", "sqlite:///x", "--host", "0.0.0.0"), "setting `host`: `0.0.0.0` is beyond loopback"),
         (("--database", "sqlite:///x", "--tls-cert", "c.pem"), "setting `tls-key`"),
-        (("--database", "sqlite:///x", "--object-store", "ftp://x"), "setting `object-store`"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_at_the_start(
-    arguments: tuple[str, ...], said: str, tmp_path: Path
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Before anything is served, in a sentence."""
+    monkeypatch.chdir(tmp_path)
+    assert invocation.run(["control-plane", *arguments]) in {ExitCode.USAGE, ExitCode.OPERATOR}
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--database", "mysql://here"), "must be sqlite or postgresql"),
+        (("--database", "sqlite:///x", "--object-store", "ftp://x"), "setting `object-store`"),
+    ],
+)
+def test_what_cannot_be_used_ends_the_start(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    """After its log was set up, which is the process's own."""
     ran = run(*arguments, folder=tmp_path)
     assert ran.returncode in {ExitCode.USAGE, ExitCode.OPERATOR}
     assert said in ran.stderr

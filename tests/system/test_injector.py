@@ -204,11 +204,21 @@ def test_without_a_certificate_it_is_not_ready(words: list[str | Path], cluster:
     ("change", "expected"),
     [
         ({"--sidecar-file": "/nowhere.yaml"}, "setting `sidecar-file`: `/nowhere.yaml` cannot be read"),
-        ({"--public-key": "/nowhere.pem"}, "setting `public-key`: `/nowhere.pem` cannot be read"),
-        ({"--allow-annotation": "image"}, "setting `allow-annotation`: must be one of"),
+        pytest.param(
+            {"--public-key": "/nowhere.pem"},
+            "setting `public-key`: `/nowhere.pem` cannot be read",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"--allow-annotation": "image"}, "setting `allow-annotation`: must be one of", marks=pytest.mark.slow
+        ),
         ({"--webhook": ""}, "setting `webhook`: is required"),
-        ({"--tls-cert": "cert.pem"}, "`tls-cert` and `tls-key` belong together"),
-        ({"--service-account": "/nowhere"}, "setting `service-account`: `/nowhere/namespace` cannot be read"),
+        pytest.param({"--tls-cert": "cert.pem"}, "`tls-cert` and `tls-key` belong together", marks=pytest.mark.slow),
+        pytest.param(
+            {"--service-account": "/nowhere"},
+            "setting `service-account`: `/nowhere/namespace` cannot be read",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_be_used_ends_the_start(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,7 +149,7 @@ def test_an_export_leaves_out_nothing_that_is_being_written(postgres_url: str) -
         with store.database.reading() as session:
             waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit'::regclass")
             while thread.is_alive() and not session.connection().execute(waiting).scalar_one():
-                pass
+                time.sleep(0.005)
         slow.commit()
         thread.join()
     assert len(ids) == 2

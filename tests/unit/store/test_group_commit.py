@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def at_once(store: Store, works: Sequence[Callable[[WriteUnit], object]]) -> lis
         again = begun.is_set()
         begun.set()
         while not again and store.database.queue.waiting < len(works) - 1:
-            pass
+            time.sleep(0.001)
         return works[0](unit)
 
     with ThreadPoolExecutor(len(works)) as threads:
