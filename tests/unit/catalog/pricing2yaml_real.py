@@ -24,6 +24,12 @@ Plain = dict[str, Any]
 """What PyYAML makes of a mapping; nothing else knows its shape."""
 
 each_file = pytest.mark.parametrize("path", FILES, ids=[f"{path.parent.name}-{path.stem}" for path in FILES])
+each_file_in_depth = pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path == max(path.parent.glob("*.yml")) else pytest.mark.slow) for path in FILES],
+    ids=[f"{path.parent.name}-{path.stem}" for path in FILES],
+)
+"""The last pricing of each service; with `make test-slow` all the others."""
 needs_files = pytest.mark.skipif(not FILES and "CI" not in os.environ, reason=REASON)
 
 

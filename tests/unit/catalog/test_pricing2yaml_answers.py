@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reference.pricings import pricing
 from tests.unit.catalog.pricing2yaml_decisions import held_value
-from tests.unit.catalog.pricing2yaml_real import Plain, each_file, plain, section
+from tests.unit.catalog.pricing2yaml_real import Plain, each_file_in_depth, plain, section
 from tiergate.bundle import Bundle
 from tiergate.catalog import dump_catalog, load_catalog
 from tiergate.catalog.pricing2yaml import import_pricings
@@ -88,7 +88,7 @@ def everything_to_hold(source: Plain) -> list[Held]:
     return found
 
 
-@each_file
+@each_file_in_depth
 def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> None:
     """For each plan and add-on of each file, and each feature, the engine grants just what the source says."""
     source, said = plain(path), pricing(path)
