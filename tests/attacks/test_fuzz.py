@@ -206,7 +206,7 @@ def test_the_api_is_what_its_openapi_document_says(operation: str, excluded: lis
         command = [
             str(Path(sys.executable).with_name("schemathesis")),
             *("run", f"{where.url}/openapi.json", "--no-color", "--include-operation-id", operation),
-            *("--checks", "all", "--max-examples", "20", "--seed", "1"),
+            *("--checks", "all", "--max-examples", "10", "--seed", "1"),
             *(("--exclude-checks", ",".join(excluded)) if excluded else ()),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

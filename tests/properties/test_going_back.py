@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
 FEW = settings(
-    max_examples=max(4, settings.default.max_examples // 25) if settings.default else 4,
+    max_examples=max(2, settings.default.max_examples // 25) if settings.default else 2,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     deadline=None,
 )

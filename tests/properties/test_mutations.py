@@ -236,7 +236,7 @@ def test_tests_that_cover_everything_notice_every_mutant() -> None:
     assert survivors == []
 
 
-@settings(max_examples=settings.default.max_examples // 5)  # type: ignore[union-attr]
+@settings(max_examples=settings.default.max_examples // 10)  # type: ignore[union-attr]
 @given(st.integers(0, 2**32))
 def test_of_tests_taken_at_random_coverage_says_what_they_would_not_notice(seed: int) -> None:
     """However few are left of them."""

@@ -204,6 +204,7 @@ def customers(file: Path) -> int:
         connection.close()
 
 
+@pytest.mark.slow
 def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path) -> None:
     """An older release says what the page shows, and changes nothing; `tiergate migrate` neither."""
     credentials = prepare_store(tmp_path)
@@ -233,6 +234,7 @@ def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path) ->
     assert store.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_upgrade_to_the_release_that_runs_changes_nothing(store_url: str) -> None:
     """`tiergate migrate` on a store that is up to date says its version and is harmless while others serve."""
     for _ in range(2):

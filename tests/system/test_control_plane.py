@@ -134,6 +134,7 @@ def test_what_cannot_be_used_ends_the_start(arguments: tuple[str, ...], said: st
     assert said in ran.stderr
 
 
+@pytest.mark.slow
 def test_postgresql_is_migrated_only_where_that_was_asked_for(tmp_path: Path, postgres: object) -> None:
     """Several replicas serve one database: its schema changes when the operator says so."""
     with postgres.database() as url:  # type: ignore[attr-defined]
@@ -160,6 +161,7 @@ def test_https_is_spoken_with_a_certificate(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/livez", verify=trusting(tmp_path / "cert.pem")).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_end_answers_fifty_who_wait_and_comes_at_once(tmp_path: Path) -> None:
     """A shutdown lets nobody wait for its long poll's time to pass."""
     with control_plane(tmp_path) as plane, ThreadPoolExecutor(50) as pool:
@@ -183,6 +185,7 @@ def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
     assert set(re.findall(r"^\| `(tiergate_cp_\w+)` \|", page, re.MULTILINE)) == set(kinds)
 
 
+@pytest.mark.slow
 def test_a_sidecar_follows_through_restarts_of_either(tmp_path: Path) -> None:
     """What is published and written reaches a real sidecar, before and after the control plane was killed."""
     sample = SAMPLE / "catalog.yaml"

@@ -123,6 +123,7 @@ def written(url: str) -> tuple[set[str], set[str]]:
     return table, feed
 
 
+@pytest.mark.slow
 def test_a_failover_loses_nothing_that_was_acknowledged(postgres: PostgresServer, tmp_path: Path) -> None:
     """Connections are ended again and again, as by a failover: 201 or 503, and the table is what the feed says."""
     with plane_on(postgres, tmp_path) as (plane, url):
@@ -160,6 +161,7 @@ def test_a_server_that_stops_and_comes_back_needs_no_restart_of_ours(tmp_path: P
         assert httpx.get(f"{plane.url}/readyz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_database_that_only_reads_serves_reads_and_sync(tmp_path: Path) -> None:
     """Changes are refused in words, `/readyz` says so and stays 200, and it ends as soon as the database writes."""
     with PostgresServer.run() as server, plane_on(server, tmp_path) as (plane, _):

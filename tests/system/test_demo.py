@@ -132,6 +132,7 @@ def test_at_a_terminal_both_listen_on_and_can_be_changed(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGTERM ends the sidecar and the control plane with the demo."""
     with Terminal(tmp_path) as terminal:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.certificates import certify
 from tests.control_planes import control_plane, free_port
 
@@ -32,6 +34,7 @@ def test_it_asks_the_port_that_the_control_plane_was_given(tmp_path: Path) -> No
     assert health("--control-plane", PORT=free_port()) == 5
 
 
+@pytest.mark.slow
 def test_it_speaks_https_where_the_control_plane_has_a_certificate(tmp_path: Path) -> None:
     """Whosever the certificate is: it is another name's than the one that is asked by."""
     certify(tmp_path)

@@ -128,6 +128,7 @@ def test_a_sidecars_key_is_exchanged_while_it_runs(tmp_path: Path) -> None:
             in_force(follower, 2)
 
 
+@pytest.mark.slow
 def test_control_planes_are_exchanged_one_by_one_and_refuse_nothing(tmp_path: Path, postgres_url: str) -> None:
     """Two on PostgreSQL: while either is away, the other accepts changes, and the sidecar of both follows."""
     credentials = prepare_store(tmp_path, postgres_url)

@@ -44,6 +44,7 @@ def counted(impact: dict[str, Any]) -> dict[tuple[str, str, str], int]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"), CHANGES, ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in CHANGES]
 )

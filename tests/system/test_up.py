@@ -75,6 +75,7 @@ def up(folder: Path, *arguments: str) -> Iterator[Up]:
         running.close()
 
 
+@pytest.mark.slow
 def test_up_serves_the_sample_and_goes_on_where_it_was(tmp_path: Path) -> None:
     """A fresh folder gets keys and the sample; what was published then is in force after a second `up`."""
     folder = tmp_path / "data"

@@ -164,13 +164,13 @@ def test_events_come_to_the_same_in_every_order_and_twice(store_url: str, way: s
     with served(store_url) as (admin, _, _):
         client = admin.as_("admin")
         made(client.post("/v1/customers", json={"id": "acme"}))
-        for number, order in enumerate(permutations([*EVENTS, EVENTS[0]])):
+        for number, order in enumerate(sorted({*permutations([0, 1, 2, 0])})):
             id_ = f"/v1/subscriptions/{way}{number}"
-            for event in order:
+            for place, event in enumerate(EVENTS[it] for it in order):
                 body = {"customer": "acme", **event}
                 if way == "billing":
                     answer = client.put(f"{id_}/billing", json=body)
-                elif way == "put" or event is order[0]:
+                elif way == "put" or place == 0:
                     answer = client.put(id_, json=body)
                 else:
                     answer = client.patch(id_, json=event)
