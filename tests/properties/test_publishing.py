@@ -23,7 +23,7 @@ from tests.publishing import CATALOG, Press, opened
 from tiergate.bundle import manifest_of
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.errors import ConflictError, NotFoundError, PublishError, TiergateError
+from tiergate.errors import CompileError, ConflictError, NotFoundError, PublishError, TiergateError
 from tiergate.model import (
     BEGINNING,
     Amount,
@@ -302,6 +302,17 @@ def test_compiling_what_changed_is_compiling_everything(documents: list[Document
             assert made.files == files
             assert made.manifest == manifest_of(files)
         before = catalog
+
+
+def test_an_unchanged_version_of_a_removed_feature_is_a_problem(press: Press) -> None:
+    """What was checked with a feature is checked again without it."""
+    compiler = IncrementalCompiler()
+    compiler.compile(press.catalog, Rules())
+    features = {id_: it for id_, it in press.catalog.features.items() if id_ != "movies"}
+    with pytest.raises(CompileError) as caught:
+        compiler.compile(replace(press.catalog, features=features), Rules())
+    assert {it.code for it in caught.value.problems} == {"unknown-feature"}
+    assert len(caught.value.problems) == 3
 
 
 def mixture(old: Catalog, new: Catalog, random: Random) -> Catalog:

@@ -98,6 +98,13 @@ class Bundle:
         """
         contents = {path: content for path, content in files.items() if path != MANIFEST}
         manifest = decode_manifest(files[MANIFEST]) if MANIFEST in files else manifest_of(contents)
+        return cls.from_compiled(contents, manifest, kept_entitlements=kept_entitlements)
+
+    @classmethod
+    def from_compiled(
+        cls, contents: Mapping[str, bytes], manifest: Manifest, *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS
+    ) -> Self:
+        """Open a bundle in memory: path → content, and its verified manifest; every read verifies the content."""
         for path in sorted(manifest.files.keys() ^ contents.keys()):
             raise BundleError(path, "is missing" if path in manifest.files else "is not listed in the manifest")
 

@@ -60,11 +60,15 @@ def entry_of(content: bytes) -> FileEntry:
     return FileEntry(hashlib.sha256(content).hexdigest(), len(content))
 
 
-def manifest_of(files: Mapping[str, bytes]) -> Manifest:
-    """Return the manifest of a bundle; `files` are all of its files except the manifest."""
+def manifest_of(files: Mapping[str, bytes], known: Mapping[str, FileEntry] | None = None) -> Manifest:
+    """Return the manifest of a bundle; `files` are all of its files except the manifest.
+
+    `known`: the entries of some of the files, to reuse.
+    """
+    known = {} if known is None else known
     for path in files:
         check_path(path)
-    entries = {path: entry_of(files[path]) for path in sorted(files)}
+    entries = {path: known.get(path) or entry_of(files[path]) for path in sorted(files)}
     return Manifest(FORMAT, entries, _revision(FORMAT, entries))
 
 

@@ -6,18 +6,18 @@ proof that no policy text can differ from the catalog.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from tiergate.compiler.suggestions import Suggestions
 from tiergate.model import MAX_SCALE, AddedAmount, Amount, FeatureType, Level, Problem, Switch, Unlimited
 from tiergate.model.amounts import MAX_EDGE_UNITS
-from tiergate.naming import ID_RULE, is_id, item_ref, version_ref
+from tiergate.naming import ID_RULE, is_id, item_policies_path, item_ref, version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.model import Catalog, Feature, Item, Value
+    from tiergate.model import Catalog, Definition, Feature, Item, Value
 
 Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
 """Positions in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id, version) and
@@ -44,9 +44,12 @@ def problem_at(
     return Problem("catalog", 0, 0, code, message, suggestion=suggestion or "")
 
 
-def find_catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
-    """Return all problems that prevent compiling this catalog, sorted by position."""
-    result = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
+def find_catalog_problems(catalog: Catalog, positions: Positions, *, proved: Collection[str] = ()) -> list[Problem]:
+    """Return all problems that prevent compiling this catalog, sorted by position.
+
+    `proved`: the policy files of item versions whose entitlements an earlier compilation checked.
+    """
+    result = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions, proved)]
     return sorted(set(result))
 
 
@@ -72,7 +75,7 @@ def _feature_faults(key: str, feature: Feature) -> Iterator[str]:
         yield "has a level that is empty, duplicate or not valid UTF-8"
 
 
-def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+def _item_problems(catalog: Catalog, positions: Positions, proved: Collection[str]) -> Iterator[Problem]:
     suggestions = Suggestions()
     for key, item in catalog.items.items():
         if not is_id(key) or item.id != key:
@@ -87,25 +90,26 @@ def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
             if rollout.version not in versions:
                 message = f"a rollout of `{ref}` names version `{rollout.version}`, which does not exist"
                 yield problem_at(positions, ("item", key), "unknown-version", message)
-        yield from _entitlement_problems(item, catalog, positions, suggestions)
+        for definition in item.versions:
+            if item_policies_path(version_ref(item.kind, key, definition.version)) not in proved:
+                yield from _entitlement_problems(item, definition, catalog, positions, suggestions)
 
 
 def _entitlement_problems(
-    item: Item, catalog: Catalog, positions: Positions, suggestions: Suggestions
+    item: Item, definition: Definition, catalog: Catalog, positions: Positions, suggestions: Suggestions
 ) -> Iterator[Problem]:
-    for definition in item.versions:
-        ref = version_ref(item.kind, item.id, definition.version)
-        for name, value in definition.entitlements.items():
-            feature = catalog.features.get(name)
-            near = None
-            if feature is None:
-                code, fault = "unknown-feature", "which is no feature"
-                near = suggestions.find(name, catalog.features)
-            else:
-                code, fault = "invalid-value", _misfit(value, feature)
-            if fault:
-                key = ("item", item.id, definition.version, name)
-                yield problem_at(positions, key, code, f"`{ref}` gives `{name}`, {fault}", near)
+    ref = version_ref(item.kind, item.id, definition.version)
+    for name, value in definition.entitlements.items():
+        feature = catalog.features.get(name)
+        near = None
+        if feature is None:
+            code, fault = "unknown-feature", "which is no feature"
+            near = suggestions.find(name, catalog.features)
+        else:
+            code, fault = "invalid-value", _misfit(value, feature)
+        if fault:
+            key = ("item", item.id, definition.version, name)
+            yield problem_at(positions, key, code, f"`{ref}` gives `{name}`, {fault}", near)
 
 
 def _misfit(value: Value, feature: Feature) -> str:

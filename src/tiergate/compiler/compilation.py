@@ -1,19 +1,18 @@
 """Compile a catalog and rules into the files of a bundle.
 
 Pure: the output depends on the input alone, not on its order, the machine, the time or the number of threads. All
-policies are strictly validated against the schema.
+policies are strictly validated against the schema: those of items by the shapes that they have in common.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.catalog_checks import find_catalog_problems, problem_at
 from tiergate.compiler.catalog_entities import VersionWriter, write_feature_entities
-from tiergate.compiler.item_policies import PermitWriter, read_shapes
-from tiergate.compiler.policy_validation import validate_files
+from tiergate.compiler.item_policies import PermitWriter, read_shapes, write_specimens
+from tiergate.compiler.policy_validation import validate_files, validate_permit_files
 from tiergate.compiler.rule_checks import check_rules
 from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
 from tiergate.compiler.schema_fragments import read_fragments
@@ -34,10 +33,18 @@ from tiergate.naming import (
 from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from tiergate.cedar import ValidationError
     from tiergate.compiler.catalog_checks import Positions
-    from tiergate.model import Definition, Item
+    from tiergate.compiler.item_policies import Shape
+    from tiergate.model import FeatureType
+
+CATALOG_INDEX = "catalog.json"
+"""The file of the catalog without the entitlements."""
+
+FEATURE_ENTITIES = "entities/features.json"
+"""The file of the features and tags as entities."""
 
 _SCHEMA = "schema.cedarschema"
 _NO_RULES = Rules()
@@ -49,49 +56,54 @@ def compile_catalog(
     *,
     positions: Positions | None = None,
     rules_folder: str = "",
-    previous: Mapping[str, str] | None = None,
     known: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
     """Compile a catalog and the users' rules into all files of a bundle except its manifest: path → content.
 
-    `positions` and `rules_folder` locate problems in the catalog and in the rules. `previous`: path → SHA-256 in hex of
-    an earlier compilation; files with the same hash under the same schema are not validated again. `known`: path →
-    content of files to reuse. Both change the time, never the output.
+    `positions` and `rules_folder` locate problems in the catalog and in the rules. `known`: the files, path → content,
+    that an earlier compilation made of what is unchanged; they change the time, never the output.
 
     Raises:
         CompileError: if the catalog cannot be compiled; with all problems, sorted by position.
         RulesError: if the rules cannot be compiled; likewise.
     """
     positions = positions if positions is not None else {}
-    problems = find_catalog_problems(catalog, positions)
+    known = known if known is not None else {}
+    problems = find_catalog_problems(catalog, positions, proved=known)
     if problems:
         raise CompileError(problems)
+    shapes = read_shapes(builtin_text("templates"))
     files, schema = _rule_files(rules, catalog, rules_folder)
-    files.update({f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES})
-    files["catalog.json"] = canonical_json(catalog.index())
-    files["entities/features.json"] = write_feature_entities(catalog.features.values())
-    compiled = _item_files(catalog, files, known or {})
-    _validate(files, compiled, schema, positions, previous or {})
+    built_in = {f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES}
+    permits, entities = _item_files(catalog, shapes, known)
+    findings = validate_files(built_in, schema)  # rules' schemas could break them
+    findings |= validate_permit_files(permits, write_specimens(shapes), schema)
+    if findings:
+        raise CompileError(sorted(set(_invalid_policies(findings, catalog, positions))))
+    files.update(built_in | permits | entities)
+    files[CATALOG_INDEX] = canonical_json(catalog.index())
+    files[FEATURE_ENTITIES] = known.get(FEATURE_ENTITIES) or write_feature_entities(catalog.features.values())
     return dict(sorted(files.items()))
 
 
 def _item_files(
-    catalog: Catalog, files: dict[str, bytes], known: Mapping[str, bytes]
-) -> dict[str, tuple[Item, Definition]]:
-    versions = VersionWriter(catalog.features)
-    permits = PermitWriter(catalog.features, read_shapes(builtin_text("templates")))
-    compiled: dict[str, tuple[Item, Definition]] = {}
+    catalog: Catalog, shapes: Mapping[FeatureType, Shape], known: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return the permits and the entities of every item version, by path."""
+    version_writer = VersionWriter(catalog.features)
+    permit_writer = PermitWriter(catalog.features, shapes)
+    permits: dict[str, bytes] = {}
+    entities: dict[str, bytes] = {}
     for item in catalog.items.values():
         for definition in item.versions:
             ref = version_ref(item.kind, item.id, definition.version)
             path, data_path = item_policies_path(ref), item_entities_path(ref)
             if path in known and data_path in known:
-                files[path], files[data_path] = known[path], known[data_path]
+                permits[path], entities[data_path] = known[path], known[data_path]
             else:
-                files[path] = permits.write(ref, definition.entitlements).encode()
-                files[data_path] = versions.write(item, definition)
-            compiled[path] = (item, definition)
-    return compiled
+                permits[path] = permit_writer.write(ref, definition.entitlements).encode()
+                entities[data_path] = version_writer.write(item, definition)
+    return permits, entities
 
 
 def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, bytes], Schema]:
@@ -134,29 +146,20 @@ def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, Au
     return sources
 
 
-def _validate(
-    files: Mapping[str, bytes],
-    compiled: Mapping[str, tuple[Item, Definition]],
-    schema: Schema,
-    positions: Positions,
-    previous: Mapping[str, str],
-) -> None:
-    """Validate the built-in policies, which rules' schemas could break, and every compiled file."""
-    paths = [path for path in sorted(files) if path.startswith("policies/") and not path.startswith("policies/rules/")]
-    if previous.get(_SCHEMA) == _digest(files[_SCHEMA]):
-        paths = [path for path in paths if previous.get(path) != _digest(files[path])]
-    problems = set()
-    for path, findings in validate_files({path: files[path] for path in paths if files[path]}, schema).items():
-        for finding in findings:
+def _invalid_policies(
+    findings: Mapping[str, list[ValidationError]], catalog: Catalog, positions: Positions
+) -> Iterator[Problem]:
+    """Yield a problem for each finding, at the entitlement that the permit was made from."""
+    versions = {
+        item_policies_path(version_ref(item.kind, item.id, definition.version)): (item, definition)
+        for item in catalog.items.values()
+        for definition in item.versions
+    }
+    for path, found in findings.items():
+        for finding in found:
             key: tuple[str | int, ...] = ()
-            if path in compiled:
-                item, definition = compiled[path]
+            if path in versions:
+                item, definition = versions[path]
                 given = sorted(definition.entitlements)[finding.place : finding.place + 1] if finding.place >= 0 else []
                 key = ("item", item.id, definition.version, *given)
-            problems.add(problem_at(positions, key, "invalid-policy", f"`{path}`: {finding.message}"))
-    if problems:
-        raise CompileError(sorted(problems))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+            yield problem_at(positions, key, "invalid-policy", f"`{path}`: {finding.message}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import split_policies
 from tiergate.compiler.literals import quote_string
+from tiergate.model import UNLIMITED, Feature
 from tiergate.model.features import ACTIONS
 from tiergate.model.value_display import display_value
 from tiergate.naming import policy_id
@@ -18,7 +19,7 @@ from tiergate.naming import policy_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.model import Feature, FeatureType, Value
+    from tiergate.model import FeatureType, Value
 
 _WIDTH = 80
 
@@ -55,6 +56,16 @@ def read_shapes(templates: str) -> dict[FeatureType, Shape]:
     if result.keys() != set(ACTIONS.values()):
         raise ValueError("not one template for each action")
     return {kind: result[action] for kind, action in ACTIONS.items()}
+
+
+def write_specimens(shapes: Mapping[FeatureType, Shape]) -> str:
+    """Write one permit of each type of feature, as `PermitWriter` writes it.
+
+    INVARIANT (one shape, one validity): a permit differs from the specimen of its type in ids and annotations only. No
+    id is of an enumerated type, so the same schemas accept all permits of a type, or none.
+    """
+    features = {type_.value: Feature(id=type_.value, type=type_) for type_ in shapes}
+    return PermitWriter(features, shapes).write("plan/specimen@1", dict.fromkeys(features, UNLIMITED))
 
 
 class PermitWriter:

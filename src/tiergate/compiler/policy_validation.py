@@ -1,7 +1,11 @@
-"""Validate policy files strictly, each by itself, on all cores: Cedar releases Python's lock.
+"""Validate policy files strictly.
 
-The time and memory of validation grow faster than the text, so large files are split: of 10,000 permits at once, each
-takes twice the time and ten times the memory.
+Permits of item versions are instances of a few shapes, so specimens of the shapes are validated in their place
+(`item_policies.write_specimens`); the files themselves only where a specimen is not valid, to find every problem.
+
+Files are validated each by itself, on all cores: Cedar releases Python's lock. The time and memory of validation grow
+faster than the text, so large files are split: of 10,000 permits at once, each takes twice the time and ten times the
+memory.
 """
 
 from __future__ import annotations
@@ -19,7 +23,14 @@ if TYPE_CHECKING:
 
 _MOST_PERMITS = 128
 _BETWEEN_PERMITS = "\n\n@id("
-"""INVARIANT (layout of permits): `permits` writes an empty line between permits, and nowhere else."""
+"""INVARIANT (layout of permits): `PermitWriter` writes an empty line between permits, and nowhere else."""
+
+
+def validate_permit_files(
+    files: Mapping[str, bytes], specimens: str, schema: Schema
+) -> dict[str, list[ValidationError]]:
+    """Validate files of permits of the specimens' shapes; return the findings of the invalid ones by path."""
+    return validate_files(files, schema) if validate(specimens, schema) else {}
 
 
 def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[ValidationError]]:

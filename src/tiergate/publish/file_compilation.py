@@ -10,7 +10,7 @@ from tiergate.errors import CatalogError, RulesError
 from tiergate.model import Catalog, Problem, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tiergate.catalog import LoadedCatalog
@@ -28,13 +28,8 @@ def compile_bundle(catalog: Sequence[Path], rules: Path | None = None) -> dict[s
     return compile_files(catalog, rules).files
 
 
-def compile_files(
-    catalog: Sequence[Path], rules: Path | None = None, *, previous: Mapping[str, str] | None = None
-) -> BundleFiles:
+def compile_files(catalog: Sequence[Path], rules: Path | None = None) -> BundleFiles:
     """Compile a bundle from catalog files or folders and a folder of rules.
-
-    `previous`: the hashes, by path, of the files of a bundle that this version of Tiergate validated; equal files are
-    not validated again.
 
     Raises:
         CatalogError: the catalog's files have problems; it also has those of the rules' files.
@@ -53,15 +48,13 @@ def compile_files(
     if loaded is None:
         raise CatalogError(problems)
     folder = "" if rules is None else str(rules)
-    return compile_loaded(loaded, rules_read, folder, previous=previous)
+    return compile_loaded(loaded, rules_read, folder)
 
 
-def compile_loaded(
-    loaded: LoadedCatalog, rules: Rules, rules_folder: str = "", *, previous: Mapping[str, str] | None = None
-) -> BundleFiles:
+def compile_loaded(loaded: LoadedCatalog, rules: Rules, rules_folder: str = "") -> BundleFiles:
     """Compile a bundle from a loaded catalog and rules; `rules_folder`: where problems of rules are reported."""
     catalog, positions = loaded.catalog, loaded.positions
-    files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder, previous=previous)
+    files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder)
     return BundleFiles(files, catalog)
 
 

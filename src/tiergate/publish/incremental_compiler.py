@@ -1,8 +1,8 @@
 """Compile only what changed since the last compilation of this process, and reuse the rest.
 
-An item version is compiled again if it, or a feature it gives, changed; and validated again if its text or the schema
-changed. The result is the same as that of a full compilation. `ChangesetCompiler` compiles what is to be published, and
-compares its bundle with the published one.
+An item version is checked and compiled again if it, or a feature it gives, changed. The result is the same as that of
+a full compilation. `ChangesetCompiler` compiles what is to be published, and compares its bundle with the published
+one.
 
 Problems of a catalog or rules are a `CompileError` or `RulesError`; those of a changeset, all in a `PublishError`.
 """
@@ -12,18 +12,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.bundle import Bundle, Manifest, decode_manifest, manifest_of
-from tiergate.compiler import compile_catalog
+from tiergate.bundle import Bundle, Manifest, manifest_of
+from tiergate.compiler import FEATURE_ENTITIES, compile_catalog
 from tiergate.compiler.role_table import read_roles
 from tiergate.errors import AuthorError, PublishError, RulesError
 from tiergate.naming import item_entities_path, item_policies_path, version_ref
 from tiergate.publish.bundle_cache import BundleCache
+from tiergate.publish.catalog_change import differing_ids
 from tiergate.publish.loss_estimate import LossEstimate
-from tiergate.store.publications import bundle_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiergate.compiler import Positions
     from tiergate.model import Catalog, Definition, Instant, Problem, Rules
     from tiergate.publish.publication_plan import PublicationPlan
@@ -39,10 +37,6 @@ class Compilation(NamedTuple):
     files: dict[str, bytes]
     manifest: Manifest
 
-    def hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of every file, in hex, by path."""
-        return {path: entry.sha256 for path, entry in self.manifest.files.items()}
-
 
 class IncrementalCompiler:
     """Compiles catalogs that differ little from the one before. Safe to use from several threads."""
@@ -51,46 +45,28 @@ class IncrementalCompiler:
         self._lock = threading.Lock()
         self._last: Compilation | None = None
 
-    @property
-    def is_warm(self) -> bool:
-        """Return whether there is a last compilation."""
-        return self._last is not None
-
     def compile(
-        self,
-        catalog: Catalog,
-        rules: Rules,
-        *,
-        positions: Positions | None = None,
-        rules_folder: str = "",
-        validated: Mapping[str, str] | None = None,
+        self, catalog: Catalog, rules: Rules, *, positions: Positions | None = None, rules_folder: str = ""
     ) -> Compilation:
-        """Compile a catalog and rules.
-
-        `validated`: the hashes by path of a bundle that was validated before; used if there is no last compilation.
-        """
+        """Compile a catalog and rules."""
         with self._lock:
             last = self._last
         if last is not None and (last.catalog, last.rules) == (catalog, rules):
             return last
-        files = compile_catalog(
-            catalog,
-            rules,
-            positions=positions,
-            rules_folder=rules_folder,
-            previous=validated if last is None else last.hashes(),
-            known=None if last is None else _unchanged(last, catalog),
-        )
-        compilation = Compilation(catalog, rules, files, manifest_of(files))
+        known = {} if last is None else _unchanged_files(last, catalog)
+        files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder, known=known)
+        entries = {} if last is None else {path: last.manifest.files[path] for path in known}
+        compilation = Compilation(catalog, rules, files, manifest_of(files, entries))
         with self._lock:
             self._last = compilation
         return compilation
 
 
-def _unchanged(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
+def _unchanged_files(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
+    """Return the last files that are made only of features and item versions that have not changed."""
     before = last.catalog
-    changed = {id_ for id_, feature in catalog.features.items() if before.features.get(id_) != feature}
-    files: dict[str, bytes] = {}
+    changed = differing_ids(before.features, catalog.features)
+    files = {} if changed else {FEATURE_ENTITIES: last.files[FEATURE_ENTITIES]}
     for item in catalog.items.values():
         old = before.items.get(item.id)
         if old is None or old.kind is not item.kind:
@@ -105,7 +81,7 @@ def _unchanged(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
     return files
 
 
-def _is_same(old: Definition | None, new: Definition, changed: set[str]) -> bool:
+def _is_same(old: Definition | None, new: Definition, changed: frozenset[str]) -> bool:
     if old is not new and old != new:
         return False
     if len(changed) < len(new.entitlements):
@@ -136,7 +112,6 @@ class ChangesetCompiler:
                 changeset.rules,
                 positions=plan.positions,
                 rules_folder=plan.rules_folder,
-                validated=self._validated_hashes(current),
             )
         except AuthorError as error:
             raise PublishError(sorted({*problems, *error.problems})) from None
@@ -151,12 +126,5 @@ class ChangesetCompiler:
         if not current.sequence:
             return None
         old = self._bundles.open(self._store, current.revision)
-        new = Bundle.from_files(compilation.files)
+        new = Bundle.from_compiled(compilation.files, compilation.manifest)
         return LossEstimate((old, current.catalog), (new, compilation.catalog), now, at)
-
-    def _validated_hashes(self, current: PublishedState) -> dict[str, str]:
-        """Return the hashes of the published bundle's files, which were validated when it was published."""
-        if self._compiler.is_warm or not current.sequence:
-            return {}
-        content = self._store.read(lambda unit: bundle_manifest(unit.session, current.revision))
-        return {path: entry.sha256 for path, entry in decode_manifest(content).files.items()}

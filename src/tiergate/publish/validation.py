@@ -1,6 +1,7 @@
 """Validate that a catalog may replace the published one: edit rules, references, values, and what customers have.
 
-Only changes are validated. The readers of files check values, so that what is published could come from a file. Only
+Only changes are validated. The readers of files check values, so that what is published could come from a file;
+ordinary values need no reader (`is_plainly_valid`). Only
 customers who have something that changes can matter, and they are read only if their totals could be too large.
 """
 
@@ -21,6 +22,7 @@ from tiergate.catalog import (
 )
 from tiergate.catalog.checks.item_references import Holdability
 from tiergate.catalog.entries.subjects import MAX_QUANTITY
+from tiergate.catalog.entries.values import is_plainly_valid
 from tiergate.catalog.lint.granted_amounts import current_definition, grants_by_feature
 from tiergate.catalog.lint.plans import find_broken_steps
 from tiergate.errors import BodyError
@@ -69,7 +71,7 @@ def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, positions: Sour
 def _validate_features(change: CatalogChange) -> Iterator[Problem]:
     """Yield the problems of features that change."""
     old, new, session = change.old, change.new, change.unit.session
-    given = _value_uses(new, change.features)
+    given = _value_uses(new, change.features & old.features.keys())
     for id_ in sorted(change.features):
         before, after = old.features.get(id_), new.features.get(id_)
         uses = given.get(id_, [])
@@ -221,15 +223,18 @@ def _references(item: Item | None) -> object:
 
 def _validate_values(change: CatalogChange, item: Item, definition: Definition) -> Iterator[Problem]:
     """Yield values that no file could contain: the reader of files checks them."""
-    features, known = change.new.features, {}
+    features, doubtful = change.new.features, {}
     for name, value in definition.entitlements.items():
         if name in features:
-            known[name] = value
+            if not is_plainly_valid(value, features[name]):
+                doubtful[name] = value
         else:
             message = f"`{item.id}` gives `{name}`, which is not a published feature"
             yield change.problem(("item", item.id, definition.version, name), "unknown-feature", message)
+    if not doubtful:
+        return
     try:
-        read_entitlements_body(to_json_line({"entitlements": entitlements_data(known, features)}), features)
+        read_entitlements_body(to_json_line({"entitlements": entitlements_data(doubtful, features)}), features)
     except BodyError as error:
         for problem in error.problems:
             name = problem.pointer.removeprefix("/entitlements/").partition("/")[0]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog
 from tiergate.cedar import BUILTIN_POLICIES, Schema, ValidationError, builtin_schema, builtin_text, validate
-from tiergate.compiler import compilation, compile_catalog
+from tiergate.compiler import compilation, compile_catalog, policy_validation
 from tiergate.compiler.policy_validation import validate_files
 from tiergate.errors import CompileError
 from tiergate.model import Amount, Catalog, Definition, Feature, FeatureType, Item, ItemKind, Rollout, Rules
@@ -40,11 +39,6 @@ def seats(*numbers: int) -> Catalog:
     return Catalog({"seats": feature}, {item.id: item for item in items})
 
 
-def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
-    """The hashes by which a next compilation knows the files of this one."""
-    return {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-
-
 @pytest.fixture
 def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note the files that a compilation validates."""
@@ -54,8 +48,15 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.extend(files)
         return validate_files(files, schema)
 
-    monkeypatch.setattr(compilation, "validate_files", note)
+    for module in (compilation, policy_validation):
+        monkeypatch.setattr(module, "validate_files", note)
     return paths
+
+
+def bend_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the permits read an attribute that the context does not have."""
+    bent = builtin_text("templates").replace("context.given", "context.gven")
+    monkeypatch.setattr(compilation, "builtin_text", lambda name: bent if name == "templates" else builtin_text(name))
 
 
 def test_the_files_of_a_bundle_are_sorted_and_complete() -> None:
@@ -107,37 +108,43 @@ def test_a_number_that_changes_changes_exactly_its_lines() -> None:
         ]
 
 
-def test_every_policy_file_is_validated(validated: list[str]) -> None:
-    """What was written by hand and what was compiled is validated file by file."""
-    files = compile_catalog(seats(1, 2))
-    assert validated == [path for path in files if path.startswith("policies/")]
+BUILT_IN = [f"policies/{name}.cedar" for name in BUILTIN_POLICIES]
 
 
-def test_what_came_out_before_is_not_validated_again(validated: list[str]) -> None:
-    """A change of one plan validates one plan, and comes out as if everything had been done."""
-    previous = hashes(compile_catalog(seats(10, 20, 30)))
-    fresh = compile_catalog(seats(10, 25, 30))
-    validated.clear()
-    assert compile_catalog(seats(10, 25, 30), previous=previous) == fresh
-    assert validated == ["policies/items/plan/plan-1@1.cedar"]
+def test_permits_are_validated_by_their_shapes(validated: list[str]) -> None:
+    """However many versions there are, Cedar validates what was written by hand, and the specimens of permits."""
+    compile_catalog(seats(1, 2))
+    assert validated == BUILT_IN
 
 
-def test_another_schema_validates_everything_again(validated: list[str]) -> None:
-    """What was valid under another schema is not taken for valid under this one."""
-    previous = hashes(compile_catalog(seats(10)))
-    validated.clear()
-    compile_catalog(seats(10), Rules({}, {"own": "entity Region;"}), previous=previous)
-    assert len(validated) == 5
+@pytest.mark.parametrize("schemas", [{}, {"own": "entity Region; type Size = Long;"}])
+def test_every_file_of_permits_is_valid_where_its_shapes_are(schemas: dict[str, str]) -> None:
+    """What no compilation validates any more file by file is valid file by file."""
+    files = compile_catalog(LOADED.catalog, Rules({}, schemas))
+    schema = Schema(files["schema.cedarschema"].decode())
+    permits = {path: content for path, content in files.items() if path.startswith("policies/items/") and content}
+    assert permits
+    assert validate_files(permits, schema) == {}
+
+
+def test_a_shape_that_is_not_valid_is_a_problem_of_every_permit(
+    monkeypatch: pytest.MonkeyPatch, validated: list[str]
+) -> None:
+    """Should a template not be valid, each of its permits is named, as if no shapes were known."""
+    bend_templates(monkeypatch)
+    with pytest.raises(CompileError) as caught:
+        compile_catalog(seats(1, 2))
+    items = [f"policies/items/plan/plan-{number}@1.cedar" for number in range(2)]
+    assert validated == [*BUILT_IN, *items]
+    assert {it.code for it in caught.value.problems} == {"invalid-policy"}
+    assert {it.message.split("`")[1] for it in caught.value.problems} == {"policies/templates.cedar", *items}
 
 
 def test_a_policy_that_is_not_valid_is_a_problem_at_the_catalogs_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Should Cedar refuse a compiled permit, the problem names the entitlement that it was compiled from."""
     path = "policies/items/plan/gold@1.cedar"
-    monkeypatch.setattr(
-        compilation,
-        "validate_files",
-        lambda *_: {path: [ValidationError("policy2", "it is wrong"), ValidationError("", "all is")]},
-    )
+    findings = {path: [ValidationError("policy2", "it is wrong"), ValidationError("", "all is")]}
+    monkeypatch.setattr(compilation, "validate_permit_files", lambda *_: findings)
     with pytest.raises(CompileError) as caught:
         compile_catalog(LOADED.catalog, positions=LOADED.positions)
     lines = STREAMING.read_text(encoding="utf-8").splitlines()

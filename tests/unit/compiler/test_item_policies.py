@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiergate.cedar import Schema, builtin_schema, builtin_text, format_text, parse_policies, validate
-from tiergate.compiler.item_policies import PermitWriter, read_shapes
+from tiergate.compiler.item_policies import PermitWriter, read_shapes, write_specimens
 from tiergate.model import UNLIMITED, Amount, Feature, FeatureType, Level, Switch, Value
 from tiergate.model.features import ACTIONS
 from tiergate.naming import ID
@@ -108,3 +108,20 @@ def test_templates_of_another_layout_are_refused(change: tuple[str, str], messag
     """Templates from which no permit could be made are an error, not a wrong permit."""
     with pytest.raises(ValueError, match=message):
         read_shapes(TEMPLATES.replace(*change))
+
+
+@pytest.mark.parametrize("type_", FeatureType)
+@given(item=IDS, version=st.integers(1, 10**6), feature=IDS)
+def test_a_permit_differs_from_its_specimen_in_ids_and_annotations(
+    type_: FeatureType, item: str, version: int, feature: str
+) -> None:
+    """So the specimen of a type stands for all permits of the type."""
+    specimens = {it.id: it.json for it in parse_policies(write_specimens(SHAPES))}
+    assert specimens.keys() == {f"plan/specimen@1/{it.value}" for it in FeatureType}
+    specimen = specimens[f"plan/specimen@1/{type_.value}"]
+    [written] = parse_policies(permit(f"charge/{item}@{version}", feature_of(type_, feature), VALUES[type_]))
+    for policy in (specimen, written.json):
+        policy.pop("annotations")
+        for part in ("principal", "resource"):
+            assert policy[part]["entity"].pop("id")
+    assert written.json == specimen

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tiergate.cedar import Schema, builtin_schema, builtin_text, validate
+from tiergate.cedar import Schema, ValidationError, builtin_schema, builtin_text, validate
 from tiergate.compiler import policy_validation
-from tiergate.compiler.item_policies import PermitWriter, read_shapes
-from tiergate.compiler.policy_validation import validate_files
+from tiergate.compiler.item_policies import PermitWriter, read_shapes, write_specimens
+from tiergate.compiler.policy_validation import validate_files, validate_permit_files
 from tiergate.model import Amount, Feature, FeatureType
 
 SCHEMA = Schema(builtin_schema())
@@ -49,3 +49,25 @@ def test_every_file_is_validated_by_itself() -> None:
     wrong = b'@id("a") permit (principal, action, resource) when { context.nothing };'
     found = validate_files({"a": wrong, "b": permits(3).encode(), "c": wrong}, SCHEMA)
     assert list(found) == ["a", "c"]
+
+
+def test_valid_specimens_speak_for_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cedar gets the specimens only."""
+    seen: list[str] = []
+
+    def note(text: str, schema: Schema) -> list[ValidationError]:
+        seen.append(text)
+        return validate(text, schema)
+
+    monkeypatch.setattr(policy_validation, "validate", note)
+    specimens = write_specimens(SHAPES)
+    assert validate_permit_files({"a": permits(3).encode()}, specimens, SCHEMA) == {}
+    assert seen == [specimens]
+
+
+def test_where_a_specimen_is_not_valid_every_file_is_validated() -> None:
+    """A file is found wrong, or right, as if there were no specimens."""
+    files = {"a": permits(300).encode(), "b": permits(3).encode()}
+    specimens = write_specimens(SHAPES).replace("context.given", "context.gven")
+    assert validate_permit_files(files, specimens, SCHEMA) == validate_files(files, SCHEMA)
+    assert list(validate_files(files, SCHEMA)) == ["a"]

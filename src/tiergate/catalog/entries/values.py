@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_units
 from tiergate.model import (
+    MAX_EDGE_UNITS,
     UNLIMITED,
     AddedAmount,
     Amount,
@@ -21,6 +22,7 @@ from tiergate.model import (
     OverrideMode,
     Per,
     Switch,
+    Unlimited,
     Value,
     format_units,
 )
@@ -40,6 +42,25 @@ def read_entitlement(node: Node, place: int, feature: Feature, report: Report) -
     if value is None or feature.type not in _NUMBER_TYPES:
         return value
     return value if _fits(value, place, feature, report) else None
+
+
+def is_plainly_valid(value: Value, feature: Feature) -> bool:
+    """Return whether `read_entitlement` surely accepts the written form of a value that an item gives for `feature`.
+
+    Quick, and exact where it says yes; no leaves it open, as for a number with `per`.
+    """
+    match value:
+        case Switch(on):
+            return feature.type is FeatureType.SWITCH and on.__class__ is bool
+        case Level(label):
+            return feature.type is FeatureType.CUSTOM and label in feature.labels and label.isascii()
+        case Unlimited():
+            return feature.type in _NUMBER_TYPES and _misfit(value, feature) is None
+        case Amount(units, None):
+            is_number = feature.type in _NUMBER_TYPES and 0 <= units <= MAX_EDGE_UNITS
+            return is_number and _misfit(value, feature) is None
+        case _:
+            return False
 
 
 def read_override_value(
@@ -154,37 +175,37 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
 
 
 def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
-    """Return whether a definition may give this value directly."""
+    """Return whether a definition may give this value directly; report it if not."""
+    misfit = _misfit(value, feature)
+    if misfit is not None:
+        report.add(place, *misfit)
+    return misfit is None
+
+
+def _misfit(value: Value, feature: Feature) -> tuple[str, str] | None:
+    """Return why a definition may not give this value directly: code and message; `None` if it may."""
     if not isinstance(value, Amount):
         if feature.maximum is not None:
             most = format_units(feature.maximum, feature.scale)
-            report.add(place, "unfit-value", f"`unlimited` is above the maximum of `{feature.id}`, which is {most}")
-            return False
-        if not feature.unlimited_level:
-            _reject_level("unlimited", place, feature, report)
-            return False
-        return True
+            return "unfit-value", f"`unlimited` is above the maximum of `{feature.id}`, which is {most}"
+        return None if feature.unlimited_level else _no_level("unlimited", feature)
     units = value.units
-    shown = format_units(units, feature.scale)
     if feature.numbers is not None and units not in feature.numbers:
-        _reject_level(shown, place, feature, report)
-        return False
+        return _no_level(format_units(units, feature.scale), feature)
     if feature.minimum is not None and units < feature.minimum:
-        least = format_units(feature.minimum, feature.scale)
-        report.add(place, "unfit-value", f"`{shown}` is below the minimum of `{feature.id}`, which is {least}")
-        return False
+        shown, least = (format_units(it, feature.scale) for it in (units, feature.minimum))
+        return "unfit-value", f"`{shown}` is below the minimum of `{feature.id}`, which is {least}"
     if feature.maximum is not None and units > feature.maximum:
-        most = format_units(feature.maximum, feature.scale)
-        report.add(place, "unfit-value", f"`{shown}` is above the maximum of `{feature.id}`, which is {most}")
-        return False
-    return True
+        shown, most = (format_units(it, feature.scale) for it in (units, feature.maximum))
+        return "unfit-value", f"`{shown}` is above the maximum of `{feature.id}`, which is {most}"
+    return None
 
 
-def _reject_level(shown: str, place: int, feature: Feature, report: Report) -> None:
+def _no_level(shown: str, feature: Feature) -> tuple[str, str]:
     levels = [format_units(units, feature.scale) for units in feature.numbers or ()]
     if feature.unlimited_level:
         levels.append("`unlimited`")
-    report.add(place, "unknown-level", f"`{shown}` is not a level of `{feature.id}`: it has {_listed(levels)}")
+    return "unknown-level", f"`{shown}` is not a level of `{feature.id}`: it has {_listed(levels)}"
 
 
 def _listed(words: list[str]) -> str:

@@ -114,10 +114,7 @@ class _Load:
         files = LoadedFiles(copied.stamps, digest, hashlib.sha256(maker).hexdigest())
         if state is not None and state.catalog.digest == digest:
             return state.revision, files, None
-        previous = None
-        if state is not None and state.catalog.maker == files.maker:
-            previous = Bundle.open(self._data.bundle(state.revision)).hashes()
-        made = publish.compile_files([path for path in copied.paths if path != rules], rules, previous=previous)
+        made = publish.compile_files([path for path in copied.paths if path != rules], rules)
         revision = Bundle.from_files(made.files).revision
         if (state is None or state.revision != revision) and self._is_bundle_damaged(revision):
             place = self._data.bundle(revision)
