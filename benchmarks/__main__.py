@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
-from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
+from benchmarks.http_rows import Bench, batch_rows, repeat_rows
 from benchmarks.pause_rows import pause_rows
 from benchmarks.preview_rows import preview_rows
 from benchmarks.published import publish_group
@@ -23,6 +23,7 @@ from benchmarks.sizing_rows import sizing_rows
 from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
 from benchmarks.table import figure, table_of
+from benchmarks.uncached_rows import full_size_rows, growth_rows, uncached_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,8 +58,9 @@ def main() -> int:
             "repeat": lambda: repeat_rows(bench),
             "batch": lambda: batch_rows(bench),
             "engine": lambda: engine_rows(directory, options.rounds),
-            "growth": lambda: growth_rows(bench),
             "uncached": lambda: uncached_rows(bench),
+            "full-size": lambda: full_size_rows(bench),
+            "growth": lambda: growth_rows(bench),
             "compile": lambda: compile_rows(directory),
             "reload": lambda: reload_rows(directory),
             "pause": lambda: pause_rows(directory),

@@ -1,4 +1,4 @@
-"""Rows over HTTP: each is a median of alternating runs of Tiergate and of its baseline."""
+"""Rows of repeated checks over HTTP: each is a median of alternating runs of Tiergate and of its baseline."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import Sidecar, ask, free_port, running, sidecar
+from benchmarks.processes import ask, free_port, running, sidecar
 from benchmarks.table import Row
-from benchmarks.workload import LARGE, SMALL, Size, check_bodies, lua_checks, write_catalog, write_subjects
+from benchmarks.workload import SMALL, Size, check_bodies, write_catalog, write_subjects
 from benchmarks.wrk import drive
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ _SWITCH = '{"subject":"c1","feature":"f0"}'
 _HEAD = 'wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\nwrk.headers["Host"]="localhost"\n'
 
 
-def _script(directory: Path, name: str, text: str) -> Path:
+def write_script(directory: Path, name: str, text: str) -> Path:
+    """Write a script for wrk; return its path."""
     path = directory / f"{name}.lua"
     path.write_text(text, encoding="utf-8")
     return path
@@ -29,7 +30,7 @@ def _script(directory: Path, name: str, text: str) -> Path:
 
 def repeat_script(directory: Path) -> Path:
     """Return wrk's script that repeats one switch check."""
-    return _script(directory, "repeat", f"{_HEAD}wrk.path='/v1/check'\nwrk.body='{_SWITCH}'\n")
+    return write_script(directory, "repeat", f"{_HEAD}wrk.path='/v1/check'\nwrk.body='{_SWITCH}'\n")
 
 
 def _header_script(directory: Path, name: str, value: str) -> Path:
@@ -42,7 +43,7 @@ function request()
   return head .. "{name}: " .. {value} .. tail
 end
 """
-    return _script(directory, name.lower(), text)
+    return write_script(directory, name.lower(), text)
 
 
 _TRACE = 'string.format("00-%08x%08x%08x%08x-%08x%08x-01", ' + ", ".join(["math.random(0, 0x7fffffff)"] * 6) + ")"
@@ -83,7 +84,8 @@ class Bench:
         return [statistics.median(found) for found in results]
 
 
-def _baseline(stack: ExitStack, bench: Bench, kind: str, content: bytes) -> int:
+def baseline(stack: ExitStack, bench: Bench, kind: str, content: bytes) -> int:
+    """Run a baseline that answers with constant bytes until the stack closes; return its port."""
     answer = bench.directory / f"{kind}.answer"
     answer.write_bytes(content)
     port = free_port()
@@ -96,8 +98,8 @@ def repeat_rows(bench: Bench) -> Iterator[Row]:
     with ExitStack() as stack:
         car = stack.enter_context(sidecar(*bench.files(SMALL)))
         head, body = ask(car.port, _SWITCH)
-        floor = _baseline(stack, bench, "floor", head + body)
-        star = _baseline(stack, bench, "starlette", body)
+        floor = baseline(stack, bench, "floor", head + body)
+        star = baseline(stack, bench, "starlette", body)
         same = repeat_script(bench.directory)
         trace = _header_script(bench.directory, "traceparent", _TRACE)
         request_id = _header_script(bench.directory, "X-Request-ID", _REQUEST_ID)
@@ -109,50 +111,10 @@ def repeat_rows(bench: Bench) -> Iterator[Row]:
             lambda: load(car.port, request_id, seconds),
             lambda: load(star, same, seconds),
         )
-    yield Row("a repeated switch check / floor", ours / base, 0.8, f"{ours:,.0f} / {base:,.0f} requests/s")
+    yield Row("a repeated switch check / floor", ours / base, 0.9, f"{ours:,.0f} / {base:,.0f} requests/s")
     yield Row("… with its own traceparent each / floor", traced / base, 0.35, f"{traced:,.0f} requests/s")
     yield Row("… with its own X-Request-ID each / floor", named / base, 0.35, f"{named:,.0f} requests/s")
     yield Row("a repeated switch check / Starlette", ours / theirs, 3.0, f"Starlette {theirs:,.0f} requests/s")
-
-
-def _large(stack: ExitStack, bench: Bench, size: Size) -> Sidecar:
-    return stack.enter_context(sidecar(*bench.files(size)))
-
-
-def uncached_rows(bench: Bench) -> Iterator[Row]:
-    """Measure new checks at full size, and also memory and start-up."""
-    with ExitStack() as stack:
-        first = _large(stack, bench, LARGE)
-        yield Row("first start to ready, 1 million subjects", first.ready, None, "s", unit="s", note="no target")
-    with ExitStack() as stack:
-        car = _large(stack, bench, LARGE)
-        yield Row("start to ready from disk, 1 million subjects", car.ready, 3.0, "", unit="s", most=True)
-        head, body = ask(car.port, next(check_bodies(LARGE, 1, 1)))
-        floor = _baseline(stack, bench, "floor", head + body)
-        script = _script(bench.directory, "uncached", lua_checks(LARGE, users=False))
-        base, ours = bench.rates(
-            lambda: load(floor, repeat_script(bench.directory), bench.seconds),
-            lambda: load(car.port, script, bench.seconds),
-        )
-        yield Row("a check never asked before / floor", ours / base, 0.05, f"{ours:,.0f} / {base:,.0f} requests/s")
-        load(car.port, script, max(10.0, bench.seconds))
-        yield Row("RSS, 1 million subjects, caches full", car.rss() / 2**20, 300, "", unit="MB", most=True)
-
-
-def growth_rows(bench: Bench) -> Iterator[Row]:
-    """Compare the cost of a new check at full size with ten features, ten plans and 1,000 customers."""
-    with ExitStack() as stack:
-        small, large = _large(stack, bench, SMALL), _large(stack, bench, LARGE)
-        scripts = {
-            size: _script(bench.directory, f"growth-{size.features}", lua_checks(size, users=True))
-            for size in (SMALL, LARGE)
-        }
-        few, many = bench.rates(
-            lambda: load(small.port, scripts[SMALL], bench.seconds),
-            lambda: load(large.port, scripts[LARGE], bench.seconds),
-        )
-    text = f"{1e6 / few:,.0f} µs → {1e6 / many:,.0f} µs"
-    yield Row("its cost at full size / at 10 × 10 × 1,000", few / many, 1.3, text, most=True)
 
 
 def batch_rows(bench: Bench) -> Iterator[Row]:
@@ -176,8 +138,8 @@ end
             for _ in range(3):
                 ask(car.port, '{"checks":[' + ",".join(pool[begin : begin + 100]) + "]}", "/v1/checks")
         head, body = ask(car.port, _SWITCH)
-        floor = _baseline(stack, bench, "floor", head + body)
-        script = _script(bench.directory, "batch", text)
+        floor = baseline(stack, bench, "floor", head + body)
+        script = write_script(bench.directory, "batch", text)
         base, ours = bench.rates(
             lambda: load(floor, repeat_script(bench.directory), bench.seconds),
             lambda: load(car.port, script, bench.seconds) * 100,

@@ -21,7 +21,6 @@ class Row:
     text: str
     unit: str = ""
     most: bool = False
-    note: str = ""
 
     @property
     def met(self) -> bool | None:

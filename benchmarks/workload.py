@@ -29,6 +29,7 @@ class Size:
 
 
 SMALL = Size(features=10, plans=10, customers=1_000)
+USUAL = Size(features=400, plans=200, customers=10_000)
 LARGE = Size(features=400, plans=1_000, customers=1_000_000)
 
 
@@ -97,23 +98,48 @@ def check_bodies(size: Size, count: int, seed: int) -> Iterator[str]:
         yield json.dumps(body, separators=(",", ":"))
 
 
-def lua_checks(size: Size, *, users: bool) -> str:
+def lua_checks(size: Size, *, users: bool = False, hot: int | None = None) -> str:
     """Return wrk's script for new checks.
 
-    With `users`, each switch or custom check names another user: a small catalog would otherwise run out of checks.
+    With `users`, each switch or custom check names another user: few customers would otherwise run out of checks. With
+    `hot`, only so many of the customers are asked for, spread evenly.
     """
+    return f"""{_lua_check(size, users=users, hot=hot)}
+local head = "POST /v1/check HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json\\r\\nContent-Length: "
+function request()
+  local body = check()
+  return head .. #body .. "\\r\\n\\r\\n" .. body
+end
+"""
+
+
+def lua_batches(size: Size, count: int) -> str:
+    """Return wrk's script for batches of `count` new checks."""
+    return f"""{_lua_check(size, users=False, hot=None)}
+local head = "POST /v1/checks HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json\\r\\nContent-Length: "
+function request()
+  local checks = {{}}
+  for i = 1, {count} do checks[i] = check() end
+  local body = '{{"checks":[' .. table.concat(checks, ",") .. ']}}'
+  return head .. #body .. "\\r\\n\\r\\n" .. body
+end
+"""
+
+
+def _lua_check(size: Size, *, users: bool, hot: int | None) -> str:
+    """Return a Lua function `check` that makes the body of a random check."""
     named = """subject = '{"type":"customer","id":"' .. customer .. '","user":"u' .. draw(0, 999999999) .. '"}'"""
+    asked = size.customers if hot is None else hot
     return f"""
 local threads = 0
 function setup(thread) thread:set("seed", os.time() * 10 + threads); threads = threads + 1 end
 function init(args) math.randomseed(seed) end
 local draw = math.random
 local levels = {{"email", "chat", "phone"}}
-local head = "POST /v1/check HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json\\r\\nContent-Length: "
-function request()
+local function check()
   local feature = draw(0, {size.features - 1})
   local type = feature % 4
-  local customer = "c" .. draw(0, {size.customers - 1})
+  local customer = "c" .. draw(0, {asked - 1}) * {size.customers // asked}
   local rest = ""
   local subject = '"' .. customer .. '"'
   if type == 1 then
@@ -124,7 +150,6 @@ function request()
     if type == 3 then rest = ',"level":"' .. levels[draw(1, 3)] .. '"' end
     {named if users else ""}
   end
-  local body = '{{"subject":' .. subject .. ',"feature":"f' .. feature .. '"' .. rest .. '}}'
-  return head .. #body .. "\\r\\n\\r\\n" .. body
+  return '{{"subject":' .. subject .. ',"feature":"f' .. feature .. '"' .. rest .. '}}'
 end
 """
