@@ -63,6 +63,12 @@ bench: $(VENV)/.dev ## measure speed and memory, as ratios to a baseline
 race: $(VENV)/.dev ## compare speed with other systems that are on the path
 	@$(BIN)/python -m benchmarks.race $(ARGS)
 
+# Needs an idle machine, and the other systems on the path; the results of missing ones stay.
+.PHONY: performance
+performance: $(VENV)/.dev ## measure again what docs/explanation/performance.md shows
+	@$(BIN)/python -m benchmarks.race --update-page
+	@$(BIN)/python -m benchmarks --update-page $(or $(ARGS),repeat batch engine uncached full-size growth reload)
+
 # ── Check ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: check

@@ -106,7 +106,7 @@ def _targets_table(published: Published) -> str:
     for name, group in published.groups.items():
         for row in group.rows:
             met = {True: "met", False: "**missed**", None: ""}[row.met]
-            origin = f"`{name}`, {group.date}, {group.commit}"
+            origin = ", ".join(part for part in (f"`{name}`", group.date, group.commit) if part)
             cells = (row.what, figure(row.figure, row.unit), row.bound, met, row.text, origin)
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -75,7 +75,7 @@ def _race(
     chosen: list[type[Peer]], facts: Facts, directory: Path, floor: Floor, length: Length
 ) -> Iterator[PeerResult]:
     for kind in chosen:
-        peer = kind(facts, directory / kind.key())
+        peer = kind(facts, directory / f"{facts.plans}x{facts.customers}" / kind.key())
         if peer.find_program() is None:
             print(f"{peer.name}: not measured, `{peer.program}` is not on the path", file=sys.stderr, flush=True)
             continue

@@ -8,11 +8,10 @@ import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.race.facts import Facts, Question
     from benchmarks.race.requests import Request
 
@@ -20,6 +19,7 @@ CHANGED_LIMIT = 7
 """The limit of feature 1 in plan 0 after the change whose effect is timed."""
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+[\w.+-]*")
+_GO_MODULE = re.compile(rb"\nmod\t[\w./-]+\tv(\d[\w.+-]*)")
 
 
 class Peer(ABC):
@@ -53,11 +53,14 @@ class Peer(ABC):
         return shutil.which(self.program)
 
     def version(self) -> str:
-        """Return the version that the program prints, or an empty string."""
-        command = [self.find_program() or self.program, *self.version_arguments]
+        """Return the version that the program prints, or that Go wrote into it, or an empty string."""
+        program = self.find_program() or self.program
+        command = [program, *self.version_arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        found = _VERSION.search(done.stdout + done.stderr)
-        return found[0] if found else ""
+        if found := _VERSION.search(done.stdout + done.stderr):
+            return found[0]
+        built = _GO_MODULE.search(Path(program).read_bytes())
+        return built[1].decode() if built else ""
 
     @abstractmethod
     def write_files(self) -> None:

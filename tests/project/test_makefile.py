@@ -27,7 +27,8 @@ def make(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "bench", "lint", "docs", "format", "properties", "lock", "image", "clean"]
+    "target",
+    ["demo", "test", "bench", "race", "performance", "lint", "docs", "format", "properties", "lock", "image", "clean"],
 )
 def test_make_alone_lists_the_target(target: str) -> None:
     """Plain `make` says of each target what it does."""
