@@ -54,17 +54,26 @@ _UNUSUAL = re.compile(
     re.IGNORECASE,
 )
 _FIRST_LINE = re.compile(rb"POST /[!-~]* HTTP/1\.1\r\n")
+_OK = 200
 _HEAD = b"content-type: application/json\r\ncontent-length: %d\r\ntiergate-decision-id: "
+_HEAD_WITH_REQUEST_ID = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\ntiergate-decision-id: "
+)
+_MAX_LAYOUTS = 1_000
+_MAX_DIGITS = 9
 
 
 class _Head:
-    """An admitted head and its endpoint."""
+    """An admitted head and its endpoint; `length`: of the body, if the head says it."""
 
-    __slots__ = ("endpoint", "weight")
+    __slots__ = ("endpoint", "length", "weight")
 
-    def __init__(self, endpoint: Callable[[bytes, RequestContext], HttpResponse | None], weight: int) -> None:
+    def __init__(
+        self, endpoint: Callable[[bytes, RequestContext], HttpResponse | None], weight: int, length: int = -1
+    ) -> None:
         self.endpoint = endpoint
         self.weight = weight
+        self.length = length
 
 
 class _Repeat:
@@ -90,7 +99,9 @@ class FastPath:
         self._durations = service.metrics.durations["check"]
         self._max_body = max_body
         self.repeats: ResponseCache[_Repeat] = ResponseCache(cache_bytes)
-        self._heads: ResponseCache[_Head] = ResponseCache(min(cache_bytes, _HEADS_BYTES))
+        self._heads: ResponseCache[_Head] = ResponseCache(min(cache_bytes, _HEADS_BYTES // 2))
+        self._whole_heads: ResponseCache[_Head] = ResponseCache(min(cache_bytes, _HEADS_BYTES // 2))
+        self._layouts: dict[tuple[bytes, ...], list[bytes]] = {}
         self._answer_heads: dict[int, bytes] = {}
         self._defaults: list[tuple[bytes, bytes]] | None = None
         self._preamble = b""
@@ -125,28 +136,61 @@ class FastPath:
 
     def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
-        parts = _VARYING.split(segment[:end])
-        head = self._heads.get(b"".join(parts[::3]))
-        if head is None:
-            return None
         length = len(segment) - end
-        if len(parts) == 4:
+        raw_head = segment[:end]
+        head = self._whole_heads.get(raw_head)
+        if head is not None:
             context = NO_CONTEXT
-            announced = parts[2] if parts[1].lower() == b"content-length" else b""
-        else:
-            found = {name.lower(): value for name, value in zip(parts[1::3], parts[2::3], strict=True)}
-            if len(found) != len(parts) // 3:
+            if head.length != length:
                 return None
-            announced = found.get(b"content-length", b"")
-            context = make_context(found)
-        if not announced.isdigit() or int(announced) != length or length > self._max_body:
-            return None
+        else:
+            parts = _VARYING.split(raw_head)
+            head = self._heads.get(b"".join(parts[::3]))
+            if head is None:
+                return None
+            found = self._read_varying(parts)
+            if found is None or found[0] != length or length > self._max_body:
+                return None
+            context = found[1]
+            if context is NO_CONTEXT:
+                self._whole_heads.put(raw_head, _Head(head.endpoint, SLOT + len(raw_head) + 100, length))
         reply = head.endpoint(segment[end:], context)
-        if reply is None:
+        return None if reply is None else self._encode(segment, reply, context, defaults)
+
+    def _encode(
+        self, segment: bytes, reply: HttpResponse, context: RequestContext, defaults: list[tuple[bytes, bytes]]
+    ) -> bytes:
+        """Encode a response, and keep it for repeats of the segment if that is allowed."""
+        decision_id, body = reply.decision_id, reply.body
+        if reply.status != _OK or decision_id is None or reply.extra:
+            return encode_response(reply, context, defaults)
+        if defaults is not self._defaults:
+            self._set_defaults(defaults)
+        if context.request_id is None:
+            answer_head = self._answer_head(len(body))
+            if reply.decision is not None and context is NO_CONTEXT:
+                self.repeats.put(segment, _Repeat(segment, answer_head, reply.decision))
+        else:
+            answer_head = _HEAD_WITH_REQUEST_ID % (len(body), context.request_id)
+        return b"".join((self._preamble, answer_head, decision_id, b"\r\n\r\n", body))
+
+    def _read_varying(self, parts: list[bytes]) -> tuple[int, RequestContext] | None:
+        """Read the announced length and the context; `None` if the slow path must read them."""
+        names = tuple(parts[1::3])
+        layout = self._layouts.get(names)
+        if layout is None:
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[names] = [name.lower() for name in names]
+            if len(set(layout)) != len(layout) or b"content-length" not in layout:
+                layout.clear()
+        if not layout:
             return None
-        if reply.decision is not None and context is NO_CONTEXT:
-            self.repeats.put(segment, _Repeat(segment, self._answer_head(len(reply.body)), reply.decision))
-        return encode_response(reply, context, defaults)
+        values = dict(zip(layout, parts[2::3], strict=True))
+        announced = values.pop(b"content-length")
+        if not announced.isdigit() or len(announced) > _MAX_DIGITS:
+            return None
+        return int(announced), make_context(values) if values else NO_CONTEXT
 
     def learn(self, segment: bytes, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
         """Learn the head of a request that was admitted to an endpoint on the slow path."""
@@ -166,6 +210,7 @@ class FastPath:
         """Forget every request, because requests are admitted differently from now on."""
         self.repeats.clear()
         self._heads.clear()
+        self._whole_heads.clear()
 
     def _answer_head(self, length: int) -> bytes:
         head = self._answer_heads.get(length)
