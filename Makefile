@@ -67,7 +67,7 @@ race: $(VENV)/.dev ## compare speed with other systems that are on the path
 .PHONY: performance
 performance: $(VENV)/.dev ## measure again what docs/explanation/performance.md shows
 	@$(BIN)/python -m benchmarks.race --update-page
-	@$(BIN)/python -m benchmarks --update-page $(or $(ARGS),repeat batch engine uncached full-size growth reload)
+	@$(BIN)/python -m benchmarks --update-page $(or $(ARGS),repeat batch engine uncached full-size growth pause reload)
 
 # ── Check ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,6 +31,25 @@ if TYPE_CHECKING:
     from benchmarks.table import Row
 
 
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "repeat": repeat_rows,
+    "batch": batch_rows,
+    "engine": lambda bench: engine_rows(bench.directory, bench.rounds),
+    "uncached": uncached_rows,
+    "full-size": full_size_rows,
+    "growth": growth_rows,
+    "compile": lambda bench: compile_rows(bench.directory),
+    "reload": lambda bench: reload_rows(bench.directory),
+    "pause": lambda bench: pause_rows(bench.directory),
+    "tests": lambda bench: suite_rows(bench.directory, bench.rounds),
+    "preview": lambda bench: preview_rows(bench.directory),
+    "publish": lambda bench: publish_rows(bench.directory, bench.rounds),
+    "changes": lambda bench: changes_rows(bench.directory, bench.seconds),
+    "first-sync": lambda bench: first_sync_rows(bench.directory),
+    "sizing": lambda bench: sizing_rows(bench.directory),
+}
+
+
 def main() -> int:
     """Run the chosen groups of rows; return 1 if a target is missed and `--strict` is set."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -42,51 +61,28 @@ def main() -> int:
         "--update-page", action="store_true", help="also write the results to docs/explanation/performance.md"
     )
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
-    parser.add_argument(
-        "groups",
-        nargs="*",
-        metavar="GROUP",
-        help="repeat, batch, engine, growth, uncached, compile, reload, pause, tests, publish, changes, first-sync, "
-        "sizing (default: all)",
-    )
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tiergate-bench-") as temporary:
         directory = options.directory or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         bench = Bench(directory, options.seconds, options.rounds)
-        groups: dict[str, Callable[[], Iterator[Row]]] = {
-            "repeat": lambda: repeat_rows(bench),
-            "batch": lambda: batch_rows(bench),
-            "engine": lambda: engine_rows(directory, options.rounds),
-            "uncached": lambda: uncached_rows(bench),
-            "full-size": lambda: full_size_rows(bench),
-            "growth": lambda: growth_rows(bench),
-            "compile": lambda: compile_rows(directory),
-            "reload": lambda: reload_rows(directory),
-            "pause": lambda: pause_rows(directory),
-            "tests": lambda: suite_rows(directory, options.rounds),
-            "preview": lambda: preview_rows(directory),
-            "publish": lambda: publish_rows(directory, options.rounds),
-            "changes": lambda: changes_rows(directory, options.seconds),
-            "first-sync": lambda: first_sync_rows(directory),
-            "sizing": lambda: sizing_rows(directory),
-        }
-        unknown = [name for name in options.groups if name not in groups]
+        unknown = [name for name in options.groups if name not in GROUPS]
         if unknown:
-            parser.error(f"no group `{unknown[0]}`; there are {', '.join(groups)}")
-        rows = _measure({name: groups[name] for name in options.groups or groups}, options)
+            parser.error(f"no group `{unknown[0]}`; there are {', '.join(GROUPS)}")
+        rows = _measure(options.groups or list(GROUPS), bench, options)
     return int(options.strict and any(row.met is False for row in rows))
 
 
-def _measure(groups: dict[str, Callable[[], Iterator[Row]]], options: argparse.Namespace) -> list[Row]:
+def _measure(groups: list[str], bench: Bench, options: argparse.Namespace) -> list[Row]:
     """Measure each group, and print and write its rows as soon as they are there."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(f"Tiergate on {platform.machine()}, Python {platform.python_version()}")
     measured: list[Row] = []
-    for name, group in groups.items():
+    for name in groups:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows = []
-        for row in group():
+        for row in GROUPS[name](bench):
             rows.append(row)
             print(f"  {row.what}: {figure(row.figure, row.unit)}  {row.text}", file=sys.stderr, flush=True)
         console.print(table_of(rows, name))
