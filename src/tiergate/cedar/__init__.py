@@ -1,7 +1,8 @@
 """Everything that Tiergate asks of Cedar; the only importer of cedarpy.
 
 `policies` parses text and answers questions about scopes and contents, `schema` and `validation` check it,
-`evaluation` links templates and evaluates sets, `builtin` reads the policies written by hand.
+`evaluation` links templates and evaluates sets, `builtin` reads the policies written by hand, `time_literals` the texts
+of instants and durations.
 """
 
 from tiergate.cedar.builtin import BUILTIN_POLICIES, builtin_schema, builtin_text
@@ -28,4 +29,5 @@ from tiergate.cedar.policies import (
     split_policies,
     with_id,
 )
+from tiergate.cedar.time_literals import DAY_MS, parse_datetime, parse_duration
 from tiergate.cedar.validation import Schema, ValidationError, validate

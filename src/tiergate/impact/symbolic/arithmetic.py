@@ -5,9 +5,9 @@ An instant is in milliseconds since 1970, a duration in milliseconds.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from tiergate.cedar import DAY_MS, parse_datetime, parse_duration
 from tiergate.impact.symbolic.condition_terms import StepTerm, Term, TermResult, UnsupportedExpressionError
 from tiergate.impact.symbolic.formulas import (
     BIGGEST,
@@ -20,16 +20,11 @@ from tiergate.impact.symbolic.formulas import (
     overflows,
     variable_range,
 )
-from tiergate.model import parse_instant
 
 if TYPE_CHECKING:
     from tiergate.impact.symbolic.symbolic_context import SymbolicContext
 
-_DAY: Final = 86_400_000
-_UNITS: Final = {"d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_WHOLE: Final = {"toMilliseconds": 1, "toSeconds": 1_000, "toMinutes": 60_000, "toHours": 3_600_000, "toDays": _DAY}
-_DURATION: Final = re.compile(r"-?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
-_OFFSET: Final = re.compile(r"([+-]\d\d)(\d\d)\Z")
+_WHOLE: Final = {"toMilliseconds": 1, "toSeconds": 1_000, "toMinutes": 60_000, "toHours": 3_600_000, "toDays": DAY_MS}
 
 PARTS: Final = ("toDate", "toTime", *_WHOLE)
 """The functions that return a part of an instant or a duration."""
@@ -58,18 +53,17 @@ def arithmetic(op: str, left: TermResult, right: TermResult) -> TermResult:
 def instant(text: str) -> Linear:
     """Parse an instant in Cedar's form."""
     try:
-        return Linear((), parse_instant(_OFFSET.sub(r"\1:\2", text)))
+        return Linear((), parse_datetime(text))
     except ValueError:
         raise UnsupportedExpressionError from None
 
 
 def duration(text: str) -> Linear:
     """Parse a duration in Cedar's form: `1d12h`."""
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        raise UnsupportedExpressionError
-    amount = sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True))
-    return Linear((), -amount if text.startswith("-") else amount)
+    try:
+        return Linear((), parse_duration(text))
+    except ValueError:
+        raise UnsupportedExpressionError from None
 
 
 def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
@@ -79,15 +73,15 @@ def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
         raise UnsupportedExpressionError
     if name == "toTime":
         if form.is_constant:
-            return TermResult(Linear((), form.constant % _DAY), errs)
+            return TermResult(Linear((), form.constant % DAY_MS), errs)
         time = scene.number("time")
         if form != scene.number("now") or time is None:
             raise UnsupportedExpressionError
         return TermResult(time, errs)
     if name == "toDate":
         if form.is_constant:
-            return TermResult(Linear((), form.constant // _DAY * _DAY), errs)
-        return TermResult(StepTerm(form, lambda most: (most // _DAY + 1) * _DAY - 1), errs)
+            return TermResult(Linear((), form.constant // DAY_MS * DAY_MS), errs)
+        return TermResult(StepTerm(form, lambda most: (most // DAY_MS + 1) * DAY_MS - 1), errs)
     unit = _WHOLE[name]
     if form.is_constant:
         count = abs(form.constant) // unit
