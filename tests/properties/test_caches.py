@@ -10,7 +10,7 @@ from tests.properties.documents import Document, subjects, worlds
 from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
-from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator
+from tiergate.engine import CacheLimits, EngineOptions, Evaluator
 from tiergate.model import Check, Decision, Subject, SubjectRecord, SubjectType
 
 TIGHT = CacheLimits(subjects=2, subject_bytes=20_000, slices=2, slice_bytes=400_000, decisions=3, decision_bytes=30_000)
@@ -24,7 +24,7 @@ class Followed:
 
     def __init__(self, world: World, limits: CacheLimits | None) -> None:
         self.subjects = Subjects(world.records)
-        self.engine = CachedEvaluator(Evaluator(world.bundle, self.subjects, limits=limits), limits)
+        self.engine = EngineOptions(limits or CacheLimits()).build(world.bundle, self.subjects)
         self.forgetful = Evaluator(world.bundle, self.subjects, limits=NOTHING)
 
     def put(self, records: dict[str, SubjectRecord]) -> None:

@@ -17,7 +17,7 @@ from tests.properties.engines import Subjects, World, check_of, text_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.serving import Clock, post
-from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator, decide_all_features, decision_json
+from tiergate.engine import CacheLimits, EngineOptions, Evaluator, decide_all_features, decision_json
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord
 from tiergate.sidecar.api.app import NativeApi
 from tiergate.sidecar.check_service import CheckService
@@ -53,8 +53,7 @@ class Sidecar:
     def publish(self, world: World) -> None:
         """Put a bundle in force; the subjects stay as they are."""
         self.number += 1
-        evaluator = Evaluator(world.bundle, self.subjects, publication=self.number, limits=self.limits)
-        engine = CachedEvaluator(evaluator, self.limits)
+        engine = EngineOptions(self.limits or CacheLimits()).build(world.bundle, self.subjects, self.number)
         self.forgetful = Evaluator(world.bundle, self.subjects, publication=self.number, limits=NOTHING)
         self.state.install(Generation(self.number, engine, self.number, world.bundle.revision, 0))
 

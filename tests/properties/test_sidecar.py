@@ -19,7 +19,7 @@ from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide
 from tests.serving import Service, get, post
 from tests.wire import Answer, Connection
-from tiergate.engine import CachedEvaluator, Evaluator
+from tiergate.engine import EngineOptions
 from tiergate.model import FOREVER, format_instant
 from tiergate.sidecar.state import Generation
 
@@ -38,7 +38,7 @@ class Sidecar:
         """Put a world in force."""
         self.service.number += 1
         number = self.service.number
-        engine = CachedEvaluator(Evaluator(world.bundle, Subjects(world.records), publication=number))
+        engine = EngineOptions().build(world.bundle, Subjects(world.records), number)
         generation = Generation(number, engine, number, world.bundle.revision, 0)
         self.service.run(lambda: self.service.state.install(generation))
 

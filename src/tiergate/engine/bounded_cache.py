@@ -20,6 +20,8 @@ class CacheLimits(msgspec.Struct, frozen=True):
     slice_bytes: int = 48 * 2**20
     decisions: int = 50_000
     decision_bytes: int = 48 * 2**20
+    answers: int = 20_000
+    answer_bytes: int = 8 * 2**20
 
 
 class BoundedCache(Generic[K, V]):

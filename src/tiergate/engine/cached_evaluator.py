@@ -1,4 +1,4 @@
-"""A layer over the evaluator that repeats decisions exactly as long as they are valid.
+"""A layer over an evaluator that repeats decisions exactly as long as they are valid.
 
 A decision is cached with its window of time and the serial of the subject that it was made on: it is repeated within
 that window, and until the subject changes. Volatile decisions and those on metered usage are never cached.
@@ -13,17 +13,18 @@ from tiergate.engine.evaluator import Denial
 from tiergate.engine.normalized_check import normalize_check
 
 if TYPE_CHECKING:
-    from tiergate.engine.evaluator import Evaluator
+    from tiergate.engine.evaluator import Evaluator, NormalizedDecider
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.model import Check, Decision, Instant, Subject
 
 
 class CachedEvaluator:
-    """Decides as the evaluator below it. Not for several threads at once."""
+    """Decides as the layer below it. Not for several threads at once."""
 
-    def __init__(self, evaluator: Evaluator, limits: CacheLimits | None = None) -> None:
+    def __init__(self, below: NormalizedDecider, limits: CacheLimits | None = None) -> None:
         limits = limits if limits is not None else CacheLimits()
-        self.evaluator = evaluator
+        self.below = below
+        self.evaluator: Evaluator = below.evaluator
         self.decisions: BoundedCache[tuple[Subject, str, NormalizedCheck], tuple[int, Decision]] = BoundedCache(
             limits.decisions, limits.decision_bytes
         )
@@ -40,15 +41,15 @@ class CachedEvaluator:
             cached = self.decisions.get(key)
             if cached is not None and cached[0] == subject.serial and cached[1].start <= now < cached[1].until:
                 return cached[1]
-        decision = evaluator.evaluate_normalized(check, feature, normalized, subject, now).decision
+        decision = self.below.decide_normalized(check, feature, normalized, subject, now)
         if not decision.volatile:
             self.decisions.offer(key, (subject.serial, decision), 700 + 300 * len(decision.sources))
         return decision
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed; its cached decisions are no longer valid."""
-        self.evaluator.forget(subject)
+        self.below.forget(subject)
 
     def shed(self, count: int) -> bool:
         """Forget up to `count` cached values; return whether any are left."""
-        return self.decisions.shed(count) or self.evaluator.shed(count)
+        return self.decisions.shed(count) or self.below.shed(count)

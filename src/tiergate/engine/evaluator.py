@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
 
-_UNKNOWN_USAGE = MeteredUsage()
+NO_METERED_USAGE = MeteredUsage()
+"""The usage of a feature that is not metered here."""
 
 
 class Denial(NamedTuple):
@@ -68,7 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     context: str
     slice: PolicySlice | None
     active_items: ActiveItems | None
-    usage: MeteredUsage = _UNKNOWN_USAGE
+    usage: MeteredUsage = NO_METERED_USAGE
     record: SubjectRecord | None = None
 
 
@@ -95,6 +96,16 @@ class CheckDecider(Protocol):
 
     def shed(self, count: int) -> bool:
         """Forget up to `count` cached values, so that many are freed in short steps; return whether any are left."""
+        ...
+
+
+class NormalizedDecider(CheckDecider, Protocol):
+    """A decider that layers with caches stand on: it also takes checks that they have prepared."""
+
+    def decide_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Decision:
+        """Decide a check that is normalized, about a subject that was found as of `now`."""
         ...
 
 
@@ -146,6 +157,12 @@ class Evaluator:
             return Evaluation(check, now, decision, None, None, ACTIONS[feature.type], "", None, None)
         return self.evaluate_normalized(check, feature, normalized, subject, now)
 
+    def decide_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Decision:
+        """Decide a check about a subject that was found as of `now`."""
+        return self.evaluate_normalized(check, feature, normalized, active, now).decision
+
     def deny_unknown(self, check: Check, now: Instant) -> Decision:
         """Deny a check as for a subject that does not exist, without looking for it."""
         feature, normalized = normalize_check(check, self.index.features)
@@ -182,28 +199,60 @@ class Evaluator:
         action = ACTIONS[feature.type]
         subject, items = check.subject, active.items
         principal = active.principal(subject)
-        usage = _UNKNOWN_USAGE
+        usage = NO_METERED_USAGE
         facts: Facts | None = None
         context = ""
         part: PolicySlice | None = None
         try:
-            if self.is_metered(feature):
-                usage = self._usage.usage_of(subject, feature, now)
+            usage = self.usage_of(subject, feature, now)
             facts = resolve_facts(feature, items, subject, self.bundle, now)
             part = self.slices.slice(feature, facts.givers, principal, items.refs, user_parents(subject))
             context = context_json(facts, normalized, usage, now, time=part.reads_time)
-            principal_json = active.entities(subject, full=bool(part.rules))
-            entities = self.factory.entities(feature, part.rules, principal_json, items.refs)
-            result = authorize(part.group, entities, principal, action, feature.id, context)
-            if not result.allowed and not result.policies and not result.errors:
-                reasons = self.slices.reasons(feature)
-                result = authorize(reasons, entities, principal, action, feature.id, context)._replace(allowed=False)
+            result = self._authorize(part, feature, subject, active, context)
         except UnreadableError:
             raise
         except (OperatorError, TotalOverflowError, ValueError) as error:
-            result = CedarResult(allowed=False, policies=(), errors=(str(error),))
-        decision = self._decision(feature, normalized, usage, facts, result, part, now)
+            result = _failed(error)
+        decision = self.make_decision(feature, normalized, usage, facts, result, part, now)
         return Evaluation(check, now, decision, facts, principal, action, context, part, items, usage, active.record)
+
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
+        """Return the metered usage that a decision rests on; none for a feature that is not metered here."""
+        return self._usage.usage_of(subject, feature, now) if self.is_metered(feature) else NO_METERED_USAGE
+
+    def ask_cedar(
+        self,
+        subject: Subject,
+        normalized: NormalizedCheck,
+        active: ActiveSubject,
+        usage: MeteredUsage,
+        facts: Facts,
+        unlinked: PolicySlice,
+        now: Instant,
+    ) -> CedarResult:
+        """Evaluate a check whose facts and slice without item policies are known. `UnreadableError` passes through."""
+        feature = facts.feature
+        try:
+            part = self.slices.linked(unlinked, feature, facts.givers)
+            context = context_json(facts, normalized, usage, now, time=part.reads_time)
+            return self._authorize(part, feature, subject, active, context)
+        except UnreadableError:
+            raise
+        except (OperatorError, ValueError) as error:
+            return _failed(error)
+
+    def _authorize(
+        self, part: PolicySlice, feature: Feature, subject: Subject, active: ActiveSubject, context: str
+    ) -> CedarResult:
+        """Evaluate a slice, and where nothing in it decides, the reasons."""
+        action, principal = ACTIONS[feature.type], active.principal(subject)
+        principal_json = active.entities(subject, full=bool(part.rules))
+        entities = self.factory.entities(feature, part.rules, principal_json, active.items.refs)
+        result = authorize(part.group, entities, principal, action, feature.id, context)
+        if not result.allowed and not result.policies and not result.errors:
+            reasons = self.slices.reasons(feature)
+            result = authorize(reasons, entities, principal, action, feature.id, context)._replace(allowed=False)
+        return result
 
     def deny(self, feature: Feature, normalized: NormalizedCheck, denial: Denial, now: Instant) -> Decision:
         """Deny a check without facts."""
@@ -224,7 +273,7 @@ class Evaluator:
             errors=denial.errors,
         )
 
-    def _decision(
+    def make_decision(
         self,
         feature: Feature,
         normalized: NormalizedCheck,
@@ -234,6 +283,7 @@ class Evaluator:
         part: PolicySlice | None,
         now: Instant,
     ) -> Decision:
+        """Make the decision of a result. `part` is a slice, with or without the policies of items, if there was one."""
         if facts is None:
             return self.deny(feature, normalized, Denial(Reason.EVALUATION_ERROR, result.errors), now)
         reason = self._reason(result)
@@ -264,6 +314,10 @@ class Evaluator:
             return Reason.GRANTED
         static = [self.slices.by_id[policy].reason for policy in result.policies if policy in self.slices.by_id]
         return min(static, key=REASON_PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
+
+
+def _failed(error: Exception) -> CedarResult:
+    return CedarResult(allowed=False, policies=(), errors=(str(error),))
 
 
 def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) -> Entitlement:

@@ -146,14 +146,21 @@ class PolicySlices:
         `givers`: the item versions held that say something of the feature. `held`: all item versions held.
         `parents`: what the principal is in beside items (a user's customer or subscription).
         """
+        return self.linked(self.unlinked(feature, principal, held, parents), feature, givers)
+
+    def unlinked(self, feature: Feature, principal: Uid, held: Sequence[str], parents: Sequence[Uid]) -> PolicySlice:
+        """The slice for a check, but for the policies of items. The same for many checks, and then the same object."""
         candidates = self._candidates.get((feature.id, principal.type))
         if candidates is None:
             candidates = self._candidates_for(feature, principal.type)
-        unlinked = candidates.always
         if candidates.depending:
             more = _matching(candidates.depending, principal, {*parents, *item_ancestors(held)})
             if more:
-                unlinked = self._make(ACTIONS[feature.type], unlinked.static + more)
+                return self._make(ACTIONS[feature.type], candidates.always.static + more)
+        return candidates.always
+
+    def linked(self, unlinked: PolicySlice, feature: Feature, givers: tuple[str, ...]) -> PolicySlice:
+        """Add the policies of item versions to a slice without them."""
         if not givers:
             return unlinked
         key = (feature.id, givers, unlinked)
@@ -162,6 +169,13 @@ class PolicySlices:
             found = _link(unlinked, ACTIONS[feature.type], feature.id, givers)
             self.cache.offer(key, found, _size(unlinked.static) + _LINK_BYTES * len(givers))
         return found
+
+    def deciding(self, unlinked: PolicySlice, feature: Feature) -> list[Policy]:
+        """Every policy that Cedar may evaluate for a check with this slice: links as their template, and reasons."""
+        action = ACTIONS[feature.type]
+        template = self._templates[action]
+        reasons = [static for static in self._asked_after if _acts(static.policy.action, action)]
+        return [static.policy for static in (*unlinked.static, template, *reasons)]
 
     def _candidates_for(self, feature: Feature, principal_type: str) -> _Candidates:
         action = ACTIONS[feature.type]

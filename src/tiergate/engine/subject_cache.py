@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import SubjectSource
     from tiergate.model import CatalogIndex, Instant
 
+_WRITTEN_BYTES = 150
+"""The principal as entities, for each item version and for itself."""
+
 
 def without_user(subject: Subject) -> Subject:
     """Return the customer or subscription that a user is in; any other subject itself."""
@@ -32,7 +35,7 @@ class ActiveSubject:
     record: SubjectRecord
     uid: Uid
     items: ActiveItems
-    lean: str
+    lean: str | None = None
     full: str | None = None
 
     def principal(self, subject: Subject) -> Uid:
@@ -43,6 +46,8 @@ class ActiveSubject:
         """Return the principal as entities, `full` where rules can read all of it. Cached except for users."""
         if subject.user is None:
             if not full:
+                if self.lean is None:
+                    self.lean = lean_principal(subject, self.items.refs)
                 return self.lean
             if self.full is None:
                 self.full = principal_entities(subject, self.items.customer, self.items.refs)
@@ -78,9 +83,8 @@ class SubjectCache:
             return None
         items = resolve_active_items(record, subject, self._index, now)
         self._serial += 1
-        lean = lean_principal(subject, items.refs)
-        resolved = ActiveSubject(self._serial, record, principal_uid(subject), items, lean)
-        self.cache.offer(subject, resolved, _size(record) + 3 * len(lean))
+        resolved = ActiveSubject(self._serial, record, principal_uid(subject), items)
+        self.cache.offer(subject, resolved, _size(record) + _WRITTEN_BYTES * (1 + len(items.refs)))
         return resolved
 
     def record_of(self, subject: Subject) -> SubjectRecord | None:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.engine.small import ACME, NOW, bundle, check, record, subscription
 from tiergate.engine import MeteredUsage
 from tiergate.engine.active_items import resolve_active_items
-from tiergate.engine.cedar_context import context_json, weekday
+from tiergate.engine.cedar_context import context_json, context_terms, weekday
 from tiergate.engine.facts import resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.model import Check, Instant, parse_instant
@@ -108,3 +108,30 @@ def test_days_of_the_week_change_at_midnight_in_utc(text: str, day: int) -> None
     """1 is Monday, 7 Sunday."""
     assert weekday(parse_instant(text)) == day
     assert weekday(parse_instant(text) + 7 * DAY) == day
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        check("analytics"), check("support", level="phone"), check("api-limit", value=300), check("movies", used=3),
+        check("storage", amount=Decimal("1.7")), check("seats", amount=2, used=1, user_used=1), check("seats"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("time", [False, True])
+def test_the_terms_are_the_values_of_the_context(of: Check, *, time: bool) -> None:
+    """The same names, and the same values."""
+    compiled, usage = bundle(), MeteredUsage(7, 2, 5)
+    feature, question = normalize_check(of, compiled.index.features)
+    items = resolve_active_items(record(subscription("gold")), ACME, compiled.index, NOW)
+    facts = resolve_facts(feature, items, ACME, compiled, NOW)
+    scope = {"facts": facts, "question": question, "usage": usage, "now": NOW, "weekday": weekday}
+    terms = {name: eval(term.expression, {}, scope) for name, term in context_terms(feature, time=time).items()}
+    expected: dict[str, Any] = {}
+    for name, value in context(of, usage, time=time).items():
+        if name == "now":
+            expected[name] = parse_instant(value["__extn"]["arg"])
+        elif isinstance(value, dict):
+            expected |= {f"{name}.{part}": number for part, number in value.items()}
+        else:
+            expected[name] = value
+    assert terms == expected

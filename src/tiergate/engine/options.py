@@ -1,0 +1,35 @@
+"""The layers of a long-lived engine, and their options: evaluator, kept answers, cached decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tiergate.engine.bounded_cache import CacheLimits
+from tiergate.engine.cached_evaluator import CachedEvaluator
+from tiergate.engine.evaluator import Evaluator
+from tiergate.engine.shapes.rechecks import Rechecks
+from tiergate.engine.shapes.shape_evaluator import ShapeEvaluator
+
+if TYPE_CHECKING:
+    from tiergate.engine.sources import BundleSource, SubjectSource
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Options of a process for each engine that it builds.
+
+    `keep_answers`: keep what Cedar answers by shape; otherwise Cedar evaluates every decision that is not cached.
+    `rechecks`: which kept answers are asked of Cedar again; shared by all engines of the process.
+    """
+
+    limits: CacheLimits = field(default_factory=CacheLimits)
+    keep_answers: bool = True
+    rechecks: Rechecks = field(default_factory=Rechecks)
+
+    def build(self, bundle: BundleSource, subjects: SubjectSource, publication: int = 0) -> CachedEvaluator:
+        """Build an engine for a bundle and its subjects; raises `BundleError`."""
+        evaluator = Evaluator(bundle, subjects, publication=publication, limits=self.limits)
+        if not self.keep_answers:
+            return CachedEvaluator(evaluator, self.limits)
+        return CachedEvaluator(ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks), self.limits)

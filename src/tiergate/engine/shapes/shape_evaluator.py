@@ -1,0 +1,132 @@
+"""A layer over the evaluator that asks Cedar once for each shape and key, and answers equal checks with that answer.
+
+Every decision of this layer is one that Cedar made, for the same policies and the same outcomes of all their tests.
+Whatever differs between two such checks, such as limits, sources and the validity, comes from the facts of each.
+
+INVARIANT (a kept answer is Cedar's): it equals what Cedar answers now; `Rechecks` verifies a sample in production. At
+the first difference this layer stops for its bundle, and the evaluator decides alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.cedar import CedarResult
+from tiergate.engine.bounded_cache import CacheLimits
+from tiergate.engine.cedar_entities import user_parents
+from tiergate.engine.evaluator import NO_METERED_USAGE, Denial
+from tiergate.engine.facts import TotalOverflowError, resolve_facts
+from tiergate.engine.normalized_check import normalize_check
+from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
+from tiergate.engine.shapes.condition_reader import LEAST, MOST
+from tiergate.engine.shapes.rechecks import Difference, Rechecks
+from tiergate.engine.shapes.shape import Shape, shape_of
+from tiergate.errors import OperatorError
+
+if TYPE_CHECKING:
+    from tiergate.engine.evaluator import Evaluator
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.normalized_check import NormalizedCheck
+    from tiergate.engine.shapes.answer_table import Answer
+    from tiergate.engine.slices import PolicySlice
+    from tiergate.engine.subject_cache import ActiveSubject
+    from tiergate.model import Check, Decision, Feature, Instant, Subject
+
+_MOST_SHAPES = 250
+"""Slices are few unless rules are for single customers; checks with slices beyond these go to Cedar each time."""
+
+_MOST_FEATURES = 50_000
+
+
+class ShapeEvaluator:
+    """Decides as the evaluator below it. Not for several threads at once."""
+
+    def __init__(
+        self, evaluator: Evaluator, limits: CacheLimits | None = None, *, rechecks: Rechecks | None = None
+    ) -> None:
+        limits = limits if limits is not None else CacheLimits()
+        self.evaluator = evaluator
+        self.answers = AnswerTable(limits.answers, limits.answer_bytes)
+        self.rechecks = rechecks if rechecks is not None else Rechecks()
+        self.is_trusted = True
+        self._shapes: dict[tuple[PolicySlice, bool, bool], Shape | None] = {}
+        self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
+
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check at `now`, in UTC milliseconds."""
+        evaluator = self.evaluator
+        feature, normalized = normalize_check(check, evaluator.index.features)
+        subject = evaluator.find_subject(check.subject, now)
+        if isinstance(subject, Denial):
+            return evaluator.deny(feature, normalized, subject, now)
+        return self.decide_normalized(check, feature, normalized, subject, now)
+
+    def decide_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Decision:
+        """Decide a check about a subject that was found as of `now`."""
+        evaluator, subject, items = self.evaluator, check.subject, active.items
+        principal = active.principal(subject)
+        try:
+            usage = evaluator.usage_of(subject, feature, now)
+            facts = resolve_facts(feature, items, subject, evaluator.bundle, now)
+            unlinked = evaluator.slices.unlinked(feature, principal, items.refs, user_parents(subject))
+            shape = self._shape(feature, unlinked)
+            key = None
+            if shape is not None and (usage is NO_METERED_USAGE or (max(usage) <= MOST and min(usage) >= LEAST)):
+                key = shape.key(facts, normalized, usage, now, principal, subject)
+        except (OperatorError, TotalOverflowError, ValueError):  # the evaluator reports it
+            return evaluator.decide_normalized(check, feature, normalized, active, now)
+        written = ""
+        if shape is not None and shape.reads_whole_principal and key is not None:
+            written = active.entities(subject, full=True)
+            key = (*key, written)
+        kept = None if shape is None or key is None else shape.answers.get(key)
+        if kept is None or self.rechecks.is_due():
+            result = evaluator.ask_cedar(subject, normalized, active, usage, facts, unlinked, now)
+            if kept is not None:
+                self._compare(kept, result, facts)
+            elif shape is not None and key is not None and self.is_trusted:
+                answer = general_answer(result, facts.givers, feature.id)
+                if answer is not None:
+                    self.answers.put(shape, key, answer, len(written))
+        else:
+            result = CedarResult(kept.allowed, kept.policies(facts.givers, feature.id), ())
+        return evaluator.make_decision(feature, normalized, usage, facts, result, unlinked, now)
+
+    def forget(self, subject: Subject) -> None:
+        """Forget a subject and its users because its data has changed. Answers do not depend on who asked."""
+        self.evaluator.forget(subject)
+
+    def shed(self, count: int) -> bool:
+        """Forget up to `count` cached values; return whether any are left."""
+        return self.answers.shed(count) or self.evaluator.shed(count)
+
+    def _shape(self, feature: Feature, unlinked: PolicySlice) -> Shape | None:
+        try:
+            return self._by_feature[unlinked, feature.id]
+        except KeyError:
+            pass
+        if not self.is_trusted:
+            return None
+        kind = (unlinked, feature.caps.per_user is not None, feature.caps.total is not None)
+        if kind not in self._shapes:
+            if len(self._shapes) >= _MOST_SHAPES:
+                return None
+            policies = self.evaluator.slices.deciding(unlinked, feature)
+            self._shapes[kind] = shape_of(policies, feature, time=unlinked.reads_time)
+        if len(self._by_feature) >= _MOST_FEATURES:
+            self._by_feature.clear()
+        self._by_feature[unlinked, feature.id] = self._shapes[kind]
+        return self._shapes[kind]
+
+    def _compare(self, kept: Answer, result: CedarResult, facts: Facts) -> None:
+        """Compare a kept answer with Cedar's; at a difference, use no kept answer of this bundle any more."""
+        if kept == general_answer(result, facts.givers, facts.feature.id):
+            self.rechecks.count(None)
+            return
+        self.is_trusted = False
+        self.answers.clear()
+        self._shapes.clear()
+        self._by_feature.clear()
+        self.rechecks.count(Difference(facts.feature.id, kept, result))
