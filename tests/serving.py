@@ -23,7 +23,7 @@ import uvloop
 from tests import wire
 from tiergate import publish
 from tiergate.bundle import Bundle
-from tiergate.engine import CachedEvaluator, Evaluator
+from tiergate.engine import EngineOptions, Rechecks
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -237,7 +237,7 @@ class Service:
         self.number += 1
         self.published += 1
         self.subjects = Subjects(*records)
-        engine = CachedEvaluator(Evaluator(compiled, self.subjects, publication=self.published))
+        engine = EngineOptions(rechecks=Rechecks(1)).build(compiled, self.subjects, self.published)
         generation = Generation(self.number, engine, self.published, compiled.revision, self.clock())
         self.run(lambda: self.state.install(generation))
 

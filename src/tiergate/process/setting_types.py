@@ -105,6 +105,10 @@ def _read_count(text: str) -> int:
     return _read_integer(text, 1, 10**12, "must be a whole number of at least 1")
 
 
+def _read_whole(text: str) -> int:
+    return _read_integer(text, 0, 10**12, "must be a whole number")
+
+
 def _read_mode(text: str) -> int:
     if re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) is None:
         raise ValueError("must be three octal digits, such as `660`")
@@ -161,6 +165,7 @@ PEM: SettingType[str] = SettingType("PEM", _read_pem)
 CERTIFICATES: SettingType[str] = SettingType("PEM", _read_certificates)
 PORT: SettingType[int] = SettingType("port", _read_port, types=(int,))
 COUNT: SettingType[int] = SettingType("number", _read_count, types=(int,))
+WHOLE: SettingType[int] = SettingType("number", _read_whole, types=(int,))
 MODE: SettingType[int] = SettingType("mode", _read_mode, lambda mode: f"{mode:03o}")
 SECONDS: SettingType[float] = SettingType("seconds", _read_seconds, _show_decimal, types=(float, int))
 SHARE: SettingType[float] = SettingType("share", _read_share, _show_decimal, types=(float, int))

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tiergate import __version__
+from tiergate.engine.shapes.rechecks import Rechecks
 from tiergate.http.metrics import process_registry
 from tiergate.model import FOREVER, Reason
 from tiergate.process.open_files import DescriptorShortage
@@ -85,6 +86,7 @@ class Metrics:
         self.connections = 0
         self.descriptors = DescriptorShortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}
+        self.rechecks = Rechecks(0)
         self.data: Callable[[], DiskReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
@@ -171,6 +173,16 @@ class _StateCollector(Collector):
             size.add_metric([memo], weight)
         yield entries
         yield size
+        yield CounterMetricFamily(
+            "tiergate_kept_answers_rechecked",
+            "Kept answers that Cedar was asked again for.",
+            value=metrics.rechecks.checked,
+        )
+        yield CounterMetricFamily(
+            "tiergate_kept_answers_different",
+            "Kept answers that differed from Cedar's: always a defect.",
+            value=metrics.rechecks.differences,
+        )
         written, dropped = metrics.log_records()
         yield _outcomes(
             "tiergate_decision_log_records", "Records of the decision log.", written=written, dropped=dropped

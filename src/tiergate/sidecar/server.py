@@ -21,7 +21,7 @@ import structlog
 import uvloop
 
 from tiergate import __version__
-from tiergate.engine import CacheLimits
+from tiergate.engine import CacheLimits, Difference, EngineOptions, Rechecks
 from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
@@ -112,9 +112,11 @@ class _Sidecar:
         opened.callback(directory.close)
         self._decisions = _open_decision_log(settings, opened)
         self._state = State(_now)
-        self._source = _source(settings, directory, self._state)
+        rechecks = Rechecks(settings.recheck_one_in, _report_difference)
+        self._source = _source(settings, directory, self._state, rechecks)
         self._state.report = self._source.report
         self._metrics = Metrics()
+        self._metrics.rechecks = rechecks
         self._data = DiskMonitor(directory)
         self._metrics.data = lambda: self._data.report
         self._service = CheckService(
@@ -270,15 +272,17 @@ def _now() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings, directory: DataDirectory, state: State) -> FileFollower | FeedFollower:
+def _source(
+    settings: Settings, directory: DataDirectory, state: State, rechecks: Rechecks
+) -> FileFollower | FeedFollower:
     """Create the follower of files or of a control plane."""
-    limits = _limits(settings.cache_size)
+    engine = EngineOptions(_limits(settings.cache_size), not settings.always_ask_cedar, rechecks)
     if settings.key_file is None:
         return FileFollower(
             _sources(settings),
             directory,
             state,
-            limits=limits,
+            engine=engine,
             load_timeout=settings.load_timeout,
             strict=settings.strict_subjects,
         )
@@ -286,7 +290,20 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileF
     with block_imports("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.replica.sync.follower_factory import create_follower  # noqa: PLC0415
 
-    return create_follower(settings, directory, state, limits)
+    return create_follower(settings, directory, state, engine)
+
+
+def _report_difference(difference: Difference) -> None:
+    """Log a kept answer that Cedar does not confirm. It says nothing about any customer."""
+    _log.error(
+        "a kept answer differs from Cedar's; asking Cedar for every decision until the next bundle",
+        feature=difference.feature,
+        kept_allowed=difference.kept.allowed,
+        kept_policies=difference.kept.static,
+        cedar_allowed=difference.result.allowed,
+        cedar_policies=difference.result.policies,
+        cedar_errors=difference.result.errors,
+    )
 
 
 def _sources(settings: Settings) -> Sources:

@@ -28,6 +28,7 @@ from tiergate.process.setting_types import (
     SECONDS,
     SHARE,
     TEXT,
+    WHOLE,
     choice,
 )
 from tiergate.process.settings import build_table, setting
@@ -59,6 +60,7 @@ PREFIX: Final = "TIERGATE_"
 """Prefix of every variable."""
 
 _DATA: Final = "Data files"
+_EVALUATION: Final = "Evaluation"
 _STALE: Final = "Stale data"
 _STARTUP: Final = "Startup without data"
 _CONTROL_PLANE: Final = "Control plane"
@@ -184,6 +186,20 @@ class Settings:
         TEXT,
         (),
         "Allow checks of these features instead: a feature id, or `*` for all. Needs `startup-deadline`.",
+    )
+    recheck_one_in: int = setting(
+        _EVALUATION,
+        WHOLE,
+        1_000,
+        "Of the decisions made with a kept answer of Cedar, ask Cedar again for one in this many, chosen at random: 1 "
+        "for every one, 0 for none. At a difference the sidecar logs an error, decides by Cedar, and keeps no answers "
+        "until the next bundle.",
+    )
+    always_ask_cedar: bool = setting(
+        _EVALUATION,
+        BOOLEAN,
+        False,
+        "Keep no answers of Cedar: it evaluates every decision that is not cached. Decides the same, more slowly.",
     )
     host: str = setting(
         LISTENING, HOST, "127.0.0.1", "Address of the API. Beyond loopback it needs `token-file` or `insecure`."

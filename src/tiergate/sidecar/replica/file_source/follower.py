@@ -21,7 +21,7 @@ import structlog
 from msgspec.structs import replace
 
 from tiergate.bundle import MANIFEST, Bundle
-from tiergate.engine import CachedEvaluator, Evaluator
+from tiergate.engine import EngineOptions
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tiergate.engine import CacheLimits
+    from tiergate.engine import CachedEvaluator
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.replica.file_source.source_files import Sources
     from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedState
@@ -68,7 +68,7 @@ class FileFollower:
         directory: DataDirectory,
         state: State,
         *,
-        limits: CacheLimits | None = None,
+        engine: EngineOptions | None = None,
         loader: Sequence[str] = LOADER,
         load_timeout: float = DEFAULT_LOAD_TIMEOUT,
         strict: bool = False,
@@ -81,7 +81,7 @@ class FileFollower:
         self._paths = (*sources.catalog_paths, *sources.subject_paths)
         self._directory = directory
         self._state = state
-        self._limits = limits
+        self._engine_options = engine if engine is not None else EngineOptions()
         self._loader = loader
         self._load_timeout = load_timeout
         self._strict = strict
@@ -200,7 +200,7 @@ class FileFollower:
             self._install(self._loaded, files)
 
     def _open(self, loaded: LoadedState) -> _ActiveFiles:
-        files = _ActiveFiles(self._directory, loaded, self._limits)
+        files = _ActiveFiles(self._directory, loaded, self._engine_options)
         self._switch.prepare(files.bundle)
         return files
 
@@ -313,7 +313,7 @@ class _MonitoredBundle(Bundle):
 class _ActiveFiles:
     """The files of one publication, opened, and their engine."""
 
-    def __init__(self, directory: DataDirectory, loaded: LoadedState, limits: CacheLimits | None) -> None:
+    def __init__(self, directory: DataDirectory, loaded: LoadedState, options: EngineOptions) -> None:
         self.paths = bundle_path, replica_path = directory.paths(loaded)
         self.bundle = _MonitoredBundle.open(bundle_path)
         if self.bundle.revision != loaded.revision:
@@ -321,8 +321,7 @@ class _ActiveFiles:
         self.replica = Replica(replica_path)
         if replica_path.stat().st_size != loaded.replica.size:
             raise ReplicaError(f"replica `{replica_path}` does not have `{loaded.replica.size}` bytes")
-        evaluator = Evaluator(self.bundle, self.replica, publication=loaded.publication, limits=limits)
-        self.engine = CachedEvaluator(evaluator, limits)
+        self.engine: CachedEvaluator = options.build(self.bundle, self.replica, loaded.publication)
 
     @property
     def damaged(self) -> bool:

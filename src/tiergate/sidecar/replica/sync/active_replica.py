@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tiergate.bundle import Bundle, Cursor, FileEntry, TrustedFeed, check_content
-from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
 from tiergate.sidecar.replica.reader import Replica
 from tiergate.sidecar.replica.sync.rollback_floor import RollbackFloor
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.bundle import Manifest, VerifyKey
-    from tiergate.engine import CacheLimits
+    from tiergate.engine import CachedEvaluator, EngineOptions
 
 T = TypeVar("T")
 
@@ -39,14 +38,13 @@ class ActiveBundle:
         manifest: Manifest,
         files: Mapping[str, bytes],
         publication: int,
-        limits: CacheLimits | None,
+        options: EngineOptions,
     ) -> None:
         self._files = dict(files)
         self._replica = active.replica
         self.publication = publication
         self.bundle = Bundle(manifest, self._read)
-        evaluator = Evaluator(self.bundle, active.replica, publication=publication, limits=limits)
-        self.engine = CachedEvaluator(evaluator, limits)
+        self.engine: CachedEvaluator = options.build(self.bundle, active.replica, publication)
 
     def forget_files(self) -> None:
         """Read all files from the replica from now on."""
@@ -112,12 +110,12 @@ class ActiveReplica:
         """After a failure: return to the committed cursor."""
         self.trust = self.trust.with_cursor(self.cursor)
 
-    def open_bundle(self, limits: CacheLimits | None) -> ActiveBundle:
+    def open_bundle(self, options: EngineOptions) -> ActiveBundle:
         """Open the bundle of the committed publication; blocks for milliseconds."""
         manifest = self.writer.manifest(self.cursor.revision)
         if manifest is None:
             raise BundleError("manifest.json", f"of `{self.cursor.revision}` is not in the replica")
-        return ActiveBundle(self, manifest, {}, self.cursor.publication, limits)
+        return ActiveBundle(self, manifest, {}, self.cursor.publication, options)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in the writer's thread, after earlier work. Cancelling waits until it is done."""

@@ -22,6 +22,7 @@ import structlog
 from msgspec.structs import replace
 
 from tiergate.bundle import TrustedFeed
+from tiergate.engine import EngineOptions
 from tiergate.errors import OperatorError, RejectionReason, ReplicaError, SyncError, TrustError
 from tiergate.feed.lines import UnreadableChange
 from tiergate.feed.unreadable_records import UnreadableRecord
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tiergate.bundle import Cursor, FeedStep, SubjectStatement, UnreadableStatement, VerifiedPage
-    from tiergate.engine import CacheLimits
     from tiergate.feed.lines import RecordChange
     from tiergate.model import Subject, SubjectRecord
     from tiergate.sidecar.replica.data_directory import DataDirectory
@@ -72,7 +72,7 @@ class FollowOptions(NamedTuple):
     """Options of following. `max_staleness` in seconds; `random`: from [0, 1), for the jitter."""
 
     max_staleness: float
-    limits: CacheLimits | None = None
+    engine: EngineOptions = EngineOptions()
     on_demand: OnDemandOptions | None = None
     random: Callable[[], float] = random.random
 
@@ -276,7 +276,7 @@ class FeedFollower:
             raise
         bundle = None
         if candidate.cursor.publication:
-            opened = bundle = await candidate.run(lambda: candidate.open_bundle(self._options.limits))
+            opened = bundle = await candidate.run(lambda: candidate.open_bundle(self._options.engine))
             await candidate.run(lambda: self._switch.prepare(opened.bundle))
         async with self.committing:
             if self.on_demand is not None:
@@ -361,7 +361,7 @@ class FeedFollower:
             )
             manifest, files = content.manifest, content.files
         listed, number = manifest, publication.sequence
-        bundle = await replica.run(lambda: ActiveBundle(replica, listed, files, number, self._options.limits))
+        bundle = await replica.run(lambda: ActiveBundle(replica, listed, files, number, self._options.engine))
         await replica.run(lambda: self._switch.prepare(bundle.bundle))
         async with self.committing:
             changes = self._relevant(commit.changes)

@@ -14,13 +14,13 @@ from tiergate.sidecar.replica.sync.sync_report import SyncReport
 from tiergate.sidecar.replica.sync.trust_config import read_trust_config
 
 if TYPE_CHECKING:
-    from tiergate.engine import CacheLimits
+    from tiergate.engine import EngineOptions
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.state import State
 
 
-def create_follower(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> FeedFollower:
+def create_follower(settings: Settings, directory: DataDirectory, state: State, engine: EngineOptions) -> FeedFollower:
     """Create the follower of the configured control plane, with its data in a data directory.
 
     Raises `SettingsError` if a setting or the key file is not usable, or there is no public key.
@@ -37,7 +37,7 @@ def create_follower(settings: Settings, directory: DataDirectory, state: State, 
     if settings.object_store is not None:
         objects = ObjectStoreOrigin(settings.object_store, insecure=settings.insecure)
     on_demand = OnDemandOptions(settings.on_demand_timeout, settings.on_demand_keep) if settings.on_demand else None
-    options = FollowOptions(settings.max_staleness, limits, on_demand)
+    options = FollowOptions(settings.max_staleness, engine, on_demand)
     report = SyncReport(trusted.control_plane, settings.object_store, max_staleness=settings.max_staleness)
     try:
         return FeedFollower(trusted, control, BundleOrigins(control, objects), directory, state, options, report)
