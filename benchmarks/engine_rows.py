@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.table import Row
 from benchmarks.workload import Size, check_bodies, write_catalog
 from tiergate.bundle import Bundle, write_bundle
-from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator
+from tiergate.engine import CacheLimits, EngineOptions, Evaluator
 from tiergate.engine.cedar_entities import lean_principal, principal_entities
 from tiergate.model import Check, Customer, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.publish import compile_bundle
@@ -85,7 +85,7 @@ def _engine_row(what: str, bundle: Bundle, rounds: int, target: float) -> Row:
             "context": json.loads(made.context),
         }
         ready.append((request, made.slice.group.handle, maker.factory.entities(feature, rules, text, refs).handle))
-    engine = CachedEvaluator(Evaluator(bundle, _Records(records), limits=CacheLimits(subjects=2_000)))
+    engine = EngineOptions(CacheLimits(subjects=2_000)).build(bundle, _Records(records))
     gc.collect()
     gc.freeze()
     ratios, ours, theirs = [], [], []
