@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,10 +80,15 @@ def test_a_port_in_use_is_said_with_the_way_out(cli: Cli) -> None:
 
 def test_the_port_of_the_probes_must_be_free_too() -> None:
     """Both ports are looked at, and the one in use is named."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
+    with ExitStack() as stack:
+        while True:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            port = listener.getsockname()[1]
+            with suppress(OSError), socket.socket() as before:
+                before.bind(("127.0.0.1", port - 1))
+                break
         with pytest.raises(ListenError, match=f"port {port} is in use"):
             find_ports(port - 1)
 
