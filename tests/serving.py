@@ -43,6 +43,7 @@ from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as DEFAULT_FAST_PATH_
 from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol, protocol_class
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.recent_keys import RecentKeys
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 
@@ -158,6 +159,15 @@ class Where(NamedTuple):
         return f"http://{self.host}:{self.port}"
 
 
+class AllKnown(RecentKeys):
+    """Takes every check for one that was asked before, so that tests need not ask twice until it is cached."""
+
+    def add(self, key: bytes) -> bool:
+        """Say that it was."""
+        super().add(key)
+        return True
+
+
 class Service:
     """One sidecar's API: state, decider, application and protocol, as they are composed in the sidecar."""
 
@@ -177,6 +187,7 @@ class Service:
         stale_deny: tuple[str, ...] = (),
         startup_allow: tuple[str, ...] = (),
         ensures: SubjectFetcher | None = None,
+        caches_at_once: bool = True,
     ) -> None:
         self.clock = Clock()
         self.state = State(self.clock)
@@ -191,6 +202,8 @@ class Service:
             subjects=ensures,
         )
         self.native = NativeApi(self.service, DEFAULT_CACHE_BYTES if memo else 0)
+        if caches_at_once:
+            self.native.decisions._asked = AllKnown()
         self.quick = FastPath(
             self.service, "tcp", cache_bytes=DEFAULT_FAST_PATH_BYTES if memo else 0, max_body=max_body
         )

@@ -41,6 +41,7 @@ from tiergate.model.features import ACTIONS
 from tiergate.naming import NearestNames
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
+from tiergate.sidecar.subject_versions import NO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -145,10 +146,10 @@ class CheckService:
             raise RequestError(503, "not ready", "no data is loaded yet")
         return self.state.view
 
-    def decide(self, view: StateView, check: Check, now: Instant) -> ServedDecision:
-        """Decide a check."""
+    def decide(self, view: StateView, check: Check, now: Instant, *, once: bool = False) -> ServedDecision:
+        """Decide a check; `once`: the response is not repeated, so it needs no version."""
         generation, stale_at, epoch = view
-        version = self.state.subject_versions.of(check.subject)
+        version = NO_VERSION if once else self.state.subject_versions.of(check.subject)
         if generation is None:
             decision = self.unloaded.decide(check, now)
             basis = self._basis(decision, DecisionBasis(version=__version__, loaded=False))
@@ -171,7 +172,7 @@ class CheckService:
             version,
             self.metrics.reasons[decision.reason],
             self._generation_basis(view, generation, check, decision, now, is_known=is_known),
-            is_cacheable=not decision.volatile and epoch == self.state.epoch,
+            is_cacheable=not once and not decision.volatile and epoch == self.state.epoch,
         )
 
     def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[Decision]:

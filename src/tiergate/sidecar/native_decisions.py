@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.errors import CheckError, TiergateError
+from tiergate.sidecar.recent_keys import RecentKeys
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.wire.check_reader import locate
 from tiergate.wire.decision import decision_json
@@ -35,7 +36,11 @@ class NativeDecision:
         self.version = served.version
         self.counts = served.counts
         self.basis = served.basis
-        self.weight = SLOT + len(check) + len(self.body) + len(self.basis) + 200 + self.version.claim_weight()
+        self.weight = 0
+
+    def weigh(self) -> None:
+        """Estimate the bytes of this decision, before it is cached."""
+        self.weight = SLOT + len(self.check) + len(self.body) + len(self.basis) + 200 + self.version.claim_weight()
 
 
 class NativeDecisions:
@@ -43,6 +48,7 @@ class NativeDecisions:
 
     def __init__(self, service: CheckService, cache_bytes: int) -> None:
         self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
+        self._asked = RecentKeys()
         self._service = service
         service.state.subscribe(self.cache.clear)
         service.metrics.sizes["answers"] = lambda: (len(self.cache), self.cache.size)
@@ -68,8 +74,15 @@ class NativeDecisions:
         served = self._service.decide(view, check, now)
         decision = NativeDecision(body, served)
         if served.is_cacheable:
+            decision.weigh()
             self.cache.put(body, decision)
         return decision
+
+    def decide_alone(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
+        """Decide as `decide`, but cache only what was asked before: most checks are never asked again."""
+        if self._asked.add(body):
+            return self.decide(view, check, body, now)
+        return NativeDecision(body, self._service.decide(view, check, now, once=True))
 
 
 def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:

@@ -39,6 +39,11 @@ class SubjectVersion:
         return weight
 
 
+NO_VERSION = SubjectVersion()
+"""The version of a response that nobody may repeat: it is always outdated."""
+NO_VERSION.is_outdated = True
+
+
 class SubjectVersions:
     """The current version of every subject that a response depends on."""
 

@@ -57,6 +57,18 @@ def test_a_check_is_decided_once(service: Service) -> None:
     assert len({reply.decision_id for reply in replies}) == 3
 
 
+def test_what_is_asked_only_once_is_not_remembered() -> None:
+    """A check is remembered when it is asked for the second time."""
+    service = Service(customer("acme"), caches_at_once=False)
+    decided = counted(service)
+    replies = [service.check(CHECK) for _ in range(2)]
+    assert len(service.native.decisions.cache) == 1
+    replies += [service.check(CHECK) for _ in range(2)]
+
+    assert len(decided) == 2
+    assert len({reply.body for reply in replies}) == 1
+
+
 def test_only_the_same_json_is_the_same_check(service: Service) -> None:
     """Nobody has to read it to know; the engine has a memory of its own for what means the same."""
     decided = counted(service)

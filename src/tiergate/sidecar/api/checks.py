@@ -74,7 +74,7 @@ class CheckAdapter:
     def _decide(
         self, view: StateView, check: Check, body: bytes, context: RequestContext, now: Instant, begun: int
     ) -> HttpResponse:
-        decision = self._decisions.decide(view, check, body, now)
+        decision = self._decisions.decide_alone(view, check, body, now)
         decision.counts.check_engine += 1
         return self._response(decision, context, now, begun, None)
 
