@@ -193,12 +193,7 @@ def _write(actor: Actor, unit: WriteUnit, part: Part, published: PublishedCatalo
     clear_deletions(
         unit.session, SubjectType.CUSTOMER, [upsert.customer.id for upsert in upserts if upsert.before is None]
     )
-    new = [
-        it.id
-        for upsert in upserts
-        for it in upsert.changed_subscriptions()
-        if upsert.subscription_before(it.id) is None
-    ]
+    new = [it.id for upsert in upserts for it in upsert.subscriptions if it.id not in upsert.known]
     clear_deletions(unit.session, SubjectType.SUBSCRIPTION, new)
     merger.record_order()
     return ImportResult(len(part), sum(len(others) for _, others in part), changed, merger.outdated)
@@ -208,13 +203,13 @@ def _check_and_record(actor: Actor, unit: WriteUnit, upsert: Upsert, *, is_resto
     """Check permissions and rules for one customer, and write the audit log; return how many of its subjects change."""
     validator = validator_for(unit.published, "")
     customer, before = upsert.customer, upsert.customer_before()
-    require_change(actor, before, customer)
-    validator.check_archived(customer, before)
     if before != customer:
+        require_change(actor, before, customer)
+        validator.check_archived(customer, before)
         record_change(unit, before, customer)
     changed = upsert.changed_subscriptions()
     for subscription in changed:
-        old = upsert.subscription_before(subscription.id)
+        old = upsert.known.get(subscription.id)
         if not is_restore:
             reject_unsellable_items(unit, old, subscription, f"/{subscription.id}/items")
         require_change(actor, old, subscription)
@@ -245,11 +240,7 @@ class _Merger:
     def merge(self, upsert: Upsert, own: _Line[Customer], lines: Sequence[_Line[Subscription]]) -> Upsert | None:
         """Return what to write of a customer; `None` if its lines are older than its deletion."""
         before = upsert.customer_before()
-        kept = [
-            line
-            for line in lines
-            if upsert.subscription_before(line.subject.id) is not None or not self._is_deleted(line)
-        ]
+        kept = [line for line in lines if line.subject.id in upsert.known or not self._is_deleted(line)]
         self.outdated += len(lines) - len(kept)
         if before is None and not kept and self._is_deleted(own):
             self.outdated += 1
@@ -259,11 +250,11 @@ class _Merger:
             customer = before
         subscriptions = []
         for line in kept:
-            old = upsert.subscription_before(line.subject.id)
+            old = upsert.known.get(line.subject.id)
             new = merge_subscription(line.subject, old, line.keys, self._unit.now)
             is_outdated = self._is_outdated(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
             subscriptions.append(old if old is not None and is_outdated else new)
-        return upsert._replace(customer=customer, subscriptions=subscriptions)
+        return upsert.replaced(customer, subscriptions)
 
     def _is_outdated(self, kind: SubjectType, line: _Line[_Subject], sides: Collection[Side]) -> bool:
         if line.as_of is None:
@@ -278,9 +269,11 @@ class _Merger:
         return False
 
     def _is_deleted(self, line: _Line[Customer] | _Line[Subscription]) -> bool:
+        if line.as_of is None:
+            return False
         kind = SubjectType.CUSTOMER if isinstance(line.subject, Customer) else SubjectType.SUBSCRIPTION
         deleted = self._deleted[kind].get(line.subject.id)
-        return deleted is not None and line.as_of is not None and line.as_of <= deleted
+        return deleted is not None and line.as_of <= deleted
 
     def record_order(self) -> None:
         """Record the `as_of` of what is written."""
@@ -289,10 +282,8 @@ class _Merger:
 
 
 def _with_author(upsert: Upsert, author: str) -> Upsert:
-    subscriptions = [with_authors(it, upsert.subscription_before(it.id), author) for it in upsert.subscriptions]
-    return upsert._replace(
-        customer=with_authors(upsert.customer, upsert.customer_before(), author), subscriptions=subscriptions
-    )
+    subscriptions = [with_authors(it, upsert.known.get(it.id), author) for it in upsert.subscriptions]
+    return upsert.replaced(with_authors(upsert.customer, upsert.customer_before(), author), subscriptions)
 
 
 # ── Export ───────────────────────────────────────────────────────────────────────────────────────────────────────────

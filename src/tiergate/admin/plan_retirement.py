@@ -318,7 +318,7 @@ def _write(
         before = {it.id: it for it in stored.record.subscriptions}
         for subscription in moved.changed:
             record_change(unit, before[subscription.id], subscription, "plan_changed")
-        upserts.append(Upsert(stored, stored.customer, moved.changed))
+        upserts.append(Upsert.of(stored, stored.customer, moved.changed))
     write_subjects(unit, upserts)
     return sum(len(upsert.subscriptions) for upsert in upserts), kept
 

@@ -67,10 +67,8 @@ def _required_actions(before: Holder | None, after: Holder | None) -> set[Action
     required = _for_exceptions(old, new)
     if before is None or after is None or _without_parts(old) != _without_parts(new):
         required.add(Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION)
-    if isinstance(old, Subscription) and isinstance(new, Subscription):
-        if [replace(entry, version=None) for entry in old.items] != [
-            replace(entry, version=None) for entry in new.items
-        ]:
+    if isinstance(old, Subscription) and isinstance(new, Subscription) and old.items != new.items:
+        if len(old.items) != len(new.items) or _without_pins(old) != _without_pins(new):
             required.add(Action.EDIT_ENTITLEMENT)
         if _changes_pins(old, new):
             required.add(Action.PIN_VERSION)
@@ -81,6 +79,10 @@ def _without_parts(subject: Holder) -> Holder:
     if isinstance(subject, Customer):
         return replace(subject, overrides=(), suspensions=())
     return replace(subject, items=(), overrides=(), suspensions=())
+
+
+def _without_pins(subscription: Subscription) -> list[SubscriptionItem]:
+    return [entry if entry.version is None else replace(entry, version=None) for entry in subscription.items]
 
 
 def _changes_pins(before: Subscription, after: Subscription) -> bool:
@@ -94,6 +96,8 @@ def _changes_pins(before: Subscription, after: Subscription) -> bool:
 
 def _for_exceptions(before: Holder, after: Holder) -> set[Action]:
     required: set[Action] = set()
+    if before.overrides == after.overrides and before.suspensions == after.suspensions:
+        return required
     old = {override.id: override for override in before.overrides}
     new = {override.id: override for override in after.overrides}
     for id_, override in new.items():

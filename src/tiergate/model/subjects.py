@@ -35,7 +35,7 @@ class OverrideMode(StrEnum):
     ADD = "add"
 
 
-class Suspension(msgspec.Struct, frozen=True, array_like=True):
+class Suspension(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A feature switched off over `[start, until)`. `feature` is empty if the suspension is inside a feature."""
 
     feature: str = ""
@@ -44,7 +44,7 @@ class Suspension(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
-class Override(msgspec.Struct, frozen=True, array_like=True):
+class Override(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A value for one feature over `[start, until)`; `value` is `None` exactly if the mode is `disabled`."""
 
     id: str
@@ -57,7 +57,7 @@ class Override(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
-class SubscriptionItem(msgspec.Struct, frozen=True, array_like=True):
+class SubscriptionItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An item in a subscription: `quantity` ≥ 1, a pinned `version` or none, its own `[start, until)`.
 
     `added_at`: when it was added, for rollouts to those added since; `None`: at the subscription's start.
@@ -71,7 +71,7 @@ class SubscriptionItem(msgspec.Struct, frozen=True, array_like=True):
     until: Instant = FOREVER
 
 
-class Term(msgspec.Struct, frozen=True, array_like=True):
+class Term(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How often a subscription renews: every `count` of `unit`, in UTC, counted from `anchor`."""
 
     unit: CalendarUnit
@@ -79,7 +79,7 @@ class Term(msgspec.Struct, frozen=True, array_like=True):
     anchor: Instant
 
 
-class Subscription(msgspec.Struct, frozen=True, array_like=True):
+class Subscription(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a customer has. Dates are instants, or `None` where not given.
 
     `resumes_as`: the status that a paused subscription returns to; `None` stands for `active`. `metadata` and
@@ -124,7 +124,7 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
         return Interval(start, until)
 
 
-class Customer(msgspec.Struct, frozen=True, array_like=True):
+class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A customer: tags and string attributes for rules, and its own overrides and suspensions.
 
     `name`, `metadata` and `external_ids` (system → id there) are for people and other systems: no policy reads them.
@@ -140,7 +140,7 @@ class Customer(msgspec.Struct, frozen=True, array_like=True):
     external_ids: dict[str, str] = {}
 
 
-class SubjectRecord(msgspec.Struct, frozen=True, array_like=True):
+class SubjectRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All data that a decision about a customer or one of its subscriptions needs."""
 
     customer: Customer

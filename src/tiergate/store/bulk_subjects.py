@@ -5,15 +5,18 @@ It does what `customers.Account` does for one customer, and gives the same rows,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from tiergate.errors import ConflictError
 from tiergate.model import Customer, SubjectRecord, Subscription
 from tiergate.model.redaction import redact_record
 from tiergate.store import tombstones
 from tiergate.store.batches import in_batches
+from tiergate.store.id_lists import is_among
+from tiergate.store.row_inserts import insert_rows
 from tiergate.store.subject_writer import PartWriter, customer_columns, subscription_columns, without_parts
 from tiergate.store.subjects import Stamp, StoredRecord, read_stored
 from tiergate.store.tables import CUSTOMERS, SUBSCRIPTIONS
@@ -26,36 +29,46 @@ if TYPE_CHECKING:
     from tiergate.store.transactions import WriteUnit
 
 
-class Upsert(NamedTuple):
-    """A customer before, if it exists, and after; `subscriptions` are only those that are written."""
+_OWNERS = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(is_among(SUBSCRIPTIONS.c.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A customer before, if it exists, and after; `subscriptions` are only those that are written.
+
+    `known`: all its subscriptions before, by id.
+    """
 
     before: StoredRecord | None
     customer: Customer
     subscriptions: Sequence[Subscription]
+    known: Mapping[str, Subscription]
+
+    @classmethod
+    def of(cls, before: StoredRecord | None, customer: Customer, subscriptions: Sequence[Subscription]) -> Upsert:
+        """Return the upsert of a customer."""
+        known = (
+            {} if before is None else {subscription.id: subscription for subscription in before.record.subscriptions}
+        )
+        return cls(before, customer, subscriptions, known)
+
+    def replaced(self, customer: Customer, subscriptions: Sequence[Subscription]) -> Upsert:
+        """Return the upsert of something else to the same customer."""
+        return Upsert(self.before, customer, subscriptions, self.known)
 
     def customer_before(self) -> Customer | None:
         """Return the customer before, if it exists."""
         return None if self.before is None else self.before.record.customer
 
-    def subscription_before(self, id_: str) -> Subscription | None:
-        """Return a subscription before, if it exists."""
-        subscriptions = () if self.before is None else self.before.record.subscriptions
-        return next((subscription for subscription in subscriptions if subscription.id == id_), None)
-
     def record(self) -> SubjectRecord:
         """Return the record after, with the subscriptions that are not written."""
-        after = self.subscriptions_before() | {subscription.id: subscription for subscription in self.subscriptions}
+        after = {**self.known, **{subscription.id: subscription for subscription in self.subscriptions}}
         return SubjectRecord(self.customer, tuple(after[id_] for id_ in sorted(after)))
 
     def changed_subscriptions(self) -> list[Subscription]:
         """Return the subscriptions that are new or different."""
-        before = self.subscriptions_before()
+        before = self.known
         return [subscription for subscription in self.subscriptions if before.get(subscription.id) != subscription]
-
-    def subscriptions_before(self) -> dict[str, Subscription]:
-        """Return all its subscriptions before, by id."""
-        subscriptions = () if self.before is None else self.before.record.subscriptions
-        return {subscription.id: subscription for subscription in subscriptions}
 
 
 def lock_customers(
@@ -68,13 +81,12 @@ def lock_customers(
     """
     stored = read_stored(unit.session, sorted(customers), lock=True)
     owners = {subscription.id: customer for customer, listed in subscriptions.items() for subscription in listed}
-    query = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer)
     for ids in in_batches(sorted(owners)):
-        for id_, customer in unit.session.connection().execute(query.where(SUBSCRIPTIONS.c.id.in_(ids))):
+        for id_, customer in unit.session.connection().execute(_OWNERS, {"ids": ids}):
             if customer != owners[id_]:
                 message = f"the subscription `{id_}` belongs to another customer, not to `{owners[id_]}`"
                 raise ConflictError("already-exists", message)
-    return [Upsert(stored.get(id_), customers[id_], subscriptions.get(id_, ())) for id_ in sorted(customers)]
+    return [Upsert.of(stored.get(id_), customers[id_], subscriptions.get(id_, ())) for id_ in sorted(customers)]
 
 
 def write_subjects(unit: WriteUnit, upserts: Iterable[Upsert]) -> None:
@@ -98,13 +110,12 @@ class _Batch:
             stamp = None if stored is None else stored.stamp
             self._put(CUSTOMERS, customer.id, stamp, customer_columns(customer), {"erased_at": None})
             self._parts.change_customer(before or Customer(customer.id), customer)
-        subscriptions_before = upsert.subscriptions_before()
         changed = upsert.changed_subscriptions()
         for subscription in changed:
             id_ = subscription.id
             stamp = None if stored is None else stored.stamps.get(id_)
             self._put(SUBSCRIPTIONS, id_, stamp, subscription_columns(subscription), {"customer": customer.id})
-            self._parts.change_subscription(subscriptions_before.get(id_) or without_parts(subscription), subscription)
+            self._parts.change_subscription(upsert.known.get(id_) or without_parts(subscription), subscription)
         if customer != before or changed:
             self._unit.replace_record(customer.id, redact_record(upsert.record()))
 
@@ -127,4 +138,4 @@ class _Batch:
             rows = self._new[table]
             if rows:
                 etags = tombstones.first_etags(connection, kind, [str(row["id"]) for row in rows])
-                connection.execute(insert(table), [row | {"etag": etags[str(row["id"])]} for row in rows])
+                insert_rows(connection, table, [row | {"etag": etags[str(row["id"])]} for row in rows])

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, tuple_
+from sqlalchemy import bindparam, delete, select, tuple_
 
 from tiergate.errors import ConflictError
 from tiergate.store.batches import in_batches
+from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import EXTERNAL_IDS
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _DROP = delete(EXTERNAL_IDS).where(
     EXTERNAL_IDS.c.system == bindparam("row_system"),
     EXTERNAL_IDS.c.value == bindparam("row_id"),
 )
-_ADD = insert(EXTERNAL_IDS)
 
 
 class ExternalIdChange(NamedTuple):
@@ -91,7 +91,7 @@ def write_external_ids(connection: Connection, kind: SubjectType, changes: Seque
             {"kind": kind.value, "system": system, "value": value, "holder": holder}
             for (system, value), holder in fresh.items()
         ]
-        connection.execute(_ADD, rows)
+        insert_rows(connection, EXTERNAL_IDS, rows)
 
 
 def _conflict(kind: SubjectType, key: tuple[str, str], holder: str) -> ConflictError:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import bindparam, delete
 
 from tiergate.model import Customer, SubjectType, Subscription
 from tiergate.store.batches import in_batches
 from tiergate.store.external_ids import ExternalIdChange, write_external_ids
+from tiergate.store.id_lists import is_among
+from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import CUSTOMER_TAGS, OVERRIDES, SUBSCRIPTION_ITEMS, SUSPENSIONS
 from tiergate.text_normalization import search_key
 
@@ -28,12 +30,8 @@ DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 # Statements are built once: building one costs about as much as running it.
 _OWNER = {CUSTOMER_TAGS: "customer", SUBSCRIPTION_ITEMS: "subscription", OVERRIDES: "holder", SUSPENSIONS: "holder"}
-_DELETE = {
-    table: delete(table).where(table.c[column].in_(bindparam("ids", expanding=True)))
-    for table, column in _OWNER.items()
-}
+_DELETE = {table: delete(table).where(is_among(table.c[column])) for table, column in _OWNER.items()}
 _DELETE |= {table: _DELETE[table].where(table.c.holder_type == bindparam("kind")) for table in (OVERRIDES, SUSPENSIONS)}
-_INSERT = {table: insert(table) for table in _OWNER}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -118,7 +116,7 @@ class PartWriter:
         for kind, changes in self._external_ids.items():
             write_external_ids(connection, kind, changes)
         for table, rows in self._new.items():
-            connection.execute(_INSERT[table], rows)
+            insert_rows(connection, table, rows)
 
     def _change_shared(
         self, kind: SubjectType, before: Customer | Subscription | None, after: Customer | Subscription

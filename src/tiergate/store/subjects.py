@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import or_, select
 
 from tiergate.model import (
     Customer,
@@ -23,6 +23,7 @@ from tiergate.model import (
 )
 from tiergate.model.redaction import redact_record
 from tiergate.store.batches import in_batches
+from tiergate.store.id_lists import is_among
 from tiergate.store.tables import (
     CUSTOMERS,
     OVERRIDES,
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 _MAX_IDS: Final = 5000  # in one statement: databases limit its parameters
 
 # Statements are built once: building one costs about as much as running it.
-_ITS_CUSTOMERS = select(CUSTOMERS).where(CUSTOMERS.c.id.in_(bindparam("ids", expanding=True)))
+_ITS_CUSTOMERS = select(CUSTOMERS).where(is_among(CUSTOMERS.c.id))
 _ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(CUSTOMERS.c.id).with_for_update()
-_OF_CUSTOMERS = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.customer.in_(bindparam("ids", expanding=True)))
-_BY_ID = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id.in_(bindparam("ids", expanding=True)))
+_OF_CUSTOMERS = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.customer))
+_BY_ID = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.id))
 _ITS_HELD = (
     select(
         SUBSCRIPTION_ITEMS.c.subscription,
@@ -54,7 +55,7 @@ _ITS_HELD = (
         SUBSCRIPTION_ITEMS.c.start,
         SUBSCRIPTION_ITEMS.c.until,
     )
-    .where(SUBSCRIPTION_ITEMS.c.subscription.in_(bindparam("ids", expanding=True)))
+    .where(is_among(SUBSCRIPTION_ITEMS.c.subscription))
     .order_by(SUBSCRIPTION_ITEMS.c.subscription, SUBSCRIPTION_ITEMS.c.place)
 )
 
@@ -204,8 +205,8 @@ def _stamp(row: Row[tuple[object, ...]]) -> Stamp:
 def _of_subjects(table: Table) -> ColumnElement[bool]:
     kind, holder = table.c.holder_type, table.c.holder
     return or_(
-        (kind == SubjectType.CUSTOMER.value) & holder.in_(bindparam("customers", expanding=True)),
-        (kind == SubjectType.SUBSCRIPTION.value) & holder.in_(bindparam("subscriptions", expanding=True)),
+        (kind == SubjectType.CUSTOMER.value) & is_among(holder, "customers"),
+        (kind == SubjectType.SUBSCRIPTION.value) & is_among(holder, "subscriptions"),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.store.batches import in_batches
+from tiergate.store.id_lists import is_among
 from tiergate.store.tables import TOMBSTONES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ITEM: Final = "item"
 RULE: Final = "rule"
 
 _BURIED = select(TOMBSTONES.c.id, TOMBSTONES.c.etag).where(
-    TOMBSTONES.c.kind == bindparam("row_kind"), TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
+    TOMBSTONES.c.kind == bindparam("row_kind"), is_among(TOMBSTONES.c.id)
 )
 _RAISE = delete(TOMBSTONES).where(TOMBSTONES.c.kind == bindparam("row_kind"), TOMBSTONES.c.id == bindparam("row_id"))
 _BURY = insert(TOMBSTONES)

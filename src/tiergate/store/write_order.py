@@ -19,6 +19,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.model import SubjectType
 from tiergate.store.batches import in_batches
+from tiergate.store.id_lists import is_among
 from tiergate.store.tables import AS_OF
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_DROPPED: Final = 5_000
 _DELETED: Final = "deleted"
-_OF = (AS_OF.c.kind == bindparam("kind")) & AS_OF.c.id.in_(bindparam("ids", expanding=True))
+_OF = (AS_OF.c.kind == bindparam("kind")) & is_among(AS_OF.c.id)
 _KNOWN = select(AS_OF).where(_OF, AS_OF.c.side != _DELETED)
 _GONE = select(AS_OF.c.id, AS_OF.c.as_of).where(_OF, AS_OF.c.side == _DELETED)
 _LONG_GONE = select(AS_OF.c.kind, AS_OF.c.id).where(AS_OF.c.side == _DELETED, AS_OF.c.written_at < bindparam("before"))

@@ -224,10 +224,10 @@ class SubjectReader:
         return tuple(result)
 
     def subscription_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
-        """Read one item of a subscription; the common ones, with an item and a quantity only, are shared."""
+        """Read one item of a subscription; the common ones, with an item and perhaps a quantity only, are shared."""
         entries = node.entries if isinstance(node, Mapping) else {}
-        item, quantity = entries.get("item"), entries.get("quantity")
-        if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
+        item, quantity = entries.get("item"), entries.get("quantity", 1)
+        if len(entries) != 1 + ("quantity" in entries) or not isinstance(item, str) or quantity.__class__ is not int:
             return self._read_item(node, place, report)
         key = (item, quantity)
         result = self._shared.get(key)

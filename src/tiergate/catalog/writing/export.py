@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 _Data = dict[str, PlainData]
 _SHARE_DIGITS: Final = 2
+_DATES: Final = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 
 def dump_catalog(catalog: Catalog, form: Literal["yaml", "json"] = "yaml") -> str:
@@ -238,8 +239,8 @@ def _period(start: Instant, until: Instant) -> dict[str, str | None]:
     }
 
 
-def _instant(instant: Instant | None) -> str | None:
-    return None if instant is None else format_instant(instant).replace(".000Z", "Z")
+def _instant(instant: Instant) -> str:
+    return format_instant(instant).replace(".000Z", "Z")
 
 
 def suspension_data(suspension: Suspension) -> _Data:
@@ -251,35 +252,40 @@ def suspension_data(suspension: Suspension) -> _Data:
 
 def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
     """Return a customer as plain data; with `every_id`, default ids of overrides are included."""
-    return _without_empty(
-        {
-            "id": customer.id,
-            "name": customer.name,
-            "tags": list(customer.tags),
-            "attributes": dict(customer.attributes),
-            "metadata": dict(customer.metadata),
-            "external_ids": dict(customer.external_ids),
-            **_exceptions(customer, features, every_id=every_id),
-        }
-    )
+    data: _Data = {"id": customer.id}
+    if customer.name:
+        data["name"] = customer.name
+    if customer.tags:
+        data["tags"] = list(customer.tags)
+    if customer.attributes:
+        data["attributes"] = dict(customer.attributes)
+    return data | _shared_data(customer) | _exceptions(customer, features, every_id=every_id)
 
 
 def subscription_data(subscription: Subscription, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
     """Return a subscription as plain data; with `every_id`, default ids of overrides are included."""
-    dates = ("start", "end", "trial_end", "grace_until", "resume_at")
-    head: dict[str, PlainData | None] = {
-        "id": subscription.id,
-        "customer": subscription.customer,
-        "status": subscription.status.value,
-        **{key: _instant(getattr(subscription, key)) for key in dates},
-        "resumes_as": None if subscription.resumes_as is None else subscription.resumes_as.value,
-        "term": None if subscription.term is None else term_data(subscription.term),
-        "metadata": dict(subscription.metadata),
-        "external_ids": dict(subscription.external_ids),
-    }
+    data: _Data = {"id": subscription.id, "customer": subscription.customer, "status": subscription.status.value}
+    for key in _DATES:
+        instant = getattr(subscription, key)
+        if instant is not None:
+            data[key] = _instant(instant)
+    if subscription.resumes_as is not None:
+        data["resumes_as"] = subscription.resumes_as.value
+    if subscription.term is not None:
+        data["term"] = term_data(subscription.term)
+    data |= _shared_data(subscription)
     # `items` may be empty, and comes first among the lists: readers look for it.
-    items: _Data = {"items": [subscription_item_data(entry) for entry in subscription.items]}
-    return _without_empty(head) | items | _without_empty(_exceptions(subscription, features, every_id=every_id))
+    data["items"] = [subscription_item_data(entry) for entry in subscription.items]
+    return data | _exceptions(subscription, features, every_id=every_id)
+
+
+def _shared_data(subject: Customer | Subscription) -> _Data:
+    data: _Data = {}
+    if subject.metadata:
+        data["metadata"] = dict(subject.metadata)
+    if subject.external_ids:
+        data["external_ids"] = dict(subject.external_ids)
+    return data
 
 
 def term_data(term: Term) -> _Data:
@@ -290,27 +296,31 @@ def term_data(term: Term) -> _Data:
 
 def subscription_item_data(entry: SubscriptionItem) -> _Data:
     """Return an item of a subscription as plain data."""
-    return _without_empty(
-        {
-            "item": entry.item,
-            "quantity": entry.quantity,
-            "version": entry.version,
-            "added_at": _instant(entry.added_at),
-            **_period(entry.start, entry.until),
-        }
-    )
+    data: _Data = {"item": entry.item, "quantity": entry.quantity}
+    if entry.version is not None:
+        data["version"] = entry.version
+    if entry.added_at is not None:
+        data["added_at"] = _instant(entry.added_at)
+    if entry.start == BEGINNING and entry.until == FOREVER:
+        return data
+    return data | _without_empty(_period(entry.start, entry.until))
 
 
 def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool) -> _Data:
-    counts: dict[str, int] = {}
-    overrides: list[PlainData] = []
-    for override in subject.overrides:
-        counts[override.feature] = counts.get(override.feature, 0) + 1
-        data = override_data(override, features)
-        if not every_id and override.id == f"{override.feature}-{counts[override.feature]}":
-            del data["id"]
-        overrides.append(data)
-    return {"overrides": overrides, "suspensions": [suspension_data(suspension) for suspension in subject.suspensions]}
+    result: _Data = {}
+    if subject.overrides:
+        counts: dict[str, int] = {}
+        overrides: list[PlainData] = []
+        for override in subject.overrides:
+            counts[override.feature] = counts.get(override.feature, 0) + 1
+            data = override_data(override, features)
+            if not every_id and override.id == f"{override.feature}-{counts[override.feature]}":
+                del data["id"]
+            overrides.append(data)
+        result["overrides"] = overrides
+    if subject.suspensions:
+        result["suspensions"] = [suspension_data(suspension) for suspension in subject.suspensions]
+    return result
 
 
 def override_data(override: Override, features: Mapping[str, Feature]) -> _Data:

@@ -1,0 +1,57 @@
+"""Insert many rows at once, in the quickest way of each database.
+
+SQLAlchemy binds each parameter of each row by its name and type, which takes several times as long as the database
+takes for the row. The rows of the store are texts, integers, booleans and bytes, which both drivers take as they are:
+SQLite a list of tuples, PostgreSQL, which answers each statement, one statement with an array for each column.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Table
+
+_AT_ONCE: Final = 5_000
+_POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
+_SQLITE: Final = sqlite.dialect()
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows, in their order. All have the same columns; columns that they do not have must have no default here.
+
+    Raises:
+        DBAPIError: the database rejects them; as of any statement of SQLAlchemy.
+    """
+    if not rows:
+        return
+    columns = tuple(rows[0])
+    pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
+    if connection.dialect.name == _SQLITE.name:
+        connection.exec_driver_sql(_sqlite_statement(table, columns), [pick(row) for row in rows])
+        return
+    statement = _postgresql_statement(table, columns)
+    for begin in range(0, len(rows), _AT_ONCE):
+        part = map(pick, rows[begin : begin + _AT_ONCE])
+        connection.exec_driver_sql(statement, tuple(map(list, zip(*part, strict=True))))
+
+
+@lru_cache(maxsize=100)
+def _sqlite_statement(table: Table, columns: tuple[str, ...]) -> str:
+    quote = _SQLITE.identifier_preparer.quote
+    names = ", ".join(quote(name) for name in columns)
+    return f"INSERT INTO {quote(table.name)} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+
+@lru_cache(maxsize=100)
+def _postgresql_statement(table: Table, columns: tuple[str, ...]) -> str:
+    quote = _POSTGRESQL.identifier_preparer.quote
+    names = ", ".join(quote(name) for name in columns)
+    arrays = ", ".join(f"%s::{table.c[name].type.compile(_POSTGRESQL)}[]" for name in columns)
+    return f"INSERT INTO {quote(table.name)} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608
