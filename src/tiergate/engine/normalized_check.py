@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, ScaleError, to_units
-from tiergate.model.amounts import MAX_SCALE
-from tiergate.naming import is_id, is_subject_id, nearest, parse_subject_id
+from tiergate.model.amounts import MAX_EDGE_UNITS, MAX_SCALE
+from tiergate.naming import ID, is_id, is_subject_id, nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,8 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
             _reject(feature, check.amount, check.used, check.user_used, check.value, check.level)
             return feature, _SWITCH
         case FeatureType.QUANTITY:
-            _reject(feature, None, None, None, check.value, check.level)
+            if check.value is not None or check.level is not None:
+                _reject(feature, None, None, None, check.value, check.level)
             return feature, _quantity(check, feature)
         case FeatureType.RANGE:
             _reject(feature, check.amount, check.used, check.user_used, None, check.level)
@@ -76,6 +77,8 @@ def expect_valid_check(check: Check) -> None:
 
 def expect_valid_subject(subject: Subject) -> None:
     """Check that a subject's ids are valid."""
+    if subject.user is None and ID.fullmatch(subject.id):  # nearly always
+        return
     for field, id_ in (("subject.id", subject.id), ("subject.user", subject.user)):
         if id_ is None or is_subject_id(id_):
             continue
@@ -125,6 +128,8 @@ def default_amount(feature: Feature) -> int:
 
 
 def _units(field: str, number: Number, feature: Feature) -> int:
+    if type(number) is int and not feature.scale and 0 <= number <= MAX_EDGE_UNITS:  # nearly always
+        return number
     try:
         return to_units(number, feature.scale)
     except ScaleError as error:

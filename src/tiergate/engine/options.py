@@ -1,4 +1,8 @@
-"""The layers of a long-lived engine, and their options: evaluator, kept answers, cached decisions."""
+"""The layers of a long-lived engine, and their options.
+
+Over the evaluator there are either kept answers or cached decisions: a decision from a kept answer costs little more
+than a cached one, and needs no memory of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from tiergate.engine.shapes.rechecks import Rechecks
 from tiergate.engine.shapes.shape_evaluator import ShapeEvaluator
 
 if TYPE_CHECKING:
+    from tiergate.engine.evaluator import CheckDecider
     from tiergate.engine.sources import BundleSource, SubjectSource
 
 
@@ -27,9 +32,9 @@ class EngineOptions:
     keep_answers: bool = True
     rechecks: Rechecks = field(default_factory=Rechecks)
 
-    def build(self, bundle: BundleSource, subjects: SubjectSource, publication: int = 0) -> CachedEvaluator:
+    def build(self, bundle: BundleSource, subjects: SubjectSource, publication: int = 0) -> CheckDecider:
         """Build an engine for a bundle and its subjects; raises `BundleError`."""
         evaluator = Evaluator(bundle, subjects, publication=publication, limits=self.limits)
         if not self.keep_answers:
             return CachedEvaluator(evaluator, self.limits)
-        return CachedEvaluator(ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks), self.limits)
+        return ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks)

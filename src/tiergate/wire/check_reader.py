@@ -135,13 +135,24 @@ def locate(field: str, body: bytes, at: str = "") -> str:
 
 
 def _read_quickly(body: bytes) -> Check | None:
+    colons = 2
+    amount = used = user_used = value = None
     try:
         check = _decode_check(body)
-        numbers = (check.amount, check.used, check.user_used, check.value)
-        amount, used, user_used, value = map(_number_quickly, numbers)
-    except (*_UNREADABLE, ValueError):
+        if check.amount is not UNSET:
+            amount = _number_quickly(check.amount)
+            colons += 1
+        if check.used is not UNSET:
+            used = _number_quickly(check.used)
+            colons += 1
+        if check.user_used is not UNSET:
+            user_used = _number_quickly(check.user_used)
+            colons += 1
+        if check.value is not UNSET:
+            value = _number_quickly(check.value)
+            colons += 1
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
-    colons = 6 - numbers.count(UNSET)
     level = None
     if check.level is not UNSET:
         colons += 1
@@ -165,9 +176,7 @@ def _read_quickly(body: bytes) -> Check | None:
     return Check(about, check.feature, amount, used, user_used, value, level)
 
 
-def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
-    if raw is UNSET:
-        return None
+def _number_quickly(raw: msgspec.Raw) -> Number:
     text = bytes(raw)
     if text.isdigit() and len(text) <= _MAX_NUMBER:
         return int(text)

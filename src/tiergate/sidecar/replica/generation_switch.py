@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.bundle import Bundle
-    from tiergate.engine import CachedEvaluator
+    from tiergate.engine import CheckDecider
     from tiergate.sidecar.state import State
 
 K = TypeVar("K")
@@ -33,7 +33,7 @@ class GenerationSwitch(Generic[K]):
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._engine: CachedEvaluator | None = None
+        self._engine: CheckDecider | None = None
         self._bundle: Bundle | None = None
         self._bundles: list[tuple[K, weakref.ref[Bundle]]] = []
 
@@ -47,9 +47,7 @@ class GenerationSwitch(Generic[K]):
             bundle.adopt(before)
             bundle.read_ahead(before)
 
-    def install(
-        self, key: K, bundle: Bundle, engine: CachedEvaluator, publication: int, tasks: asyncio.TaskGroup
-    ) -> None:
+    def install(self, key: K, bundle: Bundle, engine: CheckDecider, publication: int, tasks: asyncio.TaskGroup) -> None:
         """Answer by an engine from now on, and free the previous one in a task."""
         current = self._state.current
         number = 1 if current is None else current.number + 1

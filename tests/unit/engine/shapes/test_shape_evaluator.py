@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.engine.small import ACME, NOW, SUB, Usage, bundle, check, engine, override, record, subscription
-from tiergate.engine import CacheLimits, EngineOptions, Evaluator, Rechecks, ShapeEvaluator
+from tiergate.engine import CachedEvaluator, CacheLimits, EngineOptions, Evaluator, Rechecks, ShapeEvaluator
 from tiergate.engine.shapes import shape_evaluator
 from tiergate.model import Amount, Reason, Subject
 
@@ -143,5 +143,5 @@ def test_options_build_the_layers() -> None:
     """With kept answers or without."""
     of = engine(of=GOLD)
     source = of.subjects._source
-    assert isinstance(EngineOptions(CacheLimits()).build(of.bundle, source).below, ShapeEvaluator)
-    assert isinstance(EngineOptions(keep_answers=False).build(of.bundle, source, 3).below, Evaluator)
+    assert isinstance(EngineOptions(CacheLimits()).build(of.bundle, source), ShapeEvaluator)
+    assert isinstance(EngineOptions(keep_answers=False).build(of.bundle, source, 3), CachedEvaluator)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tiergate.engine import CachedEvaluator
+    from tiergate.engine import CheckDecider
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.replica.file_source.source_files import Sources
     from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedState
@@ -321,7 +321,7 @@ class _ActiveFiles:
         self.replica = Replica(replica_path)
         if replica_path.stat().st_size != loaded.replica.size:
             raise ReplicaError(f"replica `{replica_path}` does not have `{loaded.replica.size}` bytes")
-        self.engine: CachedEvaluator = options.build(self.bundle, self.replica, loaded.publication)
+        self.engine: CheckDecider = options.build(self.bundle, self.replica, loaded.publication)
 
     @property
     def damaged(self) -> bool:

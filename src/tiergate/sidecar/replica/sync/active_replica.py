@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.bundle import Manifest, VerifyKey
-    from tiergate.engine import CachedEvaluator, EngineOptions
+    from tiergate.engine import CheckDecider, EngineOptions
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class ActiveBundle:
         self._replica = active.replica
         self.publication = publication
         self.bundle = Bundle(manifest, self._read)
-        self.engine: CachedEvaluator = options.build(self.bundle, active.replica, publication)
+        self.engine: CheckDecider = options.build(self.bundle, active.replica, publication)
 
     def forget_files(self) -> None:
         """Read all files from the replica from now on."""

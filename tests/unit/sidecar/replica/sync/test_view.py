@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.signing import NOW
+from tiergate.sidecar import time_slicing
 from tiergate.sidecar.api.app import NativeApi
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.metrics import Metrics
@@ -32,9 +33,10 @@ async def heard_in_between(sidecar: Sidecar, simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("stale_deny", [(), ("*",)])
 def test_a_batch_is_stale_as_a_whole_or_not_at_all(
-    follow: Follow, simulator: Simulator, stale_deny: tuple[str, ...]
+    follow: Follow, simulator: Simulator, stale_deny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the store is heard again between its first check and its last, and others asked the same meanwhile."""
+    monkeypatch.setattr(time_slicing, "_SLICE_NS", 0)
     now = NOW
     follow.clock = lambda: now
     checks = [{"subject": "acme", "feature": "movies", "used": 60 + used} for used in range(1_000)]
