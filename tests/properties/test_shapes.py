@@ -17,7 +17,7 @@ from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.shape_rules import shape_rule_files
 from tiergate.engine import CacheLimits, Difference, Evaluator, MeteredUsage, Rechecks, ShapeEvaluator
-from tiergate.engine.shapes import condition_reader, shape_evaluator
+from tiergate.engine.shapes import operand_reader, shape_evaluator
 from tiergate.engine.shapes.answer_table import general_answer
 from tiergate.engine.shapes.condition_reader import ConditionReader
 from tiergate.model import Subject, SubjectType
@@ -192,7 +192,7 @@ def without_tests(part: str) -> Callable[[ConditionReader, Policy], None]:
     [
         ("context_disabled", []), ("context_remainder", []), ("context_amount <", []), ("<= context_limit", []),
         ("<= context_heldRank", []), ("in tags", [TAG]), ("== 'us'", [REGION]), ("ancestors", [ITEM]),
-        ("principal.type", [TYPE]), ("context_now", [LATE]), ("feature.id", [SCALE]),
+        ("principal.type", [TYPE]), ("context_now", [LATE]), ("feature.scale", [SCALE]),
     ],
 )  # fmt: skip
 def test_a_test_that_is_overlooked_is_found(part: str, rules: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,16 +212,24 @@ def test_a_test_that_is_bent_is_found(
     readers = ConditionReader._TESTS
     operators = [op for op, read in readers.items() if read is readers[kind]]
 
-    def bent(reader: ConditionReader, op: str, body: dict[str, Any]) -> list[str]:
-        return [code.replace(*change) for code in readers[kind](reader, op, body)]
+    def bent(reader: ConditionReader, op: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - as the others
+        test = readers[kind](reader, op, body)
+        return test if isinstance(test, bool) else test._replace(code=test.code.replace(*change))
 
     monkeypatch.setattr(ConditionReader, "_TESTS", {**readers, **dict.fromkeys(operators, bent)})
     assert differences(*rules)
 
 
+@pytest.mark.parametrize("rule", [REGION, FAILING.replace("{", '{ principal.tags.contains("eu") &&')])
+def test_tests_that_are_combined_otherwise_are_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is before `&&` decides whether what is behind it is evaluated."""
+    monkeypatch.setattr(ConditionReader, "_both", lambda _, left, right: right if left.optional else left)
+    assert differences(rule)
+
+
 def test_an_overflow_that_is_ignored_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number beyond 64 bits fails in Cedar."""
-    monkeypatch.setattr(condition_reader, "MOST", 2**200)
+    monkeypatch.setattr(operand_reader, "MOST", 2**200)
     assert differences(FAR)
 
 

@@ -18,7 +18,7 @@ from tiergate.engine.evaluator import NO_METERED_USAGE, Denial
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
-from tiergate.engine.shapes.condition_reader import LEAST, MOST
+from tiergate.engine.shapes.operand_reader import LEAST, MOST
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
