@@ -45,9 +45,9 @@ class Published:
     groups: dict[str, GroupResult] = field(default_factory=dict)
 
 
-def read_published(path: Path = RESULTS) -> Published:
+def read_published() -> Published:
     """Read the published results."""
-    return msgspec.json.decode(path.read_bytes(), type=Published)
+    return msgspec.json.decode(RESULTS.read_bytes(), type=Published)
 
 
 def publish_race(results: Iterable[PeerResult]) -> None:
