@@ -98,6 +98,15 @@ class SettingsTable:
         values |= self._from_flags(flags)
         return values
 
+    def write(self, settings: object) -> dict[str, list[str]]:
+        """Write an instance of the dataclass as flags, for another process; `read` returns the same values."""
+        flags: dict[str, list[str]] = {}
+        for setting in self.settings:
+            value = getattr(settings, setting.field)
+            if value is not None and value != setting.default:
+                flags[setting.name] = [setting.kind.show(item) for item in (value if setting.many else (value,))]
+        return flags
+
     def unknown_variables(self, environ: Mapping[str, str], others: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the variables that have the prefix of this process and are no setting, nor one of `others`."""
         known = {setting.variable for setting in self.settings} | {self.file_variable, *others}

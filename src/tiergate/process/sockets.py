@@ -23,8 +23,10 @@ BACKLOG: Final = 2048
 _ALL_IPV6: Final = "::"
 
 
-def bind_tcp(host: str, port: int) -> list[socket.socket]:
+def bind_tcp(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
     """Bind all addresses of a host to one port, without listening yet. Port 0 selects a free one; `::` includes IPv4.
+
+    `is_shared`: other sockets of this user may share the port.
 
     Raises:
         ListenError: the host does not exist, or no address can be bound.
@@ -37,7 +39,8 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
     failure: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(addresses):
         try:
-            bound.append(_bind(socket.socket(family, kind, protocol), (address[0], port, *address[2:])))
+            place = (address[0], port, *address[2:])
+            bound.append(_bind(socket.socket(family, kind, protocol), place, is_shared=is_shared))
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 _close(bound)
@@ -48,6 +51,26 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
     if not bound:
         raise ListenError(f"cannot listen on `{host}` port {port}: {failure}")
     return bound
+
+
+def bind_shared_tcp(host: str, port: int, count: int) -> list[list[socket.socket]]:
+    """Bind all addresses of a host to one port, `count` times: the system spreads connections over the sockets.
+
+    Only sockets of this call share the port. Port 0 selects a free one. Raises as `bind_tcp`.
+    """
+    first = bind_tcp(host, port)  # it fails if another process has the port
+    port = first[0].getsockname()[1]
+    _close(first)
+    shared: list[list[socket.socket]] = []
+    try:
+        for _ in range(count):
+            sockets = bind_tcp(host, port, is_shared=True)
+            shared.append(sockets)
+    except ListenError:
+        for sockets in shared:
+            _close(sockets)
+        raise
+    return shared
 
 
 def url_of(bound: socket.socket) -> str:
@@ -153,8 +176,10 @@ class UnixListener:
         self._release_lock()
 
 
-def _bind(bound: socket.socket, address: tuple[object, ...]) -> socket.socket:
+def _bind(bound: socket.socket, address: tuple[object, ...], *, is_shared: bool) -> socket.socket:
     try:
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if bound.family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != _ALL_IPV6)

@@ -70,7 +70,7 @@ class Worker:
             return None
         self._reader.join(_LAST_SECONDS)
         text = self._diagnostics.decode(errors="replace").strip()
-        return f"{_status_text(status)}: {text}" if text else _status_text(status)
+        return f"{status_text(status)}: {text}" if text else status_text(status)
 
     def close(self) -> None:
         """Close the pipes of an ended process."""
@@ -112,7 +112,8 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _status_text(status: int) -> str:
+def status_text(status: int) -> str:
+    """Describe the exit status of a process, as `subprocess` returns it."""
     if status > 0:
         return f"exit status {status}"
     try:

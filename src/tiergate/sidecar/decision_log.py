@@ -31,6 +31,9 @@ from tiergate.model import Instant, Reason, format_instant
 from tiergate.sidecar.request_context import RequestContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from tiergate.model import Decision
 
 Record = tuple[bytes, Instant, bytes, bytes, RequestContext, int, bytes]
@@ -99,7 +102,15 @@ class DecisionLog:
     or at once on `reopen`. A FIFO need not have a reader yet.
     """
 
-    def __init__(self, target: str, rules: LogRules | None = None, *, capacity: int = 50_000) -> None:
+    def __init__(
+        self,
+        target: str,
+        rules: LogRules | None = None,
+        *,
+        capacity: int = 50_000,
+        turn: Callable[[], AbstractContextManager[object]] | None = None,
+    ) -> None:
+        """Prepare; `start` opens the target. `turn`: what is held while whole lines are written to it."""
         self.rules = rules if rules is not None else LogRules()
         self.target = target
         self.written = 0
@@ -110,6 +121,7 @@ class DecisionLog:
         self._lines = _Lines(self.rules)
         self._wake = threading.Event()
         self._drained = threading.Condition()
+        self._turn = contextlib.nullcontext if turn is None else turn
         self._closing = False
         self._give_up_at = float("inf")
         self._reopening = False
@@ -192,7 +204,9 @@ class DecisionLog:
         try:
             if self._file is None:
                 self._open()
-            self._write(b"".join(map(self._lines.line, batch)))
+            lines = b"".join(map(self._lines.line, batch))
+            with self._turn():
+                self._write(lines)
             self.written += len(batch)
             self._failing = False
         except OSError as error:

@@ -8,7 +8,7 @@ INVARIANT (metrics are documented): every name is in docs/reference/metrics.md; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
@@ -74,8 +74,16 @@ class Durations:
         return buckets
 
 
+class WorkerCounts(NamedTuple):
+    """How many workers there should be, how many can decide, and how often one was started for one that ended."""
+
+    configured: int
+    ready: int
+    restarts: int
+
+
 class Metrics:
-    """Every count of one process. Only the event loop's thread changes them."""
+    """Every count of one process, or the sum over several. Only the event loop's thread changes them."""
 
     def __init__(self) -> None:
         self.reasons: Mapping[Reason, DecisionCounts] = {reason: DecisionCounts() for reason in Reason}
@@ -89,6 +97,7 @@ class Metrics:
         self.rechecks = Rechecks(0)
         self.data: Callable[[], DiskReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.workers: Callable[[], WorkerCounts | None] = lambda: None
 
     def count_request(self, endpoint: str, status: int) -> None:
         """Count a request; repeats are counted by their reason only."""
@@ -165,6 +174,15 @@ class _StateCollector(Collector):
             "How often new connections were reset because no descriptor was left.",
             value=metrics.descriptors.count,
         )
+        workers = metrics.workers()
+        if workers is not None:
+            yield from _gauges(
+                ("tiergate_workers", "Processes that should answer checks.", workers.configured),
+                ("tiergate_workers_ready", "Those that can decide.", workers.ready),
+            )
+            yield CounterMetricFamily(
+                "tiergate_worker_restarts", "How often a worker was started for one that ended.", value=workers.restarts
+            )
         entries = GaugeMetricFamily("tiergate_memo_entries", "Cached responses.", labels=["memo"])
         size = GaugeMetricFamily("tiergate_memo_bytes", "The approximate memory of cached responses.", labels=["memo"])
         for memo, sizes in metrics.sizes.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
@@ -12,6 +12,9 @@ from tiergate.sidecar.staleness import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+MAX_WORKERS: Final = 256
+"""The most workers: more than any machine has use for."""
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
@@ -39,6 +42,7 @@ def _fit(settings: Settings) -> None:
     if not (is_loopback(settings.host) or settings.token_file or settings.insecure):
         raise SettingsError("host", f"`{settings.host}` is beyond loopback: give `token-file`, or `insecure`")
     _fit_startup(settings)
+    _fit_workers(settings)
     if settings.uds is None and settings.uds_group is not None:
         raise SettingsError("uds-group", "needs `uds`")
     if settings.port and settings.port == settings.probe_port:
@@ -47,6 +51,13 @@ def _fit(settings: Settings) -> None:
         raise SettingsError(
             "decision-log-record", "a record identifies its subject: set `decision-log-subject` to `keep`"
         )
+
+
+def _fit_workers(settings: Settings) -> None:
+    if settings.workers > MAX_WORKERS:
+        raise SettingsError("workers", f"must be at most {MAX_WORKERS}")
+    if settings.workers > 1 and settings.on_demand:
+        raise SettingsError("workers", "must be 1 with `on-demand`: a worker cannot fetch subjects")
 
 
 def _fit_startup(settings: Settings) -> None:

@@ -201,6 +201,13 @@ class Settings:
         False,
         "Keep no answers of Cedar: it evaluates every decision that is not cached. Decides the same, more slowly.",
     )
+    workers: int = setting(
+        LISTENING,
+        COUNT,
+        1,
+        "How many processes answer checks, for as many processor cores. With more than 1, another process keeps the "
+        "data current for all. Must be 1 with `on-demand`.",
+    )
     host: str = setting(
         LISTENING, HOST, "127.0.0.1", "Address of the API. Beyond loopback it needs `token-file` or `insecure`."
     )

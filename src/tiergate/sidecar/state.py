@@ -24,11 +24,22 @@ from tiergate.sidecar.subject_versions import SubjectVersions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from pathlib import Path
 
     from tiergate.engine import CheckDecider
 
 SYNC = "sync"
 """The mode of a sidecar that follows a control plane."""
+
+
+class GenerationFiles(NamedTuple):
+    """Where another process finds a generation: its replica, and the folder of its bundle.
+
+    No folder: the replica contains the bundle, and is followed.
+    """
+
+    replica: Path
+    bundle: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Generation:
 
     `number` counts the generations of this process from 1. Subjects may change within a generation, one by one
     (`State.subject_changed`). `publication` and `revision` are those of answers and `/status`. `loaded_at`: when it
-    was built.
+    was built. `files`: for other processes.
     """
 
     number: int
@@ -45,6 +56,7 @@ class Generation:
     publication: int
     revision: str
     loaded_at: Instant
+    files: GenerationFiles | None = None
 
 
 class FeedPosition(NamedTuple):
@@ -175,6 +187,21 @@ class State:
             for subscription in subscriptions:
                 forget(Subject(subscription, SubjectType.SUBSCRIPTION))
         self.subject_versions.outdate(customer, subscriptions)
+
+    async def hold_readers(self, *, release: bool) -> bool:  # noqa: ARG002 - of other processes
+        """Keep other processes that read the replica at what they see now, until the next change that they are told.
+
+        `release`: they end their transactions, so that the log can be folded; nothing may be committed meanwhile.
+        Return whether all do.
+        """
+        return True
+
+    def resume_readers(self) -> None:
+        """Let other processes read what is committed now."""
+
+    def generations_elsewhere(self) -> Collection[int]:
+        """Return the numbers of the generations that other processes still use."""
+        return ()
 
     def set_stale_at(self, stale_at: Instant) -> None:
         """Set the instant from which decisions are stale.

@@ -15,7 +15,7 @@ from tiergate.http.metrics import metrics_text
 from tiergate.model import Reason
 from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.metrics import Durations, registry
+from tiergate.sidecar.metrics import Durations, WorkerCounts, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
@@ -188,6 +188,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     )
     service.state.set_stale_at(NOW)
     service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True)
+    service.metrics.workers = lambda: WorkerCounts(2, 1, 3)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -8,7 +8,7 @@ from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
 from tiergate.sidecar.setting_sources import resolve, unknown_variables
-from tiergate.sidecar.settings import REASONS, SETTINGS, Settings
+from tiergate.sidecar.settings import REASONS, SETTINGS, TABLE, Settings
 
 SOURCES = {"catalog": ["c.yaml"], "subjects": ["s.yaml"]}
 
@@ -291,3 +291,26 @@ def test_what_is_allowed_without_data_is_named_by_id(word: str) -> None:
         resolve({**SOURCES, "startup-deadline": "30", "startup-allow": ["movies", word]}, {})
     allowed = resolve({**SOURCES, "startup-deadline": "30", "startup-allow": ["movies", "*"]}, {})
     assert allowed.startup_allow == ("movies", "*")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"workers": "257"}, "at most 256"), ({"workers": "2", "on-demand": True, "key-file": "k"}, "`on-demand`")],
+)
+def test_workers_that_cannot_be_are_refused(more: dict[str, object], words: str) -> None:
+    """Subjects on demand belong to one process."""
+    sources = {} if "key-file" in more else SOURCES
+    with pytest.raises(SettingsError, match=words) as refused:
+        resolve({**sources, **more}, {})
+    assert refused.value.setting == "workers"
+
+
+def test_settings_are_written_for_another_process() -> None:
+    """As flags, from which it reads the same."""
+    flags = {**SOURCES, "port": "0", "uds": "/s", "uds-mode": "660", "max-body": "77", "keep-alive": "3.25"}
+    settings = resolve({**flags, "strict-subjects": True, "stale-deny": ["a", "tag:b"], "cache-size": "5MiB"}, {})
+    written = TABLE.write(settings)
+    assert written["uds-mode"] == ["660"]
+    assert "host" not in written
+    assert Settings(**TABLE.read(written, {})) == settings
+    assert TABLE.read(TABLE.write(Settings()), {}) == {}

@@ -24,6 +24,8 @@ from tiergate.sidecar.metrics import registry
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -33,10 +35,15 @@ if TYPE_CHECKING:
     from tiergate.sidecar.state import State
 
 
-def probes(state: State, metrics: Metrics, access: Access | None = None) -> ASGIApp:
-    """Build the application of the probe port. `access`: which hosts it accepts."""
+def probes(
+    state: State,
+    metrics: Metrics,
+    access: Access | None = None,
+    workers: Callable[[], list[dict[str, object]]] = list,
+) -> ASGIApp:
+    """Build the application of the probe port. `access`: which hosts it accepts; `workers` describes them, if any."""
     access = access if access is not None else Access(addresses=True)
-    endpoints = _Endpoints(state, metrics, registry(metrics, state))
+    endpoints = _Endpoints(state, metrics, registry(metrics, state), workers)
     handler = ProblemHandler(metrics)
     app = Starlette(
         routes=[
@@ -52,10 +59,17 @@ def probes(state: State, metrics: Metrics, access: Access | None = None) -> ASGI
 
 
 class _Endpoints:
-    def __init__(self, state: State, metrics: Metrics, metrics_registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        state: State,
+        metrics: Metrics,
+        metrics_registry: CollectorRegistry,
+        workers: Callable[[], list[dict[str, object]]],
+    ) -> None:
         self._state = state
         self._metrics = metrics
         self._registry = metrics_registry
+        self._workers = workers
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Respond while the event loop runs."""
@@ -66,12 +80,14 @@ class _Endpoints:
         if self._state.draining:
             raise RequestError(503, "not ready", "the sidecar is shutting down")
         if not self._state.ready:
-            raise RequestError(503, "not ready", "no data is loaded yet")
+            has_data = self._state.current is not None or self._state.unloaded
+            detail = "a worker is starting" if has_data else "no data is loaded yet"
+            raise RequestError(503, "not ready", detail)
         return _json({"status": "ready"})
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Report the data that decisions use, its sources, and its age."""
-        return _json(_without_none(status_members(self._state, self._metrics.data())))
+        return _json(_without_none(status_members(self._state, self._metrics.data(), self._workers())))
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Return all metrics, for Prometheus."""
@@ -80,7 +96,9 @@ class _Endpoints:
         return response
 
 
-def status_members(state: State, data: DiskReport | None) -> dict[str, object]:
+def status_members(
+    state: State, data: DiskReport | None, workers: list[dict[str, object]] | None = None
+) -> dict[str, object]:
     """Return the members of `/status`; the response leaves out those that are `None`."""
     report, current = state.report(), state.current
     return {
@@ -120,6 +138,7 @@ def status_members(state: State, data: DiskReport | None) -> dict[str, object]:
             "problems": [_problem(problem) for problem in report.problems],
         },
         "data": None if data is None else _data(data),
+        "workers": workers or None,
         "quarantined": report.quarantined,
         "customers": report.customers,
         "subscriptions": report.subscriptions,

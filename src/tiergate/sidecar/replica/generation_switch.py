@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Bundle
     from tiergate.engine import CheckDecider
-    from tiergate.sidecar.state import State
+    from tiergate.sidecar.state import GenerationFiles, State
 
 K = TypeVar("K")
 
@@ -35,7 +35,7 @@ class GenerationSwitch(Generic[K]):
         self._state = state
         self._engine: CheckDecider | None = None
         self._bundle: Bundle | None = None
-        self._bundles: list[tuple[K, weakref.ref[Bundle]]] = []
+        self._bundles: list[tuple[K, int, weakref.ref[Bundle]]] = []
 
     def prepare(self, bundle: Bundle) -> None:
         """Let a bundle take over from the active one what checks will read first. From any thread; takes milliseconds.
@@ -47,20 +47,30 @@ class GenerationSwitch(Generic[K]):
             bundle.adopt(before)
             bundle.read_ahead(before)
 
-    def install(self, key: K, bundle: Bundle, engine: CheckDecider, publication: int, tasks: asyncio.TaskGroup) -> None:
-        """Answer by an engine from now on, and free the previous one in a task."""
+    def install(
+        self,
+        key: K,
+        bundle: Bundle,
+        engine: CheckDecider,
+        publication: int,
+        tasks: asyncio.TaskGroup,
+        files: GenerationFiles | None = None,
+    ) -> int:
+        """Answer by an engine from now on, and free the previous one in a task; return the generation's number."""
         current = self._state.current
         number = 1 if current is None else current.number + 1
-        self._state.install(Generation(number, engine, publication, bundle.revision, self._state.clock()))
+        self._state.install(Generation(number, engine, publication, bundle.revision, self._state.clock(), files))
         if self._engine is not None and self._bundle is not None:
             tasks.create_task(_free(self._engine.shed, self._bundle.shed))
         self._engine, self._bundle = engine, bundle
-        self._bundles.append((key, weakref.ref(bundle)))
+        self._bundles.append((key, number, weakref.ref(bundle)))
+        return number
 
     def in_use(self) -> list[K]:
-        """Return the keys of the active bundle, and of those that an answer in progress still uses."""
-        self._bundles = [(key, bundle) for key, bundle in self._bundles if bundle() is not None]
-        return [key for key, _ in self._bundles]
+        """Return the keys of the active bundle, and of those that an answer in progress or a worker still uses."""
+        elsewhere = self._state.generations_elsewhere()
+        self._bundles = [held for held in self._bundles if held[2]() is not None or held[1] in elsewhere]
+        return [key for key, _, _ in self._bundles]
 
 
 async def _free(*sheds: Callable[[int], bool]) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tiergate.bundle import check_content
+from tiergate.bundle import check_content, decode_manifest
 from tiergate.errors import BundleError, QuarantinedError, ReplicaError, UnreadableBundleError, UnreadableError
 from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.replica.absence_proof import prove_absent
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tiergate.bundle import FileEntry
+    from tiergate.bundle import FileEntry, Manifest
 
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _HAS_CHECKSUMS: Final = "SELECT 1 FROM pragma_table_info('customers') WHERE name = 'crc'"
@@ -140,14 +140,28 @@ class Replica:
         except sqlite3.Error as error:
             reason = unreadable_reason(error)
             if reason is None or not reason[1]:
-                self._set_damaged()
+                self.note_damage()
             if reason is None:
                 raise BundleError(path, f"cannot be read: {error}") from None
             raise UnreadableBundleError(path, reason[0], transient=reason[1]) from None
         except BundleError:
-            self._set_damaged()
+            self.note_damage()
             raise
         return bytes(row[0])
+
+    def manifest(self, revision: str) -> Manifest | None:
+        """Return the manifest of a bundle that is stored, whether or not all of its files are. From any thread.
+
+        Raises:
+            BundleError: if it is damaged.
+            ReplicaError: if it cannot be read.
+        """
+        try:
+            with self._lock:
+                row = self._files.execute("SELECT content FROM manifests WHERE revision = ?", (revision,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._note_damage(error) from None
+        return None if row is None else decode_manifest(row[0])
 
     def close(self) -> None:
         """Close the file."""
@@ -159,10 +173,11 @@ class Replica:
         """Return the error to raise; the file is damaged unless the cause passes by itself."""
         fault = replica_error(self.path, error)
         if not (isinstance(fault, UnreadableError) and fault.transient):
-            self._set_damaged()
+            self.note_damage()
         return fault
 
-    def _set_damaged(self) -> None:
+    def note_damage(self) -> None:
+        """Note that the file is damaged."""
         self.damaged = True
         self._on_damage()
 

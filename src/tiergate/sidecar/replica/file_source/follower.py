@@ -20,22 +20,21 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec.structs import replace
 
-from tiergate.bundle import MANIFEST, Bundle
 from tiergate.engine import EngineOptions
-from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
+from tiergate.errors import OperatorError
 from tiergate.process.detached_threads import run_detached
+from tiergate.sidecar.replica.file_source.active_files import ActiveFiles
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
 from tiergate.sidecar.replica.file_source.load_report import LoadReport
 from tiergate.sidecar.replica.file_source.loader_process import LOADER, LoadJob, LoadResult, run_loader
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
 from tiergate.sidecar.replica.generation_switch import GenerationSwitch
-from tiergate.sidecar.replica.reader import Replica
+from tiergate.sidecar.state import GenerationFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tiergate.engine import CheckDecider
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.replica.file_source.source_files import Sources
     from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedState
@@ -90,7 +89,7 @@ class FileFollower:
         self._loaded = directory.read()
         self._publication = 0 if self._loaded is None else self._loaded.publication
         self._is_verified = False
-        self._active: _ActiveFiles | None = None
+        self._active: ActiveFiles | None = None
         self._switch = GenerationSwitch[tuple["Path", "Path"]](state)
         self._swept: list[tuple[Path, Path]] = []
         self._attempted: tuple[FileStamp, ...] = ()
@@ -106,6 +105,11 @@ class FileFollower:
         """Return the report for `/status` and the metrics."""
         behind = 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
         return replace(self._report.status, behind=round(behind, 3))
+
+    def note_damage(self) -> None:
+        """Verify the active publication, because another process found it damaged."""
+        if self._active is not None:
+            self._active.bundle.damaged = True
 
     async def run(self) -> None:
         """Load, then follow the source files, until cancelled."""
@@ -199,13 +203,16 @@ class FileFollower:
         else:
             self._install(self._loaded, files)
 
-    def _open(self, loaded: LoadedState) -> _ActiveFiles:
-        files = _ActiveFiles(self._directory, loaded, self._engine_options)
+    def _open(self, loaded: LoadedState) -> ActiveFiles:
+        files = ActiveFiles(*self._directory.paths(loaded), loaded.revision, loaded.publication, self._engine_options)
+        files.check_size(loaded.replica.size)
         self._switch.prepare(files.bundle)
         return files
 
-    def _install(self, loaded: LoadedState, files: _ActiveFiles) -> None:
-        self._switch.install(files.paths, files.bundle, files.engine, loaded.publication, self._tasks)
+    def _install(self, loaded: LoadedState, files: ActiveFiles) -> None:
+        bundle, replica = files.paths
+        others = GenerationFiles(replica, bundle)
+        self._switch.install(files.paths, files.bundle, files.engine, loaded.publication, self._tasks, others)
         self._active = files
         self._loaded = loaded
         self._publication = loaded.publication
@@ -295,38 +302,3 @@ class FileFollower:
         if self._loaded is not None:
             kept.update(self._directory.paths(self._loaded))
         await asyncio.to_thread(self._directory.sweep, kept)
-
-
-class _MonitoredBundle(Bundle):
-    """A bundle that notes whether a file of it is damaged, or cannot be read from the disk."""
-
-    damaged = False
-
-    def content(self, path: str) -> bytes:
-        try:
-            return super().content(path)
-        except BundleError as error:
-            self.damaged = self.damaged or not (isinstance(error, UnreadableError) and error.transient)
-            raise
-
-
-class _ActiveFiles:
-    """The files of one publication, opened, and their engine."""
-
-    def __init__(self, directory: DataDirectory, loaded: LoadedState, options: EngineOptions) -> None:
-        self.paths = bundle_path, replica_path = directory.paths(loaded)
-        self.bundle = _MonitoredBundle.open(bundle_path)
-        if self.bundle.revision != loaded.revision:
-            raise BundleError(MANIFEST, f"is that of `{self.bundle.revision}`, not of `{loaded.revision}`")
-        self.replica = Replica(replica_path)
-        if replica_path.stat().st_size != loaded.replica.size:
-            raise ReplicaError(f"replica `{replica_path}` does not have `{loaded.replica.size}` bytes")
-        self.engine: CheckDecider = options.build(self.bundle, self.replica, loaded.publication)
-
-    @property
-    def damaged(self) -> bool:
-        return self.bundle.damaged or self.replica.damaged
-
-    def reset_damage(self) -> None:
-        """Forget the damage, because everything on disk was verified since."""
-        self.bundle.damaged = self.replica.damaged = False

@@ -142,13 +142,12 @@ class ActiveReplica:
                 await asyncio.wait([task])
 
     async def fold(self) -> None:
-        """Fold the log into the file if it has grown long."""
-        if self.writer.has_long_log:
-            self.replica.release()
-            try:
-                await self.run(self.writer.fold)
-            finally:
-                self.replica.renew()
+        """Fold the log into the file."""
+        self.replica.release()
+        try:
+            await self.run(self.writer.fold)
+        finally:
+            self.replica.renew()
 
     def retire(self) -> None:
         """End writing. Readers continue until nobody uses them."""

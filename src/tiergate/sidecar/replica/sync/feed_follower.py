@@ -34,7 +34,7 @@ from tiergate.sidecar.replica.sync.follow_phases import TRANSITIONS, Event, Phas
 from tiergate.sidecar.replica.sync.on_demand import OnDemand
 from tiergate.sidecar.replica.sync.poll_pacing import PollPacer
 from tiergate.sidecar.replica.sync.rollback_floor import RollbackFloor, read_floor, write_floor
-from tiergate.sidecar.state import FeedPosition
+from tiergate.sidecar.state import FeedPosition, GenerationFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,6 +119,11 @@ class FeedFollower:
     def report(self) -> StatusReport:
         """Return the report for `/status` and the metrics."""
         return self._report.status
+
+    def note_damage(self) -> None:
+        """Replace the active replica, because another process found it damaged."""
+        if self._active is not None:
+            self._active.replica.note_damage()
 
     async def run(self) -> None:
         """Serve the data on disk, then follow the store, until cancelled."""
@@ -285,7 +290,7 @@ class FeedFollower:
             self._enter(Event.PROMOTED)
             self._set_feed_position(candidate)
             if bundle is not None:
-                self._install(bundle)
+                self._install(bundle, candidate)
         self._state.set_stale_at(self._stale_at(candidate.cursor))
         self._report_active(candidate)
         if bundle is not None:
@@ -338,7 +343,11 @@ class FeedFollower:
                 await replica.run(lambda: replica.writer.apply((), cursor, page.envelope))
         await self._write_floor()
         async with self.committing:
-            await replica.fold()
+            if replica.writer.has_long_log and await self._state.hold_readers(release=True):
+                try:
+                    await replica.fold()
+                finally:
+                    self._state.resume_readers()
 
     async def _apply(self, replica: ActiveReplica, commit: FeedStep, head: bytes) -> None:
         async with self.committing:
@@ -367,10 +376,12 @@ class FeedFollower:
             changes = self._relevant(commit.changes)
             state = replace(writer.state, cursor=commit.cursor, publication=commit.envelope, head=head)
             in_use = self._switch.in_use()
+            if replica is self._active:
+                await self._state.hold_readers(release=False)
             changed = await replica.run(lambda: writer.publish(changes, state, listed, files, in_use))
             bundle.forget_files()
             if replica is self._active:
-                self._install(bundle)
+                self._install(bundle, replica)
             self._serve(replica, commit.changes, changed)
         if replica is self._active:
             self._report_active(replica)
@@ -397,8 +408,10 @@ class FeedFollower:
     def _relevant(self, changes: Sequence[RecordChange]) -> Sequence[RecordChange]:
         return changes if self.on_demand is None else self.on_demand.filter_changes(changes)
 
-    def _install(self, bundle: ActiveBundle) -> None:
-        self._switch.install(bundle.bundle.revision, bundle.bundle, bundle.engine, bundle.publication, self._tasks)
+    def _install(self, bundle: ActiveBundle, replica: ActiveReplica) -> None:
+        files = GenerationFiles(replica.path)
+        opened, revision = bundle.bundle, bundle.bundle.revision
+        self._switch.install(revision, opened, bundle.engine, bundle.publication, self._tasks, files)
 
     # ── subjects on demand ───────────────────────────────────────────────────────────────────────────────────────────
 
