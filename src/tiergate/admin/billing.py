@@ -36,7 +36,6 @@ from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import open_account
 from tiergate.store.scheduled_endings import find_ending, write_ending
-from tiergate.store.subscriptions import customer_of
 from tiergate.store.write_order import Side
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ _MERGED: Final = ("metadata", "external_ids")
 
 def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
     """Replace the part of a subscription that billing owns, and nothing that people own; create it for a `customer`."""
-    if customer_of(unit.session, id_) is None:
+    if unit.customer_of(id_) is None:
         order = read_order(unit, SubjectType.SUBSCRIPTION, id_, conditions.as_of)
         if order.undoes_deletion():
             return order.outdated_result()
@@ -103,7 +102,7 @@ def _merge(unit: WriteUnit, before: Subscription, written: Subscription, named: 
     if "term" not in named:
         merged = replace(merged, term=before.term)
     index = validator_for(unit.published, before.customer).index
-    ending = find_ending(unit.session, before.id)
+    ending = find_ending(unit.side_session, before.id)
     merged = replace(merged, items=keep_schedule(merged.items, before.items, index, unit.now, ending))
     return merged if "resumes_as" in named else with_resume_status(merged, before, unit.now)
 
@@ -135,7 +134,7 @@ def change_plan(
         validator = validator_for(unit.published, account.customer.id)
         at = resolve_change_instant(wanted.at, before, unit.now)
         change = PlanChange(wanted.to, at, wanted.quantity, wanted.from_item)
-        scheduled = find_ending(unit.session, id_)
+        scheduled = find_ending(unit.side_session, id_)
         items = replace_plan(before.items, validator.index, change, unit.now, scheduled)
         unchanged = items_from(remove_scheduled_change(before.items, validator.index, unit.now, scheduled), at)
         places = find_incompatible(items, unchanged, validator.compatibility, validator.index, change)
@@ -144,7 +143,7 @@ def change_plan(
             _reject_unfit(validator, items_from(items, at), unchanged, ends)
         items, ending = end_with_plan(items, places, at, unit.now)
         validator.check_items(items_from(items, at), unchanged, pointer="/to")
-        write_ending(unit.session, id_, ending)
+        write_ending(unit.side_writing_session, id_, ending)
         return replace(before, items=items)
 
     verb = "plan_changed" if wanted.at == "now" else "plan_change_scheduled"
@@ -167,8 +166,8 @@ def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteCo
         index = validator_for(unit.published, account.customer.id).index
         if find_scheduled_change(before.items, index, unit.now) is None:
             raise NotFoundError("scheduled change", id_)
-        items = remove_scheduled_change(before.items, index, unit.now, find_ending(unit.session, id_))
-        write_ending(unit.session, id_, None)
+        items = remove_scheduled_change(before.items, index, unit.now, find_ending(unit.side_session, id_))
+        write_ending(unit.side_writing_session, id_, None)
         return replace(before, items=items)
 
     return change_subscription(actor, unit, id_, edit, conditions, verb="plan_change_withdrawn", checks_loss=False)

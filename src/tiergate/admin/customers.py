@@ -124,5 +124,5 @@ def _finish(
     unit: WriteUnit, account: Account, order: WriteOrder, *, applied: bool = True, created: bool = False
 ) -> SubjectResult:
     if applied:
-        order.record(_SIDES)
+        order.record(unit, _SIDES)
     return order.result(customer_views([account], unit)[0], applied=applied, created=created)

@@ -70,7 +70,7 @@ def _change(
         after, stamp = account.customer, account.stamp
     else:
         after, stamp = save_subscription(actor, unit, after, account, accept_loss=conditions.accept_loss)
-    order.record(_SIDES)
+    order.record(unit, _SIDES)
     return SubjectResult(show(after), stamp.etag)
 
 

@@ -29,7 +29,7 @@ from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import SubjectType
 from tiergate.publish.immediate_planner import plan_pins
 from tiergate.store.customers import Account, open_account
-from tiergate.store.subscriptions import SubscriptionFilter, customer_of, get_subscription, search_subscriptions
+from tiergate.store.subscriptions import SubscriptionFilter, get_subscription, search_subscriptions
 from tiergate.store.write_order import EVERY_SIDE, Side, applied_writes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _MOST_LISTED: Final = 12
 
 def open_account_of(unit: WriteUnit, subscription: str) -> Account:
     """Lock the customer that has a subscription."""
-    customer = customer_of(unit.session, subscription)
+    customer = unit.customer_of(subscription)
     if customer is None:
         raise NotFoundError("subscription", subscription)
     account = open_account(unit, customer)
@@ -104,7 +104,7 @@ def add_subscription(
 ) -> SubjectResult:
     """Add a subscription to an account."""
     stored = save_subscription(actor, unit, subscription, account, is_new=True)
-    order.record(sides)
+    order.record(unit, sides)
     return subscription_result(unit, stored, order, created=True)
 
 
@@ -112,7 +112,7 @@ def put_subscription(
     actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
     """Replace a subscription, or create it. What people own and the body leaves out stays, pins too."""
-    if customer_of(unit.session, id_) is None:
+    if unit.customer_of(id_) is None:
         if conditions.expected.must_exist:
             raise NotFoundError("subscription", id_)
         order = read_order(unit, _KIND, id_, conditions.as_of)
@@ -153,7 +153,7 @@ def change_subscription(
     after = edit(account, stored.subscription)
     accept_loss = conditions.accept_loss if checks_loss else None
     stored = save_subscription(actor, unit, after, account, verb=verb, accept_loss=accept_loss)
-    order.record(sides)
+    order.record(unit, sides)
     return subscription_result(unit, stored, order)
 
 

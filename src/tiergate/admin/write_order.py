@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from tiergate.admin.precondition import ANY_VERSION, Precondition
 from tiergate.admin.results import Data, SubjectResult, View
 from tiergate.model import SubjectType, format_instant
-from tiergate.store.write_order import AppliedWrite, Side, applied_writes, deletion_instants, is_outdated, record_writes
+from tiergate.store.write_order import AppliedWrite, Side, deletion_instants, is_outdated, record_writes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from tiergate.model import Instant
-    from tiergate.store import ReadUnit
+    from tiergate.store import ReadUnit, WriteUnit
 
 MAX_AHEAD: Final = 5 * 60 * 1000
 """Milliseconds that `as_of` may be ahead of the store's clock, because clocks differ."""
@@ -61,11 +61,11 @@ class WriteOrder:
         """Return whether a newer write of one of these sides was applied."""
         return is_outdated(self.as_of, sides, self.known)
 
-    def record(self, sides: Collection[Side]) -> None:
+    def record(self, unit: WriteUnit, sides: Collection[Side]) -> None:
         """Record that the write was applied to these sides."""
         if self.as_of is not None:
             changed = [side for side in sides if side not in self.known or self.known[side].as_of != self.as_of]
-            record_writes(self.unit.session, self.kind, [(self.id, changed, self.as_of)], self.unit.now)
+            record_writes(unit.side_writing_session, self.kind, [(self.id, changed, self.as_of)], unit.now)
 
     def result(self, view: View, *, applied: bool = True, created: bool = False) -> SubjectResult:
         """Return the result of the write; `view`: the subject after it."""
@@ -86,14 +86,14 @@ def read_order(
     """Read the order of writes of a subject. The caller holds the subject's lock, if it exists."""
     if as_of is None and not deletes:
         return WriteOrder(unit, kind, id_, as_of, {})
-    known = applied_writes(unit.session, kind, [id_]).get(id_, {})
-    return WriteOrder(unit, kind, id_, as_of, known, deletion_instants(unit.session, kind, [id_]).get(id_))
+    known = unit.applied_writes(kind, [id_]).get(id_, {})
+    return WriteOrder(unit, kind, id_, as_of, known, deletion_instants(unit.side_session, kind, [id_]).get(id_))
 
 
 def as_of_data(unit: ReadUnit, kind: SubjectType, ids: Sequence[str]) -> dict[str, Data]:
     """Return the instants of the last writes of some subjects as members of an answer, by id."""
     found: dict[str, Data] = {}
-    for id_, known in applied_writes(unit.session, kind, ids).items():
+    for id_, known in unit.applied_writes(kind, ids).items():
         own = Side.BILLING if kind is SubjectType.SUBSCRIPTION else Side.PEOPLE
         found[id_] = {
             "as_of" if side is own else f"{side.value}_as_of": format_instant(write.as_of)

@@ -157,6 +157,15 @@ class _Sum:
         return True
 
 
+def is_multiplied(feature: Feature, value: Value) -> bool:
+    """Return whether what a value gives depends on the quantity of the item that has it, as `_Sum.take` multiplies."""
+    if isinstance(value, AddedAmount):
+        return value.per is not Per.SUBSCRIPTION
+    return isinstance(value, Amount) and (
+        value.per is Per.UNIT or (value.per is None and _Sum(feature).combine is Combine.SUM)
+    )
+
+
 class _Tally:
     """Combines what the subscriptions of a subject, then its customer, give of one feature.
 

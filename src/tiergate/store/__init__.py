@@ -2,4 +2,6 @@
 
 from tiergate.store.database import Database
 from tiergate.store.feed import FeedHead, read_head
-from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.shared_changes import Publishing
+from tiergate.store.transactions import Store
+from tiergate.store.units import SYSTEM, Author, PublishedCatalog, ReadUnit, WriteUnit

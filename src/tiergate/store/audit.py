@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Select
 
-    from tiergate.store.transactions import ReadUnit, Store
+    from tiergate.store.transactions import Store
+    from tiergate.store.units import ReadUnit
 
 _BATCH: Final = 1000
 

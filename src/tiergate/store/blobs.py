@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 def find_blob(session: Session, sha256: str) -> bytes | None:

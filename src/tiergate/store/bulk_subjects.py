@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _OWNERS = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(is_among(SUBSCRIPTIONS.c.id))

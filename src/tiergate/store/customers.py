@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubscriptionStatus
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(CUSTOMERS), insert(SUBSCRIPTIONS)
-_EDIT_CUSTOMER = update(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
-_EDIT_SUBSCRIPTION = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 _DROP_CUSTOMER = delete(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
 _DROP_SUBSCRIPTION = delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 _HOLDER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
@@ -52,7 +50,7 @@ def open_account(unit: WriteUnit, customer: str) -> Account:
     Raises:
         NotFoundError: if there is no such customer.
     """
-    stored = read_stored(unit.session, [customer], lock=True).get(customer)
+    stored = unit.subject(customer)
     if stored is None:
         raise NotFoundError("customer", customer)
     return Account(unit, stored)
@@ -64,13 +62,22 @@ class Account:
     def __init__(self, unit: WriteUnit, stored: StoredRecord) -> None:
         """Use `open_account` or `create`."""
         self._unit = unit
-        self.customer: Customer = stored.record.customer
-        self.stamp: Stamp = stored.stamp
-        self.erased_at: Instant | None = stored.erased_at
-        self._subscriptions = {
-            subscription.id: StoredSubscription(subscription, stored.stamps[subscription.id])
-            for subscription in stored.record.subscriptions
-        }
+        self._stored = stored
+
+    @property
+    def customer(self) -> Customer:
+        """The customer itself."""
+        return self._stored.customer
+
+    @property
+    def stamp(self) -> Stamp:
+        """The entity tag and the instants of the customer."""
+        return self._stored.stamp
+
+    @property
+    def erased_at(self) -> Instant | None:
+        """The instant at which the customer was erased, if it was."""
+        return self._stored.erased_at
 
     @classmethod
     def create(cls, unit: WriteUnit, customer: Customer) -> Account:
@@ -88,15 +95,13 @@ class Account:
         connection.execute(_ADD_CUSTOMER, row)
         write_customer_parts(unit.session, customer, Customer(customer.id))
         account = cls(unit, StoredRecord(SubjectRecord(customer), stamp, None, {}))
-        account._replace_record()
+        account._set(account._stored)
         return account
 
     @property
     def record(self) -> SubjectRecord:
         """The customer and its subscriptions, with reasons and authors."""
-        return SubjectRecord(
-            self.customer, tuple(self._subscriptions[id_].subscription for id_ in sorted(self._subscriptions))
-        )
+        return self._stored.record
 
     def subscription(self, id_: str) -> StoredSubscription:
         """Return one of its subscriptions.
@@ -104,57 +109,67 @@ class Account:
         Raises:
             NotFoundError: if it has none with this id.
         """
-        stored = self._subscriptions.get(id_)
+        stored = self._find(id_)
         if stored is None:
             raise NotFoundError("subscription", id_)
         return stored
 
     def has_subscription(self, id_: str) -> bool:
         """Return whether it has a subscription with this id."""
-        return id_ in self._subscriptions
+        return id_ in self._stored.stamps
+
+    def _find(self, id_: str) -> StoredSubscription | None:
+        stamp = self._stored.stamps.get(id_)
+        if stamp is None:
+            return None
+        return next(StoredSubscription(it, stamp) for it in self._stored.record.subscriptions if it.id == id_)
 
     def write_customer(self, customer: Customer) -> bool:
-        """Write the customer, and return whether it differs from before."""
-        before = self.customer
-        if customer == before:
+        """Write the customer, and return whether it differs from before.
+
+        Raises:
+            ConflictError: if another customer has one of its external ids.
+        """
+        before = self._stored
+        if customer == before.customer:
             return False
-        self.stamp = self._next(self.stamp)
-        stamp = {"etag": self.stamp.etag, "updated_at": self.stamp.updated_at}
-        row = {"row_id": customer.id, **stamp, **customer_columns(customer)}
-        self._unit.session.connection().execute(_EDIT_CUSTOMER, row)
-        write_customer_parts(self._unit.session, customer, before)
-        self.customer = customer
-        self._replace_record()
+        if customer.external_ids != before.customer.external_ids:
+            self._unit.write_at_once()  # so that a conflict is this change's error
+        record = SubjectRecord(customer, before.record.subscriptions)
+        self._write(before._replace(record=record, stamp=self._next(before.stamp)))
         return True
 
     def write_subscription(self, subscription: Subscription) -> bool:
         """Add or replace one of its subscriptions, and return whether it differs from before.
 
         Raises:
-            ConflictError: if another customer has a subscription with this id.
+            ConflictError: if another customer has a subscription with this id, or another subscription has one of its
+                external ids.
         """
-        session = self._unit.session
-        stored = self._subscriptions.get(subscription.id)
-        columns = subscription_columns(subscription)
-        if stored is None:
-            if session.connection().execute(_HOLDER_OF, {"row_id": subscription.id}).first() is not None:
-                raise ConflictError("already-exists", f"the subscription `{subscription.id}` already exists")
-            first = tombstones.first_etags(session.connection(), tombstones.SUBSCRIPTION, [subscription.id])
-            stamp = Stamp(first[subscription.id], self._unit.now, self._unit.now)
-            row = {"id": subscription.id, "customer": self.customer.id, **columns, **stamp._asdict()}
-            session.connection().execute(_ADD_SUBSCRIPTION, row)
-            before = without_parts(subscription)
-        else:
-            before = stored.subscription
-            if subscription == before:
-                return False
-            stamp = self._next(stored.stamp)
-            row = {"row_id": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **columns}
-            session.connection().execute(_EDIT_SUBSCRIPTION, row)
-        write_subscription_parts(session, subscription, before)
-        self._subscriptions[subscription.id] = StoredSubscription(subscription, stamp)
-        self._replace_record()
+        known = self._find(subscription.id)
+        if known is None:
+            self._add_subscription(subscription)
+            return True
+        before, stamp = known
+        if subscription == before:
+            return False
+        if subscription.external_ids != before.external_ids:
+            self._unit.write_at_once()
+        self._write(self._with_subscription(subscription, self._next(stamp)))
         return True
+
+    def _add_subscription(self, subscription: Subscription) -> None:
+        session = self._unit.session
+        connection = session.connection()
+        if connection.execute(_HOLDER_OF, {"row_id": subscription.id}).first() is not None:
+            raise ConflictError("already-exists", f"the subscription `{subscription.id}` already exists")
+        first = tombstones.first_etags(connection, tombstones.SUBSCRIPTION, [subscription.id])
+        stamp = Stamp(first[subscription.id], self._unit.now, self._unit.now)
+        columns = subscription_columns(subscription)
+        row = {"id": subscription.id, "customer": self.customer.id, **columns, **stamp._asdict()}
+        connection.execute(_ADD_SUBSCRIPTION, row)
+        write_subscription_parts(session, subscription, without_parts(subscription))
+        self._set(self._with_subscription(subscription, stamp))
 
     def remove_subscription(self, id_: str) -> None:
         """Delete one of its subscriptions.
@@ -168,8 +183,10 @@ class Account:
         connection.execute(_DROP_SUBSCRIPTION, {"row_id": id_})
         drop_ending(connection, id_)
         tombstones.bury(connection, tombstones.SUBSCRIPTION, {id_: stamp.etag})
-        del self._subscriptions[id_]
-        self._replace_record()
+        stored = self._stored
+        rest = tuple(it for it in stored.record.subscriptions if it.id != id_)
+        stamps = {known: it for known, it in stored.stamps.items() if known != id_}
+        self._set(stored._replace(record=SubjectRecord(self.customer, rest), stamps=stamps))
 
     def remove(self) -> None:
         """Delete the customer.
@@ -177,10 +194,9 @@ class Account:
         Raises:
             ConflictError: if it has subscriptions.
         """
-        if self._subscriptions:
-            message = (
-                f"the customer `{self.customer.id}` has {len(self._subscriptions)} subscriptions: delete these first"
-            )
+        count = len(self._stored.stamps)
+        if count:
+            message = f"the customer `{self.customer.id}` has {count} subscriptions: delete these first"
             raise ConflictError("has-subscriptions", message)
         write_customer_parts(self._unit.session, Customer(self.customer.id), self.customer)
         connection = self._unit.session.connection()
@@ -191,8 +207,20 @@ class Account:
     def _next(self, stamp: Stamp) -> Stamp:
         return Stamp(stamp.etag + 1, stamp.created_at, self._unit.now)
 
-    def _replace_record(self) -> None:
-        self._unit.replace_record(self.customer.id, redact_record(self.record))
+    def _with_subscription(self, subscription: Subscription, stamp: Stamp) -> StoredRecord:
+        stored = self._stored
+        by_id = {it.id: it for it in stored.record.subscriptions} | {subscription.id: subscription}
+        record = SubjectRecord(self.customer, tuple(by_id[id_] for id_ in sorted(by_id)))
+        return stored._replace(record=record, stamps=stored.stamps | {subscription.id: stamp})
+
+    def _write(self, after: StoredRecord) -> None:
+        self._unit.write_subject(self._stored, after)
+        self._stored = after
+
+    def _set(self, stored: StoredRecord) -> None:
+        """Take over what was written already."""
+        self._stored = stored
+        self._unit.replace_record(self.customer.id, redact_record(stored.record))
 
 
 class CustomerFilter(NamedTuple):

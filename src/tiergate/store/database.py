@@ -8,10 +8,11 @@ COMMITTED, and code that needs more locks rows.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
@@ -19,7 +20,6 @@ from sqlmodel import Session
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.store.database_errors import is_passing, translate_errors
-from tiergate.store.group_commit import CommitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "tiergate_feed"
 """The channel on which PostgreSQL notifies every control plane that the feed has grown."""
-
-T = TypeVar("T")
 
 _BUSY_MS: Final = 15_000
 _POOL_SECONDS: Final = 10.0
@@ -121,7 +119,7 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         _translate_connect_errors(self.engine)
-        self.queue = CommitQueue(self.engine, self.notify_committed)
+        self._turn = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self.read_only_error: ReadOnlyStoreError | None = None
         """The reason why the database is read-only, if it is known to be."""
@@ -145,22 +143,19 @@ class Database:
             StoreError: if the database cannot be used; `ReadOnlyStoreError` if it is read-only.
         """
         with (
-            self.queue.exclusive() if self.is_sqlite else nullcontext(),
+            self._turn if self.is_sqlite else nullcontext(),
             self._session(write=True, level=None) as session,
         ):
             yield session
 
-    def run_grouped(self, work: Callable[[Session], tuple[T, bool]]) -> T:
-        """Run a brief change on SQLite, in one transaction with others that wait; return once it is committed.
-
-        `work` must not commit. It returns its result, and whether it grew the feed, so that listeners are notified.
-
-        Raises:
-            UndoneError: if another change lost the shared transaction: run `work` again.
-            StoreError: if the database cannot be used. Errors of `work` pass through.
-        """
-        with translate_errors():
-            return self.queue.run(work)
+    def commit(self, session: Session) -> None:
+        """Commit the transaction of a session. If this fails, the connection is closed, with whatever it left open."""
+        connection = session.connection()
+        try:
+            session.commit()
+        except BaseException:
+            connection.invalidate()
+            raise
 
     @contextmanager
     def _session(self, *, write: bool, level: str | None) -> Iterator[Session]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 
 _DAY: Final = 24 * 60 * 60 * 1000

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from tiergate.store.customers import Account
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids"})

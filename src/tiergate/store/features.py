@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select, Table
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 FILTER_BATCH: Final = 500
 """The number of rows per query when they are filtered in Python."""

@@ -3,7 +3,7 @@
 A transaction assigns positions under a lock on the one row of `feed_head`, as its last step before the commit.
 INVARIANT (feed order): the transaction that has the lock commits before the next one gets it. So positions have no gaps
 and become visible in order, and a reader that has seen position n never finds a smaller new one. Changes that commit
-together (`tiergate.store.group_commit`) share the lock: each sees the head as the one before left it.
+together (`tiergate.store.change_queue`) append together.
 
 `tiergate.feed` writes the lines and their hash chain.
 """
@@ -69,11 +69,11 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
     return FeedHead(*row)
 
 
-def append(session: Session, head: FeedHead, changes: Sequence[FeedAppend], at: Instant) -> FeedHead:
-    """Append changes after `head`, which was read with its lock in this transaction, and return the new head."""
+def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, FeedAppend]]) -> FeedHead:
+    """Append changes, with their instants, after `head`, which was read with its lock; return the new head."""
     position, chain, publication = head.position, head.chain, head.publication
     rows = []
-    for change in changes:
+    for at, change in changes:
         position += 1
         if change.customer is None:
             publication = change.publication or publication

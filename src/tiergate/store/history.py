@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from tiergate.errors import ConflictError, NotFoundError, NotKeptError
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store.feed import read_head
-from tiergate.store.subscriptions import customer_of
+from tiergate.store.subjects import customers_of
 from tiergate.store.tables import AUDIT, CUSTOMERS, FEED, PUBLICATIONS
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
 
 def find_past_customer(session: Session, subscription: str) -> str | None:
     """Return the customer who has a subscription, or had it before its deletion; none if it never existed."""
-    customer = customer_of(session, subscription)
+    customer = customers_of(session, [subscription]).get(subscription)
     if customer is None:
         query = (
             select(AUDIT.c.customer)
@@ -124,7 +124,7 @@ def find_past_customer(session: Session, subscription: str) -> str | None:
 
 def list_past_customers(session: Session, subscription: str) -> tuple[str, ...]:
     """Return every customer who has a subscription or had it, by the audit log; the present one first."""
-    present = customer_of(session, subscription)
+    present = customers_of(session, [subscription]).get(subscription)
     query = (
         select(AUDIT.c.customer)
         .where(AUDIT.c.kind == "subscription", AUDIT.c.resource == subscription, AUDIT.c.customer.is_not(None))

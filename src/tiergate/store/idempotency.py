@@ -15,7 +15,7 @@ from tiergate.errors import RequestError
 from tiergate.store.tables import IDEMPOTENCY
 
 if TYPE_CHECKING:
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 KEPT_FOR: Final = 24 * 60 * 60 * 1000
 """Milliseconds for which a response is kept."""
@@ -46,7 +46,7 @@ def read_stored_response(unit: ReadUnit, key: IdempotencyKey) -> StoredResponse 
     query = select(IDEMPOTENCY).where(
         IDEMPOTENCY.c.caller == key.caller, IDEMPOTENCY.c.key == key.key, IDEMPOTENCY.c.created_at > unit.now - KEPT_FOR
     )
-    row = unit.session.connection().execute(query).one_or_none()
+    row = unit.side_session.connection().execute(query).one_or_none()
     if row is None:
         return None
     if row.request_sha256 != key.request_sha256:
@@ -56,7 +56,7 @@ def read_stored_response(unit: ReadUnit, key: IdempotencyKey) -> StoredResponse 
 
 def store_response(unit: WriteUnit, key: IdempotencyKey, response: StoredResponse) -> None:
     """Store the response to a request, and delete expired ones."""
-    connection = unit.session.connection()
+    connection = unit.side_writing_session.connection()
     connection.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at <= unit.now - KEPT_FOR))
     row = {
         "caller": key.caller,

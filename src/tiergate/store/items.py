@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
@@ -108,7 +108,7 @@ def owner_of(unit: ReadUnit, id_: str) -> str | None:
 def item_statuses(unit: ReadUnit, ids: Collection[str]) -> dict[str, ItemStatus]:
     """Return the edited statuses of those of these items that exist, by id."""
     query = select(ITEMS.c.id, ITEMS.c.status).where(ITEMS.c.id.in_(sorted(ids)))
-    return {row.id: ItemStatus(row.status) for row in unit.session.connection().execute(query)}
+    return {row.id: ItemStatus(row.status) for row in unit.side_session.connection().execute(query)}
 
 
 def list_items(

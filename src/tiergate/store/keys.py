@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 _BY_ID = select(KEYS).where(KEYS.c.id == bindparam("row_id"))  # built once: every request runs it
 _ID_LETTERS: Final = string.ascii_letters + string.digits

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 _SUBSCRIBED = select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled)  # built once: every change runs it
 
@@ -43,12 +43,12 @@ class Event(NamedTuple):
     data: Mapping[str, object]
 
 
-def enqueue(session: Session, events: Sequence[Event], now: Instant) -> None:
-    """Write a delivery of each event to each enabled webhook that subscribes to its type."""
+def enqueue(session: Session, events: Sequence[tuple[Instant, Event]]) -> None:
+    """Write a delivery of each event, with its instant, to each enabled webhook that subscribes to its type."""
     webhooks = [(id_, set(msgspec.json.decode(types))) for id_, types in session.connection().execute(_SUBSCRIBED)]
     rows: list[dict[str, object]] = []
-    for event in events if webhooks else ():
-        rows += _rows(event, [id_ for id_, types in webhooks if not types or event.type in types], now)
+    for at, event in events if webhooks else ():
+        rows += _rows(event, [id_ for id_, types in webhooks if not types or event.type in types], at)
     _insert(session, rows)
 
 

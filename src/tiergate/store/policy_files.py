@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 RULE_KINDS: Final = ("policies", "schemas", "entities")
 """The kinds of the users' rules, as in the model's `Rules`."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Feature, Instant
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 
 _entitlements = msgspec.json.Decoder(dict[str, Value]).decode

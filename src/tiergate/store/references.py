@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
-    from tiergate.store.transactions import ReadUnit
+    from tiergate.store.units import ReadUnit
 
 _MAX_NAMED: Final = 3
 

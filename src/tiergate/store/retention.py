@@ -17,7 +17,7 @@ from tiergate.store.tables import FEED, FEED_HEAD, IDEMPOTENCY, ONLY_ROW, SNAPSH
 
 if TYPE_CHECKING:
     from tiergate.model import Instant
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _BATCH: Final = 5_000

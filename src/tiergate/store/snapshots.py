@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubjectType
     from tiergate.store.database import Database
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _LOCK: Final = 0x7469_6573  # for snapshots of a PostgreSQL store; `schema` has another number

@@ -45,6 +45,7 @@ _ITS_CUSTOMERS = select(CUSTOMERS).where(is_among(CUSTOMERS.c.id))
 _ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(CUSTOMERS.c.id).with_for_update()
 _OF_CUSTOMERS = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.customer))
 _BY_ID = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.id))
+_CUSTOMERS_OF = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(is_among(SUBSCRIPTIONS.c.id))
 _ITS_HELD = (
     select(
         SUBSCRIPTION_ITEMS.c.subscription,
@@ -132,6 +133,14 @@ def read_subscriptions(session: Session, ids: Sequence[str]) -> dict[str, Stored
         rows = connection.execute(_BY_ID, {"ids": part}).all()
         subscriptions.update((stored.subscription.id, stored) for stored in _subscriptions(connection, rows))
     return subscriptions
+
+
+def customers_of(session: Session, subscriptions: Sequence[str]) -> dict[str, str]:
+    """Return the customers, which never change, of those of some subscriptions that exist, by id."""
+    found: dict[str, str] = {}
+    for ids in in_batches(subscriptions, _MAX_IDS):
+        found.update((row.id, row.customer) for row in session.connection().execute(_CUSTOMERS_OF, {"ids": ids}))
+    return found
 
 
 def _read_batch(connection: Connection, ids: Sequence[str], *, lock: bool, alone: bool) -> dict[str, StoredRecord]:

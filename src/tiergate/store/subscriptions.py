@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import exists, select
 
 from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.model.subscription_state import SubscriptionState
-
-
-_CUSTOMER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
-
-
-def customer_of(session: Session, subscription: str) -> str | None:
-    """Return the customer of a subscription, which never changes; none if there is no such subscription."""
-    customer: str | None = session.connection().execute(_CUSTOMER_OF, {"row_id": subscription}).scalar_one_or_none()
-    return customer
 
 
 def get_subscription(session: Session, id_: str) -> StoredSubscription:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import ReadUnit, WriteUnit
+    from tiergate.store.units import ReadUnit, WriteUnit
 
 _SECRET_BYTES: Final = 32  # Standard Webhooks demands 24 to 64
 

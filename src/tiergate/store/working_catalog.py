@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Row, Select, Table
     from sqlmodel import Session
 
-    from tiergate.store.transactions import WriteUnit
+    from tiergate.store.units import WriteUnit
 
 
 _feature = msgspec.json.Decoder(Feature).decode

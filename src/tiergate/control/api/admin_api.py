@@ -31,6 +31,7 @@ from starlette.responses import StreamingResponse
 
 from tiergate.admin.actor import enforce
 from tiergate.control.api import request_reading as reading
+from tiergate.control.api.brief_changes import BriefChanges
 from tiergate.control.api.external_ids import resolve_external_ids
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
@@ -83,6 +84,7 @@ class AdminApi:
         self._roles = roles
         self._store = store
         self._known = known
+        self._changes = BriefChanges(store)
         self._sidecar_limiter = anyio.CapacityLimiter(sidecar_threads)
         # Few, because authentication uses the CPU: more threads would only compete with the event loop.
         self._authentication_limiter = anyio.CapacityLimiter(_AUTHENTICATION_THREADS)
@@ -150,24 +152,26 @@ class AdminApi:
         return authenticated.caller, roles
 
     async def _handle(self, http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
-        def authorize() -> None:
+        def authorize(request: AdminRequest) -> None:
             missing = resolve_external_ids(request, endpoint.subjects)
             if isinstance(endpoint.action, Action) and callable(endpoint.resource):
                 request.require(endpoint.action, endpoint.resource(request))
             if missing is not None:
                 raise missing
 
-        def handle() -> object:
-            authorize()
+        def handle(request: AdminRequest) -> object:
+            authorize(request)
             return endpoint.handler(request)
 
         answer: object
-        if inspect.iscoroutinefunction(endpoint.handler):
+        if endpoint.is_brief:
+            answer = await self._changes.run(request, handle)
+        elif inspect.iscoroutinefunction(endpoint.handler):
             if callable(endpoint.resource):
-                await self._in_thread(endpoint, authorize)
+                await self._in_thread(endpoint, lambda: authorize(request))
             answer = await _unless_disconnected(http, endpoint.handler(request))
-        else:
-            answer = await self._in_thread(endpoint, handle)  # at once, because each change of threads takes time
+        else:  # at once, because each change of threads takes time
+            answer = await self._in_thread(endpoint, lambda: handle(request))
         if not isinstance(answer, Response):
             raise TypeError(f"{endpoint.method} {endpoint.path} did not return an `Response`")
         return answer

@@ -9,7 +9,7 @@ from tiergate.admin.json_members import subject_id_at
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter
 from tiergate.control.api.responses import page_response, reading
-from tiergate.control.api.router import Endpoint
+from tiergate.control.api.router import BriefEndpoint, Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
@@ -33,11 +33,11 @@ def endpoints() -> list[Endpoint]:
     searched = ("tag", "text", "feature", "item", "status", "external_id")
     return [
         Endpoint("GET", _ALL, view, list_customers, Resource.store(), query=searched, paged=True),
-        Endpoint("POST", _ALL, edit, writing(customers.create_customer, _ALL), _named_customer),
+        BriefEndpoint("POST", _ALL, edit, writing(customers.create_customer, _ALL), _named_customer),
         Endpoint("GET", _PATH, view, reading(customers.get_customer), the_customer),
-        Endpoint("PUT", _PATH, edit, writing(customers.put_customer, _ALL), the_customer, query=(ACCEPT_LOSS,)),
-        Endpoint("PATCH", _PATH, edit, patch, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, writing(customers.remove_customer), the_customer, query=(AS_OF,)),
+        BriefEndpoint("PUT", _PATH, edit, writing(customers.put_customer, _ALL), the_customer, query=(ACCEPT_LOSS,)),
+        BriefEndpoint("PATCH", _PATH, edit, patch, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
+        BriefEndpoint("DELETE", _PATH, edit, writing(customers.remove_customer), the_customer, query=(AS_OF,)),
     ]
 
 

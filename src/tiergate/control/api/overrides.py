@@ -8,7 +8,7 @@ from tiergate.admin import overrides
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.request_values import strip_answer_members, strip_as_of
-from tiergate.control.api.router import Endpoint
+from tiergate.control.api.router import BriefEndpoint, Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
@@ -46,13 +46,15 @@ def endpoints() -> list[Endpoint]:
         one, suspensions = f"{path}/overrides/{{override}}", f"{path}/suspensions"
         routes += [
             Endpoint("GET", f"{path}/overrides", view, _of(list_overrides, kind), resource),
-            Endpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add, kind), resource, query=loss),
+            BriefEndpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add, kind), resource, query=loss),
             Endpoint("GET", one, view, _of(read_override, kind), resource),
-            Endpoint("PUT", one, edit, _of(put, kind), resource, query=loss),
-            Endpoint("DELETE", one, edit, _of(remove, kind), resource, query=(ACCEPT_LOSS, AS_OF)),
+            BriefEndpoint("PUT", one, edit, _of(put, kind), resource, query=loss),
+            BriefEndpoint("DELETE", one, edit, _of(remove, kind), resource, query=(ACCEPT_LOSS, AS_OF)),
             Endpoint("GET", suspensions, view, _of(list_suspensions, kind), resource),
-            Endpoint("POST", suspensions, edit, _of(suspend, kind), resource),
-            Endpoint("DELETE", f"{suspensions}/{{feature}}", edit, _of(resume, kind), resource, query=("at", AS_OF)),
+            BriefEndpoint("POST", suspensions, edit, _of(suspend, kind), resource),
+            BriefEndpoint(
+                "DELETE", f"{suspensions}/{{feature}}", edit, _of(resume, kind), resource, query=("at", AS_OF)
+            ),
         ]
     return routes
 

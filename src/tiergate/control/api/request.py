@@ -94,6 +94,7 @@ class AdminRequest:
     """A request of a caller who may do what the endpoint's action says.
 
     `path` is as it came, percent-encoded; `params` are the parts of it, decoded; `query` the parameters, each once.
+    `unit` is the open transaction that the request is handled in, where the endpoint says so (`Endpoint.is_brief`).
     `reason` is why, in the caller's words, for the audit log: the header `Tiergate-Reason`, percent-encoded where it is
     not ASCII. `spool` is the file that holds the body, where the endpoint says so.
     """
@@ -109,6 +110,7 @@ class AdminRequest:
     store: Store
     allows: Callable[[Action, Resource], Permission]
     spool: Path | None = None
+    unit: WriteUnit | None = None
 
     # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,9 +192,13 @@ class AdminRequest:
         """Require a permission besides the endpoint's own; raises `ForbiddenError`."""
         enforce(self.caller, action, resource, self.allows(action, resource))
 
+    def within(self, unit: WriteUnit) -> AdminRequest:
+        """Return a copy of this request that is handled in an open transaction."""
+        return replace(self, unit=unit)
+
     def read(self, work: Callable[[ReadUnit], T]) -> T:
-        """Run `work` in one transaction that reads."""
-        return self.store.read(work)
+        """Run `work` in one transaction that reads, or in the open one."""
+        return self.store.read(work) if self.unit is None else work(self.unit)
 
     def change(
         self,
@@ -230,6 +236,10 @@ class AdminRequest:
 
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
+        if self.unit is not None:
+            if not brief:
+                raise RuntimeError("a request that is handled in an open transaction makes brief changes alone")
+            return work(self.unit)
         return self.actor.change(self.store, work, brief=brief)
 
     @property

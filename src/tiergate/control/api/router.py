@@ -40,6 +40,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
@@ -50,7 +51,7 @@ from tiergate.naming import normalize_subject_id
 from tiergate.permissions import Action, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Handler = Callable[[AdminRequest], Response | Awaitable[Response]]
 
@@ -85,6 +86,8 @@ class Endpoint:
 
     `query`: its parameters; `paged`: `limit` and `cursor` as well. `max_body` in bytes; `media_types` of a body that is
     not empty. `spooled`: the body is written to a file, `AdminRequest.spool`, which is removed after the response.
+    `is_brief`: the handler makes one brief change and waits for nothing else. It runs inside the transaction of the
+    change (`brief_changes`), perhaps several times.
     `subjects`: the members of the query and the body, `customer` or `subscription`, that are ids; as in the path,
     external ids may replace them.
     """
@@ -100,6 +103,7 @@ class Endpoint:
     media_types: tuple[str, ...] = JSON
     spooled: bool = False
     subjects: tuple[str, ...] = ()
+    is_brief: bool = False
 
     def __post_init__(self) -> None:
         """Check that it is complete."""
@@ -117,6 +121,10 @@ class Endpoint:
         return (inspect.getdoc(self.handler) or "").partition("\n")[0]
 
 
+BriefEndpoint: Final = partial(Endpoint, is_brief=True)
+"""An endpoint whose handler makes one brief change."""
+
+
 class RouteTable:
     """All endpoints by path and method."""
 
@@ -131,7 +139,10 @@ class RouteTable:
             methods[endpoint.method] = endpoint
         # Literal parts come before parameters: /v1/keys/new before /v1/keys/{id}.
         paths = sorted(by_path, key=lambda path: [("{" in part, part) for part in path.split("/")])
-        self._paths = [(tuple(path.split("/")[1:]), by_path[path]) for path in paths]
+        self._paths: dict[tuple[int, str], list[tuple[tuple[str, ...], dict[str, Endpoint]]]] = {}
+        for path in paths:
+            route = tuple(path.split("/")[1:])
+            self._paths.setdefault(_group(route), []).append((route, by_path[path]))
 
     def find(self, method: str, path: bytes) -> tuple[Endpoint, dict[str, str]]:
         """Return the endpoint of an encoded path, and the decoded parameters; raises `HTTPException` 404 or 405."""
@@ -140,7 +151,8 @@ class RouteTable:
         segments = path.decode("ascii").split("/")[1:]
         method = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
-        for route, methods in self._paths:
+        length, topic = _group(segments)
+        for route, methods in (*self._paths.get((length, topic), ()), *self._paths.get((length, ""), ())):
             params = _match(route, segments)
             if params is not None:
                 if method in methods:
@@ -152,12 +164,20 @@ class RouteTable:
         raise HTTPException(405, headers={"allow": ", ".join(sorted(names))})
 
 
+def _group(parts: Sequence[str]) -> tuple[int, str]:
+    """Return the number of parts, and the one that says what a path is about; '' if that is a parameter."""
+    topic = parts[min(1, len(parts) - 1)]
+    return len(parts), "" if topic.startswith("{") else topic
+
+
 def _match(route: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
     """Return the decoded parameters of a path if it matches a route."""
     if len(route) != len(segments):
         return None
     params: dict[str, str] = {}
     for part, segment in zip(route, segments, strict=True):
+        if segment == part:
+            continue
         name = part[1:-1] if part.startswith("{") else ""
         value = _opaque(segment) if name in OPAQUE else _plain(segment)
         if value is None or (not name and value != part):

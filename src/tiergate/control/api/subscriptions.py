@@ -15,7 +15,7 @@ from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, strip_answer_members, strip_as_of
 from tiergate.control.api.responses import page_response, reading
-from tiergate.control.api.router import Endpoint
+from tiergate.control.api.router import BriefEndpoint, Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
@@ -29,7 +29,7 @@ from tiergate.errors import BodyError, BodyProblem
 from tiergate.model import SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState
 from tiergate.permissions import Action, Resource
-from tiergate.store.subscriptions import SubscriptionFilter, customer_of
+from tiergate.store.subscriptions import SubscriptionFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,35 +60,38 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
     pin_version.__doc__ = pin_item.__doc__
     return [
         Endpoint("GET", _ALL, view, list_subscriptions, store, query=listed, paged=True, subjects=_CUSTOMER),
-        Endpoint("POST", _ALL, edit, create_subscription, named, subjects=_CUSTOMER),
+        BriefEndpoint("POST", _ALL, edit, create_subscription, named, subjects=_CUSTOMER),
         Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_FILTERS, paged=True),
-        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, named),
+        BriefEndpoint("POST", _OF_CUSTOMER, edit, create_subscription, named),
         Endpoint("GET", _PATH, view, reading(subscriptions.read_subscription), one),
-        Endpoint("PUT", _PATH, edit, put, named, query=_LOSS, subjects=_CUSTOMER),
-        Endpoint("PATCH", _PATH, edit, patch, one, query=_LOSS, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, writing(subscriptions.remove_subscription), one, query=(AS_OF,)),
-        Endpoint("POST", f"{_PATH}/items", items, add, one, query=_LOSS),
-        Endpoint("PATCH", _ITEM, items, edit_item, one, query=_LOSS, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _ITEM, items, writing(subscriptions.remove_item), one, query=(ACCEPT_LOSS, AS_OF)),
+        BriefEndpoint("PUT", _PATH, edit, put, named, query=_LOSS, subjects=_CUSTOMER),
+        BriefEndpoint("PATCH", _PATH, edit, patch, one, query=_LOSS, media_types=MERGE_PATCH),
+        BriefEndpoint("DELETE", _PATH, edit, writing(subscriptions.remove_subscription), one, query=(AS_OF,)),
+        BriefEndpoint("POST", f"{_PATH}/items", items, add, one, query=_LOSS),
+        BriefEndpoint("PATCH", _ITEM, items, edit_item, one, query=_LOSS, media_types=MERGE_PATCH),
+        BriefEndpoint("DELETE", _ITEM, items, writing(subscriptions.remove_item), one, query=(ACCEPT_LOSS, AS_OF)),
         Endpoint("PUT", f"{_ITEM}/pin", pin, pin_version, one, query=_LOSS),
-        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, one, query=(ACCEPT_LOSS, AS_OF)),
-        *(Endpoint("POST", f"{_PATH}/{name}", edit, _step_handler(name, step), one) for name, step in STEPS.items()),
-        Endpoint("PUT", f"{_PATH}/billing", edit, writing(billing.put_billing, _ALL), named, subjects=_CUSTOMER),
-        Endpoint("POST", f"{_PATH}/change", items, change_plan, one),
-        Endpoint("DELETE", f"{_PATH}/change", items, writing(billing.withdraw_change), one, query=(AS_OF,)),
+        BriefEndpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, one, query=(ACCEPT_LOSS, AS_OF)),
+        *(
+            BriefEndpoint("POST", f"{_PATH}/{name}", edit, _step_handler(name, step), one)
+            for name, step in STEPS.items()
+        ),
+        BriefEndpoint("PUT", f"{_PATH}/billing", edit, writing(billing.put_billing, _ALL), named, subjects=_CUSTOMER),
+        BriefEndpoint("POST", f"{_PATH}/change", items, change_plan, one),
+        BriefEndpoint("DELETE", f"{_PATH}/change", items, writing(billing.withdraw_change), one, query=(AS_OF,)),
     ]
 
 
 def the_subscription(request: AdminRequest) -> Resource:
     """Return the subscription of the path."""
     id_ = request.params["subscription"]
-    return Resource.subscription(id_, request.read(lambda unit: customer_of(unit.session, id_)))
+    return Resource.subscription(id_, request.read(lambda unit: unit.customer_of(id_)))
 
 
 def named_subscription(request: AdminRequest) -> Resource:
     """Return the subscription of the path or the body, of the customer that has or will have it."""
     id_ = request.params.get("subscription") or subject_id_at(request.body, "id")
-    customer = request.read(lambda unit: customer_of(unit.session, id_)) if "subscription" in request.params else None
+    customer = request.read(lambda unit: unit.customer_of(id_)) if "subscription" in request.params else None
     customer = customer or request.params.get("customer") or subject_id_at(request.body, "customer")
     return Resource.subscription(id_, customer)
 

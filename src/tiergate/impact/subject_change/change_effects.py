@@ -20,7 +20,7 @@ import cachetools
 from msgspec.structs import replace
 
 from tiergate.engine.active_items import resolve_active_items
-from tiergate.engine.facts import TotalOverflowError, resolve_facts
+from tiergate.engine.facts import TotalOverflowError, is_multiplied, resolve_facts
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.preview.subject_effects import Effect, LeastCheckResult, SubjectEffect, value_from_facts
 from tiergate.model import (
@@ -63,9 +63,12 @@ class CatalogDefinitions:
             for entry in item.versions
         }
         self._features: dict[str, frozenset[str]] = {}
+        self._counted_features: dict[str, frozenset[str]] = {}
         for item in catalog.items.values():
-            self._features[item.id] = frozenset(
-                entitlement for version in item.versions for entitlement in version.entitlements
+            values = [entitlement for version in item.versions for entitlement in version.entitlements.items()]
+            self._features[item.id] = frozenset(feature for feature, _ in values)
+            self._counted_features[item.id] = frozenset(
+                id_ for id_, value in values if id_ in index.features and is_multiplied(index.features[id_], value)
             )
 
     def definition(self, ref: str) -> Mapping[str, Value]:
@@ -75,6 +78,10 @@ class CatalogDefinitions:
     def features_of(self, item: str) -> frozenset[str]:
         """Return the features with a value in some version of an item."""
         return self._features.get(item, frozenset())
+
+    def counted_features_of(self, item: str) -> frozenset[str]:
+        """Return the features whose value some version of an item multiplies by the quantity held."""
+        return self._counted_features.get(item, frozenset())
 
     def text(self, path: str) -> str:
         """Raise: definitions alone decide nothing."""
@@ -120,10 +127,22 @@ def affected_features(before: SubjectRecord, after: SubjectRecord, source: Catal
         features.update(
             override.feature for override in (overrides[0] ^ overrides[-1] if len(both) == 2 else overrides[0])
         )
-        if audience or old is None or new is None or (old.items, old.start) != (new.items, new.start):
+        if audience or old is None or new is None or old.start != new.start or not _have_same_items(old, new):
             # An item that goes or comes decides whether others count that are based on it: all of them are concerned.
             features.update(entry for value in both for held in value.items for entry in source.features_of(held.item))
+        elif old.items != new.items:
+            for was_held, held in zip(old.items, new.items, strict=True):
+                if held.quantity != was_held.quantity:
+                    features.update(source.counted_features_of(held.item))
     return frozenset(features & source.index.features.keys())
+
+
+def _have_same_items(old: Subscription, new: Subscription) -> bool:
+    """Return whether two states of a subscription differ in nothing about its items but their quantities."""
+    return old.items == new.items or (
+        len(old.items) == len(new.items)
+        and all(replace(was, quantity=held.quantity) == held for was, held in zip(old.items, new.items, strict=True))
+    )
 
 
 def subject_effects(
@@ -138,10 +157,14 @@ def subject_effects(
     features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
     result: dict[tuple[object, ...], SubjectEffect] = {}
     seen: set[tuple[Subject, str, bool]] = set()
+    compared: list[tuple[SubjectRecord, SubjectRecord]] = []
     for assumption in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
         before, after = (
             _as_compared(record, assumption, None if revived else now) for record in (change.before, change.after)
         )
+        if (before, after) in compared:  # as of a subscription that is active, without dates
+            continue
+        compared.append((before, after))
         new: list[SubjectEffect] = []
         for effect in (
             effect

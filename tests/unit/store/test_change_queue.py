@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Instant
-    from tiergate.store.transactions import Publishing
+    from tiergate.store.shared_changes import Publishing
 
 
 @pytest.fixture
@@ -73,8 +73,13 @@ def at_once(store: Store, works: Sequence[Callable[[WriteUnit], object]]) -> lis
     def first(unit: WriteUnit) -> object:
         again = begun.is_set()
         begun.set()
+<<<<<<< HEAD:tests/unit/store/test_group_commit.py
         while not again and store.database.queue.waiting < len(works) - 1:
             time.sleep(0.001)
+=======
+        while not again and store.waiting_changes < len(works) - 1:
+            pass
+>>>>>>> 556b2b74 (store: run changes that wait in one transaction):tests/unit/store/test_change_queue.py
         return works[0](unit)
 
     with ThreadPoolExecutor(len(works)) as threads:

@@ -1,0 +1,271 @@
+"""What the changes of one writing transaction share: what was read, and what is written at the end, for all of them.
+
+A transaction has one change, or several brief ones, one after the other (`change_queue`). Customers are read and locked
+together before, and rows of subjects, the feed, deliveries and the audit log are written together at the end, because a
+statement costs more than a row.
+
+INVARIANT (later changes see earlier ones): a change reads a customer as the change before it left it. Before a change
+uses the session itself, everything about subjects that earlier ones left to be written is written.
+
+INVARIANT (one falls alone): the changes of a unit reach this object only after the unit has succeeded, and what a unit
+wrote at once is undone to its savepoint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from tiergate.model import SubjectType, format_instant
+from tiergate.store.batches import in_batches
+from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
+from tiergate.store.outbox import Event, enqueue
+from tiergate.store.row_differences import write_differences
+from tiergate.store.subjects import customers_of, read_stored
+from tiergate.store.tables import AUDIT, PUBLICATIONS, RECORDS
+from tiergate.store.write_order import applied_writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+    from tiergate.store.database import Database
+    from tiergate.store.subjects import StoredRecord
+    from tiergate.store.write_order import AppliedWrite, Side
+
+_KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(
+    RECORDS.c.customer.in_(bindparam("ids", expanding=True))
+)
+_DROP_RECORDS = delete(RECORDS).where(RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
+_ADD_RECORDS = insert(RECORDS)
+_ADD_AUDIT = insert(AUDIT)
+
+ABSENT: Final = b"null"
+"""The record of a customer that does not exist."""
+
+
+class LostRaceError(Exception):
+    """Another publication came first, so everything must be checked against it."""
+
+
+class UndoneError(Exception):
+    """The transaction was lost with all its changes: each must run again."""
+
+
+class Publishing(NamedTuple):
+    """A new publication: its row in `PUBLICATIONS`, and the JSON of its signed envelope."""
+
+    row: Mapping[str, object]
+    envelope: bytes
+
+
+class PendingPublication(NamedTuple):
+    """A publication to activate at the end; `make` gets sequence, position and instant, under the feed's lock."""
+
+    at: Instant
+    make: Callable[[int, int, Instant], Publishing]
+
+
+class FinishedChange(NamedTuple):
+    """What a change leaves to be written at the end of the transaction.
+
+    `subjects`: customers as it leaves them; `records`: those that differ in the feed, as JSON; `events` and `audit`:
+    rows in their order; `based_on`: the publication that it was checked against, if any.
+    """
+
+    at: Instant
+    subjects: Mapping[str, StoredRecord]
+    records: Sequence[tuple[str, bytes]]
+    events: Sequence[Event]
+    audit: Sequence[dict[str, object]]
+    based_on: int | None
+    publication: PendingPublication | None = None
+
+
+class SharedChanges:
+    """The state of one writing transaction. Belongs to one thread."""
+
+    def __init__(self, database: Database, session: Session) -> None:
+        """Read nothing yet."""
+        self.session = session
+        self.grown = False
+        """Whether the feed grows, known after `write`."""
+        self._database = database
+        self._head: FeedHead | None = None
+        self._customer_of: dict[str, str] = {}
+        self._rows: dict[str, StoredRecord] = {}
+        self._latest: dict[str, StoredRecord] = {}
+        self._records: dict[str, bytes] = {}
+        self._writes: dict[tuple[SubjectType, str], Mapping[Side, AppliedWrite]] = {}
+        self._finished: list[FinishedChange] = []
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether any change has succeeded."""
+        return bool(self._finished)
+
+    @property
+    def head(self) -> FeedHead:
+        """The head of the feed, as it was first read in this transaction."""
+        if self._head is None:
+            self._head = read_head(self.session)
+        return self._head
+
+    # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read_ahead(self, customers: Collection[str], subscriptions: Collection[str]) -> None:
+        """Lock and read customers, and the customers of subscriptions, in few statements; unknown ones are left out."""
+        unknown = {id_ for id_ in subscriptions if id_ not in self._customer_of}
+        if unknown:
+            self._customer_of |= customers_of(self.session, sorted(unknown))
+        named = {self._customer_of[id_] for id_ in subscriptions if id_ in self._customer_of}
+        wanted = sorted({*customers, *named} - self._latest.keys())
+        if wanted:
+            found = read_stored(self.session, wanted, lock=True)
+            self._keep(found)
+            self.known_records(list(found))
+        if subscriptions:
+            self.applied_writes(SubjectType.SUBSCRIPTION, sorted(subscriptions))
+
+    def subject(self, customer: str) -> StoredRecord | None:
+        """Return a customer as the changes before left it, locked; none if it does not exist."""
+        if customer not in self._latest:
+            self._keep(read_stored(self.session, [customer], lock=True))
+        return self._latest.get(customer)
+
+    def customer_of(self, subscription: str) -> str | None:
+        """Return the customer of a subscription; none if it does not exist."""
+        if subscription not in self._customer_of:
+            self._customer_of |= customers_of(self.session, [subscription])
+        return self._customer_of.get(subscription)
+
+    def applied_writes(self, kind: SubjectType, ids: Sequence[str]) -> Mapping[str, Mapping[Side, AppliedWrite]]:
+        """Return the last writes with `as_of` of some subjects, by id and side."""
+        unknown = [id_ for id_ in ids if (kind, id_) not in self._writes]
+        if unknown:
+            found = applied_writes(self.session, kind, unknown)
+            self._writes |= {(kind, id_): found.get(id_, {}) for id_ in unknown}
+        return {id_: self._writes[kind, id_] for id_ in ids if self._writes[kind, id_]}
+
+    def _keep(self, stored: Mapping[str, StoredRecord]) -> None:
+        self._rows |= stored
+        self._latest |= stored
+        self._customer_of |= {id_: customer for customer, record in stored.items() for id_ in record.stamps}
+
+    def write_subjects(self) -> None:
+        """Write the rows of all subjects that finished changes have changed."""
+        changed = [(self._rows[id_], after) for id_, after in self._latest.items() if after is not self._rows[id_]]
+        if changed:
+            write_differences(self.session.connection(), changed)
+            self._rows = dict(self._latest)
+
+    # ── Changes that use the session themselves ──────────────────────────────────────────────────────────────────────
+
+    def save(self) -> Mapping[str, StoredRecord]:
+        """Set the savepoint of a change, which writes at once from now on; return what `undo` needs."""
+        self._writes = {}
+        self.session.connection().exec_driver_sql("SAVEPOINT change")
+        return dict(self._rows)
+
+    def release(self) -> None:
+        """Keep what was done after the savepoint."""
+        self._writes = {}
+        self.session.connection().exec_driver_sql("RELEASE SAVEPOINT change")
+
+    def undo(self, saved: Mapping[str, StoredRecord]) -> None:
+        """Undo what was done after the savepoint.
+
+        Raises:
+            SQLAlchemyError: the database has ended the transaction already.
+        """
+        self.session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT change")
+        self.release()
+        self._rows, self._writes = dict(saved), {}
+
+    def forget_subjects(self) -> None:
+        """Forget what was read: a change has written rows of any subject. Nothing may be left to be written."""
+        self._rows, self._latest, self._customer_of, self._writes = {}, {}, {}, {}
+
+    # ── The end of a change ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def known_records(self, customers: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the last records of some customers in the feed, with those of finished changes."""
+        unknown = [id_ for id_ in customers if id_ not in self._records]
+        connection = self.session.connection()
+        for part in in_batches(unknown):
+            self._records.update(dict.fromkeys(part, ABSENT))
+            rows = connection.execute(_KNOWN_RECORDS, {"ids": part})
+            self._records.update((row.customer, bytes(row.record)) for row in rows)
+        return self._records
+
+    def add(self, change: FinishedChange) -> None:
+        """Add a change that has succeeded, to be written at the end."""
+        self._finished.append(change)
+        self._latest.update(change.subjects)
+        self._records.update(change.records)
+
+    # ── The end of the transaction ───────────────────────────────────────────────────────────────────────────────────
+
+    def write(self) -> None:
+        """Write everything that changes have left, before the commit.
+
+        Raises:
+            LostRaceError: if another publication became active than the one that changes were checked against.
+        """
+        self.write_subjects()
+        events = [(change.at, event) for change in self._finished for event in change.events]
+        publications = [change.publication for change in self._finished if change.publication is not None]
+        entries = [
+            (change.at, FeedAppend(customer, None, content))
+            for change in self._finished
+            for customer, content in change.records
+        ]
+        if entries or publications:
+            head = self._lock_head()
+            for publication in publications:  # one at most: what publishes does not share its transaction
+                entry, event = self._publish(publication, head, len(entries))
+                entries.append((publication.at, entry))
+                events.append((publication.at, event))
+            append(self.session, head, entries)
+            self._write_records(entries, head.position)
+            events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
+            self._database.notify_feed(self.session)
+            self.grown = True
+        if events:
+            enqueue(self.session, events)
+        audit = [row for change in self._finished for row in change.audit]
+        if audit:
+            self.session.connection().execute(_ADD_AUDIT, audit)
+
+    def _lock_head(self) -> FeedHead:
+        # On SQLite, nobody else can have moved it since this transaction began.
+        head = self.head if self._database.is_sqlite else read_head(self.session, lock=True)
+        if any(change.based_on not in (None, head.publication) for change in self._finished):
+            raise LostRaceError
+        return head
+
+    def _publish(self, publication: PendingPublication, head: FeedHead, before: int) -> tuple[FeedAppend, Event]:
+        sequence = head.publication + 1
+        publishing = publication.make(sequence, head.position + before + 1, publication.at)
+        self.session.connection().execute(insert(PUBLICATIONS), [publishing.row])
+        event = Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
+        return FeedAppend(None, sequence, publishing.envelope), event
+
+    def _write_records(self, entries: Iterable[tuple[Instant, FeedAppend]], position: int) -> None:
+        rows: dict[str, dict[str, object]] = {}
+        for place, (_, entry) in enumerate(entries, start=position + 1):
+            if entry.customer is not None:
+                rows[entry.customer] = {"customer": entry.customer, "position": place, "record": entry.content}
+        connection = self.session.connection()
+        for part in in_batches(rows):
+            connection.execute(_DROP_RECORDS, {"ids": part})
+        present = [row for row in rows.values() if row["record"] != ABSENT]
+        if present:
+            connection.execute(_ADD_RECORDS, present)
+
+
+def _record_event(customer: str, at: Instant) -> Event:
+    return Event("customer.entitlements_changed", {"customer": customer, "at": format_instant(at)})
