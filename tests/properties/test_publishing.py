@@ -47,8 +47,9 @@ from tiergate.publish.incremental_compiler import IncrementalCompiler
 from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.rollback_planner import plan_rollback
 from tiergate.publish.rollouts import RolloutTarget
-from tiergate.store import SYSTEM, Store, WriteUnit
+from tiergate.store import SYSTEM, Store, WriteUnit, shared_changes
 from tiergate.store.blobs import put_blobs
+from tiergate.store.shared_changes import SharedChanges
 from tiergate.store.working_catalog import read_working
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ STEPS = {
     "writing the versions": (publication_writer, "write_versions", 1),
     "writing the items": (publication_writer, "update_published_items", 1),
     "writing the audit log": (WriteUnit, "audit", 1),
-    "growing the feed": (WriteUnit, "_write_records", 1),
-    "telling the webhooks": (WriteUnit, "finish", 1),
+    "growing the feed": (SharedChanges, "_write_records", 1),
+    "telling the webhooks": (shared_changes, "enqueue", 1),
 }
 
 

@@ -149,6 +149,7 @@ class WriteUnit(ReadUnit):
         self._events: list[Event] = []
         self._audit: list[dict[str, object]] = []
         self._based_on: int | None = None
+        self._published: PublishedCatalog | None = None
         self._publication: PendingPublication | None = None
 
     @property
@@ -193,9 +194,11 @@ class WriteUnit(ReadUnit):
     @property
     def published(self) -> PublishedCatalog:
         """The active state. If another publication comes first, this transaction starts again."""
-        sequence = self.head().publication if self._based_on is None else self._based_on
-        self._based_on = sequence
-        return self.store.published_state(self._session, sequence)
+        if self._published is None or self._published.sequence != self._based_on:
+            sequence = self.head().publication if self._based_on is None else self._based_on
+            self._based_on = sequence
+            self._published = self.store.published_state(self._session, sequence)
+        return self._published
 
     # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
