@@ -73,13 +73,8 @@ def at_once(store: Store, works: Sequence[Callable[[WriteUnit], object]]) -> lis
     def first(unit: WriteUnit) -> object:
         again = begun.is_set()
         begun.set()
-<<<<<<< HEAD:tests/unit/store/test_group_commit.py
-        while not again and store.database.queue.waiting < len(works) - 1:
-            time.sleep(0.001)
-=======
         while not again and store.waiting_changes < len(works) - 1:
-            pass
->>>>>>> 556b2b74 (store: run changes that wait in one transaction):tests/unit/store/test_change_queue.py
+            time.sleep(0.001)
         return works[0](unit)
 
     with ThreadPoolExecutor(len(works)) as threads:
