@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
 from tiergate.feed.lines import publication_line, subject_line
+from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _ADVANCE = (
     .where(FEED_HEAD.c.key == ONLY_ROW)
     .values(position=bindparam("to"), chain=bindparam("new_chain"), publication=bindparam("in_force"))
 )
-_ADD = insert(FEED)
 
 
 class FeedHead(NamedTuple):
@@ -72,7 +72,7 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
 def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, FeedAppend]]) -> FeedHead:
     """Append changes, with their instants, after `head`, which was read with its lock; return the new head."""
     position, chain, publication = head.position, head.chain, head.publication
-    rows = []
+    rows: list[dict[str, object]] = []
     for at, change in changes:
         position += 1
         if change.customer is None:
@@ -95,8 +95,7 @@ def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, Fe
             }
         )
     connection = session.connection()
-    if rows:
-        connection.execute(_ADD, rows)
+    insert_rows(connection, FEED, rows)
     new = FeedHead(position, chain, head.floor, publication)
     connection.execute(_ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})
     return new

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import delete, insert, select
 
 from tiergate.model import SubjectType, format_instant
 from tiergate.store.batches import in_batches
 from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
+from tiergate.store.id_lists import is_among
 from tiergate.store.outbox import Event, enqueue
 from tiergate.store.row_differences import write_differences
+from tiergate.store.row_inserts import insert_rows
 from tiergate.store.subjects import customers_of, read_stored
 from tiergate.store.tables import AUDIT, PUBLICATIONS, RECORDS
 from tiergate.store.write_order import applied_writes
@@ -36,12 +38,8 @@ if TYPE_CHECKING:
     from tiergate.store.subjects import StoredRecord
     from tiergate.store.write_order import AppliedWrite, Side
 
-_KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(
-    RECORDS.c.customer.in_(bindparam("ids", expanding=True))
-)
-_DROP_RECORDS = delete(RECORDS).where(RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
-_ADD_RECORDS = insert(RECORDS)
-_ADD_AUDIT = insert(AUDIT)
+_KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(is_among(RECORDS.c.customer))
+_DROP_RECORDS = delete(RECORDS).where(is_among(RECORDS.c.customer))
 
 ABSENT: Final = b"null"
 """The record of a customer that does not exist."""
@@ -236,9 +234,7 @@ class SharedChanges:
             self.grown = True
         if events:
             enqueue(self.session, events)
-        audit = [row for change in self._finished for row in change.audit]
-        if audit:
-            self.session.connection().execute(_ADD_AUDIT, audit)
+        insert_rows(self.session.connection(), AUDIT, [row for change in self._finished for row in change.audit])
 
     def _lock_head(self) -> FeedHead:
         # On SQLite, nobody else can have moved it since this transaction began.
@@ -262,9 +258,7 @@ class SharedChanges:
         connection = self.session.connection()
         for part in in_batches(rows):
             connection.execute(_DROP_RECORDS, {"ids": part})
-        present = [row for row in rows.values() if row["record"] != ABSENT]
-        if present:
-            connection.execute(_ADD_RECORDS, present)
+        insert_rows(connection, RECORDS, [row for row in rows.values() if row["record"] != ABSENT])
 
 
 def _record_event(customer: str, at: Instant) -> Event:
