@@ -20,6 +20,7 @@ from benchmarks.pause_rows import pause_rows
 from benchmarks.preview_rows import preview_rows
 from benchmarks.published import publish_group
 from benchmarks.sizing_rows import sizing_rows
+from benchmarks.store_rows import import_rows, store_rows
 from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
 from benchmarks.table import figure, table_of
@@ -43,6 +44,8 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "pause": lambda bench: pause_rows(bench.directory),
     "tests": lambda bench: suite_rows(bench.directory, bench.rounds),
     "preview": lambda bench: preview_rows(bench.directory),
+    "store": lambda bench: store_rows(bench.directory),
+    "import": lambda bench: import_rows(bench.directory),
     "publish": lambda bench: publish_rows(bench.directory, bench.rounds),
     "changes": lambda bench: changes_rows(bench.directory, bench.seconds),
     "first-sync": lambda bench: first_sync_rows(bench.directory),

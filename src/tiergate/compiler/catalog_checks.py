@@ -6,6 +6,7 @@ proof that no policy text can differ from the catalog.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
 ("item", id, version, feature).
 """
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBERS = frozenset({FeatureType.QUANTITY, FeatureType.RANGE})
 _FITTING: dict[type, frozenset[FeatureType]] = {
     Switch: frozenset({FeatureType.SWITCH}),
@@ -125,4 +127,4 @@ def _misfit(value: Value, feature: Feature) -> str:
 
 
 def _is_text(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return _SURROGATE.search(text) is None

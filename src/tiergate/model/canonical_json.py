@@ -16,19 +16,22 @@ def canonical_json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(_plain(value), order="sorted"), indent=2) + b"\n"
 
 
+_LEAVES = frozenset({str, int, bool, type(None)})  # there are thousands of them
+
+
 def _plain(value: object) -> object:
     """Convert structures into mappings. msgspec alone omits a default only if it is the identical object."""
     if isinstance(value, dict):
-        return {
-            key: entry if entry.__class__ is str else _plain(entry) for key, entry in value.items()
-        }  # there are thousands of texts
+        return {key: entry if entry.__class__ in _LEAVES else _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, msgspec.Struct) and not value.__struct_config__.array_like:
-        fields = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
-        return {
-            name: _plain(entry) for name, entry, default in fields if entry is not msgspec.UNSET and entry != default
-        }
+        fields: dict[str, object] = {}
+        for name, default in _fields(type(value)):
+            entry = getattr(value, name)
+            if entry is not default and entry is not msgspec.UNSET and entry != default:
+                fields[name] = entry if entry.__class__ in _LEAVES else _plain(entry)
+        return fields
     return value
 
 

@@ -96,6 +96,7 @@ class ChangesetCompiler:
         self._store = store
         self._compiler = IncrementalCompiler()
         self._bundles = BundleCache()
+        self._compared: Bundle | None = None
 
     def compile(self, current: PublishedState, plan: PublicationPlan) -> Compilation:
         """Compile the catalog and the rules, and validate the roles."""
@@ -125,6 +126,8 @@ class ChangesetCompiler:
         """Prepare to find what the compilation changes for customers; `None` before the first publication."""
         if not current.sequence:
             return None
-        old = self._bundles.open(self._store, current.revision)
-        new = Bundle.from_compiled(compilation.files, compilation.manifest)
+        old = self._compared  # what was compared last has usually been published since
+        if old is None or old.revision != current.revision:
+            old = self._bundles.open(self._store, current.revision)
+        self._compared = new = Bundle.from_compiled(compilation.files, compilation.manifest)
         return LossEstimate((old, current.catalog), (new, compilation.catalog), now, at)

@@ -16,7 +16,7 @@ from tiergate.model import AudienceType, Feature, FeatureStatus
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tiergate.engine import BundleSource
     from tiergate.impact.preview.affected_scope import AffectedScope
@@ -29,18 +29,19 @@ def can_reduce(baseline: BundleSource, candidate: BundleSource, scope: AffectedS
         return False
     if scope.by_cedar or may_stop_counting(baseline.index, candidate.index, now):
         return True
-    return any(_reduces(baseline, candidate, scope, feature, now) for feature in sorted(scope.features))
+    items = [it for it in baseline.index.items.values() if scope.items is None or it.id in scope.items]
+    return any(_reduces(baseline, candidate, items, feature, now) for feature in sorted(scope.features))
 
 
-def _reduces(baseline: BundleSource, candidate: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
+def _reduces(
+    baseline: BundleSource, candidate: BundleSource, items: Sequence[IndexedItem], id_: str, now: Instant
+) -> bool:
     before, after = baseline.index.features.get(id_), candidate.index.features.get(id_)
     if before is None or before.status is FeatureStatus.DRAFT:
         return False  # nothing was allowed
     if after is None or after.status is FeatureStatus.DRAFT or _plain(before) != _plain(after):
         return True
-    for item in baseline.index.items.values():
-        if scope.items is not None and item.id not in scope.items:
-            continue
+    for item in items:
         new_item = candidate.index.items.get(item.id)
         if (
             new_item is None

@@ -27,7 +27,7 @@ from tiergate.model import FOREVER, Check, FeatureType, OverrideMode, Subject, S
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from tiergate.engine import BundleSource
     from tiergate.impact.preview.affected_scope import AffectedScope
@@ -120,7 +120,7 @@ class ImpactPreview:
             reads_ids=by_cedar and self._comparison.reads_ids,
             reads_time=self._reads_time,
         )
-        self._by_item = _features_of_items(baseline, candidate, self.touched.features)
+        self._by_item = _FeaturesByItem(self.sides, self.touched.features)
         self._known: dict[Hashable, tuple[_ClassEffect, ...]] = {}
 
     @property
@@ -201,7 +201,7 @@ class ImpactPreview:
         for subscription in record.subscriptions:
             features.update(effect.feature for effect in subscription.overrides)
             for held in subscription.items:
-                features |= self._by_item.get(held.item, frozenset())
+                features |= self._by_item[held.item]
         return sorted(features & self.touched.features)
 
     def _subject_effect(self, found: _ClassEffect, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
@@ -251,14 +251,21 @@ def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
     return bool(modes) and OverrideMode.DISABLED not in modes
 
 
-def _features_of_items(
-    baseline: BundleSource, candidate: BundleSource, features: frozenset[str]
-) -> Mapping[str, frozenset[str]]:
-    """Map each item to those of some features that a version of either side grants."""
-    result: dict[str, frozenset[str]] = {}
-    for side in (baseline, candidate):
-        for item in side.index.items.values():
-            for version in item.versions:
-                given = features & side.definition(version_ref(item.kind, item.id, version)).keys()
-                result[item.id] = result.get(item.id, frozenset()) | given
-    return result
+class _FeaturesByItem(dict[str, frozenset[str]]):
+    """For each item, those of some features that a version of either side grants; found on first use."""
+
+    def __init__(self, sides: tuple[BundleSource, BundleSource], features: frozenset[str]) -> None:
+        super().__init__()
+        self._sides = sides
+        self._features = features
+
+    def __missing__(self, id_: str) -> frozenset[str]:
+        items = ((side, side.index.items.get(id_)) for side in self._sides)
+        definitions = (
+            side.definition(version_ref(item.kind, id_, version))
+            for side, item in items
+            if item is not None
+            for version in item.versions
+        )
+        self[id_] = given = frozenset().union(*(self._features & definition.keys() for definition in definitions))
+        return given
