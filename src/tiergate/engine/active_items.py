@@ -20,6 +20,7 @@ from tiergate.model import (
     ItemStatus,
     Override,
     SubjectType,
+    SubscriptionStatus,
     Suspension,
 )
 from tiergate.model.items import SHARE_STEPS
@@ -87,7 +88,7 @@ class ActiveItems(msgspec.Struct, frozen=True):
     """The active items of a subject within `[start, until)`; `refs` are the item versions, sorted, each once.
 
     `suspensions` are the subject's own: the customer's, and those of a subscription that is itself the subject, live or
-    not.
+    not. `is_plain`: only items give or take anything; there is no override and no suspension, whatever its time.
     """
 
     customer: Customer
@@ -96,6 +97,7 @@ class ActiveItems(msgspec.Struct, frozen=True):
     refs: tuple[str, ...]
     start: Instant
     until: Instant
+    is_plain: bool = False
 
 
 def resolve_active_items(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> ActiveItems:
@@ -108,19 +110,31 @@ def resolve_active_items(record: SubjectRecord, subject: Subject, index: Catalog
     found: list[ActiveSubscription] = []
     refs: set[str] = set()
     suspensions = record.customer.suspensions
+    overridden = bool(record.customer.overrides)
     only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None
     for subscription in record.subscriptions:
         if only is not None:
             if subscription.id != only:
                 continue
             suspensions += subscription.suspensions
-        live = subscription.live_interval()
-        if not window.contains(live.start, live.until):
-            continue
+        if not _always_live(subscription):
+            live = subscription.live_interval()
+            if not window.contains(live.start, live.until):
+                continue
         versions = _versions(subscription, record.customer, index, window)
-        refs.update(version.ref for version in versions)
+        for version in versions:
+            refs.add(version.ref)
+        overridden = overridden or bool(subscription.overrides or subscription.suspensions)
         found.append(ActiveSubscription(subscription.id, versions, subscription.overrides, subscription.suspensions))
-    return ActiveItems(record.customer, suspensions, tuple(found), tuple(sorted(refs)), window.start, window.until)
+    is_plain = not overridden and not suspensions
+    return ActiveItems(
+        record.customer, suspensions, tuple(found), tuple(sorted(refs)), window.start, window.until, is_plain
+    )
+
+
+def _always_live(subscription: Subscription) -> bool:
+    """Whether a subscription has no dates of its own, as most."""
+    return subscription.status is SubscriptionStatus.ACTIVE and subscription.start is None and subscription.end is None
 
 
 def _versions(
@@ -130,7 +144,7 @@ def _versions(
     items: list[IndexedItem] = []
     based: list[IndexedItem] = []
     for held in subscription.items:
-        if not window.contains(held.start, held.until):
+        if (held.start != BEGINNING or held.until != FOREVER) and not window.contains(held.start, held.until):
             continue
         item = index.items.get(held.item)
         if item is None or item.status is ItemStatus.DRAFT:
@@ -177,7 +191,10 @@ def rolled_out_version(
 ) -> int | None:
     """Return the version of the last active rollout to this audience, or `None`; narrows `window`."""
     version: int | None = None
-    for rollout in item.rollouts:
+    rollouts = item.rollouts
+    if len(rollouts) == 1 and rollouts[0].start == BEGINNING and rollouts[0].audience.type is AudienceType.EVERYBODY:
+        return rollouts[0].version
+    for rollout in rollouts:
         if not _in_audience(item, rollout, held, subscription, customer):
             continue
         if rollout.start == BEGINNING or window.narrow(rollout.start):
@@ -189,9 +206,9 @@ def _in_audience(
     item: IndexedItem, rollout: Rollout, held: SubscriptionItem, subscription: Subscription, customer: Customer
 ) -> bool:
     audience = rollout.audience
+    if audience.type is AudienceType.EVERYBODY:
+        return True
     match audience.type:
-        case AudienceType.EVERYBODY:
-            return True
         case AudienceType.NEW:
             added = held.added_at if held.added_at is not None else subscription.start
             return added is not None and added >= rollout.start

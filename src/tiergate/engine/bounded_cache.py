@@ -61,13 +61,18 @@ class BoundedCache(Generic[K, V]):
 
     def offer(self, key: K, value: V, size: int) -> None:
         """Keep a value only if its key was offered before, so that rare keys do not evict frequent ones."""
+        if self.admits(key):
+            self.put(key, value, size)
+
+    def admits(self, key: K) -> bool:
+        """Note that a key is offered; return whether it was before, so that its value is worth keeping."""
         mark = hash(key)
         if mark in self._offered:
-            self.put(key, value, size)
-            return
+            return True
         if len(self._offered) >= 2 * self._entries:
             self._offered.clear()
         self._offered.add(mark)
+        return False
 
     def drop(self, key: K) -> None:
         """Forget one key."""

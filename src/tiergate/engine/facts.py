@@ -297,6 +297,9 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
 
     Raises `TotalOverflowError` if the total exceeds 2^62 units, and `BundleError`.
     """
+    is_plain = active.is_plain and not feature.suspensions and feature.status is not FeatureStatus.DRAFT
+    if is_plain and feature.across is not Combine.MAX:
+        return _plain_facts(feature, active, bundle)
     window = ValidityWindow(now, active.start, active.until)
     customer = active.customer
     suspended = bool(feature.suspensions) and _suspended(feature.suspensions, "", window)
@@ -339,6 +342,42 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
     )
 
 
+def _plain_facts(feature: Feature, active: ActiveItems, bundle: BundleSource) -> Facts:
+    """Resolve the facts where only items give anything, as for nearly all subjects: values, combined and capped."""
+    name = feature.id
+    total = _Sum(feature)
+    givers: list[str] = []
+    contributions: list[tuple[str, ActiveVersion | Override, Value | None]] = []
+    for subscription in active.subscriptions:
+        for version in subscription.versions:
+            value = bundle.definition(version.ref).get(name)
+            if value is not None:
+                total.take(value, version.quantity)
+                givers.append(version.ref)
+                contributions.append((subscription.id, version, value))
+    if feature.maximum is not None:
+        total.cap()
+    units = 0 if total.unlimited else total.total
+    if units > MAX_TOTAL_UNITS:
+        raise TotalOverflowError(f"the total of `{name}` exceeds 2^62 units")
+    return Facts(
+        feature,
+        active,
+        True,  # active
+        False,  # suspended
+        bool(active.subscriptions),
+        units,
+        total.unlimited,
+        bool(givers),
+        False,  # overridden
+        False,  # disabled
+        tuple(sorted(set(givers))) if len(givers) > 1 else tuple(givers),
+        tuple(contributions),
+        active.start,
+        active.until,
+    )
+
+
 def counted(feature: Feature, value: Value, quantity: int) -> int:
     """Return what an item's value counts for `quantity` items, in units or as a rank; 0 for unlimited."""
     total = _Sum(feature)
@@ -358,7 +397,7 @@ def source_of(feature: Feature, subscription: str, by: ActiveVersion | Override,
     """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
     shown: bool | Number | str | None = None
     per: str | None = None
-    if isinstance(value, Amount | AddedAmount):
+    if isinstance(value, (Amount, AddedAmount)):  # a union would be made anew each time
         shown = from_units(value.units, feature.scale)
         per = value.per.value if value.per is not None else None
     elif isinstance(value, Switch):
@@ -372,13 +411,4 @@ def source_of(feature: Feature, subscription: str, by: ActiveVersion | Override,
         return Source(
             override=by.id, mode=by.mode.value, subscription=where, value=shown, unlimited=unlimited, add=add, per=per
         )
-    return Source(
-        item=by.item,
-        version=by.version,
-        quantity=by.quantity,
-        subscription=where,
-        value=shown,
-        unlimited=unlimited,
-        add=add,
-        per=per,
-    )
+    return Source(by.item, by.version, by.quantity, None, None, where, shown, unlimited, add, per)

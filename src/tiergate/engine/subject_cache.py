@@ -84,7 +84,8 @@ class SubjectCache:
         items = resolve_active_items(record, subject, self._index, now)
         self._serial += 1
         resolved = ActiveSubject(self._serial, record, principal_uid(subject), items)
-        self.cache.offer(subject, resolved, _size(record) + _WRITTEN_BYTES * (1 + len(items.refs)))
+        if self.cache.admits(subject):
+            self.cache.put(subject, resolved, _size(record) + _WRITTEN_BYTES * (1 + len(items.refs)))
         return resolved
 
     def record_of(self, subject: Subject) -> SubjectRecord | None:

@@ -31,9 +31,11 @@ class Answer(NamedTuple):
         """Return the deciding policies for a subject with these item versions, sorted."""
         if not self.by_items:
             return self.static
-        if len(givers) == 1 and not self.static:
-            return (policy_id(givers[0], feature),)
-        return tuple(sorted([*self.static, *(policy_id(ref, feature) for ref in givers)]))
+        names = [policy_id(ref, feature) for ref in givers]
+        if self.static or len(names) > 1:
+            names += self.static
+            names.sort()
+        return tuple(names)
 
 
 def general_answer(result: CedarResult, givers: Sequence[str], feature: str) -> Answer | None:
