@@ -80,7 +80,8 @@ def shape_of(policies: Iterable[Policy], feature: Feature, *, time: bool) -> Sha
     scope: dict[str, Any] = {**reader.constants, "weekday": weekday, "ancestors_of": _ancestors}
     # The reader wrote this text, out of names and operators of its own and of literals as `repr` writes them.
     exec(compile(source, "<shape>", "exec"), scope)  # noqa: S102
-    return Shape(scope["key"], source, reads_whole_principal=reader.reads_whole_principal)
+    key = scope.pop("key")  # out of its own globals, so that it is freed with its shape
+    return Shape(key, source, reads_whole_principal=reader.reads_whole_principal)
 
 
 def _ancestors(principal: Uid, subject: Subject, refs: Sequence[str]) -> set[Uid]:

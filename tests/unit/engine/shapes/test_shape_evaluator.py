@@ -2,10 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.engine.small import ACME, NOW, SUB, Usage, bundle, check, engine, override, record, subscription
+from tests.unit.engine.small import (
+    ACME,
+    NOW,
+    SUB,
+    Subjects,
+    Usage,
+    bundle,
+    check,
+    engine,
+    override,
+    record,
+    subscription,
+)
 from tiergate.engine import CachedEvaluator, CacheLimits, EngineOptions, Evaluator, Rechecks, ShapeEvaluator
 from tiergate.engine.shapes import shape_evaluator
-from tiergate.model import Amount, Reason, Subject
+from tiergate.model import Amount, Customer, Reason, Subject, SubjectRecord
 
 GOLD = record(subscription("gold"), tags=("eu",), attributes={"region": "eu"})
 
@@ -145,3 +157,25 @@ def test_options_build_the_layers() -> None:
     source = of.subjects._source
     assert isinstance(EngineOptions(CacheLimits()).build(of.bundle, source), ShapeEvaluator)
     assert isinstance(EngineOptions(keep_answers=False).build(of.bundle, source, 3), CachedEvaluator)
+
+
+def test_entities_of_the_users_own_may_lead_to_the_principal(asked: Asked) -> None:
+    """What they say of one customer is not said of another."""
+    compiled = bundle(
+        rules='@id("banned") forbid (principal, action, resource)'
+        ' when { Team::"a".members.contains(principal.customer) || Team::"a".lead == principal };',
+        schema="entity Team { members: Set<String>, lead: Customer };",
+        entities='[{"uid": {"type": "Team", "id": "a"}, "parents": [], "attrs": {"members": ["acme"],'
+        ' "lead": {"__entity": {"type": "Customer", "id": "hooli"}}}}]',
+    )
+    source = Subjects(
+        *(
+            SubjectRecord(Customer(id_), (subscription("gold", id_=f"sub-{id_}"),))
+            for id_ in ("acme", "hooli", "initech")
+        )
+    )
+    of = ShapeEvaluator(Evaluator(compiled, source), rechecks=Rechecks(0))
+    for _ in range(2):
+        reasons = [of.decide(check("movies", Subject(id_)), NOW).reason for id_ in ("acme", "hooli", "initech")]
+        assert reasons == [Reason.RULE_DENIED, Reason.RULE_DENIED, Reason.GRANTED]
+    assert asked.count == 3
