@@ -187,7 +187,7 @@ class Service:
         stale_deny: tuple[str, ...] = (),
         startup_allow: tuple[str, ...] = (),
         ensures: SubjectFetcher | None = None,
-        caches_at_once: bool = True,
+        caches_at_once: bool = False,
     ) -> None:
         self.clock = Clock()
         self.state = State(self.clock)

@@ -15,6 +15,7 @@ from tiergate.engine.normalized_check import normalize_check
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import Evaluator, NormalizedDecider
     from tiergate.engine.normalized_check import NormalizedCheck
+    from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.model import Check, Decision, Instant, Subject
 
 
@@ -45,6 +46,10 @@ class CachedEvaluator:
         if not decision.volatile:
             self.decisions.offer(key, (subject.serial, decision), 700 + 300 * len(decision.sources))
         return decision
+
+    def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
+        """Return as the decider below."""
+        return self.below.find_kept(check, now)
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed; its cached decisions are no longer valid."""

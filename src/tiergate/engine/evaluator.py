@@ -40,6 +40,7 @@ from tiergate.model.features import ACTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
 
@@ -88,6 +89,10 @@ class CheckDecider(Protocol):
             UnknownFeatureError: if the catalog has no such feature.
             CheckError: if a field does not fit the feature.
         """
+        ...
+
+    def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
+        """Return the decision on a check if a kept answer gives it; `None` if `decide` must make it. Raises as that."""
         ...
 
     def forget(self, subject: Subject) -> None:
@@ -147,6 +152,9 @@ class Evaluator:
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
         return self.evaluate(check, now).decision
+
+    def find_kept(self, check: Check, now: Instant) -> None:
+        """Return `None`: no answers are kept here."""
 
     def evaluate(self, check: Check, now: Instant) -> Evaluation:
         """Decide a check, and return everything that the decision was made from."""
@@ -286,7 +294,7 @@ class Evaluator:
         """Make the decision of a result. `part` is a slice, with or without the policies of items, if there was one."""
         if facts is None:
             return self.deny(feature, normalized, Denial(Reason.EVALUATION_ERROR, result.errors), now)
-        reason = self._reason(result)
+        reason = self.reason_of(result)
         is_momentary = part is None or part.reads_time or bool(result.errors)
         is_metered = self.is_metered(feature)
         used = usage.used if normalized.used is None else normalized.used
@@ -307,7 +315,8 @@ class Evaluator:
             usage=(usage.used, usage.user_used, usage.total_used) if is_metered else None,
         )
 
-    def _reason(self, result: CedarResult) -> Reason:
+    def reason_of(self, result: CedarResult) -> Reason:
+        """Return the reason of a result: the first in order of precedence that its policies give."""
         if result.errors:
             return Reason.EVALUATION_ERROR
         if result.allowed:

@@ -46,6 +46,7 @@ from tiergate.sidecar.subject_versions import NO_VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.model import Decision, Instant, Subject, SubjectRecord
     from tiergate.sidecar.decision_log import DecisionLog
     from tiergate.sidecar.metrics import DecisionCounts, Metrics
@@ -174,6 +175,15 @@ class CheckService:
             self._generation_basis(view, generation, check, decision, now, is_known=is_known),
             is_cacheable=not once and not decision.volatile and epoch == self.state.epoch,
         )
+
+    def find_kept(self, view: StateView, check: Check, now: Instant) -> tuple[KeptDecision, Instant] | None:
+        """Return the decision on a check, and until when it is valid, if a kept answer gives it and nothing logs it."""
+        generation, stale_at, _ = view
+        if generation is None or self.log is not None or now >= stale_at:
+            return None
+        self._expect_feature(generation, check)
+        kept = generation.engine.find_kept(check, now) if self.is_known(check.subject) else None
+        return None if kept is None else (kept, min(kept.facts.until, stale_at))
 
     def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[Decision]:
         """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.engine.shapes.kept_decision import DecisionWriter
 from tiergate.errors import CheckError, TiergateError
 from tiergate.sidecar.recent_keys import RecentKeys
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
+from tiergate.sidecar.subject_versions import NO_VERSION
 from tiergate.wire.check_reader import locate
 from tiergate.wire.decision import decision_json
 
@@ -18,25 +20,43 @@ if TYPE_CHECKING:
 
     from tiergate.model import Check, Instant
     from tiergate.sidecar.check_service import CheckService, ServedDecision
-    from tiergate.sidecar.state import StateView
+    from tiergate.sidecar.metrics import DecisionCounts
+    from tiergate.sidecar.state import Generation, StateView
+    from tiergate.sidecar.subject_versions import SubjectVersion
 
 
 class NativeDecision:
     """A decision as JSON, that may be repeated within `[start, until)` unless its subject's version is outdated.
 
-    `check`: the JSON of the check. `counts`, `basis`: as in `ServedDecision`.
+    `check`: the JSON of the check. `version`, `counts`, `basis`: as in `ServedDecision`.
     """
 
     __slots__ = ("basis", "body", "check", "counts", "start", "until", "version", "weight")
 
-    def __init__(self, check: bytes, served: ServedDecision) -> None:
+    def __init__(
+        self,
+        check: bytes,
+        body: bytes,
+        start: Instant,
+        until: Instant,
+        version: SubjectVersion,
+        counts: DecisionCounts,
+        basis: bytes,
+    ) -> None:
         self.check = check
-        self.body = decision_json(served.decision)
-        self.start, self.until = served.start, served.until
-        self.version = served.version
-        self.counts = served.counts
-        self.basis = served.basis
+        self.body = body
+        self.start = start
+        self.until = until
+        self.version = version
+        self.counts = counts
+        self.basis = basis
         self.weight = 0
+
+    @classmethod
+    def of(cls, check: bytes, served: ServedDecision) -> NativeDecision:
+        """Encode a decision."""
+        body = decision_json(served.decision)
+        return cls(check, body, served.start, served.until, served.version, served.counts, served.basis)
 
     def weigh(self) -> None:
         """Estimate the bytes of this decision, before it is cached."""
@@ -49,7 +69,9 @@ class NativeDecisions:
     def __init__(self, service: CheckService, cache_bytes: int) -> None:
         self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
         self._asked = RecentKeys()
+        self._writer: tuple[Generation, DecisionWriter] | None = None
         self._service = service
+        self._reasons = service.metrics.reasons
         service.state.subscribe(self.cache.clear)
         service.metrics.sizes["answers"] = lambda: (len(self.cache), self.cache.size)
 
@@ -72,7 +94,7 @@ class NativeDecisions:
     def decide(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
         """Decide a check that was read from `body`, and cache the decision if that is allowed."""
         served = self._service.decide(view, check, now)
-        decision = NativeDecision(body, served)
+        decision = NativeDecision.of(body, served)
         if served.is_cacheable:
             decision.weigh()
             self.cache.put(body, decision)
@@ -82,7 +104,20 @@ class NativeDecisions:
         """Decide as `decide`, but cache only what was asked before: most checks are never asked again."""
         if self._asked.add(body):
             return self.decide(view, check, body, now)
-        return NativeDecision(body, self._service.decide(view, check, now, once=True))
+        kept = self._service.find_kept(view, check, now)
+        if kept is None:
+            return NativeDecision.of(body, self._service.decide(view, check, now, once=True))
+        decision, until = kept
+        text = self._writer_of(view).write(decision, until)
+        return NativeDecision(body, text, now, now, NO_VERSION, self._reasons[decision.reason], b"")
+
+    def _writer_of(self, view: StateView) -> DecisionWriter:
+        generation = view.generation
+        if generation is None:
+            raise RuntimeError("there are no kept decisions without data")
+        if self._writer is None or self._writer[0] is not generation:
+            self._writer = generation, DecisionWriter(generation.publication, generation.revision)
+        return self._writer[1]
 
 
 def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:

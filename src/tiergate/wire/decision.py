@@ -14,7 +14,7 @@ from tiergate.model import FOREVER, MAX_SCALE, Entitlement, FeatureType, Reason,
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
-    from tiergate.model import Decision
+    from tiergate.model import Decision, Instant
 
 UNSET = msgspec.UNSET
 Absent = msgspec.UnsetType
@@ -91,6 +91,11 @@ class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
 
 
+def valid_until(until: Instant) -> str | Absent:
+    """Return the text of `valid_until`; absent if nothing changes by itself."""
+    return UNSET if until >= min(FOREVER, _LAST_INSTANT) else format_instant(until)
+
+
 def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDocument:
     """Convert a decision to the API's form. `valid_until` is absent if the decision never changes by itself."""
     return DecisionDocument(
@@ -103,7 +108,7 @@ def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDoc
         policies=decision.policies,
         publication=decision.publication,
         revision=decision.revision,
-        valid_until=UNSET if decision.until >= min(FOREVER, _LAST_INSTANT) else format_instant(decision.until),
+        valid_until=valid_until(decision.until),
         stale=stale or decision.stale,
     )
 

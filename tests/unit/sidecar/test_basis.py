@@ -32,7 +32,7 @@ class Logged:
         self.path = path
         self.log = DecisionLog(str(path), rules)
         self.log.start()
-        self.service = Service(customer("acme"), log=self.log, **service)
+        self.service = Service(customer("acme"), log=self.log, caches_at_once=True, **service)
 
     def ask(self, check: bytes = CHECK) -> bytes:
         """Ask, and give the answer's bytes."""

@@ -23,7 +23,7 @@ CHECK = b'{"subject": "acme", "feature": "movies"}'
 @pytest.fixture
 def service() -> Service:
     """A sidecar's parts, not served."""
-    return Service(customer("acme"))
+    return Service(customer("acme"), caches_at_once=True)
 
 
 def spy(service: Service, act: Callable[[Check], None]) -> None:
@@ -248,7 +248,7 @@ def limits(reply: HttpResponse) -> set[object]:
 
 def test_a_change_of_one_subject_forgets_only_what_is_remembered_of_it() -> None:
     """The others' answers are still repeated."""
-    service = Service(customer("acme"), customer("bob"))
+    service = Service(customer("acme"), customer("bob"), caches_at_once=True)
     decided = counted(service)
     bodies = [CHECK, CHECK.replace(b'"acme"', b'{"type": "subscription", "id": "sub-acme", "user": "ann"}'), BOB]
     for body in bodies:
@@ -265,7 +265,7 @@ BOB = CHECK.replace(b"acme", b"bob")
 
 def test_a_subject_that_is_created_is_no_longer_unknown() -> None:
     """That nobody knew it was remembered."""
-    service = Service()
+    service = Service(caches_at_once=True)
     reasons = [json.loads(service.check(CHECK).body)["reason"] for _ in range(2)]
     change(service, "acme", "gold")
     reasons.append(json.loads(service.check(CHECK).body)["reason"])
@@ -275,7 +275,7 @@ def test_a_subject_that_is_created_is_no_longer_unknown() -> None:
 
 def test_a_list_is_forgotten_when_its_subject_changes() -> None:
     """And no other list is."""
-    service = Service(customer("acme"), customer("bob"))
+    service = Service(customer("acme"), customer("bob"), caches_at_once=True)
     decided = counted(service)
     for name in ("acme", "bob", "acme", "bob"):
         asyncio.run(service.native.entitlements.respond(b"subject=" + name.encode()))

@@ -162,7 +162,7 @@ def repeated(service: Service, segment: bytes = SOUND) -> int:
 
 def test_a_request_that_was_answered_from_memory_is_a_repeat_from_then_on() -> None:
     """The first time it is decided, the second time it is known, the third it repeats."""
-    service = Service(customer("acme"))
+    service = Service(customer("acme"), caches_at_once=True)
     service.quick.learn(SOUND, service.native.checks.respond_now)
 
     assert [repeated(service), repeated(service)] == [1, 3]
@@ -170,7 +170,7 @@ def test_a_request_that_was_answered_from_memory_is_a_repeat_from_then_on() -> N
 
 def test_a_repeat_is_forgotten_with_its_generation() -> None:
     """And the head, which no data changes, is not."""
-    service = Service(customer("acme"))
+    service = Service(customer("acme"), caches_at_once=True)
     service.quick.learn(SOUND, service.native.checks.respond_now)
     repeated(service)
     service.publish(customer("acme", "silver"))
@@ -197,7 +197,7 @@ def test_a_repeat_ends_when_its_answer_does() -> None:
 
 def test_requests_with_headers_of_their_own_are_no_repeats() -> None:
     """They would fill the memory, each for nothing."""
-    service = Service(customer("acme"))
+    service = Service(customer("acme"), caches_at_once=True)
     service.quick.learn(SOUND, service.native.checks.respond_now)
     traced = post("/v1/check", CHECK, headers={"traceparent": TRACE})
 

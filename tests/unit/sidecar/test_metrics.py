@@ -51,7 +51,7 @@ def test_every_reason_is_there_from_the_start() -> None:
 
 def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     """Each as it was given."""
-    service = Service(customer("acme"))
+    service = Service(customer("acme"), caches_at_once=True)
     for _ in range(3):
         service.check(CHECK)
     service.native.batches.respond_now(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)

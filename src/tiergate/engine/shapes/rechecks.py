@@ -50,6 +50,11 @@ class Rechecks:
         self._left = self._gap()
         return True
 
+    @property
+    def is_next_due(self) -> bool:
+        """Whether the next use of a kept answer is to be checked."""
+        return self._left <= 1 and self._one_in > 0
+
     def count(self, difference: Difference | None) -> None:
         """Count a recheck, and report what differs."""
         self.checked += 1

@@ -18,17 +18,21 @@ from tiergate.engine.evaluator import NO_METERED_USAGE, Denial
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
+from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.engine.shapes.operand_reader import LEAST, MOST
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
+from tiergate.model import Reason
 
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import Evaluator
     from tiergate.engine.facts import Facts
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.answer_table import Answer
+    from tiergate.engine.shapes.shape import Key
     from tiergate.engine.slices import PolicySlice
+    from tiergate.engine.sources import MeteredUsage
     from tiergate.engine.subject_cache import ActiveSubject
     from tiergate.model import Check, Decision, Feature, Instant, Subject
 
@@ -51,6 +55,7 @@ class ShapeEvaluator:
         self.is_trusted = True
         self._shapes: dict[tuple[PolicySlice, bool, bool], Shape | None] = {}
         self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
+        self._reasons: dict[tuple[str, ...], Reason] = {}
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
@@ -65,16 +70,11 @@ class ShapeEvaluator:
         self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
     ) -> Decision:
         """Decide a check about a subject that was found as of `now`."""
-        evaluator, subject, items = self.evaluator, check.subject, active.items
-        principal = active.principal(subject)
+        evaluator, subject = self.evaluator, check.subject
         try:
             usage = evaluator.usage_of(subject, feature, now)
-            facts = resolve_facts(feature, items, subject, evaluator.bundle, now)
-            unlinked = evaluator.slices.unlinked(feature, principal, items.refs, user_parents(subject))
-            shape = self._shape(feature, unlinked)
-            key = None
-            if shape is not None and (usage is NO_METERED_USAGE or (max(usage) <= MOST and min(usage) >= LEAST)):
-                key = shape.key(facts, normalized, usage, now, principal, subject)
+            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now)
+            unlinked, shape, key = self._find_key(subject, facts, normalized, usage, active, now)
         except (OperatorError, TotalOverflowError, ValueError):  # the evaluator reports it
             return evaluator.decide_normalized(check, feature, normalized, active, now)
         written = ""
@@ -94,6 +94,30 @@ class ShapeEvaluator:
             result = CedarResult(kept.allowed, kept.policies(facts.givers, feature.id), ())
         return evaluator.make_decision(feature, normalized, usage, facts, result, unlinked, now)
 
+    def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
+        """Return the decision on a check if its answer is kept; `None` if `decide` must make it, for any reason.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `decide`.
+        """
+        evaluator, subject = self.evaluator, check.subject
+        feature, normalized = normalize_check(check, evaluator.index.features)
+        active = evaluator.find_subject(subject, now)
+        if isinstance(active, Denial) or evaluator.is_metered(feature):
+            return None
+        try:
+            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now)
+            unlinked, shape, key = self._find_key(subject, facts, normalized, NO_METERED_USAGE, active, now)
+        except (OperatorError, TotalOverflowError, ValueError):
+            return None
+        if shape is None or key is None or shape.reads_whole_principal or unlinked.reads_time:
+            return None
+        kept = shape.answers.get(key)
+        if kept is None or self.rechecks.is_next_due:
+            return None
+        self.rechecks.is_due()
+        return KeptDecision(feature, facts, normalized.used or 0, kept, self._reason(kept))
+
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed. Answers do not depend on who asked."""
         self.evaluator.forget(subject)
@@ -101,6 +125,32 @@ class ShapeEvaluator:
     def shed(self, count: int) -> bool:
         """Forget up to `count` cached values; return whether any are left."""
         return self.answers.shed(count) or self.evaluator.shed(count)
+
+    def _find_key(
+        self,
+        subject: Subject,
+        facts: Facts,
+        normalized: NormalizedCheck,
+        usage: MeteredUsage,
+        active: ActiveSubject,
+        now: Instant,
+    ) -> tuple[PolicySlice, Shape | None, Key | None]:
+        """Return the slice of a check without the policies of items, its shape, and its key in that shape."""
+        feature, principal = facts.feature, active.principal(subject)
+        unlinked = self.evaluator.slices.unlinked(feature, principal, active.items.refs, user_parents(subject))
+        shape = self._shape(feature, unlinked)
+        if shape is None or (usage is not NO_METERED_USAGE and (max(usage) > MOST or min(usage) < LEAST)):
+            return unlinked, shape, None
+        return unlinked, shape, shape.key(facts, normalized, usage, now, principal, subject)
+
+    def _reason(self, kept: Answer) -> Reason:
+        if kept.allowed:
+            return Reason.GRANTED
+        reason = self._reasons.get(kept.static)
+        if reason is None:
+            reason = self.evaluator.reason_of(CedarResult(allowed=False, policies=kept.static, errors=()))
+            self._reasons[kept.static] = reason
+        return reason
 
     def _shape(self, feature: Feature, unlinked: PolicySlice) -> Shape | None:
         try:

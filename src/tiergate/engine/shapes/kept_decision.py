@@ -1,0 +1,81 @@
+"""Decisions from kept answers, and their JSON, without the objects in between.
+
+Nearly every check that was not asked before is answered so. INVARIANT (one form): the JSON has the same bytes as that
+of the decision that the evaluator makes; `tests/properties/test_shapes.py` compares them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.model import FeatureType, format_units
+from tiergate.wire.decision import valid_until
+from tiergate.wire.json import encode
+
+if TYPE_CHECKING:
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.shapes.answer_table import Answer
+    from tiergate.model import Feature, Instant, Reason
+
+
+class KeptDecision(NamedTuple):
+    """A decision on a feature that is not metered: its facts and Cedar's answer. `used` is in units, 0 if not given.
+
+    It is valid within the window of its facts, and does not read the time.
+    """
+
+    feature: Feature
+    facts: Facts
+    used: int
+    answer: Answer
+    reason: Reason
+
+
+class DecisionWriter:
+    """Writes the kept decisions of one bundle."""
+
+    def __init__(self, publication: int, revision: str) -> None:
+        self._tail = f',"publication":{publication},"revision":"{revision}"'
+        self._heads: dict[str, str] = {}
+        self._units: dict[str, str] = {}
+        self._ending: tuple[Instant, str] = (0, "")
+
+    def write(self, kept: KeptDecision, until: Instant) -> bytes:
+        """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
+        feature, facts, answer = kept.feature, kept.facts, kept.answer
+        head = self._heads.get(feature.id) or self._head(feature)
+        sources = encode(facts.sources())
+        policies = encode(answer.policies(facts.givers, feature.id))
+        allowed = "true" if answer.allowed else "false"
+        ending = self._ending[1] if until == self._ending[0] else self._end(until)
+        return (
+            f'{{"allowed":{allowed},"reason":"{kept.reason.value}"{head}{self._entitlement(kept)}}},'
+            f'"sources":{sources.decode()},"policies":{policies.decode()}{ending}'
+        ).encode()
+
+    def _head(self, feature: Feature) -> str:
+        head = f',"feature":"{feature.id}","type":"{feature.type.value}","entitlement":{{'
+        self._heads[feature.id] = head
+        self._units[feature.id] = f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
+        return head
+
+    def _end(self, until: Instant) -> str:
+        text = valid_until(until)
+        shown = f',"valid_until":"{text}"' if isinstance(text, str) else ""
+        self._ending = until, f'{self._tail}{shown},"stale":false}}'
+        return self._ending[1]
+
+    def _entitlement(self, kept: KeptDecision) -> str:
+        feature, total = kept.feature, kept.facts.total
+        if feature.type is FeatureType.SWITCH:
+            return '"value":true' if total else '"value":false'
+        if feature.type is FeatureType.CUSTOM:
+            return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
+        scale, unit = feature.scale, self._units[feature.id]
+        unlimited = kept.facts.unlimited
+        value = '"unlimited":true' if unlimited else f'"value":{format_units(total, scale)},"unlimited":false'
+        if feature.type is FeatureType.RANGE:
+            return value + unit
+        used = kept.used
+        rest = "" if unlimited else f',"remaining":{format_units(max(0, total - used), scale)}'
+        return f'{value}{unit},"used":{format_units(used, scale)}{rest}'
