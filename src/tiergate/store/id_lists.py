@@ -6,7 +6,7 @@ it. Here the text of the statement is always the same: SQLite gets a JSON list, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from sqlalchemy import Boolean, ColumnElement, Text, TypeDecorator, bindparam
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter, Dialect
     from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.operators import OperatorType
     from sqlalchemy.types import TypeEngine
 
 
@@ -49,6 +50,10 @@ class _IsAmong(ColumnElement[bool]):
     def __init__(self, column: ColumnElement[str], texts: BindParameter[Sequence[str]]) -> None:
         self.column = column
         self.texts = texts
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002 - SQLAlchemy's
+        """Return the condition itself: as `… = 1` it could not use an index."""
+        return self
 
 
 def is_among(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:

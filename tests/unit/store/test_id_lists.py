@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, or_, select
 
+from tiergate.store import Store
 from tiergate.store.id_lists import is_among
 from tiergate.store.row_inserts import insert_rows
-from tiergate.store.tables import TOMBSTONES
-
-if TYPE_CHECKING:
-    from tiergate.store import Store
+from tiergate.store.tables import OVERRIDES, SUBSCRIPTION_ITEMS, SUBSCRIPTIONS, TOMBSTONES
 
 IDS = ["a", "A", "it's", 'q"uote', "b\\slash", "Łukasz", "日本", "null", "%s", "[1]", ":ids"]
 FIND = select(TOMBSTONES.c.id).where(is_among(TOMBSTONES.c.id), TOMBSTONES.c.kind == bindparam("kind"))
@@ -43,3 +39,27 @@ def test_rows_can_be_deleted_by_a_list(store: Store) -> None:
         session.connection().execute(delete(TOMBSTONES).where(is_among(TOMBSTONES.c.id, "gone")), {"gone": IDS[:3]})
         session.commit()
     assert found(store, IDS) == set(IDS[3:])
+
+
+def test_a_list_is_looked_up_by_an_index(sqlite_url: str) -> None:
+    """SQLite searches for each text: it never reads the table from end to end."""
+    opened = Store.open(sqlite_url)
+    both = or_(is_among(OVERRIDES.c.holder, "a"), is_among(OVERRIDES.c.holder, "b"))
+    statements = [
+        select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.id)),
+        select(SUBSCRIPTION_ITEMS)
+        .where(is_among(SUBSCRIPTION_ITEMS.c.subscription))
+        .order_by(SUBSCRIPTION_ITEMS.c.place),
+        select(OVERRIDES).where(OVERRIDES.c.holder_type == "customer", both),
+        delete(TOMBSTONES).where(TOMBSTONES.c.kind == "item", is_among(TOMBSTONES.c.id)),
+    ]
+    for statement in statements:
+        compiled = statement.compile(opened.database.engine)
+        with opened.database.reading() as session:
+            plan = session.connection().exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {compiled}", tuple("[]" for _ in compiled.positiontup or ())
+            )
+            steps = [row[3] for row in plan]
+        assert any(step.startswith("SEARCH") for step in steps), steps
+        assert not any(step.startswith("SCAN") and "json_each" not in step for step in steps), steps
+    opened.close()
