@@ -81,7 +81,7 @@ async def _measure(home: Path) -> list[Row]:
     try:
         while state.current is None or follower.report().loading:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.05)
-        GarbageCollection(lambda: 0).begin()
+        GarbageCollection(lambda: len(turns.checks)).begin()
         while len(turns.checks) < _CHECKS:
             await turns.take()
         longest = turns.longest

@@ -33,8 +33,10 @@ class EngineOptions:
     rechecks: Rechecks = field(default_factory=Rechecks)
 
     def build(self, bundle: BundleSource, subjects: SubjectSource, publication: int = 0) -> CheckDecider:
-        """Build an engine for a bundle and its subjects; raises `BundleError`."""
+        """Build an engine for a bundle and its subjects, ready for its first check; raises `BundleError`."""
         evaluator = Evaluator(bundle, subjects, publication=publication, limits=self.limits)
         if not self.keep_answers:
             return CachedEvaluator(evaluator, self.limits)
-        return ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks)
+        engine = ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks)
+        engine.read_ahead()
+        return engine

@@ -137,6 +137,9 @@ class SidecarProtocol(ConnectionProtocol):
         self._at_rest = False
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        # INVARIANT (no cycles): what refers to this connection would keep it until the old generation is collected.
+        self.flow = FlowControl(self.transport)
+        self._write = _write_nothing
 
     def give_up(self) -> None:
         """Close this silent connection, because there are too many."""
@@ -455,6 +458,10 @@ class SidecarProtocol(ConnectionProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(self.limits.linger, self.transport.close)
+
+
+def _write_nothing(_: bytes) -> None:
+    """Write to a connection that was lost."""
 
 
 class _GuardedFlow(FlowControl):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from typing import TYPE_CHECKING
@@ -28,12 +29,17 @@ class World:
         self.collection = GarbageCollection(lambda: self.requests, lambda: self.now)
 
 
+async def begin(collection: GarbageCollection) -> None:
+    """Begin in an event loop, which ends at once."""
+    collection.begin()
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     """A collection that has begun. Nothing is collected by itself meanwhile."""
     thresholds = gc.get_threshold()
     made = World()
-    made.collection.begin()
+    asyncio.run(begin(made.collection))
     gc.disable()
     yield made
     gc.enable()
@@ -73,3 +79,18 @@ def test_after_six_hours_requests_do_not_matter(world: World) -> None:
         world.requests += 1
         assert world.collection.look() is (second == 2)
     assert cycle() is None
+
+
+def test_the_young_generations_are_collected_without_allocations(world: World) -> None:
+    """Python counts allocations less deallocations: with full caches it would not collect for long, then everything."""
+
+    async def wait() -> None:
+        world.collection.begin()
+        old = weakref.ref(Cycle())
+        gc.collect(0)
+        young = weakref.ref(Cycle())
+        async with asyncio.timeout(10):
+            while young() is not None or old() is not None:  # noqa: ASYNC110 - the collector has no event
+                await asyncio.sleep(0)
+
+    asyncio.run(wait())

@@ -9,9 +9,11 @@ the first difference this layer stops for its bundle, and the evaluator decides 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from tiergate.cedar import CedarResult
+from tiergate.cedar import CedarResult, Uid
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.evaluator import NO_METERED_USAGE, Denial
@@ -40,6 +42,7 @@ _MOST_SHAPES = 250
 """Slices are few unless rules are for single customers; checks with slices beyond these go to Cedar each time."""
 
 _MOST_FEATURES = 50_000
+_READ_AHEAD = 5_000
 
 
 class ShapeEvaluator:
@@ -117,6 +120,14 @@ class ShapeEvaluator:
             return None
         self.rechecks.is_due()
         return KeptDecision(feature, facts, normalized.used or 0, kept, self._reason(kept))
+
+    def read_ahead(self) -> None:
+        """Read the shapes of checks about customers, which takes milliseconds, before there are any checks."""
+        evaluator = self.evaluator
+        principal = Uid("Customer", "")
+        for feature in islice(evaluator.index.features.values(), _READ_AHEAD):
+            with suppress(OperatorError, ValueError):  # the evaluator reports it
+                self._shape(feature, evaluator.slices.unlinked(feature, principal, (), ()))
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed. Answers do not depend on who asked."""

@@ -179,3 +179,13 @@ def test_entities_of_the_users_own_may_lead_to_the_principal(asked: Asked) -> No
         reasons = [of.decide(check("movies", Subject(id_)), NOW).reason for id_ in ("acme", "hooli", "initech")]
         assert reasons == [Reason.RULE_DENIED, Reason.RULE_DENIED, Reason.GRANTED]
     assert asked.count == 3
+
+
+def test_shapes_are_read_ahead(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the first checks read none, and Cedar was not asked yet."""
+    of = shapes()
+    of.read_ahead()
+    assert asked.count == 0
+    monkeypatch.setattr(shape_evaluator, "shape_of", None)
+    assert of.decide(check("movies"), NOW).allowed
+    assert of.decide(check("analytics"), NOW).allowed
