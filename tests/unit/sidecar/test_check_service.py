@@ -9,6 +9,7 @@ import pytest
 from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.errors import BundleError
 from tiergate.sidecar import time_slicing
+from tiergate.sidecar.api import batches
 from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
@@ -122,12 +123,26 @@ BATCH = b'{"checks": [%b]}' % b",".join(
 )
 
 
-def test_a_batch_that_needs_much_deciding_is_not_answered_at_once(service: Service) -> None:
-    """It would hold up the others; nothing was done then."""
+def test_a_batch_that_needs_much_deciding_is_not_answered_at_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold up the others; nothing is counted then."""
+    monkeypatch.setattr(batches, "_AT_ONCE_NS", 0)
     decided = counted(service)
 
     assert service.native.batches.respond_now(BATCH, NO_CONTEXT) is None
-    assert decided == []
+    assert len(decided) == 1
+    assert not any(counts.checks_engine for counts in service.metrics.reasons.values())
+
+
+def test_a_batch_that_is_decided_in_little_time_is_answered_at_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it takes no more than a slice."""
+    monkeypatch.setattr(batches, "_AT_ONCE_NS", 10**12)
+    reply = service.native.batches.respond_now(BATCH, NO_CONTEXT)
+    assert reply is not None
+    assert reply.body == asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT)).body
 
 
 def test_a_batch_that_was_asked_before_is_answered_at_once(service: Service) -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +14,7 @@ from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
 from tiergate.http.metrics import metrics_text
 from tiergate.model import Reason
+from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.metrics import Durations, WorkerCounts, registry
@@ -64,8 +66,9 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     }
 
 
-def test_an_equal_check_in_a_batch_counts_as_repeated() -> None:
+def test_an_equal_check_in_a_batch_counts_as_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is decided once, whether the batch is answered at once or in time slices."""
+    monkeypatch.setattr(batches, "_AT_ONCE_NS", 10**12)
     service = Service(customer("acme"))
     batch = b'{"checks": [%b, %b]}' % (CHECK, CHECK)
     service.native.batches.respond_now(batch, NO_CONTEXT)

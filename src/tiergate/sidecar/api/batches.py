@@ -1,8 +1,8 @@
 """Many checks in one request: `POST /v1/checks`.
 
 All results of a batch are decided by one view of the state (one generation, fresh or stale), one version of each
-subject, and at one instant. A batch with few checks to decide is answered at once; another is decided in time slices,
-and starts again if the view or one of its subjects changes in between.
+subject, and at one instant. A batch that is decided within a time slice is answered at once; another is decided in time
+slices, and starts again if the view or one of its subjects changes in between.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from tiergate.wire.check_reader import read_check, split_checks
 from tiergate.wire.problem import problem_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tiergate.model import Check, Subject
+    from tiergate.model import Check, Instant, Subject
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.native_decisions import NativeDecision, NativeDecisions
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import StateView
+    from tiergate.wire.problem import ProblemDocument
 
-_MAX_DECIDED_AT_ONCE = 8
+_AT_ONCE_NS = 1_500_000
+"""How long a batch may take to be answered at once, in nanoseconds: about a hundred checks with kept answers."""
+
 _MAX_TRIES = 3
 """How often a batch is decided in time slices before it is decided without any pause."""
 
@@ -43,15 +46,18 @@ class BatchAdapter:
         self._decisions = decisions
 
     def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
-        """Respond if there is little to decide; else `None`, with nothing done."""
+        """Respond if that takes little time; else `None`, with nothing counted or logged."""
         try:
             batch = _Batch(self._service, self._decisions, split_checks(body))
-            missing = batch.begin(self._service.view())
+            batch.begin(self._service.view())
         except TiergateError as error:
             return reject(self._service, "checks", error)
-        if missing > _MAX_DECIDED_AT_ONCE or any(batch.unfetched_subjects()):
+        if any(batch.unfetched_subjects()):
             return None
-        return batch.finish(context)
+        for _ in batch.decide(alone=True):
+            if time.perf_counter_ns() - batch.begun > _AT_ONCE_NS:
+                return None
+        return batch.response(context)
 
     async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
         """Respond, in time slices, and fetch subjects first if that is necessary."""
@@ -89,16 +95,17 @@ class _Batch:
         self._native = decisions
         self._checks = checks
         self._read: dict[int, Check | TiergateError] = {}
-        self._begun = time.perf_counter_ns()
+        self.begun = time.perf_counter_ns()
 
-    def begin(self, view: StateView) -> int:
-        """Start, or start again, with what is cached; return how many checks that leaves to decide."""
+    def begin(self, view: StateView) -> None:
+        """Start, or start again, with what is cached."""
         self._view = view
         self._now = self._service.clock()
         self._cached = self._native.recall_many(self._checks, self._now)
         self._results: list[bytes] = []
         self._decisions: list[NativeDecision | None] = []
-        return self._cached.count(None)
+        self._decided: dict[bytes, NativeDecision] = {}
+        self._problems: list[tuple[TiergateError, ProblemDocument]] = []
 
     def unfetched_subjects(self) -> Iterator[Subject | None]:
         """Yield, for each check that is not cached, its subject if it must be fetched first."""
@@ -117,17 +124,20 @@ class _Batch:
         """Whether no subject has changed since its first result."""
         return not any(decision is not None and decision.version.is_outdated for decision in self._decisions)
 
-    def decide(self) -> Iterator[None]:
-        """Add the results in order, pausing after each that had to be decided. Equal checks are decided once."""
+    def decide(self, *, alone: bool = False) -> Iterator[None]:
+        """Add the results in order, pausing after each that had to be decided. Equal checks are decided once.
+
+        `alone`: nothing else happens until the end, so that subjects need no version.
+        """
+        decide = self._native.decide_alone if alone else self._native.decide
         add_result, add_decision = self._results.append, self._decisions.append
         for place, cached in enumerate(self._cached):
-            decision = cached if cached is not None else self._native.recall(self._checks[place], self._now)
+            decision = cached if cached is not None else self._decided.get(self._checks[place])
             if decision is not None:
-                decision.counts.checks_memo += 1
                 add_result(decision.body)
                 add_decision(decision)
             else:
-                self._decide_one(place)
+                self._decide_one(place, decide)
                 yield
 
     def finish(self, context: RequestContext) -> HttpResponse:
@@ -146,32 +156,45 @@ class _Batch:
             self._read[place] = check
         return check
 
-    def _decide_one(self, place: int) -> None:
+    def _decide_one(self, place: int, decide: Callable[[StateView, Check, bytes, Instant], NativeDecision]) -> None:
         body = self._checks[place]
         check = self._read_check(place)
         try:
             if isinstance(check, TiergateError):
                 raise check
-            decision = self._native.decide(self._view, check, body, self._now)
+            decision = decide(self._view, check, body, self._now)
         except TiergateError as error:
-            service, at = self._service, f"/checks/{place}"
-            service.log_failure(error)
+            at = f"/checks/{place}"
             problem = problem_document(locate_error(error, body, at), at)
-            service.metrics.count_problem(problem.slug)
-            service.metrics.caller_errors.note("checks", problem.status, problem.slug, problem.detail)
+            self._problems.append((error, problem))
             self._results.append(problem_json(problem))
             self._decisions.append(None)
         else:
-            decision.counts.checks_engine += 1
+            self._decided[body] = decision
             self._results.append(decision.body)
             self._decisions.append(decision)
 
+    def _count(self) -> None:
+        """Count each result, and log the failures. A check that was decided for this batch counts as such once."""
+        for decision in self._decisions:
+            if decision is not None:
+                decision.counts.checks_memo += 1
+        for decision in self._decided.values():
+            decision.counts.checks_memo -= 1
+            decision.counts.checks_engine += 1
+        service = self._service
+        for error, problem in self._problems:
+            service.log_failure(error)
+            service.metrics.count_problem(problem.slug)
+            service.metrics.caller_errors.note("checks", problem.status, problem.slug, problem.detail)
+
     def response(self, context: RequestContext) -> HttpResponse:
         """Put the results together. The decision id of the n-th result, from 0, is the response's with `.n`."""
+        self._count()
         service = self._service
         decision_id = service.next_id()
         body = b'{"results":[%b]}' % b",".join(self._results)
-        elapsed = service.count_success("checks", self._begun)
+        elapsed = service.count_success("checks", self.begun)
         log = service.log
         if log is not None:
             share = elapsed // max(1, len(self._results))
