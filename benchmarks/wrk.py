@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-_PERCENTILE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)$", re.MULTILINE)
+_PERCENTILE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m) *$", re.MULTILINE)
 _WRONG_STATUS = re.compile(r"Non-2xx or 3xx responses: \d+")
 _SOCKET_ERRORS = re.compile(r"Socket errors: .*")
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
@@ -58,5 +58,6 @@ def read_output(output: str, *, any_status: bool = False) -> Load:
     rate = _RATE.search(output)
     latency = {share: float(figure) * _MILLISECONDS[unit] for share, figure, unit in _PERCENTILE.findall(output)}
     if rate is None or latency.keys() != {"50", "99"}:
-        raise RuntimeError(output)
+        msg = f"wrk printed no rate or no latency: {output[-300:]!r}"
+        raise RuntimeError(msg)
     return Load(float(rate[1]), latency["50"], latency["99"])
