@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,6 +22,7 @@ from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
 
 if TYPE_CHECKING:
+    import pytest
     from prometheus_client.core import Metric
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
