@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from benchmarks.change_rows import changes_rows
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, repeat_rows
@@ -22,7 +23,7 @@ from benchmarks.published import publish_group
 from benchmarks.sizing_rows import sizing_rows
 from benchmarks.store_rows import import_rows, store_rows
 from benchmarks.suite_rows import suite_rows
-from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
+from benchmarks.sync_rows import first_sync_rows, publish_rows
 from benchmarks.table import figure, table_of
 from benchmarks.uncached_rows import full_size_rows, growth_rows, uncached_rows
 

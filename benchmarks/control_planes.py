@@ -48,13 +48,13 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[ControlPlane]:
-    """Run a control plane on a new SQLite store with a published catalog and subjects."""
+def control_plane(home: Path, catalog: Path, subjects: Path, database: str | None = None) -> Iterator[ControlPlane]:
+    """Run a control plane with a published catalog and subjects; `database`: an empty one, else a new SQLite file."""
     home.mkdir(parents=True, exist_ok=True)
     for old in home.glob("store.sqlite*"):
         old.unlink()
     shutil.rmtree(home / "cars", ignore_errors=True)  # sidecars of an earlier run
-    database, port = f"sqlite:///{home / 'store.sqlite'}", free_port()
+    database, port = database or f"sqlite:///{home / 'store.sqlite'}", free_port()
     subprocess.run([sys.executable, "-c", _CREDENTIALS, str(home), database], check=True)
     command = [sys.executable, "-m", "tiergate", "control-plane", "--database", database, "--log-level", "warning"]
     command += ["--signing-key-file", str(home / "signing-key.pem"), "--port", str(port)]

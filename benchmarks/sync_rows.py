@@ -1,4 +1,4 @@
-"""Rows about the control plane: from publish to active, a sustained stream of changes, a first full sync.
+"""Rows about the control plane: from publish to active, a first full sync.
 
 The sidecars' own status has the instant of each activation, so observing them does not slow them down. Everything runs
 on one machine and one clock.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 
 _CUSTOMERS = 1_000
 _SIDECARS = 50
-_FOLLOWERS = 20
-_RATE = 200
-_WRITERS = 4
 _MANY = 1_000_000
-_BETWEEN_LOOKS = 0.05
 
 
 def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
@@ -72,49 +67,7 @@ def _activated_at(car: Sidecar, sequence: int) -> float:
     raise RuntimeError(msg)
 
 
-def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
-    """Change subscriptions at a steady rate, and measure how far the slowest sidecar is behind."""
-    with control_plane(directory / "changes", *_sample(directory / "changes", 10, 10, _CUSTOMERS)) as plane:
-        with ExitStack() as stack:
-            cars = [stack.enter_context(synced_sidecar(plane, f"follow-{n}")) for n in range(_FOLLOWERS)]
-            done: list[float] = []
-            stop = threading.Event()
-            writers = [threading.Thread(target=_change, args=(plane, n, _WRITERS, done, stop)) for n in range(_WRITERS)]
-            begun = time.monotonic()
-            for writer in writers:
-                writer.start()
-            lags: list[float] = []
-            while time.monotonic() - begun < max(10.0, 3 * seconds):
-                for car in cars:
-                    lags.append(_lag(plane, car))
-                    time.sleep(_BETWEEN_LOOKS)
-            stop.set()
-            for writer in writers:
-                writer.join()
-            took = time.monotonic() - begun
-        rate = len(done) / took
-        done.sort()
-        yield Row("subscription changes a second, sustained", rate, float(_RATE) * 0.97, f"{len(done)} changes")
-        worst = f"{len(lags)} looks at {_FOLLOWERS} sidecars; one change takes {statistics.median(done) * 1e3:.1f} ms"
-        yield Row("… the furthest any sidecar is behind", max(lags), 1.0, worst, unit="s", most=True)
-
-
-def _change(plane: ControlPlane, number: int, of: int, done: list[float], stop: threading.Event) -> None:
-    """Change one subscription after another, at this writer's part of the rate."""
-    with httpx.Client(base_url=plane.url, headers=plane.headers, timeout=30) as client:
-        turn, due = 0, time.monotonic()
-        while not stop.is_set():
-            turn += 1
-            due += of / _RATE
-            time.sleep(max(0.0, due - time.monotonic()))
-            name = (turn * of + number) % _CUSTOMERS
-            begun = time.monotonic()
-            held = {"items": [{"item": "p1", "quantity": 1 + turn % 9}]}
-            client.patch(f"/v1/subscriptions/s{name}", json=held).raise_for_status()
-            done.append(time.monotonic() - begun)
-
-
-def _lag(plane: ControlPlane, car: Sidecar) -> float:
+def lag_of(plane: ControlPlane, car: Sidecar) -> float:
     """Return the age of the oldest change that a sidecar has not applied, in seconds."""
     now = time.time()
     position = _status(car)["position"]

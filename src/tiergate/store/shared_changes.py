@@ -227,14 +227,11 @@ class SharedChanges:
                 entry, event = self._publish(publication, head, len(entries))
                 entries.append((publication.at, entry))
                 events.append((publication.at, event))
-            append(self.session, head, entries)
-            self._write_records(entries, head.position)
+            self._write_feed(head, entries)
             events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
-            self._database.notify_feed(self.session)
-            self.grown = True
         if events:
             enqueue(self.session, events)
-        insert_rows(self.session.connection(), AUDIT, [row for change in self._finished for row in change.audit])
+        self._write_audit()
 
     def _lock_head(self) -> FeedHead:
         # On SQLite, nobody else can have moved it since this transaction began.
@@ -249,6 +246,15 @@ class SharedChanges:
         self.session.connection().execute(insert(PUBLICATIONS), [publishing.row])
         event = Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
         return FeedAppend(None, sequence, publishing.envelope), event
+
+    def _write_feed(self, head: FeedHead, entries: Sequence[tuple[Instant, FeedAppend]]) -> None:
+        append(self.session, head, entries)
+        self._write_records(entries, head.position)
+        self._database.notify_feed(self.session)
+        self.grown = True
+
+    def _write_audit(self) -> None:
+        insert_rows(self.session.connection(), AUDIT, [row for change in self._finished for row in change.audit])
 
     def _write_records(self, entries: Iterable[tuple[Instant, FeedAppend]], position: int) -> None:
         rows: dict[str, dict[str, object]] = {}
