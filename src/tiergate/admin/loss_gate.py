@@ -23,6 +23,7 @@ from tiergate.impact.subject_change.change_effects import (
     RecordChange,
     affected_features,
     catalog_definitions,
+    only_raises_quantities,
     subject_effects,
 )
 from tiergate.model import SubjectRecord, SubjectType, format_instant
@@ -61,6 +62,8 @@ def reject_loss(
     published = unit.published
     source = catalog_definitions(published.catalog, published.index)
     before = _with_lifecycle(before, after)
+    if only_raises_quantities(before, after):
+        return
     features = affected_features(before, after, source)
     if not features:
         return

@@ -145,6 +145,27 @@ def _have_same_items(old: Subscription, new: Subscription) -> bool:
     )
 
 
+def only_raises_quantities(before: SubjectRecord, after: SubjectRecord) -> bool:
+    """Return whether a change does nothing but hold more of items that are held already, which reduces nothing.
+
+    INVARIANT (more is never less): values are 0 or more, and everything that the engine makes of them (a product, a
+    sum, a maximum, a cap, an override) is the same or greater if they are.
+    """
+    return (
+        before.customer == after.customer
+        and len(before.subscriptions) == len(after.subscriptions)
+        and all(
+            old == new
+            or (
+                replace(old, items=new.items) == new
+                and _have_same_items(old, new)
+                and all(was.quantity <= held.quantity for was, held in zip(old.items, new.items, strict=True))
+            )
+            for old, new in zip(before.subscriptions, after.subscriptions, strict=True)
+        )
+    )
+
+
 def subject_effects(
     change: RecordChange, source: CatalogDefinitions, now: Instant, *, revived: bool = False
 ) -> list[SubjectEffect]:
