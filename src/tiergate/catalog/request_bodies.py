@@ -22,7 +22,8 @@ from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, So
 from tiergate.catalog.reading.fields import Fields
 from tiergate.catalog.reading.json_pointers import find_pointers
 from tiergate.catalog.reading.json_reader import read_json
-from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
+from tiergate.catalog.reading.placeless_json import read_placeless_json
+from tiergate.catalog.reading.problem_report import PlacelessReport, PlacesNeeded, ProblemLog, TextReport
 from tiergate.catalog.writing.printer import PlainData, to_json_line
 from tiergate.errors import BodyError, BodyProblem
 
@@ -38,6 +39,8 @@ MAX_PROBLEMS = 100
 """Largest number of problems of one body in an error; the others are counted."""
 
 _NOT_FIXED: dict[str, str] = {}
+_PLACELESS = PlacelessReport()
+_UNUSUAL = (PlacesNeeded, ValueError, RecursionError)
 _PUBLISHED_KEYS = ("version", "versions", "rollouts")
 _DRAFT_KEYS = frozenset({"entitlements"})
 _Read = TypeVar("_Read")
@@ -141,6 +144,13 @@ def read_subject_body(
     Raises:
         BodyError: with all problems.
     """
+    try:
+        node = _placeless(body, fixed)
+        found = read(node, 0, _PLACELESS)
+        if found is not None:
+            return found
+    except _UNUSUAL:  # read again below, to report it
+        pass
     text = _Body(body, fixed)
     return text.result(read(text.node, text.place, text.report))
 
@@ -178,6 +188,11 @@ def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
     Raises:
         BodyError: if the patch is not a JSON object, or has a duplicate key.
     """
+    try:
+        node = _placeless(patch, _NOT_FIXED)
+        return to_json_line(_merged(onto, node))
+    except _UNUSUAL:  # read again below, to report it
+        pass
     text = _Body(patch)
     if not isinstance(text.node, Mapping) and text.node is not BROKEN:
         text.report.add(text.place, "wrong-type", f"a patch must be an object, not {describe(text.node)}")
@@ -217,6 +232,18 @@ def _changed(mapping: Mapping, place: int, *, put: ReadOnly[str, Node], without:
             places.append(mapping.key_place(key) if is_there else place)
             places.append(mapping.value_place(key) if is_there else place)
     return Mapping(entries, places)
+
+
+def _placeless(body: str | bytes, fixed: ReadOnly[str, str]) -> Mapping:
+    """Return a body as an object without places.
+
+    Raises:
+        PlacesNeeded, ValueError, RecursionError: it has a problem, or is unusual.
+    """
+    node = read_placeless_json(body if isinstance(body, str) else body.decode())
+    if not isinstance(node, Mapping) or any(node.entries.get(key, value) != value for key, value in fixed.items()):
+        raise PlacesNeeded
+    return Mapping({**node.entries, **fixed}, node.places) if fixed else node
 
 
 class _Body:

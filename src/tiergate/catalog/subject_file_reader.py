@@ -6,18 +6,14 @@ places if the line has a problem.
 
 from __future__ import annotations
 
-import json
-import re
-from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog.reading.document import BROKEN, Mapping, Node, SourceText, describe
 from tiergate.catalog.reading.fields import Fields
 from tiergate.catalog.reading.files import check_api_version, decode, explain_os_error, read_document
 from tiergate.catalog.reading.json_reader import read_json
+from tiergate.catalog.reading.placeless_json import read_placeless_json
 from tiergate.catalog.reading.problem_report import PlacelessReport, PlacesNeeded, Report, TextReport
-from tiergate.catalog.reading.scalars import read_number
-from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +32,6 @@ MAX_LINE_BYTES = 2**20
 
 _FILE_KEYS = frozenset({"apiVersion", "customers", "subscriptions"})
 _HEAD_KEYS = frozenset({"apiVersion"})
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_NO_PLACES: Final[array[int]] = array("q")
 _PLACELESS = PlacelessReport()
 
 
@@ -128,11 +122,7 @@ class SubjectFileReader:
     def _fast(self, content: bytes) -> SubjectEntry | None:
         """Return the record of a line without problems; `None` if it has problems or is unusual."""
         try:
-            line = content.decode()
-            if "\\u" in line and _SURROGATE_ESCAPE.search(line):
-                return None
-            # A line in ASCII without escapes is in the normal form C.
-            node = (_decode if line.isascii() and "\\u" not in line else _decode_composed)(line)
+            node = read_placeless_json(content.decode())
             if not isinstance(node, Mapping):
                 return None
             type_ = node.entries.get("type")
@@ -182,36 +172,3 @@ class SubjectFileReader:
 def _skip_line(file: BufferedReader, content: bytes) -> None:
     while content and not content.endswith(b"\n"):
         content = file.readline(MAX_LINE_BYTES)
-
-
-def _mapping(pairs: list[tuple[str, Node]]) -> Mapping:
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        raise PlacesNeeded
-    return Mapping(entries, _NO_PLACES)
-
-
-def _composed_mapping(pairs: list[tuple[str, Node]]) -> Mapping:
-    return _mapping([(to_nfc(key), _composed(node)) for key, node in pairs])
-
-
-def _composed(node: Node) -> Node:
-    if isinstance(node, str):
-        return to_nfc(node)
-    return [_composed(inner) for inner in node] if isinstance(node, list) else node
-
-
-def _constant(word: str) -> NoReturn:
-    raise ValueError(word)
-
-
-_decode = json.JSONDecoder(
-    object_pairs_hook=_mapping,
-    parse_float=read_number,
-    parse_constant=_constant,
-).decode
-_decode_composed = json.JSONDecoder(
-    object_pairs_hook=_composed_mapping,
-    parse_float=read_number,
-    parse_constant=_constant,
-).decode
