@@ -117,6 +117,7 @@ class World:
                         str(credentials.public_key_file),
                     ),
                     *("--data", str(folder / f"data-{number}")),
+                    *("--workers", str(number + 1)),
                     *("--port", str(api), "--probe-port", str(probes), "--log-format", "json"),
                 ],
             )

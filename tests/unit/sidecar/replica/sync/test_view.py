@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,9 @@ def test_a_batch_is_stale_as_a_whole_or_not_at_all(
 
     async def scenario() -> None:
         nonlocal now
+        heard = asyncio.Event()
+        # The pause between two slices lasts until the store is heard.
+        monkeypatch.setattr(time_slicing, "asyncio", SimpleNamespace(sleep=lambda _: heard.wait()))
         async with follow() as sidecar:
             await sidecar.at(4)
             native = NativeApi(CheckService(sidecar.state, Metrics(), stale_deny=stale_deny))
@@ -51,6 +55,7 @@ def test_a_batch_is_stale_as_a_whole_or_not_at_all(
             batch = asyncio.create_task(native.batches.respond(json.dumps({"checks": checks}).encode(), NO_CONTEXT))
             await heard_in_between(sidecar, simulator)
             assert not batch.done()
+            heard.set()
             for check in reversed(checks[-50:]):
                 native.checks.respond_now(json.dumps(check).encode(), NO_CONTEXT)
             found = json.loads((await batch).body)["results"]
