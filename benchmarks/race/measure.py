@@ -122,12 +122,21 @@ def _script(peer: Peer, name: str, text: str) -> Path:
 
 
 def _load(peer: Peer, port: int, script: Path, seconds: float, connections: int = 16) -> Load:
-    return drive(port, script, seconds, connections, any_status=peer.denial_status != 200)
+    """Drive a peer.
+
+    Raises:
+        RuntimeError: No response within the run, which would otherwise look like a latency of 0.
+    """
+    load = drive(port, script, seconds, connections, any_status=peer.denial_status != 200)
+    if not load.rate:
+        msg = f"no response within {seconds:g} s; try a longer --seconds"
+        raise RuntimeError(msg)
+    return load
 
 
 def _speed(peer: Peer, port: int, script: Path, floor: Floor, length: Length) -> Speed:
     """Run the floor and the peer in turn; the figures are medians, and the ratio is the median of the turns' ratios."""
-    _load(peer, port, script, _WARM_UP_SECONDS)
+    drive(port, script, _WARM_UP_SECONDS, any_status=peer.denial_status != 200)
     loads, shares = [], []
     for _ in range(length.rounds):
         base = drive(floor.port, floor.script, length.seconds)
