@@ -13,16 +13,17 @@ from tiergate.engine.evaluator import Denial
 from tiergate.engine.normalized_check import normalize_check
 
 if TYPE_CHECKING:
-    from tiergate.engine.evaluator import Evaluator, NormalizedDecider
+    from tiergate.engine.evaluator import CheckDecider, Evaluator
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.kept_decision import KeptDecision
-    from tiergate.model import Check, Decision, Instant, Subject
+    from tiergate.engine.subject_cache import ActiveSubject
+    from tiergate.model import Check, Decision, Feature, Instant, Subject
 
 
 class CachedEvaluator:
     """Decides as the layer below it. Not for several threads at once."""
 
-    def __init__(self, below: NormalizedDecider, limits: CacheLimits | None = None) -> None:
+    def __init__(self, below: CheckDecider, limits: CacheLimits | None = None) -> None:
         limits = limits if limits is not None else CacheLimits()
         self.below = below
         self.evaluator: Evaluator = below.evaluator
@@ -37,14 +38,20 @@ class CachedEvaluator:
         subject = evaluator.find_subject(check.subject, now)
         if isinstance(subject, Denial):
             return evaluator.deny(feature, normalized, subject, now)
+        return self.decide_normalized(check, feature, normalized, subject, now)
+
+    def decide_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Decision:
+        """Decide a check about a subject that was found as of `now`; from the cache if possible."""
         key = (check.subject, feature.id, normalized)
-        if not evaluator.is_metered(feature):
+        if not self.evaluator.is_metered(feature):
             cached = self.decisions.get(key)
-            if cached is not None and cached[0] == subject.serial and cached[1].start <= now < cached[1].until:
+            if cached is not None and cached[0] == active.serial and cached[1].start <= now < cached[1].until:
                 return cached[1]
-        decision = self.below.decide_normalized(check, feature, normalized, subject, now)
+        decision = self.below.decide_normalized(check, feature, normalized, active, now)
         if not decision.volatile:
-            self.decisions.offer(key, (subject.serial, decision), 700 + 300 * len(decision.sources))
+            self.decisions.offer(key, (active.serial, decision), 700 + 300 * len(decision.sources))
         return decision
 
     def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:

@@ -91,6 +91,12 @@ class CheckDecider(Protocol):
         """
         ...
 
+    def decide_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Decision:
+        """Decide a check that is normalized, about a subject that was found as of `now`."""
+        ...
+
     def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
         """Return the decision on a check if a kept answer gives it; `None` if `decide` must make it. Raises as that."""
         ...
@@ -104,20 +110,23 @@ class CheckDecider(Protocol):
         ...
 
 
-class NormalizedDecider(CheckDecider, Protocol):
-    """A decider that layers with caches stand on: it also takes checks that they have prepared."""
-
-    def decide_normalized(
-        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
-    ) -> Decision:
-        """Decide a check that is normalized, about a subject that was found as of `now`."""
-        ...
-
-
 def decide_all_features(decider: CheckDecider, subject: Subject, now: Instant) -> Iterator[Decision]:
-    """Decide, one by one and in the order of their ids, the least check of every feature."""
-    for feature in decider.evaluator.index.features:
-        yield decider.decide(Check(subject, feature), now)
+    """Decide, one by one and in the order of their ids, the least check of every feature.
+
+    The subject is found once: if it changes in between, all must be decided again.
+    """
+    evaluator = decider.evaluator
+    features = evaluator.index.features
+    active: ActiveSubject | Denial | None = None
+    for name in features:
+        check = Check(subject, name)
+        feature, normalized = normalize_check(check, features)
+        if active is None:
+            active = evaluator.find_subject(subject, now)
+        if isinstance(active, Denial):
+            yield evaluator.deny(feature, normalized, active, now)
+        else:
+            yield decider.decide_normalized(check, feature, normalized, active, now)
 
 
 class Evaluator:

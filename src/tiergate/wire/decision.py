@@ -6,6 +6,7 @@ documents describe them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -91,6 +92,7 @@ class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
 
 
+@lru_cache(maxsize=1_024)
 def valid_until(until: Instant) -> str | Absent:
     """Return the text of `valid_until`; absent if nothing changes by itself."""
     return UNSET if until >= min(FOREVER, _LAST_INSTANT) else format_instant(until)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,13 +31,25 @@ def spy(service: Service, act: Callable[[Check], None]) -> None:
     """Have something done whenever the engine in force decides."""
     assert service.state.current is not None
     engine = service.state.current.engine
-    decide = engine.decide
+    decide, decide_normalized = engine.decide, engine.decide_normalized
+    deciding = False
 
     def spied(check: Check, now: int) -> Decision:
+        nonlocal deciding
         act(check)
-        return decide(check, now)
+        deciding = True
+        try:
+            return decide(check, now)
+        finally:
+            deciding = False
+
+    def spied_normalized(check: Check, *prepared: Any) -> Decision:  # noqa: ANN401 - as the engine's
+        if not deciding:
+            act(check)
+        return decide_normalized(check, *prepared)
 
     engine.decide = spied  # type: ignore[method-assign]
+    engine.decide_normalized = spied_normalized  # type: ignore[method-assign, assignment]
 
 
 def counted(service: Service) -> list[Check]:

@@ -38,7 +38,7 @@ class DecisionWriter:
         self._tail = f',"publication":{publication},"revision":"{revision}"'
         self._heads: dict[str, str] = {}
         self._units: dict[str, str] = {}
-        self._ending: tuple[Instant, str] = (0, "")
+        self._ending: tuple[Instant | None, str] = (None, "")
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""

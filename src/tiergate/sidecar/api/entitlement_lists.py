@@ -15,13 +15,13 @@ import msgspec
 
 from tiergate.errors import CheckError, TiergateError
 from tiergate.http import entity_tags
-from tiergate.model import FOREVER, FeatureType, Instant, format_instant
+from tiergate.model import FOREVER, FeatureType, Instant
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.check_reader import read_query
-from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject
+from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject, valid_until
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class EntitlementListAdapter:
             entitlements=[_entry(decision, features.get(decision.feature)) for decision in decisions],
             publication=NO_PUBLICATION if generation is None else generation.publication,
             revision=NO_REVISION if generation is None else generation.revision,
-            valid_until=msgspec.UNSET if generation is None else _instant(until),
+            valid_until=msgspec.UNSET if generation is None else valid_until(until),
             stale=now >= stale_at or generation is None or any(decision.stale for decision in decisions),
         )
         made = _CachedList(encode(content), (start, until), version)
@@ -154,15 +154,8 @@ def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
         reason=decision.reason.value,
         entitlement=decision.entitlement,
         sources=decision.sources,
-        valid_until=msgspec.UNSET if decision.volatile else _instant(decision.until),
+        valid_until=msgspec.UNSET if decision.volatile else valid_until(decision.until),
     )
-
-
-def _instant(until: Instant) -> str | msgspec.UnsetType:
-    try:
-        return format_instant(until)
-    except OverflowError:
-        return msgspec.UNSET
 
 
 def _name_parameter(error: TiergateError) -> TiergateError:
