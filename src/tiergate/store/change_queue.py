@@ -111,6 +111,7 @@ class ChangeQueue:
         Raises:
             StoreError: if the store is closed.
         """
+        self.reject_nesting()
         with self._changed:
             if self._closing:
                 raise StoreError("the store is closed")
@@ -126,6 +127,11 @@ class ChangeQueue:
         done: Future[Outcome[T]] = Future()
         self.submit(change, done.set_result)
         return done.result().get()
+
+    def reject_nesting(self) -> None:
+        """Raise an error in a change that begins another one, which would wait for it for ever."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a brief change cannot begin another change")
 
     def close(self) -> None:
         """Wait until no change is left, and end the threads."""

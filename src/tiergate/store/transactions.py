@@ -120,6 +120,7 @@ class Store:
 
     def _run_alone(self, change: Change[T]) -> T:
         """Run a change in a transaction of its own."""
+        self._queue.reject_nesting()
         pause = _FIRST_PAUSE
         until = time.monotonic() + _ATTEMPTS_SECONDS
         for attempt in range(_ATTEMPTS):

@@ -16,6 +16,7 @@ from tests.stored_lines import read_after
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.store import SYSTEM, Store, WriteUnit
+from tiergate.store.database_errors import ConnectionLostError
 from tiergate.store.tables import CUSTOMERS
 
 if TYPE_CHECKING:
@@ -244,3 +245,40 @@ def test_what_publishes_is_not_brief(store: Store) -> None:
 
     with pytest.raises(RuntimeError, match="cannot be brief"):
         store.change(lambda unit: unit.append_publication(0, publish), SYSTEM, brief=True)
+
+
+@pytest.mark.parametrize("brief", [True, False])
+def test_a_brief_change_cannot_begin_another(store: Store, *, brief: bool) -> None:
+    """It would wait for itself."""
+    with pytest.raises(RuntimeError, match="cannot begin"):
+        store.change(lambda _: store.change(adding("c1"), SYSTEM, brief=brief), SYSTEM, brief=True)
+    assert customers(store) == set()
+
+
+def test_a_closed_store_takes_no_changes(store: Store) -> None:
+    """Those that waited are finished."""
+    running = at_once(store, [adding(f"c{n}") for n in range(3)])
+    store.close()
+    assert [one.exception() for one in running] == [None, None, None]
+    with pytest.raises(StoreError, match="closed"):
+        store.change(adding("c9"), SYSTEM, brief=True)
+
+
+def test_a_commit_that_may_have_happened_is_not_repeated(store: Store) -> None:
+    """The connection was lost in the middle of it: all callers hear that nobody knows."""
+    works = []
+
+    def lost(_: object) -> None:
+        raise ConnectionLostError("gone")
+
+    def counted(unit: WriteUnit) -> None:
+        works.append(1)
+        add(unit, f"c{len(works)}")
+
+    event.listen(store.database.engine, "commit", lost)
+    running = at_once(store, [counted, counted])
+    event.remove(store.database.engine, "commit", lost)
+    assert {str(one.exception()) for one in running} == {
+        "the connection was lost during the commit; the change may be committed: gone"
+    }
+    assert len(works) == 2
