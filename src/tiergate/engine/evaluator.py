@@ -16,7 +16,7 @@ from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import EntityFactory, user_parents
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
-from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
+from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
 from tiergate.engine.sources import NO_USAGE, MeteredUsage, NoUsage
 from tiergate.engine.subject_cache import ActiveSubject, SubjectCache
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
 
+_SOMEBODY = Subject("somebody")
 NO_METERED_USAGE = MeteredUsage()
 """The usage of a feature that is not metered here."""
 
@@ -115,18 +116,15 @@ def decide_all_features(decider: CheckDecider, subject: Subject, now: Instant) -
 
     The subject is found once: if it changes in between, all must be decided again.
     """
+    expect_valid_subject(subject)
     evaluator = decider.evaluator
-    features = evaluator.index.features
-    active: ActiveSubject | Denial | None = None
-    for name in features:
-        check = Check(subject, name)
-        feature, normalized = normalize_check(check, features)
-        if active is None:
-            active = evaluator.find_subject(subject, now)
+    active = evaluator.find_subject(subject, now)
+    for name in evaluator.index.features:
+        feature, normalized = evaluator.least_check(name)
         if isinstance(active, Denial):
             yield evaluator.deny(feature, normalized, active, now)
         else:
-            yield decider.decide_normalized(check, feature, normalized, active, now)
+            yield decider.decide_normalized(Check(subject, name), feature, normalized, active, now)
 
 
 class Evaluator:
@@ -152,6 +150,7 @@ class Evaluator:
         self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
         self.subjects = SubjectCache(subjects, self.index, limits)
+        self._least: dict[str, tuple[Feature, NormalizedCheck]] = {}
 
     @property
     def evaluator(self) -> Evaluator:
@@ -192,6 +191,13 @@ class Evaluator:
     def shed(self, count: int) -> bool:
         """Forget up to `count` cached values; return whether any are left."""
         return self.subjects.cache.shed(count) or self.slices.cache.shed(count)
+
+    def least_check(self, name: str) -> tuple[Feature, NormalizedCheck]:
+        """Return a feature and its check without any number."""
+        found = self._least.get(name)
+        if found is None:
+            found = self._least[name] = normalize_check(Check(_SOMEBODY, name), self.index.features)
+        return found
 
     def is_metered(self, feature: Feature) -> bool:
         """Return whether usage of this feature is counted here, so that no decision about it may be repeated."""
@@ -303,29 +309,52 @@ class Evaluator:
         """Make the decision of a result. `part` is a slice, with or without the policies of items, if there was one."""
         if facts is None:
             return self.deny(feature, normalized, Denial(Reason.EVALUATION_ERROR, result.errors), now)
-        reason = self.reason_of(result)
-        is_momentary = part is None or part.reads_time or bool(result.errors)
-        is_metered = self.is_metered(feature)
+        return self.decided(
+            feature,
+            normalized,
+            usage,
+            facts,
+            self.reason_of(result),
+            result,
+            is_momentary=part is None or part.reads_time or bool(result.errors),
+            now=now,
+        )
+
+    def decided(
+        self,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        usage: MeteredUsage,
+        facts: Facts,
+        reason: Reason,
+        result: CedarResult,
+        *,
+        is_momentary: bool,
+        now: Instant,
+    ) -> Decision:
+        """Make the decision of a result with a known reason. `is_momentary`: it may be another at the next instant."""
+        is_metered = self._has_meter and feature.metered is not None
         used = usage.used if normalized.used is None else normalized.used
         return Decision(
-            allowed=reason is Reason.GRANTED,
-            reason=reason,
-            feature=feature.id,
-            type=feature.type,
-            entitlement=_entitlement(feature, facts.total, used, unlimited=facts.unlimited),
-            sources=facts.sources(),
-            policies=result.policies,
-            publication=self.publication,
-            revision=self.revision,
-            start=now if is_momentary else facts.start,
-            until=now + 1 if is_momentary else facts.until,
-            volatile=is_momentary or is_metered,
-            errors=result.errors,
-            usage=(usage.used, usage.user_used, usage.total_used) if is_metered else None,
+            reason is Reason.GRANTED,
+            reason,
+            feature.id,
+            feature.type,
+            _entitlement(feature, facts.total, used, unlimited=facts.unlimited),
+            facts.sources(),
+            result.policies,
+            self.publication,
+            self.revision,
+            now if is_momentary else facts.start,
+            now + 1 if is_momentary else facts.until,
+            is_momentary or is_metered,
+            False,  # stale
+            result.errors,
+            (usage.used, usage.user_used, usage.total_used) if is_metered else None,
         )
 
     def reason_of(self, result: CedarResult) -> Reason:
-        """Return the reason of a result: the first in order of precedence that its policies give."""
+        """Return the reason of a result: that of the deciding policies which comes first."""
         if result.errors:
             return Reason.EVALUATION_ERROR
         if result.allowed:
@@ -346,11 +375,6 @@ def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) ->
     unit = feature.unit or msgspec.UNSET
     value = msgspec.UNSET if unlimited else from_units(total, feature.scale)
     if feature.type is FeatureType.RANGE:
-        return Entitlement(value=value, unlimited=unlimited, unit=unit)
-    return Entitlement(
-        value=value,
-        unlimited=unlimited,
-        unit=unit,
-        used=from_units(used, feature.scale),
-        remaining=msgspec.UNSET if unlimited else from_units(max(0, total - used), feature.scale),
-    )
+        return Entitlement(value, unlimited, unit)
+    remaining = msgspec.UNSET if unlimited else from_units(max(0, total - used), feature.scale)
+    return Entitlement(value, unlimited, unit, from_units(used, feature.scale), remaining)

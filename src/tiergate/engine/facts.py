@@ -344,13 +344,13 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
 
 def _plain_facts(feature: Feature, active: ActiveItems, bundle: BundleSource) -> Facts:
     """Resolve the facts where only items give anything, as for nearly all subjects: values, combined and capped."""
-    name = feature.id
+    name, definition = feature.id, bundle.definition
     total = _Sum(feature)
     givers: list[str] = []
     contributions: list[tuple[str, ActiveVersion | Override, Value | None]] = []
     for subscription in active.subscriptions:
         for version in subscription.versions:
-            value = bundle.definition(version.ref).get(name)
+            value = definition(version.ref).get(name)
             if value is not None:
                 total.take(value, version.quantity)
                 givers.append(version.ref)
@@ -395,6 +395,9 @@ def _suspended(suspensions: Iterable[Suspension], feature: str, window: Validity
 
 def source_of(feature: Feature, subscription: str, by: ActiveVersion | Override, value: Value | None) -> Source:
     """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
+    if type(value) is Amount and type(by) is ActiveVersion and value.per is None:  # nearly always
+        shown_units = from_units(value.units, feature.scale)
+        return Source(by.item, by.version, by.quantity, None, None, subscription or None, shown_units)
     shown: bool | Number | str | None = None
     per: str | None = None
     if isinstance(value, (Amount, AddedAmount)):  # a union would be made anew each time

@@ -5,6 +5,7 @@ from structlog.testing import capture_logs
 from tiergate.cedar import CedarResult
 from tiergate.engine import Difference
 from tiergate.engine.shapes.answer_table import Answer
+from tiergate.model import Reason
 from tiergate.sidecar.api_server import engine_options
 from tiergate.sidecar.settings import Settings
 
@@ -12,7 +13,7 @@ from tiergate.sidecar.settings import Settings
 def test_a_kept_answer_that_differs_is_logged() -> None:
     """As an error, with both answers and no customer."""
     rechecks = engine_options(Settings()).rechecks
-    kept = Answer(allowed=True, static=("override/use",), by_items=False)
+    kept = Answer(allowed=True, static=("override/use",), by_items=False, reason=Reason.GRANTED)
     with capture_logs() as logs:
         rechecks.count(Difference("seats", kept, CedarResult(allowed=False, policies=("rule/a/b",), errors=())))
     (line,) = logs

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import CedarResult
     from tiergate.engine.shapes.shape import Shape
+    from tiergate.model import Reason
 
 _ANSWER_BYTES = 450
 """An answer with its key of about 20 tests, as measured."""
 
 
 class Answer(NamedTuple):
-    """What Cedar answered, without the names of item versions.
+    """What Cedar answered, without the names of item versions, and the reason that follows from it.
 
     `static`: the deciding policies that are no item's, sorted. `by_items`: the permits of all item versions that say
     something of the feature decided too.
@@ -26,6 +27,7 @@ class Answer(NamedTuple):
     allowed: bool
     static: tuple[str, ...]
     by_items: bool
+    reason: Reason
 
     def policies(self, givers: Sequence[str], feature: str) -> tuple[str, ...]:
         """Return the deciding policies for a subject with these item versions, sorted."""
@@ -38,7 +40,7 @@ class Answer(NamedTuple):
         return tuple(names)
 
 
-def general_answer(result: CedarResult, givers: Sequence[str], feature: str) -> Answer | None:
+def general_answer(result: CedarResult, reason: Reason, givers: Sequence[str], feature: str) -> Answer | None:
     """Take the names of item versions out of an answer; `None` if it must not be kept.
 
     An answer with an error is not kept. INVARIANT (permits of items are alike): they are links of one template, and
@@ -51,7 +53,7 @@ def general_answer(result: CedarResult, givers: Sequence[str], feature: str) -> 
     deciding = len(result.policies) - len(static)
     if deciding not in (0, len(links)):
         return None
-    return Answer(result.allowed, static, by_items=bool(deciding))
+    return Answer(result.allowed, static, by_items=bool(deciding), reason=reason)
 
 
 class AnswerTable:

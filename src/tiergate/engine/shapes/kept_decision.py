@@ -28,7 +28,11 @@ class KeptDecision(NamedTuple):
     facts: Facts
     used: int
     answer: Answer
-    reason: Reason
+
+    @property
+    def reason(self) -> Reason:
+        """The reason of the decision."""
+        return self.answer.reason
 
 
 class DecisionWriter:
@@ -49,7 +53,7 @@ class DecisionWriter:
         allowed = "true" if answer.allowed else "false"
         ending = self._ending[1] if until == self._ending[0] else self._end(until)
         return (
-            f'{{"allowed":{allowed},"reason":"{kept.reason.value}"{head}{self._entitlement(kept)}}},'
+            f'{{"allowed":{allowed},"reason":"{answer.reason.value}"{head}{self._entitlement(kept)}}},'
             f'"sources":{sources.decode()},"policies":{policies.decode()}{ending}'
         ).encode()
 

@@ -25,7 +25,6 @@ from tiergate.engine.shapes.operand_reader import LEAST, MOST
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
-from tiergate.model import Reason
 
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import Evaluator
@@ -58,7 +57,6 @@ class ShapeEvaluator:
         self.is_trusted = True
         self._shapes: dict[tuple[PolicySlice, bool, bool], Shape | None] = {}
         self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
-        self._reasons: dict[tuple[str, ...], Reason] = {}
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
@@ -87,15 +85,17 @@ class ShapeEvaluator:
         kept = None if shape is None or key is None else shape.answers.get(key)
         if kept is None or self.rechecks.is_due():
             result = evaluator.ask_cedar(subject, normalized, active, usage, facts, unlinked, now)
+            reason = evaluator.reason_of(result)
+            answer = general_answer(result, reason, facts.givers, feature.id)
             if kept is not None:
-                self._compare(kept, result, facts)
-            elif shape is not None and key is not None and self.is_trusted:
-                answer = general_answer(result, facts.givers, feature.id)
-                if answer is not None:
-                    self.answers.put(shape, key, answer, len(written))
+                self._compare(kept, answer, result, feature)
+            elif shape is not None and key is not None and answer is not None and self.is_trusted:
+                self.answers.put(shape, key, answer, len(written))
         else:
             result = CedarResult(kept.allowed, kept.policies(facts.givers, feature.id), ())
-        return evaluator.make_decision(feature, normalized, usage, facts, result, unlinked, now)
+            reason = kept.reason
+        is_momentary = unlinked.reads_time or bool(result.errors)
+        return evaluator.decided(feature, normalized, usage, facts, reason, result, is_momentary=is_momentary, now=now)
 
     def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
         """Return the decision on a check if its answer is kept; `None` if `decide` must make it, for any reason.
@@ -119,7 +119,7 @@ class ShapeEvaluator:
         if kept is None or self.rechecks.is_next_due:
             return None
         self.rechecks.is_due()
-        return KeptDecision(feature, facts, normalized.used or 0, kept, self._reason(kept))
+        return KeptDecision(feature, facts, normalized.used or 0, kept)
 
     def read_ahead(self) -> None:
         """Read the shapes of checks about customers, which takes milliseconds, before there are any checks."""
@@ -154,15 +154,6 @@ class ShapeEvaluator:
             return unlinked, shape, None
         return unlinked, shape, shape.key(facts, normalized, usage, now, principal, subject)
 
-    def _reason(self, kept: Answer) -> Reason:
-        if kept.allowed:
-            return Reason.GRANTED
-        reason = self._reasons.get(kept.static)
-        if reason is None:
-            reason = self.evaluator.reason_of(CedarResult(allowed=False, policies=kept.static, errors=()))
-            self._reasons[kept.static] = reason
-        return reason
-
     def _shape(self, feature: Feature, unlinked: PolicySlice) -> Shape | None:
         try:
             return self._by_feature[unlinked, feature.id]
@@ -181,13 +172,13 @@ class ShapeEvaluator:
         self._by_feature[unlinked, feature.id] = self._shapes[kind]
         return self._shapes[kind]
 
-    def _compare(self, kept: Answer, result: CedarResult, facts: Facts) -> None:
+    def _compare(self, kept: Answer, answer: Answer | None, result: CedarResult, feature: Feature) -> None:
         """Compare a kept answer with Cedar's; at a difference, use no kept answer of this bundle any more."""
-        if kept == general_answer(result, facts.givers, facts.feature.id):
+        if kept == answer:
             self.rechecks.count(None)
             return
         self.is_trusted = False
         self.answers.clear()
         self._shapes.clear()
         self._by_feature.clear()
-        self.rechecks.count(Difference(facts.feature.id, kept, result))
+        self.rechecks.count(Difference(feature.id, kept, result))

@@ -4,9 +4,10 @@ from tests.unit.engine.small import SUPPORT
 from tiergate.cedar import CedarResult
 from tiergate.engine.shapes.answer_table import Answer, AnswerTable, general_answer
 from tiergate.engine.shapes.shape import Shape, shape_of
+from tiergate.model import Reason
 
 GIVERS = ("addon/extra@1", "plan/gold@3")
-ANSWER = Answer(allowed=True, static=(), by_items=True)
+ANSWER = Answer(allowed=True, static=(), by_items=True, reason=Reason.GRANTED)
 
 
 def shape() -> Shape:
@@ -19,8 +20,8 @@ def shape() -> Shape:
 def test_the_permits_of_items_are_put_back_by_name() -> None:
     """Of whoever asks, among the other policies in their order."""
     result = CedarResult(allowed=True, policies=("addon/extra@1/a", "override/use", "plan/gold@3/a"), errors=())
-    answer = general_answer(result, GIVERS, "a")
-    assert answer == Answer(allowed=True, static=("override/use",), by_items=True)
+    answer = general_answer(result, Reason.GRANTED, GIVERS, "a")
+    assert answer == Answer(allowed=True, static=("override/use",), by_items=True, reason=Reason.GRANTED)
     assert answer.policies(GIVERS, "a") == result.policies
     assert answer.policies(("plan/base@1",), "b") == ("override/use", "plan/base@1/b")
     assert ANSWER.policies(("plan/base@1",), "b") == ("plan/base@1/b",)
@@ -28,8 +29,10 @@ def test_the_permits_of_items_are_put_back_by_name() -> None:
 
 def test_an_answer_that_other_checks_may_not_share_is_not_kept() -> None:
     """One with an error, and one in which not all permits of items decided."""
-    assert general_answer(CedarResult(allowed=False, policies=(), errors=("overflow",)), GIVERS, "a") is None
-    assert general_answer(CedarResult(allowed=True, policies=("plan/gold@3/a",), errors=()), GIVERS, "a") is None
+    failed = CedarResult(allowed=False, policies=(), errors=("overflow",))
+    assert general_answer(failed, Reason.EVALUATION_ERROR, GIVERS, "a") is None
+    apart = CedarResult(allowed=True, policies=("plan/gold@3/a",), errors=())
+    assert general_answer(apart, Reason.GRANTED, GIVERS, "a") is None
 
 
 def test_a_full_table_is_emptied() -> None:

@@ -5,6 +5,7 @@ import pytest
 from tiergate.cedar import CedarResult
 from tiergate.engine.shapes.answer_table import Answer
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
+from tiergate.model import Reason
 
 
 @pytest.mark.parametrize(("one_in", "least", "most"), [(0, 0, 0), (1, 5_000, 5_000), (10, 400, 600), (10**9, 0, 1)])
@@ -18,7 +19,7 @@ def test_rechecks_and_differences_are_counted() -> None:
     """Differences are reported."""
     reported: list[Difference] = []
     rechecks = Rechecks(1, reported.append)
-    difference = Difference("seats", Answer(True, (), False), CedarResult(False, (), ()))
+    difference = Difference("seats", Answer(True, (), False, Reason.GRANTED), CedarResult(False, (), ()))
     rechecks.count(None)
     rechecks.count(difference)
     assert (rechecks.checked, rechecks.differences, reported) == (2, 1, [difference])
