@@ -76,12 +76,13 @@ class Hammer:
         return self._keep_alive and answer.headers.get("connection") != "close"
 
 
-@pytest.mark.parametrize("way", ["repeated", "varied", "connecting", "unix"])
+@pytest.mark.parametrize("way", ["repeated", "varied", "connecting", "unix", "workers"])
 def test_no_accepted_request_is_lost(files: Files, way: str) -> None:
     """Every request that was sent is answered, on connections that stay and on new ones; then nobody listens."""
     path = files.folder / "s"
+    workers = "2" if way == "workers" else "1"
 
-    with sidecar(*given(files), "--uds", path) as process:
+    with sidecar(*given(files), "--uds", path, "--workers", workers) as process:
         address = process.api
 
         def tcp() -> socket.socket:
