@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +168,54 @@ def test_a_repeat_behind_half_a_body_is_a_part_of_it(where: Any) -> None:  # noq
     head = raw(f"Content-Length: {len(body)}")
     for pieces in ((head, SOUND, SOUND), (head + SOUND[:9], SOUND[9:], SOUND)):
         assert statuses(where, *pieces, SOUND) == [400, 200]
+
+
+def halves(request: bytes, cut: int = 0) -> tuple[bytes, bytes]:
+    """A request as many clients send it: the head, then, `cut` bytes later, its body."""
+    end = request.index(b"\r\n\r\n") + 4 + cut
+    return request[:end], request[end:]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_a_known_head_waits_a_moment_for_its_body(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is answered as in one segment, without the parser; a new check as one that was asked before."""
+    service = Service(customer("acme"))
+    with service.serve() as where, Connection(where.connect()) as connection:
+        assert connection.ask(SOUND).status == 200
+        parsed: list[bytes] = []
+        monkeypatch.setattr(service.protocol, "_parse", lambda _, data: parsed.append(data))
+        for number in (1, 1, 2, 3):
+            head, body = halves(post("/v1/check", {"subject": "acme", "feature": "movies", "used": number}), cut)
+            connection.send(head)
+            time.sleep(0.005)
+            answer = connection.ask(body)
+            assert (answer.status, json.loads(answer.body)["entitlement"]["used"]) == (200, number)
+        assert parsed == []
+
+
+def test_a_body_that_comes_late_is_answered_all_the_same(where: Any) -> None:  # noqa: ANN401
+    """By the slow path, whose limits of time apply."""
+    with Connection(where.connect()) as connection:
+        for pause in (0.0, 0.08, 0.0, 0.08):
+            head, body = halves(SOUND)
+            connection.send(head)
+            time.sleep(pause)
+            assert connection.ask(body + SOUND).status == 200
+            answer = connection.read()
+            assert answer is not None
+            assert answer.status == 200
+
+
+def test_a_client_that_ends_before_the_body_is_told(where: Any) -> None:  # noqa: ANN401
+    """The head that waited is a request that is not complete."""
+    with Connection(where.connect()) as connection:
+        assert connection.ask(SOUND).status == 200
+        connection.send(halves(SOUND, 3)[0])
+        connection.sock.shutdown(socket.SHUT_WR)
+        answer = connection.read()
+        assert answer is not None
+        assert answer.status == 400
+        assert connection.ended()
 
 
 def test_a_repeat_behind_half_a_chunk_is_a_part_of_it(where: Any) -> None:  # noqa: ANN401

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 _MAX_EXCESS: Final = 32
+
+
+class GuardedFlow(FlowControl):
+    """Flow control that reads only if that is allowed: uvicorn would read, and queue, more while requests wait."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        """Read on, if that is allowed."""
+        if self._may_read():
+            super().resume_reading()
 
 
 class ExcessConnections:
@@ -111,3 +125,7 @@ def fixed_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     return respond
+
+
+def write_nothing(_: bytes) -> None:
+    """Write to a connection that was lost."""

@@ -1,6 +1,7 @@
 """Requests that are answered before the parser and ASGI see them.
 
-Two steps, both on the bytes of one segment that came while the connection was at rest:
+Two steps, both on the bytes of one segment that came while the connection was at rest, or of a few that belong together
+because the first ended before the body of a known head did (`lacks_body`):
 
 1. *Repeats.* The same bytes were answered before: the same response is sent, with a decision id of its own.
 2. *Known heads.* The same head was admitted before, up to the values of `Content-Length`, `traceparent`, `tracestate`
@@ -60,6 +61,9 @@ _HEAD_WITH_REQUEST_ID = (
     b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\ntiergate-decision-id: "
 )
 _MAX_LAYOUTS = 1_000
+_MAX_AWAITED = 16_384
+"""The longest body, in bytes, that is put together here from several segments."""
+
 _MAX_DIGITS = 9
 
 
@@ -173,6 +177,20 @@ class FastPath:
         else:
             answer_head = _HEAD_WITH_REQUEST_ID % (len(body), context.request_id)
         return b"".join((self._preamble, answer_head, decision_id, b"\r\n\r\n", body))
+
+    def lacks_body(self, segment: bytes) -> bool:
+        """Return whether a segment that came at rest is a known head with less than its body, which is not long."""
+        end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
+        head = self._whole_heads.get(segment[:end])
+        if head is not None:
+            length = head.length
+        else:
+            parts = _VARYING.split(segment[:end])
+            found = self._read_varying(parts) if self._heads.get(b"".join(parts[::3])) is not None else None
+            if found is None:
+                return False
+            length = found[0]
+        return len(segment) - end < length <= min(self._max_body, _MAX_AWAITED)
 
     def _read_varying(self, parts: list[bytes]) -> tuple[int, RequestContext] | None:
         """Read the announced length and the context; `None` if the slow path must read them."""

@@ -28,14 +28,19 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tiergate.errors import RequestError
-from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections, fixed_response
+from tiergate.http.connection_protocol import (
+    ClosingTransport,
+    ConnectionProtocol,
+    ExcessConnections,
+    GuardedFlow,
+    fixed_response,
+    write_nothing,
+)
 from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response, rejected
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -47,6 +52,9 @@ _logger = logging.getLogger(__name__)
 
 _PIECE = 16 * 2**10
 """How many bytes are parsed at once, so that tiny requests, which cost kilobytes each, are queued by the hundred."""
+
+_HELD_SECONDS = 0.05
+"""How long a request without the rest of its body stays on the fast path; then the parser's limits of time apply."""
 
 _UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
@@ -112,6 +120,8 @@ class SidecarProtocol(ConnectionProtocol):
         self._rejection: RequestError | None = None
         self._backlog = b""  # parsed when the pipeline is empty
         self._plain_head = b""  # replaces a head that requests another protocol
+        self._held = b""  # a request at rest, without the rest of its body
+        self._held_timer: asyncio.TimerHandle | None = None
         self._write: Any = None
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +129,7 @@ class SidecarProtocol(ConnectionProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self.flow = _GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
+        self.flow = GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
         self._write = transport.write
         self.metrics.connections += 1
         limit = self.limits.connections
@@ -132,6 +142,7 @@ class SidecarProtocol(ConnectionProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
+        self._drop_held()
         self.metrics.connections -= 1
         self._ending = self._deaf = True
         self._at_rest = False
@@ -139,7 +150,7 @@ class SidecarProtocol(ConnectionProtocol):
         super().connection_lost(exc)
         # INVARIANT (no cycles): what refers to this connection would keep it until the old generation is collected.
         self.flow = FlowControl(self.transport)
-        self._write = _write_nothing
+        self._write = write_nothing
 
     def give_up(self) -> None:
         """Close this silent connection, because there are too many."""
@@ -151,21 +162,43 @@ class SidecarProtocol(ConnectionProtocol):
         if self._at_rest:
             quick = self.quick
             if quick is not None:
+                if self._held:
+                    data = self._held + data
+                    self._drop_held()
                 try:
                     answer = quick.answer(data, self.server_state.default_headers)
+                    lacks_body = answer is None and quick.lacks_body(data)
                 except Exception:
                     _logger.exception("the fast path failed; handling the request on the slow path")
-                    answer = None
+                    answer, lacks_body = None, False
                 if answer is not None:
                     self._used = True
                     self.server_state.total_requests += 1
                     self._write(answer)
                     return
+                if lacks_body:
+                    self._held = data
+                    self._held_timer = self.loop.call_later(_HELD_SECONDS, self._parse_held)
+                    return
         if not self._deaf:
             self._parse(data)
 
+    def _parse_held(self) -> None:
+        """Parse what was held: its rest did not come soon, or something else happens."""
+        data = self._held
+        self._drop_held()
+        if data and not self._deaf:
+            self._parse(data)
+
+    def _drop_held(self) -> None:
+        self._held = b""
+        if self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """Respond to the requests before the end, if there are any."""
+        self._parse_held()
         self._ended = True
         if self._lingering:
             return False
@@ -184,6 +217,7 @@ class SidecarProtocol(ConnectionProtocol):
 
     def pause_writing(self) -> None:
         """Leave the fast path while the client does not read."""
+        self._parse_held()
         super().pause_writing()
         self._at_rest = False
 
@@ -194,6 +228,7 @@ class SidecarProtocol(ConnectionProtocol):
 
     def shutdown(self) -> None:
         """Respond to pending requests, then close."""
+        self._parse_held()
         self._ending = self._unread = True
         self._at_rest = False
         self._mark_last()
@@ -232,6 +267,7 @@ class SidecarProtocol(ConnectionProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if nothing has happened since the timer was set."""
+        self._parse_held()
         self.timeout_keep_alive_task = None
         if self._used or self._waits() or not self._between:
             self._rearm()
@@ -458,22 +494,6 @@ class SidecarProtocol(ConnectionProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(self.limits.linger, self.transport.close)
-
-
-def _write_nothing(_: bytes) -> None:
-    """Write to a connection that was lost."""
-
-
-class _GuardedFlow(FlowControl):
-    """Flow control that reads only if that is allowed: uvicorn would read, and queue, more while requests wait."""
-
-    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
-        super().__init__(transport)
-        self._may_read = may_read
-
-    def resume_reading(self) -> None:
-        if self._may_read():
-            super().resume_reading()
 
 
 def _rejection(response: HttpResponse) -> ASGI3Application:
