@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.signing import key
-from tiergate.engine import CacheLimits
+from tiergate.engine import EngineOptions
 from tiergate.errors import SettingsError
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.sync.follower_factory import create_follower
@@ -23,7 +23,7 @@ def made(folder: Path, credential: dict[str, object] | str, settings: Settings |
     """What is made of a key file, and of settings beside it."""
     (folder / "key").write_text(credential if isinstance(credential, str) else json.dumps(credential))
     settings = settings or Settings(key_file=folder / "key")
-    return create_follower(settings, DataDirectory(folder), State(lambda: 0), CacheLimits())
+    return create_follower(settings, DataDirectory(folder), State(lambda: 0), EngineOptions())
 
 
 def whole(**changes: object) -> dict[str, object]:
