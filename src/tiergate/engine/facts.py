@@ -78,7 +78,8 @@ class Facts(msgspec.Struct, frozen=True):
 
     def sources(self) -> tuple[Source, ...]:
         """Return each item and override that contributed, with the value that its author wrote."""
-        return tuple(source_of(self.feature, *it) for it in self.contributions)
+        feature = self.feature
+        return tuple([source_of(feature, where, by, value) for where, by, value in self.contributions])
 
 
 class _Sum:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.model import FeatureType, format_units
+import msgspec
+
+from tiergate.model import FeatureType, Source, format_units
 from tiergate.wire.decision import valid_until
 from tiergate.wire.json import encode
 
@@ -35,6 +37,13 @@ class KeptDecision(NamedTuple):
         return self.answer.reason
 
 
+class _Basis(msgspec.Struct, frozen=True):
+    """What a decision rests on, as it stands in its JSON."""
+
+    sources: tuple[Source, ...]
+    policies: tuple[str, ...]
+
+
 class DecisionWriter:
     """Writes the kept decisions of one bundle."""
 
@@ -48,13 +57,12 @@ class DecisionWriter:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
         feature, facts, answer = kept.feature, kept.facts, kept.answer
         head = self._heads.get(feature.id) or self._head(feature)
-        sources = encode(facts.sources())
-        policies = encode(answer.policies(facts.givers, feature.id))
+        basis = encode(_Basis(facts.sources(), answer.policies(facts.givers, feature.id)))
         allowed = "true" if answer.allowed else "false"
         ending = self._ending[1] if until == self._ending[0] else self._end(until)
         return (
             f'{{"allowed":{allowed},"reason":"{answer.reason.value}"{head}{self._entitlement(kept)}}},'
-            f'"sources":{sources.decode()},"policies":{policies.decode()}{ending}'
+            f"{basis[1:-1].decode()}{ending}"
         ).encode()
 
     def _head(self, feature: Feature) -> str:
@@ -75,11 +83,14 @@ class DecisionWriter:
             return '"value":true' if total else '"value":false'
         if feature.type is FeatureType.CUSTOM:
             return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
-        scale, unit = feature.scale, self._units[feature.id]
-        unlimited = kept.facts.unlimited
-        value = '"unlimited":true' if unlimited else f'"value":{format_units(total, scale)},"unlimited":false'
+        unit, used, unlimited = self._units[feature.id], kept.used, kept.facts.unlimited
+        rest = total - used if total > used else 0
+        shown: tuple[int | str, ...] = (total, used, rest)
+        if feature.scale:
+            shown = tuple(format_units(units, feature.scale) for units in (total, used, rest))
+        value = '"unlimited":true' if unlimited else f'"value":{shown[0]},"unlimited":false'
         if feature.type is FeatureType.RANGE:
             return value + unit
-        used = kept.used
-        rest = "" if unlimited else f',"remaining":{format_units(max(0, total - used), scale)}'
-        return f'{value}{unit},"used":{format_units(used, scale)}{rest}'
+        if unlimited:
+            return f'{value}{unit},"used":{shown[1]}'
+        return f'{value}{unit},"used":{shown[1]},"remaining":{shown[2]}'
