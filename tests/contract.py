@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from tiergate.control.api.router import Endpoint
 
 
+_MADE: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Draft202012Validator]]] = {}
+"""The documents of the routes that tests serve, with the validators of their parts: most serve the same routes."""
+
+
 class Contract:
     """The document of some routes, and what it says of answers; routes that a test made up are left alone."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self.document = description(endpoints)
-        self._validators: dict[str, Draft202012Validator] = {}
+        key = tuple(f"{one.method} {one.path} {one.handler}".partition(" at 0x")[0] for one in endpoints)
+        if key not in _MADE:
+            _MADE[key] = description(endpoints), {}
+        self.document, self._validators = _MADE[key]
         self._held = {
             (one.method.lower(), one.path)
             for one in endpoints

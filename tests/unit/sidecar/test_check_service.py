@@ -63,7 +63,7 @@ def test_a_check_is_decided_once(service: Service) -> None:
     """Then it is remembered, for both endpoints."""
     decided = counted(service)
     replies = [service.check(CHECK) for _ in range(3)]
-    service.native.batches.respond_now(b'{"checks": [%b]}' % CHECK, NO_CONTEXT)
+    asyncio.run(service.native.batches.respond(b'{"checks": [%b]}' % CHECK, NO_CONTEXT))
 
     assert len(decided) == 1
     assert len({reply.body for reply in replies}) == 1
@@ -313,8 +313,9 @@ def test_a_list_is_forgotten_when_its_subject_changes() -> None:
     assert [json.loads(reply.body)["entitlements"][2]["entitlement"]["value"] for reply in listed] == [30, 50]
 
 
-def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service) -> None:
+def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """To decide all of it again would hold up the others, as the first time."""
+    monkeypatch.setattr(batches, "_AT_ONCE_NS", 0)
     asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
     change(service, "acme", "silver")
 

@@ -56,7 +56,9 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     service = Service(customer("acme"), caches_at_once=True)
     for _ in range(3):
         service.check(CHECK)
-    service.native.batches.respond_now(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
+    asyncio.run(
+        service.native.batches.respond(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
+    )
 
     assert counted(told(service)["tiergate_decisions"]) == {
         ("check", "granted", "engine"): 1,
@@ -96,7 +98,7 @@ def test_problems_are_counted_by_type() -> None:
     """Wherever they come up."""
     service = Service(customer("acme"))
     reject(service.service, "check", RequestError(413, "content too large", "x"))
-    service.native.batches.respond_now(b'{"checks": [1, 2]}', NO_CONTEXT)
+    asyncio.run(service.native.batches.respond(b'{"checks": [1, 2]}', NO_CONTEXT))
 
     assert values(told(service)["tiergate_problems"]) == {("content-too-large",): 1, ("invalid-request",): 2}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,8 +46,7 @@ def log_of(path: Path, *checks: bytes, rules: LogRules | None = None, batch: boo
     ).engine
     service.state.install(Generation(2, engine, engine.publication, engine.revision, CLOCK))
     if batch:
-        reply = service.native.batches.respond_now(b'{"checks": [%b]}' % b",".join(checks), NO_CONTEXT)
-        assert reply is not None
+        reply = asyncio.run(service.native.batches.respond(b'{"checks": [%b]}' % b",".join(checks), NO_CONTEXT))
         replies = [reply]
     else:
         replies = [service.check(check) for check in checks]
