@@ -110,9 +110,9 @@ def _quantity(check: Check, feature: Feature) -> NormalizedCheck:
     if not amount:
         raise CheckError("amount", "must be positive")
     return NormalizedCheck(
-        amount=amount,
-        used=None if check.used is None else _units("used", check.used, feature),
-        user_used=None if check.user_used is None else _units("user_used", check.user_used, feature),
+        amount,
+        None if check.used is None else _units("used", check.used, feature),
+        None if check.user_used is None else _units("user_used", check.user_used, feature),
     )
 
 

@@ -120,7 +120,7 @@ class FastPath:
         begun = time.perf_counter_ns()
         repeat = self.repeats.young.get(segment)
         if repeat is None:
-            repeat = self.repeats.get(segment)
+            repeat = self.repeats.revive(segment)
             if repeat is None:
                 return self._by_head(segment, defaults)
         decision = repeat.decision

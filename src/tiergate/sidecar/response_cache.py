@@ -63,7 +63,7 @@ class ResponseCache(Generic[V]):
     def get(self, key: bytes) -> V | None:
         """Return the value of a key, or `None`."""
         value = self.young.get(key)
-        return self._revive(key) if value is None and self._old else value
+        return self.revive(key) if value is None else value
 
     def get_many(self, keys: Sequence[bytes]) -> list[V | None]:
         """Return the value of each key, or `None`."""
@@ -71,10 +71,13 @@ class ResponseCache(Generic[V]):
         if self._old:
             for place, value in enumerate(values):
                 if value is None:
-                    values[place] = self._revive(keys[place])
+                    values[place] = self.revive(keys[place])
         return values
 
-    def _revive(self, key: bytes) -> V | None:
+    def revive(self, key: bytes) -> V | None:
+        """Return the value of a key that is not in the young half, or `None`; it moves there."""
+        if not self._old:
+            return None
         value = self._old.pop(key, None)
         if value is not None:
             self._old_room += value.weight

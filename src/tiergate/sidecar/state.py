@@ -147,11 +147,8 @@ class State:
         self.epoch = 0
         self._waiting = True
         self._subscribers: list[Callable[[], None]] = []
-
-    @property
-    def view(self) -> StateView:
+        self.view = StateView(None, FOREVER, 0)
         """The view of a request that begins now."""
-        return StateView(self.current, self.stale_at, self.epoch)
 
     @property
     def ready(self) -> bool:
@@ -210,6 +207,7 @@ class State:
         while data is fresh costs nothing; every other move clears all caches.
         """
         before, self.stale_at = self.stale_at, stale_at
+        self.view = StateView(self.current, stale_at, self.epoch)
         if stale_at < before or before <= self.clock():
             self._notify()
 
@@ -229,5 +227,6 @@ class State:
 
     def _notify(self) -> None:
         self.epoch += 1
+        self.view = StateView(self.current, self.stale_at, self.epoch)
         for callback in self._subscribers:
             callback()

@@ -49,27 +49,27 @@ class DecisionWriter:
 
     def __init__(self, publication: int, revision: str) -> None:
         self._tail = f',"publication":{publication},"revision":"{revision}"'
-        self._heads: dict[str, str] = {}
-        self._units: dict[str, str] = {}
+        self._features: dict[str, tuple[str, str]] = {}
         self._ending: tuple[Instant | None, str] = (None, "")
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
         feature, facts, answer = kept.feature, kept.facts, kept.answer
-        head = self._heads.get(feature.id) or self._head(feature)
+        head, unit = self._features.get(feature.id) or self._read(feature)
         basis = encode(_Basis(facts.sources(), answer.policies(facts.givers, feature.id)))
         allowed = "true" if answer.allowed else "false"
         ending = self._ending[1] if until == self._ending[0] else self._end(until)
         return (
-            f'{{"allowed":{allowed},"reason":"{answer.reason.value}"{head}{self._entitlement(kept)}}},'
+            f'{{"allowed":{allowed},"reason":"{answer.reason.value}"{head}{_entitlement(kept, unit)}}},'
             f"{basis[1:-1].decode()}{ending}"
         ).encode()
 
-    def _head(self, feature: Feature) -> str:
-        head = f',"feature":"{feature.id}","type":"{feature.type.value}","entitlement":{{'
-        self._heads[feature.id] = head
-        self._units[feature.id] = f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
-        return head
+    def _read(self, feature: Feature) -> tuple[str, str]:
+        """Return what is the same for all decisions on a feature: the members before its entitlement, and its unit."""
+        unit = f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
+        found = f',"feature":"{feature.id}","type":"{feature.type.value}","entitlement":{{', unit
+        self._features[feature.id] = found
+        return found
 
     def _end(self, until: Instant) -> str:
         text = valid_until(until)
@@ -77,20 +77,21 @@ class DecisionWriter:
         self._ending = until, f'{self._tail}{shown},"stale":false}}'
         return self._ending[1]
 
-    def _entitlement(self, kept: KeptDecision) -> str:
-        feature, total = kept.feature, kept.facts.total
-        if feature.type is FeatureType.SWITCH:
-            return '"value":true' if total else '"value":false'
-        if feature.type is FeatureType.CUSTOM:
-            return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
-        unit, used, unlimited = self._units[feature.id], kept.used, kept.facts.unlimited
-        rest = total - used if total > used else 0
-        shown: tuple[int | str, ...] = (total, used, rest)
-        if feature.scale:
-            shown = tuple(format_units(units, feature.scale) for units in (total, used, rest))
-        value = '"unlimited":true' if unlimited else f'"value":{shown[0]},"unlimited":false'
-        if feature.type is FeatureType.RANGE:
-            return value + unit
-        if unlimited:
-            return f'{value}{unit},"used":{shown[1]}'
-        return f'{value}{unit},"used":{shown[1]},"remaining":{shown[2]}'
+
+def _entitlement(kept: KeptDecision, unit: str) -> str:
+    feature, total = kept.feature, kept.facts.total
+    if feature.type is FeatureType.SWITCH:
+        return '"value":true' if total else '"value":false'
+    if feature.type is FeatureType.CUSTOM:
+        return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
+    used, unlimited = kept.used, kept.facts.unlimited
+    rest = total - used if total > used else 0
+    shown: tuple[int | str, ...] = (total, used, rest)
+    if feature.scale:
+        shown = tuple(format_units(units, feature.scale) for units in (total, used, rest))
+    value = '"unlimited":true' if unlimited else f'"value":{shown[0]},"unlimited":false'
+    if feature.type is FeatureType.RANGE:
+        return value + unit
+    if unlimited:
+        return f'{value}{unit},"used":{shown[1]}'
+    return f'{value}{unit},"used":{shown[1]},"remaining":{shown[2]}'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
 from tiergate.model import Check
-from tiergate.sidecar.api.responses import HttpResponse, reject
+from tiergate.sidecar.api.responses import JSON, HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.wire.check_reader import read_check
 
@@ -67,9 +67,11 @@ class CheckAdapter:
             check = read_check(body)
             if service.must_fetch(view, check.subject):
                 return check
-            return self._decide(view, check, body, context, now, begun)
+            decision = self._decisions.decide_alone(view, check, body, now)
         except TiergateError as error:
             return reject(service, "check", locate_error(error, body))
+        decision.counts.check_engine += 1
+        return self._response(decision, context, now, begun, None)
 
     def _decide(
         self, view: StateView, check: Check, body: bytes, context: RequestContext, now: Instant, begun: int
@@ -92,4 +94,4 @@ class CheckAdapter:
         self._metrics.count_request("check", 200)
         if decision.basis and self._log is not None:
             self._log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
-        return HttpResponse(200, decision.body, decision_id, decision=repeatable)
+        return HttpResponse(200, decision.body, decision_id, JSON, (), repeatable)
