@@ -76,6 +76,7 @@ class Writers:
         self.acknowledged: set[str] = set()
         self.statuses: dict[int, int] = {}
         self.without_retry: list[str] = []
+        self.others: list[str] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._clients = [plane.client("admin") for _ in range(count)]
@@ -93,6 +94,8 @@ class Writers:
                 self.statuses[answer.status_code] = self.statuses.get(answer.status_code, 0) + 1
                 if answer.status_code == 201:
                     self.acknowledged.add(name)
+                elif answer.status_code != 503:
+                    self.others.append(answer.text)
                 elif "retry-after" not in answer.headers:
                     self.without_retry.append(answer.text)
 
@@ -106,7 +109,7 @@ class Writers:
         self._stop.set()
         for thread in self._threads:
             thread.join(PATIENCE)
-        assert set(self.statuses) <= {201, 503}, self.statuses
+        assert set(self.statuses) <= {201, 503}, (self.statuses, self.others)
         assert not self.without_retry
 
 

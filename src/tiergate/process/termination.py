@@ -48,11 +48,16 @@ def has_default_handler(number: signal.Signals) -> bool:
     return handler is signal.SIG_DFL or isinstance(handler, _SignalHandler)
 
 
-def mark_arrived(error: BaseException) -> None:
-    """Note that an exception has arrived at the edge of the process: if a signal raised it, it was not lost."""
-    received = error.__dict__.get(_RECEIVED)
-    if received is not None:
-        received.has_arrived = True
+def mark_arrived(error: BaseException | None) -> None:
+    """Note that an exception, or its cause, is not lost if a signal raised it: it is handled as the end it asks for.
+
+    Code that catches the exception of a signal for good calls this.
+    """
+    while error is not None:
+        received = error.__dict__.get(_RECEIVED)
+        if received is not None:
+            received.has_arrived = True
+        error = error.__cause__ or error.__context__
 
 
 def exit_within(seconds: float) -> None:

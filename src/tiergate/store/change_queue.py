@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.store.database_errors import ConnectionLostError
@@ -42,8 +42,11 @@ _MAX_LINGER: Final = 0.01
 
 _AGAIN_THREADS: Final = 4
 
-_MUST_RUN_AGAIN: Final = (LostRaceError, UndoneError, DBAPIError, ConnectionLostError)
-"""Errors that say nothing about the change itself, or that a transaction of its own must confirm."""
+_MUST_RUN_AGAIN: Final = (LostRaceError, UndoneError, SQLAlchemyError, ConnectionLostError)
+"""Errors that say nothing about the change itself, or that a transaction of its own must confirm.
+
+They include what SQLAlchemy raises on a connection that an earlier change of the transaction found lost.
+"""
 
 T = TypeVar("T")
 

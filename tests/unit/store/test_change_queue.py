@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import event, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from tests.stored_lines import read_after
 from tiergate.errors import ReadOnlyStoreError, StoreError
@@ -175,6 +175,21 @@ def test_a_transaction_that_is_lost_is_begun_again(store: Store) -> None:
 
     running = at_once(store, [adding("c0"), adding("c1"), lose, adding("c2")])
     assert [str(one.exception()) for one in running] == ["None", "None", "lost", "None"]
+    assert customers(store) == {"c0", "c1", "c2"}
+
+
+def test_who_finds_the_connection_lost_by_another_is_run_again(store: Store) -> None:
+    """SQLAlchemy refuses every statement on a connection that was lost before."""
+    refused: list[bool] = []
+
+    def find_lost(unit: WriteUnit) -> None:
+        if not refused:
+            refused.append(True)
+            raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")
+        adding("c1")(unit)
+
+    running = at_once(store, [adding("c0"), find_lost, adding("c2")])
+    assert [one.exception() for one in running] == [None, None, None]
     assert customers(store) == {"c0", "c1", "c2"}
 
 

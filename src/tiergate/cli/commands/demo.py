@@ -16,6 +16,7 @@ import typer
 from tiergate.cli.optional_dependencies import require_control_plane
 from tiergate.cli.output.console import print_line
 from tiergate.errors import OperatorError
+from tiergate.process.termination import mark_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,8 @@ def demo(
             process.show_log()
         try:
             sidecar.wait()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
+            mark_arrived(end)
             return
         raise OperatorError("the sidecar has ended")
 

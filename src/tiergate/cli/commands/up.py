@@ -13,6 +13,7 @@ import typer
 from tiergate.cli.optional_dependencies import require_control_plane
 from tiergate.cli.output.console import print_line, show_activity
 from tiergate.errors import OperatorError
+from tiergate.process.termination import mark_arrived
 
 if TYPE_CHECKING:
     from tiergate.cli.local_stack import LocalStack, Ports
@@ -69,7 +70,8 @@ def up(
             for process in (control, sidecar):
                 process.show_log()
             _wait_for_end(control, sidecar)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
+        mark_arrived(end)
         return
 
 
