@@ -26,8 +26,11 @@ def run(args: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the edge of the process
         from tiergate.cli.output.errors import report
 
-        mark_arrived(error)
-        code = report(error, as_json="--json" in args)
+        raised = mark_arrived(error)
+        if isinstance(raised, SystemExit):
+            code = raised.code if isinstance(raised.code, int) else 1
+        else:
+            code = report(raised or error, as_json="--json" in args)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

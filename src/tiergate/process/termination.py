@@ -48,16 +48,20 @@ def has_default_handler(number: signal.Signals) -> bool:
     return handler is signal.SIG_DFL or isinstance(handler, _SignalHandler)
 
 
-def mark_arrived(error: BaseException | None) -> None:
-    """Note that an exception, or its cause, is not lost if a signal raised it: it is handled as the end it asks for.
+def mark_arrived(error: BaseException | None) -> BaseException | None:
+    """Note that an exception, or its cause, is not lost if a signal raised it, and return the one that it raised.
 
-    Code that catches the exception of a signal for good calls this.
+    Code that catches the exception of a signal for good calls this, and ends as that asks for. Python wraps some
+    exceptions in others.
     """
+    raised = None
     while error is not None:
         received = error.__dict__.get(_RECEIVED)
         if received is not None:
             received.has_arrived = True
+            raised = error
         error = error.__cause__ or error.__context__
+    return raised
 
 
 def exit_within(seconds: float) -> None:

@@ -72,3 +72,25 @@ def test_a_signal_that_nothing_handles_ends_the_process(signal: str, serves: boo
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert found.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("signal", "command", "code"), [("SIGTERM", "up", 0), ("SIGTERM", "x", 143), ("SIGINT", "x", 130)]
+)
+def test_a_signal_is_known_in_the_error_that_wraps_it(signal: str, command: str, code: int) -> None:
+    """Python raises a `RuntimeError` from whatever is raised while a class is made."""
+    program = (
+        "import os, signal, sys\n"
+        f"sys.argv = ['tiergate', {command!r}]\n"
+        "from tiergate.cli import invocation, main\n"
+        "def dispatch(args):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), signal.{signal})\n"
+        "        sum(range(10_000))\n"
+        "    except BaseException as error:\n"
+        "        raise RuntimeError('Error calling __set_name__') from error\n"
+        "invocation._dispatch = dispatch\n"
+        "main()\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (code, "", "")
