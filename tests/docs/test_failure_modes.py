@@ -39,7 +39,8 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
     expected = {
         "subjects kept by the engine": f"{kept.subjects:,} and {kept.subject_bytes // mib} MiB",
         "slices kept": f"{kept.slices:,} and {kept.slice_bytes // mib} MiB",
-        "decisions kept": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
+        "answers of Cedar kept": f"{kept.answers:,} and {kept.answer_bytes // mib} MiB",
+        "decisions kept, with `always-ask-cedar` only": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
         "entitlements of item versions kept": f"{DEFAULT_KEPT_ENTITLEMENTS:,}",
         "remembered answers, and lists of entitlements": f"{app.DEFAULT_CACHE_BYTES // mib} MiB together",
         "remembered requests of each listener": f"{fast_path.DEFAULT_CACHE_BYTES // mib} MiB",

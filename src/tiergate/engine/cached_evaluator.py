@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
-from tiergate.engine.evaluator import Denial
-from tiergate.engine.normalized_check import normalize_check
+from tiergate.engine.evaluator import decide_check
 
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import CheckDecider, Evaluator
@@ -33,12 +32,7 @@ class CachedEvaluator:
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds; from the cache if possible."""
-        evaluator = self.evaluator
-        feature, normalized = normalize_check(check, evaluator.index.features)
-        subject = evaluator.find_subject(check.subject, now)
-        if isinstance(subject, Denial):
-            return evaluator.deny(feature, normalized, subject, now)
-        return self.decide_normalized(check, feature, normalized, subject, now)
+        return decide_check(self, check, now)
 
     def decide_normalized(
         self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant

@@ -111,6 +111,16 @@ class CheckDecider(Protocol):
         ...
 
 
+def decide_check(decider: CheckDecider, check: Check, now: Instant) -> Decision:
+    """Normalize a check and find its subject, for a layer that decides the rest. Raises as `CheckDecider.decide`."""
+    evaluator = decider.evaluator
+    feature, normalized = normalize_check(check, evaluator.index.features)
+    subject = evaluator.find_subject(check.subject, now)
+    if isinstance(subject, Denial):
+        return evaluator.deny(feature, normalized, subject, now)
+    return decider.decide_normalized(check, feature, normalized, subject, now)
+
+
 def decide_all_features(decider: CheckDecider, subject: Subject, now: Instant) -> Iterator[Decision]:
     """Decide, one by one and in the order of their ids, the least check of every feature.
 

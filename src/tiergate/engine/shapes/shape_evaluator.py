@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tiergate.cedar import CedarResult, Uid
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_entities import user_parents
-from tiergate.engine.evaluator import NO_METERED_USAGE, Denial
+from tiergate.engine.evaluator import NO_METERED_USAGE, Denial, decide_check
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
@@ -60,12 +60,7 @@ class ShapeEvaluator:
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
-        evaluator = self.evaluator
-        feature, normalized = normalize_check(check, evaluator.index.features)
-        subject = evaluator.find_subject(check.subject, now)
-        if isinstance(subject, Denial):
-            return evaluator.deny(feature, normalized, subject, now)
-        return self.decide_normalized(check, feature, normalized, subject, now)
+        return decide_check(self, check, now)
 
     def decide_normalized(
         self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
