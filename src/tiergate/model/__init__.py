@@ -26,7 +26,19 @@ from tiergate.model.checks import (
     Subject,
     SubjectType,
 )
-from tiergate.model.features import Batch, Caps, Combine, Feature, FeatureStatus, FeatureType, Metered
+from tiergate.model.features import (
+    Batch,
+    Caps,
+    Combine,
+    Draws,
+    Feature,
+    FeatureStatus,
+    FeatureType,
+    Metered,
+    OfflineUse,
+    SpendOrder,
+    WindowAnchor,
+)
 from tiergate.model.instants import (
     BEGINNING,
     FIRST_INSTANT,
@@ -51,4 +63,15 @@ from tiergate.model.subjects import (
     Term,
 )
 from tiergate.model.value_text import format_value, parse_value
-from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
+from tiergate.model.values import (
+    UNLIMITED,
+    AddedAmount,
+    Amount,
+    Level,
+    LimitKind,
+    MeteredAmount,
+    Per,
+    Switch,
+    Unlimited,
+    Value,
+)

@@ -8,6 +8,7 @@ import msgspec
 
 from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.subjects import Suspension
+from tiergate.model.values import LimitKind
 from tiergate.text_normalization import to_nfc
 
 
@@ -58,10 +59,66 @@ class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
     per_user: int | None = None
 
 
+class WindowAnchor(StrEnum):
+    """What the windows of metered usage are counted from (design, section 10).
+
+    `calendar`: the calendar of the time zone. `subscription`: the anchor of the subscription that gives the feature.
+    `first_use`: a window begins with the first consumption after the last window ended.
+    """
+
+    CALENDAR = "calendar"
+    SUBSCRIPTION = "subscription"
+    FIRST_USE = "first_use"
+
+
+class SpendOrder(StrEnum):
+    """What is spent first: the allowance of the window, or grants."""
+
+    ALLOWANCE_FIRST = "allowance_first"
+    GRANTS_FIRST = "grants_first"
+
+
+class OfflineUse(StrEnum):
+    """What a sidecar does with a consumption that it has no lease for, while it cannot reach its control plane."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
+DEFAULT_LATE_MS = 3 * 24 * 3600 * 1000
+"""How long after the end of its window usage is still accepted, in milliseconds, if a feature does not say: 3 days."""
+
+
 class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Usage of this quantity is counted; it resets with each period, or never."""
+    """How usage of a quantity is counted (design, section 10).
+
+    It resets every `every` (at least 1) of `reset`, or never, by the clocks of `timezone` (an IANA name), counted from
+    `anchor`. `overage_max`: units above a soft limit; `None`: any number. `rollover_max`: how many units of a window's
+    unused allowance become a grant for the next window, at most; 0: none. `late`: milliseconds after the end of its
+    window in which usage is still accepted. `offline`: `None` stands for `deny` with a hard limit, `allow` with a soft.
+    """
 
     reset: CalendarUnit | None = None
+    every: int = 1
+    anchor: WindowAnchor = WindowAnchor.CALENDAR
+    timezone: str = "UTC"
+    limit: LimitKind = LimitKind.HARD
+    overage_max: int | None = None
+    rollover_max: int = 0
+    late: int = DEFAULT_LATE_MS
+    spend: SpendOrder = SpendOrder.ALLOWANCE_FIRST
+    offline: OfflineUse | None = None
+
+
+class Draws(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A consumption of one whole unit of this feature also consumes `cost` units (10^-scale) of the feature `source`.
+
+    `source` is a metered quantity that draws on nothing itself, such as credits. What a consumption costs is rounded up
+    to a whole unit (10^-scale) of the source.
+    """
+
+    source: str
+    cost: int
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -89,6 +146,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     batch: Batch = Batch()
     caps: Caps = Caps()
     metered: Metered | None = None
+    draws: Draws | None = None
     linked: tuple[str, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     across: Combine = Combine.SUM

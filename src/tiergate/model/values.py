@@ -17,6 +17,13 @@ class Per(StrEnum):
     SUBSCRIPTION = "subscription"
 
 
+class LimitKind(StrEnum):
+    """Whether usage above the limit is denied (`hard`), or allowed and reported as overage (`soft`)."""
+
+    HARD = "hard"
+    SOFT = "soft"
+
+
 class Switch(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """A switch: on, or explicitly off."""
 
@@ -28,6 +35,16 @@ class Amount(msgspec.Struct, frozen=True, array_like=True, tag="n"):
 
     units: int
     per: Per | None = None
+
+
+class MeteredAmount(Amount, frozen=True, array_like=True, tag="m"):
+    """An amount of a metered quantity that does not follow its feature in what happens above the limit.
+
+    `limit`: hard or soft. `overage_max`: units above a soft limit; `None`: any number.
+    """
+
+    limit: LimitKind = LimitKind.HARD
+    overage_max: int | None = None
 
 
 class Unlimited(msgspec.Struct, frozen=True, array_like=True, tag="u"):
@@ -50,5 +67,5 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="l"):
 UNLIMITED = Unlimited()
 """The only value of `Unlimited`."""
 
-Value = Switch | Amount | Unlimited | AddedAmount | Level
+Value = Switch | Amount | MeteredAmount | Unlimited | AddedAmount | Level
 """Every value that an entitlement may have."""
