@@ -25,12 +25,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 MEGABYTE = 1_000_000
 MOST_ABOVE_BASE = 60 * MEGABYTE
@@ -296,12 +297,20 @@ def busy(process: int) -> float:
 
 
 def children(process: int) -> list[int]:
-    """Those that a process started, and theirs."""
-    found = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for child in map(int, (task / "children").read_text("utf-8").split()):
-            found += [child, *children(child)]
+    """Return the processes that a process started, and those that they started; any of them may end meanwhile."""
+    found: list[int] = []
+    with ending():
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with ending():
+                started = (thread / "children").read_text("utf-8").split()
+                for child in map(int, started):
+                    found += [child, *children(child)]
     return found
+
+
+def ending() -> AbstractContextManager[None]:
+    """Ignore that a process or thread has ended: before it is looked at (no such file), or while it is read."""
+    return suppress(FileNotFoundError, ProcessLookupError)
 
 
 # ── The runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────

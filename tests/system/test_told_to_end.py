@@ -124,7 +124,7 @@ class Told:
             if self._way:
                 children = Path(f"/proc/{found}/task/{found}/children").read_text().split()
                 found = int(children[0]) if children else 0
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, ProcessLookupError):
                 if found and b"tiergate" in Path(f"/proc/{found}/cmdline").read_bytes():
                     status = Path(f"/proc/{found}/status").read_text()
                     if not status.startswith("Name:\tenv\n") and not status.startswith("Name:\tunshare\n"):
