@@ -16,12 +16,12 @@ from tests.properties.documents import Document, subjects, worlds
 from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.shape_rules import shape_rule_files
-from tiergate.engine import CacheLimits, Difference, Evaluator, MeteredUsage, Rechecks, ShapeEvaluator
+from tiergate.engine import CacheLimits, Difference, Evaluator, Rechecks, ShapeEvaluator
 from tiergate.engine.shapes import operand_reader, shape_evaluator
 from tiergate.engine.shapes.answer_table import general_answer
 from tiergate.engine.shapes.condition_reader import ConditionReader
 from tiergate.engine.shapes.kept_decision import DecisionWriter
-from tiergate.model import Subject, SubjectType
+from tiergate.model import MeteredUsage, Subject, SubjectType
 from tiergate.wire.decision import decision_json
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Usage:
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
         """As `UsageSource`."""
         random = Random(f"{self.seed} {subject} {feature.id} {now}")
-        numbers = [random.choice([0, 1, 9, 30, 50, 2**62, 2**63 - 1, 2**63]) for _ in range(3)]
-        return MeteredUsage(*numbers)
+        used, user_used, total_used = (random.choice([0, 1, 9, 30, 50, 2**62, 2**63 - 1, 2**63]) for _ in range(3))
+        return MeteredUsage(used, user_used, total_used)
 
 
 class Pair:

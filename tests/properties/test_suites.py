@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.docs.pages import ROOT, examples
-from tiergate.engine import Evaluator, MeteredUsage
+from tiergate.engine import Evaluator
 from tiergate.errors import SuiteError
+from tiergate.model import MeteredUsage
 from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner

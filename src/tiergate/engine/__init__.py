@@ -10,6 +10,6 @@ from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.options import EngineOptions
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape_evaluator import ShapeEvaluator
-from tiergate.engine.sources import BundleSource, MeteredUsage, SubjectSource
+from tiergate.engine.sources import BundleSource, SubjectSource
 from tiergate.wire.decision import decision_document, decision_json
 from tiergate.wire.explanation import Applicability, Reasoning, reasoning_json

@@ -1,7 +1,8 @@
 """A layer over an evaluator that repeats decisions exactly as long as they are valid.
 
 A decision is cached with its window of time and the serial of the subject that it was made on: it is repeated within
-that window, and until the subject changes. Volatile decisions and those on metered usage are never cached.
+that window, and until the subject changes. One that rests on metered usage is repeated while that usage is the same.
+Volatile decisions are never cached.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class CachedEvaluator:
     ) -> Decision:
         """Decide a check about a subject that was found as of `now`; from the cache if possible."""
         key = (check.subject, feature.id, normalized)
-        if not self.evaluator.is_metered(feature):
-            cached = self.decisions.get(key)
-            if cached is not None and cached[0] == active.serial and cached[1].start <= now < cached[1].until:
+        cached = self.decisions.get(key)
+        if cached is not None and cached[0] == active.serial and cached[1].start <= now < cached[1].until:
+            usage = cached[1].usage
+            if usage is None or usage == self.evaluator.usage_of(check.subject, feature, now):
                 return cached[1]
         decision = self.below.decide_normalized(check, feature, normalized, active, now)
         if not decision.volatile:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine.facts import Facts
     from tiergate.engine.normalized_check import NormalizedCheck
-    from tiergate.engine.sources import MeteredUsage
-    from tiergate.model import Feature, Instant
+    from tiergate.model import Feature, Instant, MeteredUsage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

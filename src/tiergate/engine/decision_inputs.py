@@ -7,7 +7,7 @@ the bundle, the subject's record and this. The basis contains the record, or its
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -15,13 +15,15 @@ from msgspec.structs import replace
 from tiergate.engine.evaluator import Evaluator
 from tiergate.engine.explanation.explain import Explanation, explain
 from tiergate.engine.fixed_sources import FixedSubject
-from tiergate.engine.sources import NO_USAGE, MeteredUsage
+from tiergate.engine.sources import NO_USAGE
 from tiergate.model import (
+    BEGINNING,
     FOREVER,
     LAST_INSTANT,
     Amount,
     FeatureType,
     Level,
+    MeteredUsage,
     OverrideMode,
     SubjectRecord,
     Switch,
@@ -36,8 +38,13 @@ from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
+
+
+_ZERO: Final = Decimal(0)
 
 
 class BasisError(ValueError):
@@ -49,22 +56,76 @@ class BasisError(ValueError):
 
 
 class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Metered usage in the period of the decision, exact: of the subject, of its user, of everybody."""
+    """Metered usage that a decision rested on, exact: of the subject, of its user, of everybody, and what was granted.
+
+    `window_start`, `window_end`: of its window. `start`, `until`: the time in which its numbers held. All as text, none
+    without such an end. `drawn`: that of the feature which this one draws on.
+    """
 
     used: Decimal = Decimal(0)
     user_used: Decimal = Decimal(0)
     total_used: Decimal = Decimal(0)
+    granted: Decimal = _ZERO
+    window_start: str | None = None
+    window_end: str | None = None
+    start: str | None = None
+    until: str | None = None
+    drawn: LoggedUsage | None = None
 
     @classmethod
-    def of(cls, known: MeteredUsage, feature: Feature) -> LoggedUsage:
-        """Convert the usage of a feature from its units."""
-        return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
+    def of(cls, known: MeteredUsage, feature: Feature, features: Mapping[str, Feature]) -> LoggedUsage:
+        """Convert the usage of a feature from its units; `features`: the catalog's."""
+        source = None if known.drawn is None or feature.draws is None else features.get(feature.draws.source)
 
-    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is of this one
-        """Return the usage in units of a feature, as a `UsageSource`; raises `ValueError` if one does not fit."""
-        return MeteredUsage(
-            *(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used))
+        def edge(units: int) -> Decimal:
+            return Decimal(from_units(units, feature.scale))
+
+        return cls(
+            edge(known.used),
+            edge(known.user_used),
+            edge(known.total_used),
+            edge(known.granted) if known.granted else _ZERO,
+            _text(known.window_start),
+            _text(known.window_end),
+            _text(known.start),
+            _text(known.until),
+            None if source is None or known.drawn is None else cls.of(known.drawn, source, features),
         )
+
+    def in_units(self, feature: Feature, features: Mapping[str, Feature]) -> MeteredUsage:
+        """Return the usage in units of a feature of a catalog; raises `ValueError` if a number does not fit."""
+        source = None if self.drawn is None or feature.draws is None else features.get(feature.draws.source)
+        return MeteredUsage(
+            to_units(self.used, feature.scale),
+            to_units(self.user_used, feature.scale),
+            to_units(self.total_used, feature.scale),
+            to_units(self.granted, feature.scale),
+            _instant(self.window_start, BEGINNING),
+            _instant(self.window_end, FOREVER),
+            _instant(self.start, BEGINNING),
+            _instant(self.until, FOREVER),
+            None if source is None or self.drawn is None else self.drawn.in_units(source, features),
+        )
+
+
+class LoggedUsageSource:
+    """A `UsageSource` that returns `usage` for every subject and feature of a catalog."""
+
+    def __init__(self, features: Mapping[str, Feature], usage: LoggedUsage | None = None) -> None:
+        self.usage = LoggedUsage() if usage is None else usage
+        self._features = features
+
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - there is one
+        """Return the usage in units of a feature; raises `ValueError` if one does not fit."""
+        return self.usage.in_units(feature, self._features)
+
+
+def _text(instant: Instant) -> str | None:
+    return None if instant in (BEGINNING, FOREVER) else format_instant(instant)
+
+
+def _instant(text: str | None, default: Instant) -> Instant:
+    return default if text is None else parse_instant(text)
 
 
 class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -154,10 +215,10 @@ def reproduce(
     """
     if not basis.loaded:
         raise BasisError("loaded", "says that nothing had been loaded: it was no decision, and cannot be made again")
-    usage = NO_USAGE if basis.usage is None else basis.usage
+    usage = NO_USAGE if basis.usage is None else LoggedUsageSource(bundle.index.features, basis.usage)
     feature = bundle.index.features.get(check.feature)
     if feature is not None:
-        _expect_sound(check, feature, basis, record, now)
+        _expect_sound(feature, bundle.index.features, basis, record)
     subjects = FixedSubject(record if basis.fetched else None)
     explanation = explain(Evaluator(bundle, subjects, publication=publication, usage=usage), check, now)
     decision = apply_staleness(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
@@ -167,12 +228,12 @@ def reproduce(
 
 
 def _expect_sound(
-    check: Check, feature: Feature, basis: DecisionBasis, record: SubjectRecord | None, now: Instant
+    feature: Feature, features: Mapping[str, Feature], basis: DecisionBasis, record: SubjectRecord | None
 ) -> None:
     """Check that the usage and the record from outside are possible ones."""
     if basis.usage is not None:
         try:
-            basis.usage.usage_of(check.subject, feature, now)
+            basis.usage.in_units(feature, features)
         except ValueError as error:
             raise BasisError("usage", str(error)) from None
     if record is None or basis.record is msgspec.UNSET:

@@ -18,17 +18,19 @@ from tiergate.engine.cedar_entities import EntityFactory, user_parents
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
-from tiergate.engine.sources import NO_USAGE, MeteredUsage, NoUsage
+from tiergate.engine.sources import NO_USAGE, NoUsage
 from tiergate.engine.subject_cache import ActiveSubject, SubjectCache
 from tiergate.errors import OperatorError, UnreadableError
 from tiergate.model import (
     BEGINNING,
     FOREVER,
+    NO_METERED_USAGE,
     Check,
     Decision,
     Entitlement,
     FeatureType,
     Instant,
+    MeteredUsage,
     Reason,
     Subject,
     SubjectRecord,
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Feature
 
 _SOMEBODY = Subject("somebody")
-NO_METERED_USAGE = MeteredUsage()
-"""The usage of a feature that is not metered here."""
 
 
 class Denial(NamedTuple):
@@ -156,7 +156,7 @@ class Evaluator:
         self.publication = publication
         self.revision = bundle.revision
         self._usage = usage
-        self._has_meter = not isinstance(usage, NoUsage)
+        self.has_meter = not isinstance(usage, NoUsage)
         self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
         self.subjects = SubjectCache(subjects, self.index, limits)
@@ -210,8 +210,8 @@ class Evaluator:
         return found
 
     def is_metered(self, feature: Feature) -> bool:
-        """Return whether usage of this feature is counted here, so that no decision about it may be repeated."""
-        return self._has_meter and feature.metered is not None
+        """Return whether decisions about this feature rest on usage that is counted here, its own or a drawn one."""
+        return self.has_meter and (feature.metered is not None or feature.draws is not None)
 
     # ── the steps, for layers above ──────────────────────────────────────────────────────────────────────────────────
 
@@ -343,7 +343,10 @@ class Evaluator:
         now: Instant,
     ) -> Decision:
         """Make the decision of a result with a known reason. `is_momentary`: it may be another at the next instant."""
-        is_metered = self._has_meter and feature.metered is not None
+        is_metered = self.is_metered(feature)
+        start, until = facts.start, facts.until
+        if is_metered:
+            start, until = max(start, usage.valid_from), min(until, usage.valid_until)
         used = usage.used if normalized.used is None else normalized.used
         return Decision(
             reason is Reason.GRANTED,
@@ -355,12 +358,12 @@ class Evaluator:
             result.policies,
             self.publication,
             self.revision,
-            now if is_momentary else facts.start,
-            now + 1 if is_momentary else facts.until,
-            is_momentary or is_metered,
+            now if is_momentary else start,
+            now + 1 if is_momentary else until,
+            is_momentary,
             False,  # stale
             result.errors,
-            (usage.used, usage.user_used, usage.total_used) if is_metered else None,
+            usage if is_metered else None,
         )
 
     def reason_of(self, result: CedarResult) -> Reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.sources import MeteredUsage
+from tiergate.model import MeteredUsage
 
 if TYPE_CHECKING:
     from tiergate.model import Feature, Instant, Subject, SubjectRecord

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from tiergate.model import NO_METERED_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord, Value
+    from tiergate.model import CatalogIndex, Feature, Instant, MeteredUsage, Subject, SubjectRecord, Value
 
 
 class BundleSource(Protocol):
@@ -47,19 +49,16 @@ class SubjectSource(Protocol):
         ...
 
 
-class MeteredUsage(NamedTuple):
-    """Metered usage in the present period, in units: of the subject, of its user, of everybody."""
-
-    used: int = 0
-    user_used: int = 0
-    total_used: int = 0
-
-
 class UsageSource(Protocol):
-    """Metered usage. An answer that rests on it is not repeated."""
+    """Metered usage. It changes at any time: what rests on it is outdated by `State.usage_changed` in a sidecar."""
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
-        """Return the usage of a metered feature."""
+        """Return the usage of a feature that is metered or draws on one. Cheap: it is called for each decision.
+
+        A customer's is all of it; a subscription's is what was booked on that subscription; `user_used` is of the
+        subject's user. With a hard bound that is held elsewhere, such as by leases of others, `used` is at least the
+        ceiling without what is available here, so that Cedar denies with `limit_reached`.
+        """
         ...
 
 
@@ -68,7 +67,7 @@ class NoUsage:
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002
         """Return no usage."""
-        return MeteredUsage()
+        return NO_METERED_USAGE
 
 
 NO_USAGE = NoUsage()

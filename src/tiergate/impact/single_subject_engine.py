@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.engine import Evaluator, MeteredUsage
+from tiergate.engine import Evaluator
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError
-from tiergate.model import Check, Instant, Number, Reason, Subject, SubjectType
+from tiergate.model import Check, Instant, MeteredUsage, Number, Reason, Subject, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -50,6 +50,7 @@ from tiergate.model.instants import (
     parse_instant,
 )
 from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemKind, ItemStatus, Rollout
+from tiergate.model.metered_usage import NO_METERED_USAGE, MeteredUsage
 from tiergate.model.problems import Problem, Severity
 from tiergate.model.subjects import (
     Customer,

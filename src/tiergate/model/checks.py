@@ -10,6 +10,7 @@ import msgspec
 from tiergate.model.amounts import Number
 from tiergate.model.features import FeatureType
 from tiergate.model.instants import FOREVER, Instant
+from tiergate.model.metered_usage import MeteredUsage
 from tiergate.model.subjects import OverrideMode
 from tiergate.model.values import Per
 
@@ -106,7 +107,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True):
     """The decision. It may be reused from `start` until `until`, unless `volatile` is set.
 
-    `usage`: metered usage in units, of the subject, of its user and of all; `None` if the feature is not metered.
+    `usage`: the metered usage that it rests on; it may be reused only until that moves. `None` if it rests on none.
     """
 
     allowed: bool
@@ -123,4 +124,4 @@ class Decision(msgspec.Struct, frozen=True):
     volatile: bool = False
     stale: bool = False
     errors: tuple[str, ...] = ()
-    usage: tuple[int, int, int] | None = None
+    usage: MeteredUsage | None = None

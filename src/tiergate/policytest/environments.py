@@ -10,9 +10,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tiergate.cedar import authorize_request
-from tiergate.engine import Evaluator, MeteredUsage, explain, explanation_sentences
+from tiergate.engine import Evaluator, explain, explanation_sentences
 from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.errors import CallerError, TiergateError
+from tiergate.model import MeteredUsage
 from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
 from tiergate.policytest.results import CaseResult, Status
 from tiergate.policytest.suites import CedarQuery, EntitlementQuery, PermissionQuery

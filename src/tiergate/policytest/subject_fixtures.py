@@ -14,8 +14,7 @@ from tiergate.catalog.reading.document import Listing, Mapping, shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_list, read_subject_id, read_units
 from tiergate.catalog.reading.files import expand_paths
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
-from tiergate.engine import MeteredUsage
-from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
+from tiergate.model import Customer, MeteredUsage, Subject, SubjectRecord, SubjectType, Subscription
 from tiergate.naming import is_subject_id
 
 if TYPE_CHECKING:

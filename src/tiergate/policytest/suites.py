@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tiergate.engine import MeteredUsage
-    from tiergate.model import Check, Instant, Number, Reason
+    from tiergate.model import Check, Instant, MeteredUsage, Number, Reason
     from tiergate.permissions import Action, Caller, Resource
 
 Place = tuple[str, int, int]

@@ -8,8 +8,9 @@ Rules:
 
 - A decision is valid within `[start, until)`, and at most until the instant from which data is stale.
   INVARIANT (no answer outlives its generation): adapters clear their caches when the state notifies them, before
-  anything of a new generation is decided. INVARIANT (no answer outlives its edition): the version of the subject is
-  read before its data, and the code that repeats a response checks that it is not outdated.
+  anything of a new generation is decided. INVARIANT (no answer outlives its edition): the version of the subject, or
+  of its usage where that is metered, is read before its data, and the code that repeats a response checks that it is
+  not outdated.
 - Volatile decisions, decisions without data, and problems are never cached.
 - With subjects on demand (`SubjectFetcher`), an adapter fetches a missing subject before it decides. A subject that is
   still missing then is an `unknown_subject` that is marked stale and not cached.
@@ -31,7 +32,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate import __version__
-from tiergate.engine import Evaluation, MeteredUsage, decide_all_features
+from tiergate.engine import Evaluation, decide_all_features
 from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, apply_staleness, basis_json, mark_stale
 from tiergate.engine.explanation.what_if import without_subject_cache
 from tiergate.engine.subject_cache import without_user
@@ -41,7 +42,7 @@ from tiergate.model.features import ACTIONS
 from tiergate.naming import NearestNames
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
-from tiergate.sidecar.subject_versions import NO_VERSION
+from tiergate.sidecar.subject_versions import ANY_FEATURE, NO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,8 +79,8 @@ class SubjectFetcher(Protocol):
 class ServedDecision(NamedTuple):
     """A decision to respond with. A response made of it may be repeated within `[start, until)`, if `is_cacheable`.
 
-    `version`: of the subject; once it is outdated, nothing is repeated. `counts`: where to count it. `basis`: what the
-    decision log needs, empty if the log does not want the decision.
+    `version`: of the subject or of its usage; once it is outdated, nothing is repeated. `counts`: where to count it.
+    `basis`: what the decision log needs, empty if the log does not want the decision.
     """
 
     decision: Decision
@@ -157,6 +158,8 @@ class CheckService:
             counts = self.metrics.reasons[decision.reason]
             return ServedDecision(decision, now, now, version, counts, basis, is_cacheable=False)
         self._expect_feature(generation, check)
+        if not once:
+            version = self._usage_version(generation, check, version)
         is_known = self.is_known(check.subject)
         decision = generation.engine.decide(check, now) if is_known else self._deny_unfetched(generation, check, now)
         start, until = decision.start, min(decision.until, stale_at)
@@ -224,6 +227,22 @@ class CheckService:
         if check.feature not in generation.engine.evaluator.index.features:
             raise UnknownFeatureError(check.feature[:_MAX_FEATURE_SHOWN], self._nearest_names.find(check.feature))
 
+    def _usage_version(self, generation: Generation, check: Check, version: SubjectVersion) -> SubjectVersion:
+        """Return the version that answers to a check rest on: of usage, if its feature is metered here."""
+        evaluator = generation.engine.evaluator
+        feature = evaluator.index.features[check.feature]
+        if not evaluator.is_metered(feature):
+            return version
+        capped = (feature.id,) if feature.caps.total is not None else ()
+        return self.state.subject_versions.of_usage(check.subject, feature.id, everybody=capped)
+
+    def version_of_all(self, view: StateView, subject: Subject) -> SubjectVersion:
+        """Return the version that answers about all features of a subject rest on together."""
+        generation, versions = view.generation, self.state.subject_versions
+        if generation is None or not generation.engine.evaluator.has_meter:
+            return versions.of(subject)
+        return versions.of_usage(subject, ANY_FEATURE, everybody=self.state.usage_dependence().capped)
+
     def _deny_unfetched(self, generation: Generation, check: Check, now: Instant) -> Decision:
         """Deny a check about a subject that is not loaded, though it may exist."""
         return replace(generation.engine.evaluator.deny_unknown(check, now), stale=True, volatile=True)
@@ -282,7 +301,7 @@ class CheckService:
             stale_at=DecisionBasis.stale_text(view.stale_at),
             stale_deny=now >= view.stale_at and check.feature in self._denied_once_stale.features,
             fetched=is_known,
-            usage=None if usage is None else LoggedUsage.of(MeteredUsage(*usage), feature),
+            usage=None if usage is None else LoggedUsage.of(usage, feature, evaluator.index.features),
             errors=() if rules.masks else decision.errors,
             record=record,
         )

@@ -10,6 +10,8 @@ Rules:
 - Subscribers are called before the first decision of a new generation.
 - A subject that changes within a generation is forgotten alone, in the engine and in every cache, by
   `subject_changed`. INVARIANT (no answer outlives its edition).
+- Usage that moves within a generation is announced by `usage_changed`: caches forget the answers that rest on it, and
+  no others. The engine needs no notice: it reads usage for each decision.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import msgspec
 
 from tiergate.model import FOREVER, Instant, Problem, Subject, SubjectType
 from tiergate.sidecar.subject_versions import SubjectVersions
+from tiergate.sidecar.usage_dependence import UsageDependence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -146,6 +149,7 @@ class State:
         self.draining = False
         self.epoch = 0
         self._waiting = True
+        self._usage_dependence: tuple[int, UsageDependence] | None = None
         self._subscribers: list[Callable[[], None]] = []
         self.view = StateView(None, FOREVER, 0)
         """The view of a request that begins now."""
@@ -184,6 +188,29 @@ class State:
             for subscription in subscriptions:
                 forget(Subject(subscription, SubjectType.SUBSCRIPTION))
         self.subject_versions.outdate(customer, subscriptions)
+
+    def usage_changed(self, customer: str, subscriptions: Collection[str], features: Collection[str]) -> None:
+        """Forget the answers that rest on a customer's usage of features, on the customer and on subscriptions.
+
+        Call it in the same event loop turn in which the engine's `UsageSource` first returns the new usage: after a
+        consumption, a release, a grant, a correction, or news of others' use. `subscriptions`: those that it was booked
+        on. Answers about features that draw on these, and with a cap for everybody together also those about other
+        customers, are forgotten too. The end of a window needs no call. Cheap where nothing is cached.
+        """
+        dependence = self.usage_dependence()
+        self.subject_versions.outdate_usage(customer, subscriptions, dependence.affected_by(features))
+        for feature in features:
+            if feature in dependence.capped:
+                self.subject_versions.outdate_usage_of_everybody(feature)
+
+    def usage_dependence(self) -> UsageDependence:
+        """Return which answers depend on which usage, in the current generation."""
+        number = 0 if self.current is None else self.current.number
+        known = self._usage_dependence
+        if known is None or known[0] != number:
+            features = {} if self.current is None else self.current.engine.evaluator.index.features
+            known = self._usage_dependence = number, UsageDependence(features)
+        return known[1]
 
     async def hold_readers(self, *, release: bool) -> bool:  # noqa: ARG002 - of other processes
         """Keep other processes that read the replica at what they see now, until the next change that they are told.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine import CacheLimits, Evaluator, MeteredUsage
+from tiergate.engine import CacheLimits, Evaluator
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -27,6 +27,7 @@ from tiergate.model import (
     ItemKind,
     Level,
     Metered,
+    MeteredUsage,
     Number,
     Override,
     OverrideMode,

@@ -34,12 +34,27 @@ def test_what_is_decided_by_the_time_is_not_cached() -> None:
     assert len(of.decisions) == 0
 
 
-def test_what_is_decided_by_metered_usage_is_not_cached() -> None:
-    """It may change at any moment."""
-    of = cached(of=GOLD, usage=Usage(used=49))
-    for _ in range(3):
-        of.decide(check("movies"), NOW)
-    assert len(of.decisions) == 0
+def test_what_is_decided_by_metered_usage_is_kept_until_it_moves() -> None:
+    """The same usage gives the very same decision, another one is decided anew."""
+    usage = Usage(used=49)
+    of = cached(of=GOLD, usage=usage)
+    decisions = [of.decide(check("movies"), NOW) for _ in range(3)]
+    assert decisions[2] is of.decide(check("movies"), NOW)
+
+    usage.usage = usage.usage._replace(used=50)
+
+    assert (decisions[2].reason, of.decide(check("movies"), NOW).reason) == ("granted", "limit_reached")
+
+
+def test_what_is_decided_by_metered_usage_is_kept_until_its_window_ends() -> None:
+    """Though nothing is used meanwhile."""
+    usage = Usage()
+    usage.usage = usage.usage._replace(window_start=NOW - 5, window_end=NOW + 5)
+    of = cached(of=GOLD, usage=usage)
+    decisions = [of.decide(check("movies"), NOW) for _ in range(3)]
+    assert (decisions[2].start, decisions[2].until) == (NOW - 5, NOW + 5)
+    assert of.decide(check("movies"), NOW + 4) is decisions[2]
+    assert of.decide(check("movies"), NOW + 5) is not decisions[2]
 
 
 def asked_for(of: CachedEvaluator) -> int:

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.small import ACME, NOW, bundle, check, record, subscription
-from tiergate.engine import MeteredUsage
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.cedar_context import context_json, context_terms, weekday
 from tiergate.engine.facts import resolve_facts
 from tiergate.engine.normalized_check import normalize_check
-from tiergate.model import Check, Instant, parse_instant
+from tiergate.model import Check, Instant, MeteredUsage, parse_instant
 
 DAY = 86_400_000
 

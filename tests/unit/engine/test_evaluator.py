@@ -292,11 +292,11 @@ def test_a_rule_that_reads_the_time_is_asked_each_time() -> None:
 
 
 def test_usage_that_is_metered_counts_where_the_check_says_none() -> None:
-    """Of the subject, of its user, of everybody; such an answer is never repeated."""
+    """Of the subject, of its user, of everybody; the decision has the usage that it rests on."""
     usage = Usage(used=49)
     of = engine(of=GOLD, usage=usage)
     decision = of.decide(check("movies"), NOW)
-    assert (decision.reason, decision.entitlement.used, decision.volatile) == ("granted", 49, True)
+    assert (decision.reason, decision.entitlement.used, decision.usage) == ("granted", 49, usage.usage)
     usage.usage = usage.usage._replace(used=50)
     assert of.decide(check("movies"), NOW).reason == "limit_reached"
     assert of.decide(check("movies", used=0), NOW).reason == "granted"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.policytest.written import HEAD, cases, expect_problems, read, suite
-from tiergate.engine import MeteredUsage
-from tiergate.model import Check, Subject, SubjectType, parse_instant
+from tiergate.model import Check, MeteredUsage, Subject, SubjectType, parse_instant
 from tiergate.policytest.suites import Case, EntitlementQuery
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from msgspec import UNSET
 
 from tests.serving import CATALOG, NOW, Clock, Service, Subjects, bundle, customer, disabled
 from tiergate import __version__
-from tiergate.engine import Evaluator, MeteredUsage, decision_json
+from tiergate.engine import Evaluator, decision_json
 from tiergate.engine.decision_inputs import DecisionBasis, basis_json, read_basis, reproduce
 from tiergate.impact.replay.decision_log_reader import read_log
-from tiergate.model import FOREVER, Override, OverrideMode, Subject, format_instant
+from tiergate.model import FOREVER, MeteredUsage, Override, OverrideMode, Subject, format_instant
 from tiergate.model.values import Amount
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.state import FeedPosition, Generation
@@ -178,7 +178,10 @@ def test_metered_usage_is_part_of_the_basis(path: Path) -> None:
     engine = Evaluator(compiled, Subjects(customer("acme")), publication=2, usage=Meter())
     logged.service.state.install(Generation(9, engine, 2, compiled.revision, NOW))
     check = b'{"subject": "acme", "feature": "storage", "amount": 8.5}'
-    answers = [logged.ask(check) for _ in range(4)]
+    answers = []
+    for _ in range(4):
+        answers.append(logged.ask(check))
+        logged.service.state.usage_changed("acme", [], ["storage"])
 
     lines = logged.lines()
     assert [basis["usage"] for basis in logged.bases()][:2] == [

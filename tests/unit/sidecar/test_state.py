@@ -110,6 +110,27 @@ def test_a_change_before_anything_is_loaded_outdates_all_the_same() -> None:
     assert edition.is_outdated
 
 
+def test_usage_that_moves_outdates_what_draws_on_it() -> None:
+    """And with a cap for everybody together, what rests on it of others."""
+    catalog = """
+apiVersion: tiergate/v1
+features:
+  - {id: credits, type: quantity, metered: {reset: month}}
+  - {id: calls, type: quantity, metered: {reset: month}, caps: {total: 5}}
+items: []
+"""
+    state = State(Clock())
+    compiled = bundle(catalog)
+    state.install(Generation(1, Evaluator(compiled, Subjects()), 1, compiled.revision, NOW))
+    versions = state.subject_versions
+    mine, others = versions.of_usage(Subject("acme"), "calls", everybody=["calls"]), versions.of(Subject("other"))
+    other = versions.of_usage(Subject("other"), "calls", everybody=["calls"])
+
+    state.usage_changed("acme", [], ["calls"])
+
+    assert (mine.is_outdated, other.is_outdated, others.is_outdated) == (True, True, False)
+
+
 def test_answers_are_not_stale_unless_somebody_expects_them_to_be() -> None:
     """With files there is nothing that data could lag behind."""
     assert State(Clock()).stale_at == FOREVER

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.answer_table import Answer
-    from tiergate.engine.sources import MeteredUsage
-    from tiergate.model import Feature, Instant, Subject
+    from tiergate.model import Feature, Instant, MeteredUsage, Subject
 
 Key = tuple[object, ...]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tiergate.cedar import CedarResult, Uid
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_entities import user_parents
-from tiergate.engine.evaluator import NO_METERED_USAGE, Denial, decide_check
+from tiergate.engine.evaluator import Denial, decide_check
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
@@ -25,6 +25,7 @@ from tiergate.engine.shapes.operand_reader import LEAST, MOST
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
+from tiergate.model import NO_METERED_USAGE
 
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import Evaluator
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from tiergate.engine.shapes.answer_table import Answer
     from tiergate.engine.shapes.shape import Key
     from tiergate.engine.slices import PolicySlice
-    from tiergate.engine.sources import MeteredUsage
     from tiergate.engine.subject_cache import ActiveSubject
-    from tiergate.model import Check, Decision, Feature, Instant, Subject
+    from tiergate.model import Check, Decision, Feature, Instant, MeteredUsage, Subject
 
 _MOST_SHAPES = 250
 """Slices are few unless rules are for single customers; checks with slices beyond these go to Cedar each time."""
@@ -145,7 +145,7 @@ class ShapeEvaluator:
         feature, principal = facts.feature, active.principal(subject)
         unlinked = self.evaluator.slices.unlinked(feature, principal, active.items.refs, user_parents(subject))
         shape = self._shape(feature, unlinked)
-        if shape is None or (usage is not NO_METERED_USAGE and (max(usage) > MOST or min(usage) < LEAST)):
+        if shape is None or (usage is not NO_METERED_USAGE and not _fits_cedar(usage)):
             return unlinked, shape, None
         return unlinked, shape, shape.key(facts, normalized, usage, now, principal, subject)
 
@@ -177,3 +177,9 @@ class ShapeEvaluator:
         self._shapes.clear()
         self._by_feature.clear()
         self.rechecks.count(Difference(feature.id, kept, result))
+
+
+def _fits_cedar(usage: MeteredUsage) -> bool:
+    """Return whether each number of a usage is one of Cedar's, so that only sums of them can leave its range."""
+    numbers = usage.numbers
+    return min(numbers) >= LEAST and max(numbers) <= MOST

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.engine import MeteredUsage
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.single_subject_engine import CheckParameters
-from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
+from tiergate.model import MAX_EDGE_UNITS, FeatureType, MeteredUsage, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

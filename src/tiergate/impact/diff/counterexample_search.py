@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tiergate.engine import MeteredUsage
 from tiergate.impact.diff.boundary_checks import LEAST_CHECK
 from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
@@ -25,6 +24,7 @@ from tiergate.model import (
     Feature,
     FeatureType,
     Level,
+    MeteredUsage,
     Override,
     OverrideMode,
     Subject,

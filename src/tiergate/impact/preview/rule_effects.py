@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import ScopeOp
-from tiergate.engine import MeteredUsage
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.subject_effects import ComparedCheck
 from tiergate.impact.rule_set import policy_concerns
@@ -26,7 +25,7 @@ from tiergate.impact.symbolic.symbolic_context import (
     item_refs_read,
     read_equal_data,
 )
-from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
+from tiergate.model import LAST_INSTANT, Check, FeatureType, MeteredUsage, Reason, Subject, SubjectType, from_units
 
 if TYPE_CHECKING:
     from tiergate.engine import Evaluator

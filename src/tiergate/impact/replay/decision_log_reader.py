@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.engine import Evaluator
-from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, read_basis
+from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, LoggedUsageSource, read_basis
 from tiergate.errors import CallerError
 from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
@@ -27,8 +27,8 @@ from tiergate.wire.check_reader import read_check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.engine import BundleSource, MeteredUsage
-    from tiergate.model import Decision, Feature, SubjectRecord
+    from tiergate.engine import BundleSource
+    from tiergate.model import Decision, SubjectRecord
 
 STDIN = Path("-")
 """The log from standard input."""
@@ -183,16 +183,6 @@ class _CheckDecisions:
     times: int = 0
 
 
-class _MeteredSource:
-    """The usage of the current line."""
-
-    def __init__(self) -> None:
-        self.given = _NO_USAGE
-
-    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
-        return self.given.usage_of(subject, feature, now)
-
-
 class _RecordCache:
     """Finds subjects, with a cache of recent ones."""
 
@@ -218,9 +208,10 @@ def find_new_denials(
 
     Yields each line that would be denied, in the order of the log.
     """
-    subjects, usage = _RecordCache(find_record), _MeteredSource()
-    engine = Evaluator(candidate, subjects, usage=usage)
-    before = None if baseline is None else Evaluator(baseline, subjects, usage=usage)
+    subjects = _RecordCache(find_record)
+    usages = [LoggedUsageSource(bundle.index.features) for bundle in (candidate, baseline) if bundle is not None]
+    engine = Evaluator(candidate, subjects, usage=usages[0])
+    before = None if baseline is None else Evaluator(baseline, subjects, usage=usages[-1])
     untouched = (
         frozenset()
         if baseline is None
@@ -236,8 +227,9 @@ def find_new_denials(
         if entry.basis is not None and not entry.basis.loaded:
             continue  # allowed because there was no data, not by what was published
         given = None if entry.basis is None else entry.basis.usage
-        usage.given = _NO_USAGE if given is None else given
-        key = (entry.request, usage.given)
+        for usage in usages:
+            usage.usage = _NO_USAGE if given is None else given
+        key = (entry.request, usages[0].usage)
         outcome = known.get(key)
         if outcome is None:
             if len(known) >= _MOST_KNOWN:

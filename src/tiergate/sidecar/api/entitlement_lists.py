@@ -90,7 +90,7 @@ class EntitlementListAdapter:
             await service.fetch([subject])
         for attempt in range(_MAX_TRIES + 1):
             view = service.view()
-            version = service.state.subject_versions.of(subject)
+            version = service.version_of_all(view, subject)
             now = service.clock()
             decisions: list[Decision] = []
             work = _collect(service.decide_all_features(view, subject, now), decisions)
