@@ -20,6 +20,7 @@ The branches show who must act::
     │   │   └── UnreadableReplicaError  also an UnreadableError
     │   ├── UnreadableError
     │   ├── ListenError
+    │   ├── JournalError
     │   ├── StoreError
     │   │   └── ReadOnlyStoreError
     │   ├── ClusterError
@@ -68,6 +69,7 @@ __all__ = [
     "ConflictError",
     "ForbiddenError",
     "ImportSourceError",
+    "JournalError",
     "ListenError",
     "LossError",
     "NotFoundError",
@@ -217,6 +219,16 @@ class UnreadableReplicaError(ReplicaError, UnreadableError):
 
 class ListenError(OperatorError):
     """A socket cannot be bound as configured."""
+
+
+class JournalError(OperatorError):
+    """The journal of usage cannot be read or written. `full`: the disk, or what may be used of it, is full."""
+
+    def __init__(self, path: str, detail: str, *, full: bool = False) -> None:
+        self.path = path
+        self.detail = detail
+        self.full = full
+        super().__init__(f"usage journal `{path}`: {detail}")
 
 
 class StoreError(OperatorError):
