@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tiergate.errors import CallerError, CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType
-from tiergate.wire import check_reader
+from tiergate.wire import check_reader, strict_reader
 from tiergate.wire.check_reader import locate, read_check, read_query, split_checks
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes, words: str) -> None:
 def thorough(body: bytes) -> Check | str:
     """What the thorough reading says."""
     try:
-        return check_reader._check_of(check_reader._parse(body), "", check_reader.CHECK_FIELDS)
+        return check_reader._check_of(strict_reader.parse_json(body), "", check_reader.CHECK_FIELDS)
     except CallerError as error:
         return type(error).__name__
 
