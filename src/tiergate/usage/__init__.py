@@ -1,4 +1,4 @@
-"""Usage without I/O: calendar windows."""
+"""Usage without I/O: windows, pools, and what counts against a limit."""
 
 from __future__ import annotations
 

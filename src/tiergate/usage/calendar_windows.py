@@ -54,7 +54,7 @@ class CalendarWindows:
             if self.unit is CalendarUnit.HOUR:
                 moment = _moment(self.anchor) + number * self.count * _LENGTHS[CalendarUnit.HOUR]
                 return (moment - _EPOCH) // _MILLISECOND
-            return _instant(
+            return first_instant(
                 self._moved(_moment(self.anchor).astimezone(self.zone).replace(tzinfo=None), number), self.zone
             )
         except (OverflowError, ValueError):
@@ -93,7 +93,7 @@ def _moment(instant: Instant) -> datetime:
     return _EPOCH + timedelta(milliseconds=instant)
 
 
-def _instant(wall: datetime, zone: tzinfo) -> Instant:
+def first_instant(wall: datetime, zone: tzinfo) -> Instant:
     """Return the first instant at which the clocks of `zone` show `wall`, or else a later time."""
     early, late = sorted((wall.replace(tzinfo=zone, fold=fold) - _EPOCH) // _MILLISECOND for fold in (0, 1))
     if _shown(early, zone) >= wall:  # it exists, once or twice
