@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.checks.item_references import check_references
-from tiergate.catalog.entries.features import check_linked, read_feature
+from tiergate.catalog.entries.features import check_linked, read_feature, resolve_draws
 from tiergate.catalog.entries.items import EntitlementReader, ItemText, read_item
+from tiergate.catalog.entries.metering import has_draws
 from tiergate.catalog.positions import CatalogPositions
 from tiergate.catalog.reading.document import Mapping, Node, Position
 from tiergate.catalog.reading.fields import Fields, find_suggestion
@@ -201,8 +202,14 @@ class _Loader:
             self.positions.put(("feature", id_), report.source, place)
             if text is not None:
                 texts.append((text.feature, node, report))
+        drawing = frozenset(feature.id for feature, node, _ in texts if has_draws(node))
+        sources = dict(result)
         for feature, node, report in texts:
             check_linked(feature, node, 0, result, report, complete=self._complete)
+            if feature.id in drawing:
+                drawn = resolve_draws(feature, node, sources, drawing, report, complete=self._complete)
+                if result[feature.id] is not None:
+                    result[feature.id] = drawn
         return result
 
     def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:

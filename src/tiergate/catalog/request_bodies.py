@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from msgspec.structs import replace
 
 from tiergate.catalog.checks.item_references import check_item
-from tiergate.catalog.entries.features import check_linked, read_feature
+from tiergate.catalog.entries.features import check_linked, read_feature, resolve_draws
 from tiergate.catalog.entries.items import EntitlementReader, read_item
+from tiergate.catalog.entries.metering import has_draws
 from tiergate.catalog.entries.values import read_entitlement
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, SourceText, describe
 from tiergate.catalog.reading.fields import Fields
@@ -54,8 +55,10 @@ class ItemBody:
     draft: dict[str, Value] | None
 
 
-def read_feature_body(body: str | bytes, features: Collection[str], fixed: ReadOnly[str, str] = _NOT_FIXED) -> Feature:
-    """Read a feature; `features` are the ids that it may name in `linked`.
+def read_feature_body(
+    body: str | bytes, features: ReadOnly[str, Feature], fixed: ReadOnly[str, str] = _NOT_FIXED
+) -> Feature:
+    """Read a feature; `features` are those that it may name in `linked` and `draws`, by id.
 
     Raises:
         BodyError: with all problems.
@@ -64,7 +67,11 @@ def read_feature_body(body: str | bytes, features: Collection[str], fixed: ReadO
     read = read_feature(text.node, text.place, text.report)
     if read is not None and text.is_right():
         check_linked(read.feature, text.node, text.place, features, text.report)
-    return text.result(read).feature
+    feature = text.result(read).feature
+    if has_draws(text.node):
+        drawing = frozenset(id_ for id_, other in features.items() if other.draws is not None)
+        feature = resolve_draws(feature, text.node, features, drawing, text.report)
+    return text.result(feature)
 
 
 def read_item_body(

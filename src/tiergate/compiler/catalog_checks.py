@@ -10,8 +10,19 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from tiergate.compiler.metering_checks import find_limit_fault, find_metering_faults
 from tiergate.compiler.suggestions import Suggestions
-from tiergate.model import MAX_SCALE, AddedAmount, Amount, FeatureType, Level, Problem, Switch, Unlimited
+from tiergate.model import (
+    MAX_SCALE,
+    AddedAmount,
+    Amount,
+    FeatureType,
+    Level,
+    MeteredAmount,
+    Problem,
+    Switch,
+    Unlimited,
+)
 from tiergate.model.amounts import MAX_EDGE_UNITS
 from tiergate.naming import ID_RULE, is_id, item_policies_path, item_ref, version_ref
 
@@ -31,6 +42,7 @@ _FITTING: dict[type, frozenset[FeatureType]] = {
     Switch: frozenset({FeatureType.SWITCH}),
     Level: frozenset({FeatureType.CUSTOM}),
     Amount: _NUMBERS,
+    MeteredAmount: frozenset({FeatureType.QUANTITY}),
     AddedAmount: _NUMBERS,
     Unlimited: _NUMBERS,
 }
@@ -59,6 +71,8 @@ def _feature_problems(catalog: Catalog, positions: Positions) -> Iterator[Proble
     for key, feature in catalog.features.items():
         for message in _feature_faults(key, feature):
             yield problem_at(positions, ("feature", key), "invalid-feature", f"feature `{key}` {message}")
+        for message in find_metering_faults(feature, catalog.features):
+            yield problem_at(positions, ("feature", key), "invalid-metering", f"feature `{key}` {message}")
 
 
 def _feature_faults(key: str, feature: Feature) -> Iterator[str]:
@@ -121,6 +135,8 @@ def _misfit(value: Value, feature: Feature) -> str:
     if isinstance(value, Amount | AddedAmount):
         if not 0 <= value.units <= MAX_EDGE_UNITS:
             return f"a number that is negative or more than {MAX_EDGE_UNITS} units"
+        if isinstance(value, MeteredAmount):
+            return find_limit_fault(value, feature)
     elif isinstance(value, Level) and not feature.rank(value.label):
         return f"the level `{value.label}`, which it does not have"
     return ""

@@ -26,7 +26,9 @@ from tiergate.model.checks import (
     Subject,
     SubjectType,
 )
+from tiergate.model.durations import DURATION_PATTERN, format_duration, parse_duration
 from tiergate.model.features import (
+    DEFAULT_LATE_MS,
     Batch,
     Caps,
     Combine,

@@ -115,10 +115,13 @@ class Draws(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `source` is a metered quantity that draws on nothing itself, such as credits. What a consumption costs is rounded up
     to a whole unit (10^-scale) of the source.
+
+    INVARIANT (scale of a cost): `scale` is the source's, so that a feature can be written without its source.
     """
 
     source: str
     cost: int
+    scale: int = 0
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -92,7 +92,7 @@ def _validate_features(change: CatalogChange) -> Iterator[Problem]:
                 if problem.code != "status-move" or after.status is FeatureStatus.DRAFT:
                     yield change.problem(("feature", id_), problem.code, problem.detail)
         try:
-            read_feature_body(to_json_line(feature_data(after)), new.features.keys())
+            read_feature_body(to_json_line(feature_data(after)), new.features)
         except BodyError as error:
             for problem in error.problems:
                 yield change.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")

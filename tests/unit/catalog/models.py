@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from tests.ids import OPAQUE
 from tiergate.catalog import sort_catalog
 from tiergate.model import (
     BEGINNING,
+    DEFAULT_LATE_MS,
     FOREVER,
     UNLIMITED,
     AddedAmount,
@@ -24,6 +26,7 @@ from tiergate.model import (
     Combine,
     Customer,
     Definition,
+    Draws,
     Feature,
     FeatureStatus,
     FeatureType,
@@ -32,12 +35,16 @@ from tiergate.model import (
     ItemStatus,
     Ladder,
     Level,
+    LimitKind,
     Metered,
+    MeteredAmount,
+    OfflineUse,
     Override,
     OverrideMode,
     Per,
     PlansPerSubscription,
     Rollout,
+    SpendOrder,
     SubjectRecord,
     Subscription,
     SubscriptionItem,
@@ -46,12 +53,13 @@ from tiergate.model import (
     Switch,
     Term,
     Value,
+    WindowAnchor,
     parse_instant,
 )
 from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 IDS = ("a", "B.2", "no", "5", "1e5", "null", "x-" + "y" * 98)
 SUBJECT_IDS = (*IDS, *OPAQUE)
@@ -154,7 +162,7 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
     if feature.type is FeatureType.RANGE:
         low, high = sorted([draw(units()), draw(units())])
         return replace(found, minimum=draw(st.sampled_from([low, None])), maximum=draw(st.sampled_from([high, None])))
-    metered = draw(st.none() | st.builds(Metered, st.none() | st.sampled_from(CalendarUnit)))
+    metered = draw(st.none() | meterings())
     found = replace(
         found,
         metered=metered,
@@ -168,6 +176,44 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
 
 
 @st.composite
+def meterings(draw: st.DrawFn) -> Metered:
+    """How usage is counted."""
+    limit = draw(st.sampled_from(LimitKind))
+    counted = Metered(
+        limit=limit,
+        overage_max=draw(st.none() | units(1)) if limit is LimitKind.SOFT else None,
+        spend=draw(st.sampled_from(SpendOrder)),
+        offline=draw(st.none() | st.sampled_from(OfflineUse)),
+    )
+    unit = draw(st.none() | st.sampled_from(CalendarUnit))
+    if unit is None:
+        return counted
+    return replace(
+        counted,
+        reset=unit,
+        every=draw(st.just(1) | st.integers(1, 10_000)),
+        anchor=draw(st.sampled_from(WindowAnchor)),
+        timezone=draw(st.sampled_from(["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])),
+        rollover_max=draw(st.just(0) | units(1)),
+        late=draw(st.just(DEFAULT_LATE_MS) | st.integers(0, 90 * 24 * 60).map(lambda minutes: minutes * 60_000)),
+    )
+
+
+@st.composite
+def drawn(draw: st.DrawFn, known: dict[str, Feature]) -> dict[str, Feature]:
+    """The features, some of which draw on one of the metered quantities."""
+    metered = [feature for feature in known.values() if feature.metered is not None]
+    if len(metered) < 2:
+        return known
+    source, *others = metered
+    found = dict(known)
+    for feature in others:
+        if draw(st.booleans()):
+            found[feature.id] = replace(feature, draws=Draws(source.id, draw(units(1)), source.scale))
+    return found
+
+
+@st.composite
 def values(draw: st.DrawFn, feature: Feature) -> Value:
     """What an item may give of a feature."""
     if feature.type is FeatureType.SWITCH:
@@ -178,13 +224,24 @@ def values(draw: st.DrawFn, feature: Feature) -> Value:
     if draw(st.booleans()):
         return AddedAmount(draw(units()), per)
     can_be_unlimited = feature.unlimited_level and feature.maximum is None
+    number = draw(amounts(feature))
     if feature.numbers is not None:
-        found: list[Value] = [Amount(number, per) for number in feature.numbers]
+        found: list[Value] = [number(each, per) for each in feature.numbers]
         return draw(st.sampled_from([*found, *([UNLIMITED] if can_be_unlimited else [])]))
     if can_be_unlimited and draw(st.booleans()):
         return UNLIMITED
     least = feature.minimum or 0
-    return Amount(draw(units(least, EDGE if feature.maximum is None else feature.maximum)), per)
+    return number(draw(units(least, EDGE if feature.maximum is None else feature.maximum)), per)
+
+
+@st.composite
+def amounts(draw: st.DrawFn, feature: Feature) -> Callable[[int, Per | None], Amount]:
+    """Make amounts of a feature, which may have a kind of limit of their own if it is metered."""
+    if feature.metered is None or draw(st.booleans()):
+        return Amount
+    limit = draw(st.sampled_from(LimitKind))
+    overage_max = draw(st.none() | units(1)) if limit is LimitKind.SOFT else None
+    return partial(MeteredAmount, limit=limit, overage_max=overage_max)
 
 
 @st.composite
@@ -236,7 +293,7 @@ def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
 @st.composite
 def catalogs(draw: st.DrawFn) -> Catalog:
     """A catalog, in the order of the loader."""
-    known = {id_: draw(features(id_)) for id_ in IDS[: draw(st.integers(3, 4))]}
+    known = draw(drawn({id_: draw(features(id_)) for id_ in IDS[: draw(st.integers(3, 4))]}))
     count = draw(st.integers(0, 5) | st.just(len(IDS)))
     listed = [draw(items(place, known)) for place in range(count)]
     plans = [item.id for item in listed if item.kind is ItemKind.PLAN]
@@ -275,7 +332,10 @@ def override_values(feature: Feature, mode: OverrideMode) -> st.SearchStrategy[V
         case FeatureType.CUSTOM:
             return st.builds(Level, st.sampled_from(feature.labels))
         case FeatureType.QUANTITY | FeatureType.RANGE:
-            return st.just(UNLIMITED) | st.builds(Amount, units())
+            plain = st.just(UNLIMITED) | st.builds(Amount, units())
+            if mode is not OverrideMode.REPLACE or feature.metered is None:
+                return plain
+            return plain | amounts(feature).flatmap(lambda number: st.builds(number, units(), st.none()))
 
 
 @st.composite

@@ -152,6 +152,10 @@ def test_an_unknown_key_is_refused_by_both(world: tuple[dict[str, Any], dict[str
         {"apiVersion": "tiergate/v1", "items": [{"id": "a", "kind": "plan", "entitlements": {"x": None}}]},
         {"apiVersion": "tiergate/v1", "items": [{"id": "a", "kind": "plan", "entitlements": {"x": -1}}]},
         {"apiVersion": "tiergate/v1", "items": [{"id": "a", "kind": "plan", "entitlements": {"x": {"ad": 1}}}]},
+        {
+            "apiVersion": "tiergate/v1",
+            "items": [{"id": "a", "kind": "plan", "entitlements": {"x": {"value": 1, "overage_max": 1}}}],
+        },
         {"apiVersion": "tiergate/v1", "items": [{"id": "a", "kind": "plan", "entitlements": {}, "versions": []}]},
         {"apiVersion": "tiergate/v1", "items": [{"id": "a", "kind": "plan", "entitlements": {}, "available_for": []}]},
         {"apiVersion": "tiergate/v1", "ladders": [{"id": "a", "plans": ["b"]}]},
@@ -163,6 +167,32 @@ def test_what_an_editor_should_underline_is_refused(document: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        {"metered": {}},
+        {"metered": {"reset": "fortnight"}},
+        {"metered": {"reset": {"every": 0, "of": "day"}}},
+        {"metered": {"reset": "never", "anchor": "first_use"}},
+        {"metered": {"reset": "never", "rollover": {"max": 1}}},
+        {"metered": {"reset": "day", "overage_max": 1}},
+        {"metered": {"reset": "day", "limit": "hard", "overage_max": 1}},
+        {"metered": {"reset": "day", "limit": "soft", "overage_max": 0}},
+        {"metered": {"reset": "day", "late": "3 weeks"}},
+        {"metered": {"reset": "day", "rollover": {}}},
+        {"metered": {"reset": "day"}, "draws": {"from": "b"}},
+        {"metered": {"reset": "day"}, "draws": {"from": "b", "cost": 0}},
+        {"draws": {"from": "b", "cost": 1}},
+    ],
+)
+def test_a_metering_that_an_editor_should_underline_is_refused(key: dict[str, Any]) -> None:
+    """Mistakes that need no other part of the file are seen by the schema already."""
+    feature = {"id": "a", "type": "quantity"}
+    good = {"metered": {"reset": "day", "limit": "soft", "overage_max": 1}, "draws": {"from": "b", "cost": 1}}
+    assert CATALOG_FILE.is_valid({"apiVersion": "tiergate/v1", "features": [feature | good]})
+    assert not CATALOG_FILE.is_valid({"apiVersion": "tiergate/v1", "features": [feature | key]})
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"status": "trialing"},
@@ -171,6 +201,9 @@ def test_what_an_editor_should_underline_is_refused(document: dict[str, Any]) ->
         {"start": "yesterday"},
         {"items": [{"item": "gold", "quantity": 0}]},
         {"overrides": [{"feature": "f"}]},
+        {"overrides": [{"feature": "f", "value": {"value": 1}}]},
+        {"overrides": [{"feature": "f", "value": {"value": 1, "limit": "hard", "overage_max": 1}}]},
+        {"overrides": [{"feature": "f", "mode": "at_least", "value": {"value": 1, "limit": "soft"}}]},
         {"overrides": [{"feature": "f", "mode": "disabled", "value": True}]},
         {"suspensions": [{"reason": "x"}]},
     ],

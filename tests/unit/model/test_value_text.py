@@ -11,6 +11,8 @@ from tiergate.model import (
     Feature,
     FeatureType,
     Level,
+    LimitKind,
+    MeteredAmount,
     Per,
     Switch,
     Value,
@@ -36,6 +38,9 @@ CUSTOM = Feature(id="c", type=FeatureType.CUSTOM, labels=("email", "unlimited", 
         (QUANTITY, AddedAmount(1_050), "+10.5"),
         (QUANTITY, AddedAmount(0, Per.UNIT), "+0 per unit"),
         (QUANTITY, UNLIMITED, "unlimited"),
+        (QUANTITY, MeteredAmount(50, None, LimitKind.HARD), "0.5, hard limit"),
+        (QUANTITY, MeteredAmount(50, None, LimitKind.SOFT), "0.5, soft limit"),
+        (QUANTITY, MeteredAmount(2_000, Per.UNIT, LimitKind.SOFT, 150), "20 per unit, soft limit, at most 1.5 above"),
         (RANGE, Amount(800), "800"),
         (RANGE, UNLIMITED, "unlimited"),
         (CUSTOM, Level("email"), "email"),
@@ -52,7 +57,14 @@ def test_a_value_has_one_written_form_that_reads_back(feature: Feature, value: V
 
 @given(
     st.builds(Amount, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per]))
-    | st.builds(AddedAmount, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per])),
+    | st.builds(AddedAmount, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per]))
+    | st.builds(
+        MeteredAmount,
+        st.integers(0, 10**15 - 1),
+        st.sampled_from([None, *Per]),
+        st.sampled_from(LimitKind),
+        st.none() | st.integers(1, 10**15 - 1),
+    ),
     st.integers(0, 6),
 )
 def test_every_number_reads_back(value: Amount | AddedAmount, scale: int) -> None:
@@ -75,6 +87,9 @@ def test_every_number_reads_back(value: Amount | AddedAmount, scale: int) -> Non
         (QUANTITY, "NaN", "must be a finite number"),
         (QUANTITY, "Infinity", "must be a finite number"),
         (QUANTITY, "1 per moon", "'moon' is not a valid Per"),
+        (QUANTITY, "1, firm limit", "'firm' is not a valid LimitKind"),
+        (QUANTITY, "1, soft limit, at most many above", "`1, soft limit, at most many above` is not a number"),
+        (QUANTITY, "+1, soft limit", r"`\+1, soft limit` is not a value of a quantity"),
     ],
 )
 def test_a_text_that_is_no_value_of_the_feature_is_refused(feature: Feature, text: str, message: str) -> None:

@@ -1,10 +1,16 @@
-"""Read one feature of a catalog file."""
+"""Read one feature of a catalog file.
+
+`read_feature` reads all but `draws`, which `resolve_draws` reads when all features are known.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from tiergate.catalog.entries.metering import check_draws_key, read_draws, read_metered
 from tiergate.catalog.reading.document import Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_line, read_units
 from tiergate.model import (
@@ -12,19 +18,18 @@ from tiergate.model import (
     FOREVER,
     MAX_SCALE,
     Batch,
-    CalendarUnit,
     Caps,
     Combine,
     Feature,
     FeatureStatus,
     FeatureType,
-    Metered,
     Suspension,
     format_units,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from collections.abc import Mapping as ReadOnly
 
     from tiergate.catalog.reading.problem_report import Report
     from tiergate.model import Instant
@@ -32,7 +37,8 @@ if TYPE_CHECKING:
 _COMMON_KEYS = frozenset({"id", "name", "description", "type", "status", "tags", "linked", "suspensions"})
 TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
     FeatureType.SWITCH: _COMMON_KEYS,
-    FeatureType.QUANTITY: _COMMON_KEYS | {"unit", "scale", "levels", "combine", "across", "batch", "caps", "metered"},
+    FeatureType.QUANTITY: _COMMON_KEYS
+    | {"unit", "scale", "levels", "combine", "across", "batch", "caps", "metered", "draws"},
     FeatureType.RANGE: _COMMON_KEYS | {"unit", "scale", "combine", "across", "min", "max"},
     FeatureType.CUSTOM: _COMMON_KEYS | {"levels"},
 }
@@ -41,13 +47,9 @@ TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
 FEATURE_KEYS = frozenset().union(*TYPE_KEYS.values())
 """The keys that are allowed for at least one type."""
 
-NEVER = "never"
-"""The word in `metered: {reset: …}` for usage that never resets."""
-
 _SUSPENSION_KEYS = frozenset({"from", "until", "reason"})
 _BATCH_KEYS = frozenset({"minimum", "increment"})
 _CAPS_KEYS = frozenset({"total", "per_user"})
-_METERED_KEYS = frozenset({"reset"})
 _CALLED = {FeatureType.SWITCH: "a switch", FeatureType.CUSTOM: "a custom feature"}
 
 
@@ -81,7 +83,8 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
     labels = _labels(fields, report) if type_ is FeatureType.CUSTOM else ()
     numbers, unlimited_level = _numbers(fields, scale, report) if type_ is FeatureType.QUANTITY else (None, True)
     is_checkable = report.count == before
-    metered = _metered(fields, report)
+    metered = read_metered(fields, scale, report)
+    check_draws_key(fields, report)
     caps = _caps(fields, scale, report)
     feature = Feature(
         id=id_ or "",
@@ -119,6 +122,22 @@ def check_linked(
             report.add(at, "self-reference", f"`{linked}` names itself in `linked`")
         elif linked not in known and complete:
             report.add(at, "unknown-feature", f"no feature `{linked}`", find_suggestion(linked, known, report))
+
+
+def resolve_draws(
+    feature: Feature,
+    node: Node,
+    known: ReadOnly[str, Feature | None],
+    drawing: Collection[str],
+    report: Report,
+    *,
+    complete: bool = True,
+) -> Feature:
+    """Return the feature with what it draws on, if it has the key `draws`; the arguments are those of `read_draws`."""
+    if feature.type is not FeatureType.QUANTITY or feature.metered is None:
+        return feature
+    draws = read_draws(feature, node, known, drawing, report, complete=complete)
+    return feature if draws is None else replace(feature, draws=draws)
 
 
 def _reject_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:
@@ -212,15 +231,6 @@ def _inner(fields: Fields, key: str, known: frozenset[str], report: Report) -> F
         either = " or ".join(f"`{word}`" for word in sorted(known))
         fields.problem(key, "missing-key", f"`{key}` needs {either}")
     return inner
-
-
-def _metered(fields: Fields, report: Report) -> Metered | None:
-    if "metered" not in fields:
-        return None
-    inner = Fields.of(fields.entries["metered"], fields.at("metered"), report, _METERED_KEYS, ("reset",))
-    if inner is None or inner.entries.get("reset") == NEVER:
-        return Metered()
-    return Metered(inner.choice("reset", CalendarUnit, also=NEVER))
 
 
 def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tiergate.catalog.entries.metering import read_limit
 from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_units
 from tiergate.model import (
@@ -19,6 +20,8 @@ from tiergate.model import (
     Feature,
     FeatureType,
     Level,
+    LimitKind,
+    MeteredAmount,
     OverrideMode,
     Per,
     Switch,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import Report
 
 _SHOWN_LEVELS = 12
+_LIMIT_KEYS = frozenset({"limit", "overage_max"})
 _NUMBER_TYPES = (FeatureType.QUANTITY, FeatureType.RANGE)
 
 
@@ -50,6 +54,8 @@ def is_plainly_valid(value: Value, feature: Feature) -> bool:
     Quick, and exact where it says yes; no leaves it open, as for a number with `per`.
     """
     match value:
+        case MeteredAmount():
+            return False
         case Switch(on):
             return feature.type is FeatureType.SWITCH and on.__class__ is bool
         case Level(label):
@@ -70,7 +76,12 @@ def read_override_value(
     if mode is OverrideMode.ADD:
         return _added(node, place, feature, report)
     if isinstance(node, Mapping) and feature.type in _NUMBER_TYPES:
+        says_limit = feature.type is FeatureType.QUANTITY and not _LIMIT_KEYS.isdisjoint(node.entries)
+        if says_limit and mode is OverrideMode.REPLACE:
+            return _override_amount(node, place, feature, report)
         message = "the value of an override is a number or `unlimited`: `add` and `per` are not allowed"
+        if says_limit:
+            message = f"an override of mode `{mode.value}` keeps the kind of limit: `replace` can give another one"
         report.add(place, "wrong-type", message)
         return None
     return _read_value(node, place, feature, report)
@@ -148,10 +159,24 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
         report.add(node.key_place("add"), "key-conflict", "`add` cannot be combined with `value`: use one of them")
         return None
     key = "add" if "add" in node.entries else "value"
-    fields = Fields.of(node, place, report, frozenset({key, "per"}), [key])
+    known = _LIMIT_KEYS if feature.type is FeatureType.QUANTITY else frozenset[str]()
+    fields = Fields.of(node, place, report, known | {key, "per"}, [key])
     if fields is None or key not in fields:
         return None
     per = fields.choice("per", Per)
+    value, before = _inner_number(fields, key, feature, report), report.count
+    limit = _limit(fields, feature, report)
+    if value is None or report.count > before:
+        return None
+    if key == "add":
+        return AddedAmount(value.units, per) if isinstance(value, Amount) else None
+    if not _fits(value, fields.at(key), feature, report) or not isinstance(value, Amount):
+        return value if report.count == before else None
+    return Amount(value.units, per) if limit is None else MeteredAmount(value.units, per, *limit)
+
+
+def _inner_number(fields: Fields, key: str, feature: Feature, report: Report) -> Value | None:
+    """Read the number under `value` or `add`."""
     inner = fields.entries[key]
     if inner == "unlimited" and isinstance(inner, str):
         if key == "add":
@@ -164,14 +189,37 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
     if isinstance(inner, Mapping):
         fields.problem(key, "unfit-value", f"`{feature.id}` must be a number here, not a mapping")
         return None
-    value = _number(inner, fields.at(key), feature, report)
-    if value is None:
+    return _number(inner, fields.at(key), feature, report)
+
+
+def _limit(fields: Fields, feature: Feature, report: Report) -> tuple[LimitKind, int | None] | None:
+    """Read what happens above a number, if the value says it: the kind of limit, and the units above a soft one."""
+    said = [key for key in ("limit", "overage_max") if key in fields]
+    if not said or feature.type is not FeatureType.QUANTITY:
         return None
-    if key == "add":
-        return AddedAmount(value.units, per) if isinstance(value, Amount) else None
-    if not _fits(value, fields.at(key), feature, report):
+    if "add" in fields:
+        message = f"`{said[0]}` cannot be combined with `add`: give it beside `value`"
+    elif feature.metered is None:
+        message = f"the usage of `{feature.id}` is not counted: add `metered` to it, or leave `{said[0]}` out"
+        report.add(fields.key_place(said[0]), "limit-not-metered", message)
         return None
-    return Amount(value.units, per) if isinstance(value, Amount) else value
+    elif fields.entries.get("value") == "unlimited":
+        message = f"there is nothing above `unlimited`: leave `{said[0]}` out"
+    else:
+        return read_limit(fields, feature.scale, report)
+    report.add(fields.key_place(said[0]), "key-conflict", message)
+    return None
+
+
+def _override_amount(node: Mapping, place: int, feature: Feature, report: Report) -> Value | None:
+    """Read the value of an override that says what happens above it: `{value: 100, limit: soft}`."""
+    before = report.count
+    fields = Fields.of(node, place, report, _LIMIT_KEYS | {"value"}, ("value",))
+    limit = None if fields is None or "value" not in fields else _limit(fields, feature, report)
+    if fields is None or limit is None or report.count > before:
+        return None
+    units = read_units(fields.entries["value"], fields.at("value"), feature.scale, report)
+    return None if units is None else MeteredAmount(units, None, *limit)
 
 
 def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.catalog.entries.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
+from tiergate.catalog.entries.features import FEATURE_KEYS, TYPE_KEYS, default_combine
 from tiergate.catalog.entries.items import MAX_VERSION
+from tiergate.catalog.entries.metering import MAX_LATE_MS, NEVER, UTC, WINDOW_KEYS
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
     api_version,
+    calendar_period,
     closed,
     ids,
+    limit_kind,
     line,
     listing,
     metadata,
     number,
+    overage_max,
     prose,
     ref,
     shared,
+    soft_for_overage,
     subject_id,
     suspension,
     whole,
     words,
 )
 from tiergate.model import (
+    DEFAULT_LATE_MS,
+    DURATION_PATTERN,
     MAX_SCALE,
-    CalendarUnit,
     Combine,
     FeatureStatus,
     FeatureType,
     ItemKind,
     ItemStatus,
+    LimitKind,
+    OfflineUse,
     Per,
     PlansPerSubscription,
+    SpendOrder,
+    WindowAnchor,
+    format_duration,
 )
 
 _PERCENT: Final = r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%$"
@@ -65,6 +76,7 @@ def catalog_schema() -> Schema:
             "subjectId": subject_id(),
             "suspension": suspension(in_feature=True),
             "feature": _feature(),
+            "metered": _metered(),
             "item": _item(),
             "version": _version(),
             "rollout": _rollout(),
@@ -129,10 +141,14 @@ def _feature() -> Schema:
             description="Limits beside the entitlement.",
         )
         | {"minProperties": 1},
-        "metered": closed(
-            {"reset": words(CalendarUnit, "When usage begins again at zero.", NEVER)},
-            required=["reset"],
-            description="Usage is counted.",
+        "metered": ref("metered"),
+        "draws": closed(
+            {
+                "from": ref("id", "The metered quantity that is used up too, such as credits."),
+                "cost": number("How much of it one unit costs, in the scale of that quantity.", positive=True),
+            },
+            ["from", "cost"],
+            "Using this feature also uses up another one; needs `metered`.",
         ),
         "linked": ids("Features that belong to this one, such as the limit of a switch."),
         "suspensions": listing("#/$defs/suspension", "When the feature is switched off for everybody."),
@@ -154,7 +170,56 @@ def _of_type(type_: FeatureType) -> Schema:
         then["properties"]["levels"] = {"items": {"anyOf": [number("A level."), {"const": "unlimited"}]}}
         then["if"] = {"properties": {"caps": {"required": ["total"]}}, "required": ["caps"]}
         then["then"] = {"required": ["metered"]}
+        then["dependentRequired"] = {"draws": ["metered"]}
     return {"if": {"properties": {"type": {"const": type_.value}}, "required": ["type"]}, "then": then}
+
+
+def _metered() -> Schema:
+    schema = closed(
+        {
+            "reset": calendar_period("When usage begins again at zero.", NEVER),
+            "anchor": words(
+                WindowAnchor,
+                "What the periods are counted from: the calendar, the anchor of the subscription that gives the "
+                "feature, or the first use after the last period.",
+                default=WindowAnchor.CALENDAR,
+            ),
+            "timezone": line("The time zone whose clocks count, by its IANA name.") | {"default": UTC},
+            "limit": words(
+                LimitKind,
+                "What happens above the limit. hard: use is denied. soft: it is allowed, and reported as overage.",
+                default=LimitKind.HARD,
+            ),
+            "overage_max": overage_max(),
+            "rollover": closed(
+                {"max": number("The most of it.", positive=True)},
+                ["max"],
+                "What is left of the allowance at the end of a period is added to the next.",
+            ),
+            "late": {
+                "type": "string",
+                "pattern": f"^{DURATION_PATTERN}$",
+                "default": format_duration(DEFAULT_LATE_MS),
+                "description": "How long after the end of its period usage is still accepted; at most "
+                f"{format_duration(MAX_LATE_MS)}.",
+            },
+            "spend": words(
+                SpendOrder,
+                "What is used up first: the allowance of the period, or grants.",
+                default=SpendOrder.ALLOWANCE_FIRST,
+            ),
+            "offline": words(
+                OfflineUse,
+                "What a sidecar does that has nothing left to give out and cannot reach its control plane. Left out: "
+                "deny with a hard limit, allow with a soft one.",
+            ),
+        },
+        ["reset"],
+        "Usage is counted.",
+    )
+    never: Schema = {"properties": {"reset": {"const": NEVER}}, "required": ["reset"]}
+    without: Schema = {"properties": dict.fromkeys(WINDOW_KEYS, False)}
+    return schema | {"allOf": [soft_for_overage(), {"if": never, "then": without}]}
 
 
 def _item() -> Schema:
@@ -260,9 +325,12 @@ def _entitlement() -> Schema:
                         "description": "The number, where `per` says how it is multiplied.",
                     },
                     "per": per,
+                    "limit": limit_kind("What happens above the number, if not as the metered feature says."),
+                    "overage_max": overage_max(),
                 },
                 ["value"],
-            ),
+            )
+            | soft_for_overage(),
             closed({"add": number("On top of what the others give."), "per": per}, ["add"]),
         ],
         "description": "What is given of a feature.",

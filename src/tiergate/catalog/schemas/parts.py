@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from tiergate.catalog.entries.calendar_periods import MAX_PERIODS
 from tiergate.catalog.entries.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
 from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
 from tiergate.catalog.reading.files import API_VERSION
+from tiergate.model import CalendarUnit, LimitKind
 from tiergate.naming import EXTERNAL_PREFIX, ID, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 if TYPE_CHECKING:
@@ -99,6 +101,34 @@ def number(description: str, *, positive: bool = False) -> Schema:
 def whole(least: int, most: int, description: str) -> Schema:
     """Return a whole number."""
     return {"type": "integer", "minimum": least, "maximum": most, "description": description}
+
+
+def calendar_period(description: str, *more: str) -> Schema:
+    """Return a period of calendar time, `month` or `{every: 3, of: month}`, or one of the words `more`."""
+    several = closed(
+        {
+            "every": whole(1, MAX_PERIODS, "How many of these units."),
+            "of": words(CalendarUnit, "The unit of time."),
+        },
+        ["every", "of"],
+    )
+    return {"anyOf": [{"enum": [*(unit.value for unit in CalendarUnit), *more]}, several], "description": description}
+
+
+def limit_kind(description: str) -> Schema:
+    """Return `hard` or `soft`."""
+    return words(LimitKind, description)
+
+
+def overage_max() -> Schema:
+    """Return the units above a soft limit."""
+    return number("How much may be used above a soft limit; left out: any amount.", positive=True)
+
+
+def soft_for_overage() -> Schema:
+    """Return the condition that `overage_max` needs `limit: soft`."""
+    soft: Schema = {"properties": {"limit": {"const": LimitKind.SOFT.value}}, "required": ["limit"]}
+    return {"if": {"required": ["overage_max"]}, "then": soft}
 
 
 def shared() -> Schema:

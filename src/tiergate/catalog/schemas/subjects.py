@@ -5,26 +5,29 @@ from __future__ import annotations
 from tiergate.catalog.entries.items import MAX_VERSION
 from tiergate.catalog.entries.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
 from tiergate.catalog.entries.subjects import MAX_QUANTITY, RESUMED
-from tiergate.catalog.entries.subscription_term import MAX_PERIODS
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
     api_version,
+    calendar_period,
     closed,
     ids,
+    limit_kind,
     line,
     listing,
     metadata,
     number,
+    overage_max,
     prose,
     ref,
     shared,
+    soft_for_overage,
     subject_id,
     suspension,
     whole,
     words,
 )
-from tiergate.model import CalendarUnit, OverrideMode, SubscriptionStatus
+from tiergate.model import OverrideMode, SubscriptionStatus
 
 
 def subjects_schema() -> Schema:
@@ -144,17 +147,7 @@ def _subscription(*, typed: bool = False) -> Schema:
 
 
 def _term() -> Schema:
-    several = closed(
-        {
-            "every": whole(1, MAX_PERIODS, "How many of these units."),
-            "of": words(CalendarUnit, "The unit of time."),
-        },
-        ["every", "of"],
-    )
-    every: Schema = {
-        "anyOf": [{"enum": [unit.value for unit in CalendarUnit]}, several],
-        "description": "How often it renews.",
-    }
+    every = calendar_period("How often it renews.")
     anchor = ref("instant", "From when its boundaries are counted; left out: from the subscription's start.")
     return closed({"every": every, "anchor": anchor}, ["every"], "How often the subscription renews.")
 
@@ -196,8 +189,9 @@ def _override() -> Schema:
                 default=OverrideMode.REPLACE,
             ),
             "value": {
-                "anyOf": [{"type": "boolean"}, number("A number."), {"type": "string"}],
-                "description": "`true` or `false`, a number, `unlimited` or a level.",
+                "anyOf": [{"type": "boolean"}, number("A number."), {"type": "string"}, _override_amount()],
+                "description": "`true` or `false`, a number, `unlimited` or a level. With mode `replace`, a number of "
+                "a metered quantity may come with its own kind of limit.",
             },
             "from": ref("instant", "When it begins; left out: it has always been so."),
             "until": ref("instant", "When it ends; left out: never."),
@@ -210,6 +204,22 @@ def _override() -> Schema:
     schema["if"] = {"properties": {"mode": {"const": OverrideMode.DISABLED.value}}, "required": ["mode"]}
     schema["then"] = {"properties": {"value": False}}
     schema["else"] = {"required": ["value"]}
+    replaced: Schema = {"properties": {"mode": {"const": OverrideMode.REPLACE.value}}}
     added: Schema = {"properties": {"mode": {"const": OverrideMode.ADD.value}}, "required": ["mode"]}
-    schema["allOf"] = [{"if": added, "then": {"properties": {"value": number("By so much.", positive=True)}}}]
+    schema["allOf"] = [
+        {"if": added, "then": {"properties": {"value": number("By so much.", positive=True)}}},
+        {"if": replaced, "else": {"properties": {"value": {"type": ["boolean", "number", "string"]}}}},
+    ]
     return schema
+
+
+def _override_amount() -> Schema:
+    amount = closed(
+        {
+            "value": number("The number."),
+            "limit": limit_kind("What happens above the number."),
+            "overage_max": overage_max(),
+        },
+        ["value", "limit"],
+    )
+    return amount | soft_for_overage()

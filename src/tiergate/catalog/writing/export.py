@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.catalog.entries.features import NEVER, default_combine
+from tiergate.catalog.entries.features import default_combine
+from tiergate.catalog.entries.metering import NEVER, UTC
 from tiergate.catalog.reading.files import API_VERSION
 from tiergate.catalog.writing.printer import PlainData, to_json, to_json_line, to_yaml
 from tiergate.model import (
     BEGINNING,
+    DEFAULT_LATE_MS,
     FOREVER,
     AddedAmount,
     Amount,
@@ -24,13 +26,18 @@ from tiergate.model import (
     Item,
     ItemStatus,
     Level,
+    LimitKind,
+    MeteredAmount,
     Override,
     OverrideMode,
     PlansPerSubscription,
     Rollout,
+    SpendOrder,
     Switch,
     Unlimited,
     Value,
+    WindowAnchor,
+    format_duration,
     format_instant,
     from_units,
 )
@@ -42,11 +49,13 @@ if TYPE_CHECKING:
 
     from tiergate.model import (
         Audience,
+        CalendarUnit,
         CatalogIndex,
         Customer,
         Definition,
         IndexedItem,
         Instant,
+        Metered,
         SubjectRecord,
         Subscription,
         SubscriptionItem,
@@ -103,7 +112,7 @@ def feature_data(feature: Feature) -> _Data:
     """Return a feature as plain data."""
     scale = feature.scale
     batch, caps = feature.batch, feature.caps
-    metered = feature.metered
+    metered, draws = feature.metered, feature.draws
     return _without_empty(
         {
             "id": feature.id,
@@ -122,12 +131,36 @@ def feature_data(feature: Feature) -> _Data:
                 {"minimum": _number(batch.minimum, scale), "increment": _number(batch.increment, scale)}
             ),
             "caps": _without_empty({"total": _number(caps.total, scale), "per_user": _number(caps.per_user, scale)}),
-            "metered": None if metered is None else {"reset": metered.reset.value if metered.reset else NEVER},
+            "metered": None if metered is None else metered_data(metered, scale),
+            "draws": None if draws is None else {"from": draws.source, "cost": from_units(draws.cost, draws.scale)},
             "tags": list(feature.tags),
             "linked": list(feature.linked),
             "suspensions": [suspension_data(suspension) for suspension in feature.suspensions],
         }
     )
+
+
+def metered_data(metered: Metered, scale: int) -> _Data:
+    """Return how usage is counted as plain data; `scale`: the feature's decimal digits."""
+    unit = metered.reset
+    reset: PlainData = NEVER if unit is None else _calendar_period(unit, metered.every)
+    return _without_empty(
+        {
+            "reset": reset,
+            "anchor": _unless(metered.anchor, WindowAnchor.CALENDAR),
+            "timezone": None if metered.timezone == UTC else metered.timezone,
+            "limit": _unless(metered.limit, LimitKind.HARD),
+            "overage_max": _number(metered.overage_max, scale),
+            "rollover": {"max": from_units(metered.rollover_max, scale)} if metered.rollover_max else None,
+            "late": None if metered.late == DEFAULT_LATE_MS else format_duration(metered.late),
+            "spend": _unless(metered.spend, SpendOrder.ALLOWANCE_FIRST),
+            "offline": None if metered.offline is None else metered.offline.value,
+        }
+    )
+
+
+def _calendar_period(unit: CalendarUnit, count: int) -> PlainData:
+    return unit.value if count == 1 else {"every": count, "of": unit.value}
 
 
 def _without_empty(data: Mapping[str, PlainData | None]) -> _Data:
@@ -203,6 +236,8 @@ def value_data(value: Value, feature: Feature) -> PlainData:
             return label
         case Unlimited():
             return "unlimited"
+        case MeteredAmount():
+            return _metered_amount_data(value, scale)
         case Amount(units, None):
             return from_units(units, scale)
         case Amount(units, per):
@@ -212,6 +247,16 @@ def value_data(value: Value, feature: Feature) -> PlainData:
     data: _Data = {key: from_units(units, scale)}
     if per is not None:
         data["per"] = per.value
+    return data
+
+
+def _metered_amount_data(value: MeteredAmount, scale: int) -> _Data:
+    data: _Data = {"value": from_units(value.units, scale)}
+    if value.per is not None:
+        data["per"] = value.per.value
+    data["limit"] = value.limit.value
+    if value.overage_max is not None:
+        data["overage_max"] = from_units(value.overage_max, scale)
     return data
 
 
@@ -290,8 +335,7 @@ def _shared_data(subject: Customer | Subscription) -> _Data:
 
 def term_data(term: Term) -> _Data:
     """Return the term of a subscription as plain data."""
-    every: PlainData = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
-    return _without_empty({"every": every, "anchor": _instant(term.anchor)})
+    return _without_empty({"every": _calendar_period(term.unit, term.count), "anchor": _instant(term.anchor)})
 
 
 def subscription_item_data(entry: SubscriptionItem) -> _Data:
