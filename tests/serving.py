@@ -24,6 +24,7 @@ from tests import wire
 from tiergate import publish
 from tiergate.bundle import Bundle
 from tiergate.engine import EngineOptions, Rechecks
+from tiergate.engine.recent_keys import RecentKeys
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -43,12 +44,11 @@ from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as DEFAULT_FAST_PATH_
 from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol, protocol_class
 from tiergate.sidecar.metrics import Metrics
-from tiergate.sidecar.recent_keys import RecentKeys
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from tiergate.model import Instant, Subject
     from tiergate.sidecar.api.responses import HttpResponse
@@ -162,7 +162,7 @@ class Where(NamedTuple):
 class AllKnown(RecentKeys):
     """Takes every check for one that was asked before, so that tests need not ask twice until it is cached."""
 
-    def add(self, key: bytes) -> bool:
+    def add(self, key: Hashable) -> bool:
         """Say that it was."""
         super().add(key)
         return True
@@ -203,7 +203,7 @@ class Service:
         )
         self.native = NativeApi(self.service, DEFAULT_CACHE_BYTES if memo else 0)
         if caches_at_once:
-            self.native.decisions._asked = AllKnown()
+            self.native.decisions._asked = AllKnown(1)
         self.quick = FastPath(
             self.service, "tcp", cache_bytes=DEFAULT_FAST_PATH_BYTES if memo else 0, max_body=max_body
         )

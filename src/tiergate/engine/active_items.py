@@ -7,6 +7,7 @@ ends. Pure: a function of the record, the catalog's index and `now`.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tiergate.model import (
         CatalogIndex,
         IndexedItem,
+        ItemKind,
         Rollout,
         Subject,
         SubjectRecord,
@@ -67,12 +69,23 @@ class ValidityWindow:
 
 
 class ActiveVersion(msgspec.Struct, frozen=True):
-    """An active version of an item, and its quantity."""
+    """An active version of an item, and its quantity. Subjects with the same share it.
+
+    `source`: how a source in the JSON of a decision begins if it is this one.
+    """
 
     item: str
     version: int
     ref: str
     quantity: int
+    source: str
+
+
+@lru_cache(maxsize=16_384)
+def active_version(kind: ItemKind, item: str, version: int, quantity: int) -> ActiveVersion:
+    """Return the active version of an item, in a quantity."""
+    name, ref = item_ref(kind, item), version_ref(kind, item, version)
+    return ActiveVersion(name, version, ref, quantity, f'{{"item":"{name}","version":{version},"quantity":{quantity}')
 
 
 class ActiveSubscription(msgspec.Struct, frozen=True):
@@ -153,8 +166,7 @@ def _versions(
         if version is None:
             version = rolled_out_version(item, held, subscription, customer, window)
         if version is not None and version in item.versions:
-            ref = version_ref(item.kind, item.id, version)
-            versions.append(ActiveVersion(item_ref(item.kind, item.id), version, ref, held.quantity))
+            versions.append(active_version(item.kind, item.id, version, held.quantity))
             items.append(item)
             if item.available_for or item.depends_on:
                 based.append(item)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.engine.recent_keys import RecentKeys
 from tiergate.engine.shapes.kept_decision import DecisionWriter
 from tiergate.errors import CheckError, TiergateError
-from tiergate.sidecar.recent_keys import RecentKeys
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.subject_versions import NO_VERSION
 from tiergate.wire.check_reader import locate
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tiergate.sidecar.metrics import DecisionCounts
     from tiergate.sidecar.state import Generation, StateView
     from tiergate.sidecar.subject_versions import SubjectVersion
+
+
+_RECENT = 65_536
+"""How many checks are remembered, so that those that are asked again are cached. Takes half a megabyte."""
 
 
 class NativeDecision:
@@ -68,7 +72,7 @@ class NativeDecisions:
 
     def __init__(self, service: CheckService, cache_bytes: int) -> None:
         self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
-        self._asked = RecentKeys()
+        self._asked = RecentKeys(_RECENT)
         self._writer: tuple[Generation, DecisionWriter] | None = None
         self._service = service
         self._reasons = service.metrics.reasons

@@ -15,7 +15,7 @@ A body that is not JSON is a `RequestError`. A field that is missing, unknown, r
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -26,7 +26,6 @@ from tiergate.text_normalization import to_nfc
 from tiergate.wire.check import MAX_CHECKS, CheckBody, SubjectBody
 from tiergate.wire.decision import UNSET
 from tiergate.wire.strict_reader import (
-    MAX_NUMBER,
     MAX_SHOWN,
     expect_fields,
     kind_of,
@@ -56,6 +55,22 @@ class _AboutBody(msgspec.Struct):
     subject: str | SubjectBody
 
 
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+
+class _WholeCheck(msgspec.Struct, forbid_unknown_fields=True):
+    """A check as nearly all are: its numbers are integers, which msgspec reads exactly; it rejects `1.0` and `1e3`."""
+
+    subject: str | SubjectBody
+    feature: str
+    amount: _Whole | msgspec.UnsetType = UNSET
+    used: _Whole | msgspec.UnsetType = UNSET
+    user_used: _Whole | msgspec.UnsetType = UNSET
+    value: _Whole | msgspec.UnsetType = UNSET
+    level: str | msgspec.UnsetType = UNSET
+
+
+_decode_whole = msgspec.json.Decoder(_WholeCheck).decode
 _decode_check = msgspec.json.Decoder(CheckBody).decode
 _decode_about = msgspec.json.Decoder(_AboutBody).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -137,31 +152,54 @@ def locate(field: str, body: bytes, at: str = "") -> str:
 
 
 def _read_quickly(body: bytes) -> Check | None:
-    colons = 2
-    amount = used = user_used = value = None
+    try:
+        whole = _decode_whole(body)
+    except _UNREADABLE:
+        return _read_decimals(body)
+    amount, used, user_used, value = whole.amount, whole.used, whole.user_used, whole.value
+    return _certain(
+        body,
+        whole.subject,
+        whole.feature,
+        None if amount is UNSET else amount,
+        None if used is UNSET else used,
+        None if user_used is UNSET else user_used,
+        None if value is UNSET else value,
+        None if whole.level is UNSET else whole.level,
+    )
+
+
+def _read_decimals(body: bytes) -> Check | None:
     try:
         check = _decode_check(body)
-        if check.amount is not UNSET:
-            amount = _number_quickly(check.amount)
-            colons += 1
-        if check.used is not UNSET:
-            used = _number_quickly(check.used)
-            colons += 1
-        if check.user_used is not UNSET:
-            user_used = _number_quickly(check.user_used)
-            colons += 1
-        if check.value is not UNSET:
-            value = _number_quickly(check.value)
-            colons += 1
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        amount, used, user_used, value = (
+            None if raw is UNSET else _number_quickly(raw)
+            for raw in (check.amount, check.used, check.user_used, check.value)
+        )
+    except (*_UNREADABLE, ValueError):
         return None
-    level = None
-    if check.level is not UNSET:
+    level = None if check.level is UNSET else check.level
+    return _certain(body, check.subject, check.feature, amount, used, user_used, value, level)
+
+
+def _certain(
+    body: bytes,
+    subject: str | SubjectBody,
+    feature: str,
+    amount: Number | None,
+    used: Number | None,
+    user_used: Number | None,
+    value: Number | None,
+    level: str | None,
+) -> Check | None:
+    """Return a check whose fields were read; `None` if it is not certain that the thorough reader accepts it."""
+    # Each field is followed by a colon.
+    colons = 2 + (amount is not None) + (used is not None) + (user_used is not None) + (value is not None)
+    if level is not None:
         colons += 1
-        level = to_nfc(check.level)
-    subject = check.subject
+        level = to_nfc(level)
     if isinstance(subject, str):
-        about = Subject(normalize_subject_id(subject))
+        about = Subject(subject if subject.isascii() else normalize_subject_id(subject))
     else:
         colons += 1 + (subject.type is not UNSET) + (subject.user is not UNSET)
         about = Subject(
@@ -173,15 +211,13 @@ def _read_quickly(body: bytes) -> Check | None:
     more = body.count(b":") - colons
     if more and (b"\\" in body or more != sum(text.count(":") for text in (about.id, about.user, level) if text)):
         return None
-    if not (about.id and check.feature) or "" in (level, about.user):
+    if not (about.id and feature) or "" in (level, about.user):
         return None
-    return Check(about, check.feature, amount, used, user_used, value, level)
+    return Check(about, feature, amount, used, user_used, value, level)
 
 
 def _number_quickly(raw: msgspec.Raw) -> Number:
     text = bytes(raw)
-    if text.isdigit() and len(text) <= MAX_NUMBER:
-        return int(text)
     number = read_number(text.decode("ascii")) if text[0] in b"-0123456789" else None
     if number is None:
         raise ValueError(text)  # left to the thorough reader

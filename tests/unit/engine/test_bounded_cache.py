@@ -18,7 +18,7 @@ def test_what_was_put_is_found() -> None:
     assert (cache.hits, cache.misses, len(cache), cache.bytes) == (3, 1, 3, 150)
 
 
-def test_the_entry_used_longest_ago_makes_room_for_one_too_many() -> None:
+def test_an_entry_that_was_not_used_makes_room_for_one_too_many() -> None:
     """A look counts as a use."""
     cache = filled()
     cache.get("a")
@@ -77,10 +77,21 @@ def test_offers_that_are_remembered_are_bounded() -> None:
     """After many others, an offer counts as the first again."""
     cache = filled(entries=3)
     cache.offer("d", 3, 50)
-    for place in range(6):
+    for place in range(1_000):
         cache.offer(f"x{place}", 0, 50)
     cache.offer("d", 3, 50)
     assert cache.get("d") is None
+
+
+def test_an_eviction_passes_over_what_was_used_but_not_for_long() -> None:
+    """Even if every entry was used, one makes room; the next use of those that were passed over counts anew."""
+    cache: BoundedCache[int, int] = BoundedCache(40, 10_000)
+    for key in range(40):
+        cache.put(key, key, 10)
+        cache.get(key)
+    cache.put(40, 40, 10)
+    assert [key for key in range(41) if cache.get(key) is None] == [16]
+    assert (len(cache), cache.bytes) == (40, 400)
 
 
 def test_a_key_can_be_dropped() -> None:

@@ -74,6 +74,8 @@ def test_numbers_are_read_from_their_text(text: str, number: Decimal | int) -> N
         ('{"subject": "a", "feature": "b", "level": "\\ud800"}', "/level", "half of a surrogate pair"),
         ('{"subject": "a", "feature": "b", "amount": 1e99999999999999999999}', "/amount", "out of every range"),
         ('{"subject": "a", "feature": "b", "amount": %s}' % ("9" * 5000), "/amount", "out of every range"),
+        ('{"subject": "a", "feature": "b", "value": %s}' % ("9" * 65), "/value", "out of every range"),
+        ('{"subject": "a", "feature": "b", "used": -%s}' % ("9" * 64), "/used", "out of every range"),
         ("[]", "", "must be an object, not a list"),
         ('"acme"', "", "must be an object, not a string"),
     ],
