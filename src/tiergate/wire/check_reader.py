@@ -46,7 +46,7 @@ CHECK_FIELDS = ("subject", "feature", "amount", "used", "user_used", "value", "l
 SUBJECT_FIELDS = ("type", "id", "user")
 _NUMBERS = ("amount", "used", "user_used", "value")
 _AT = "at"
-_QUERY_FIELDS = ("subject", "type", "user")
+QUERY_FIELDS = ("subject", "type", "user")
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -76,7 +76,7 @@ _decode_about = msgspec.json.Decoder(_AboutBody).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _CHECKS_HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"checks"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 _CHECKS_TAIL = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
-_TYPES = {"customer": SubjectType.CUSTOMER, "subscription": SubjectType.SUBSCRIPTION}
+SUBJECT_TYPES = {"customer": SubjectType.CUSTOMER, "subscription": SubjectType.SUBSCRIPTION}
 
 
 def read_check(body: bytes, at: str = "") -> Check:
@@ -122,14 +122,14 @@ def split_checks(body: bytes) -> list[bytes]:
 
 def read_query(query: bytes) -> Subject:
     """Read the subject from a query such as `subject=acme&type=customer&user=u1`."""
-    return query_subject(read_query_fields(query, _QUERY_FIELDS))
+    return query_subject(read_query_fields(query, QUERY_FIELDS))
 
 
 def query_subject(fields: Mapping[str, str]) -> Subject:
     """Return the subject of a query's `subject`, `type` and `user`."""
     if not fields.get("subject"):
         raise CheckError("subject", "is required")
-    kind = _TYPES.get(fields.get("type", "customer"))
+    kind = SUBJECT_TYPES.get(fields.get("type", "customer"))
     if kind is None:
         raise CheckError("type", f"must be `customer` or `subscription`, not `{fields['type'][:MAX_SHOWN]}`")
     user = fields.get("user")
@@ -204,7 +204,7 @@ def _certain(
         colons += 1 + (subject.type is not UNSET) + (subject.user is not UNSET)
         about = Subject(
             normalize_subject_id(subject.id),
-            SubjectType.CUSTOMER if subject.type is UNSET else _TYPES[subject.type],
+            SubjectType.CUSTOMER if subject.type is UNSET else SUBJECT_TYPES[subject.type],
             None if subject.user is UNSET else normalize_subject_id(subject.user),
         )
     # A repeated field has a second colon, besides those in strings.
@@ -259,9 +259,9 @@ def subject_field(value: object, at: str) -> Subject:
     kind = SubjectType.CUSTOMER
     if "type" in value:
         name = string_field(value["type"], f"{at}/type")
-        if name not in _TYPES:
+        if name not in SUBJECT_TYPES:
             detail = f"must be `customer` or `subscription`, not `{name[:MAX_SHOWN]}`"
-            raise CheckError(f"{at}/type", detail, nearest(name, _TYPES))
-        kind = _TYPES[name]
+            raise CheckError(f"{at}/type", detail, nearest(name, SUBJECT_TYPES))
+        kind = SUBJECT_TYPES[name]
     user = normalize_subject_id(string_field(value["user"], f"{at}/user")) if "user" in value else None
     return Subject(normalize_subject_id(string_field(value["id"], f"{at}/id")), kind, user)
