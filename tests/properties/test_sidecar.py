@@ -19,9 +19,13 @@ from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide
 from tests.serving import Service, get, post
 from tests.wire import Answer, Connection
-from tiergate.engine import EngineOptions
-from tiergate.model import FOREVER, format_instant
+from tiergate.engine import EngineOptions, decide_all_features
+from tiergate.engine.decision_inputs import mark_stale
+from tiergate.model import FOREVER, Subject, format_instant
+from tiergate.model.features import COUNTED
 from tiergate.sidecar.state import Generation
+from tiergate.wire.decision import UNSET, EntitlementList, ListedEntitlement, ListedSubject, valid_until
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +120,59 @@ def test_a_listing_says_what_the_reference_model_says(
         for entry in listed:
             expected = decide(inquirer.reference, {"subject": customer, "feature": entry["feature"]}, now)
             assert judged(entry) == judged(expected), (customer, now)
+
+
+def listed(world: World, subject: Subject, now: int, stale_at: int, publication: int) -> bytes:
+    """Write a list of decisions that are made afresh, without anything that is kept."""
+    is_stale = now >= stale_at
+    decisions = list(decide_all_features(world.engine(), subject, now))
+    steady = [decision.until for decision in decisions if not decision.volatile]
+    until = min(steady, default=FOREVER) if is_stale else min([*steady, stale_at])
+    entries = [
+        ListedEntitlement(
+            feature=it.feature,
+            type=UNSET if it.type is None else it.type.value,
+            scale=world.bundle.index.features[it.feature].scale if it.type in COUNTED else UNSET,
+            allowed=it.allowed,
+            reason=it.reason.value,
+            entitlement=it.entitlement,
+            sources=it.sources,
+            valid_until=UNSET if it.volatile else valid_until(it.until),
+        )
+        for it in (mark_stale(decision, denied=False) if is_stale else decision for decision in decisions)
+    ]
+    return encode(
+        EntitlementList(
+            subject=ListedSubject(subject.type.value, subject.id, UNSET if subject.user is None else subject.user),
+            entitlements=entries,
+            publication=publication,
+            revision=world.bundle.revision,
+            valid_until=valid_until(until),
+            stale=is_stale,
+        )
+    )
+
+
+@given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
+def test_a_listing_has_the_bytes_of_decisions_made_afresh(
+    sidecar: Sidecar, drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
+    """Under rules, of customers, subscriptions and users, fresh and stale, with and without kept answers."""
+    inquirer = Inquirer(*drawn, seed)
+    state = sidecar.service.state
+    world = World(*drawn, data.draw(st.one_of(st.just({}), rule_files(*drawn)), label="rules"))
+    sidecar.serve(world)
+    for now, ask in inquirer.asks(nows=2, checks=3):
+        subject = check_of(ask).subject
+        query = f"subject={quote(subject.id, safe='')}&type={subject.type}"
+        query += "" if subject.user is None else f"&user={quote(subject.user, safe='')}"
+        sidecar.service.clock.now = now
+        for stale_at in (FOREVER, now + 1, now):
+            sidecar.service.run(partial(state.set_stale_at, stale_at))
+            body = sidecar.connection.ask(get(f"/v1/entitlements?{query}")).body
+            # A publication is a number of this sidecar's, and nothing of the world.
+            assert body == listed(world, subject, now, stale_at, sidecar.service.number), (ask, now, stale_at)
+        sidecar.service.run(partial(state.set_stale_at, FOREVER))
 
 
 @given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))

@@ -2,7 +2,7 @@
 
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.cached_evaluator import CachedEvaluator
-from tiergate.engine.evaluator import CheckDecider, Evaluation, Evaluator, decide_all_features
+from tiergate.engine.evaluator import CheckDecider, Evaluation, Evaluator, decide_all_features, find_all_features
 from tiergate.engine.explanation.explain import Explanation, explain, explain_evaluation
 from tiergate.engine.explanation.sentences import explanation_sentences, reasoning_sentences
 from tiergate.engine.explanation.trace import build_reasoning

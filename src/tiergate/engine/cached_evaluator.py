@@ -13,7 +13,10 @@ from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.evaluator import decide_check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiergate.engine.evaluator import CheckDecider, Evaluator
+    from tiergate.engine.facts import HeldDefinition
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.subject_cache import ActiveSubject
@@ -53,6 +56,18 @@ class CachedEvaluator:
     def find_kept(self, check: Check, now: Instant) -> KeptDecision | None:
         """Return as the decider below."""
         return self.below.find_kept(check, now)
+
+    def find_kept_normalized(
+        self,
+        subject: Subject,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        active: ActiveSubject,
+        now: Instant,
+        held: Sequence[HeldDefinition] | None = None,
+    ) -> KeptDecision | None:
+        """Return as the decider below."""
+        return self.below.find_kept_normalized(subject, feature, normalized, active, now, held)
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed; its cached decisions are no longer valid."""

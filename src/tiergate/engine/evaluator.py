@@ -6,6 +6,7 @@ INVARIANT (errors close): whatever fails below a well-formed check is a denial w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from tiergate.engine.active_items import ActiveItems
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import EntityFactory, user_parents
-from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
+from tiergate.engine.facts import Facts, TotalOverflowError, held_definitions, resolve_facts
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
 from tiergate.engine.sources import NO_USAGE, NoUsage
@@ -40,8 +41,9 @@ from tiergate.model.checks import REASON_PRECEDENCE
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from tiergate.engine.facts import HeldDefinition
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
@@ -102,6 +104,21 @@ class CheckDecider(Protocol):
         """Return the decision on a check if a kept answer gives it; `None` if `decide` must make it. Raises as that."""
         ...
 
+    def find_kept_normalized(
+        self,
+        subject: Subject,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        active: ActiveSubject,
+        now: Instant,
+        held: Sequence[HeldDefinition] | None = None,
+    ) -> KeptDecision | None:
+        """Return as `find_kept`, on a check that is normalized, about a subject that was found as of `now`.
+
+        `held`: as for `resolve_facts`.
+        """
+        ...
+
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed. A customer's subscriptions are own subjects."""
         ...
@@ -135,6 +152,27 @@ def decide_all_features(decider: CheckDecider, subject: Subject, now: Instant) -
             yield evaluator.deny(feature, normalized, active, now)
         else:
             yield decider.decide_normalized(Check(subject, name), feature, normalized, active, now)
+
+
+def find_all_features(decider: CheckDecider, subject: Subject, now: Instant) -> Iterator[KeptDecision | Decision]:
+    """Decide as `decide_all_features`, but yield the kept decision where there is one."""
+    expect_valid_subject(subject)
+    evaluator = decider.evaluator
+    active = evaluator.find_subject(subject, now)
+    held: list[HeldDefinition] | None = None
+    if not isinstance(active, Denial):
+        with suppress(OperatorError):  # each decision reports it
+            held = held_definitions(active.items, evaluator.bundle)
+    for name in evaluator.index.features:
+        feature, normalized = evaluator.least_check(name)
+        if isinstance(active, Denial):
+            yield evaluator.deny(feature, normalized, active, now)
+            continue
+        kept = decider.find_kept_normalized(subject, feature, normalized, active, now, held)
+        if kept is None:
+            yield decider.decide_normalized(Check(subject, name), feature, normalized, active, now)
+        else:
+            yield kept
 
 
 class Evaluator:
@@ -172,6 +210,17 @@ class Evaluator:
         return self.evaluate(check, now).decision
 
     def find_kept(self, check: Check, now: Instant) -> None:
+        """Return `None`: no answers are kept here."""
+
+    def find_kept_normalized(
+        self,
+        subject: Subject,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        active: ActiveSubject,
+        now: Instant,
+        held: Sequence[HeldDefinition] | None = None,
+    ) -> None:
         """Return `None`: no answers are kept here."""
 
     def evaluate(self, check: Check, now: Instant) -> Evaluation:

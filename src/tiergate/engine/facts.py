@@ -9,7 +9,7 @@ and a custom feature combine as a `max` that nothing multiplies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -37,12 +37,16 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tiergate.engine.acting_overrides import ActingOverrides
     from tiergate.engine.active_items import ActiveSubscription
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
+
+
+HeldDefinition: TypeAlias = "tuple[str, ActiveVersion, Mapping[str, Value]]"
+"""A version that a subject holds: in which subscription, and what it gives of each feature."""
 
 
 class TotalOverflowError(ArithmeticError):
@@ -293,14 +297,23 @@ def _act(total: _Sum, acting: ActingOverrides, *, alone: bool = False) -> list[O
     return applied
 
 
-def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
+def resolve_facts(
+    feature: Feature,
+    active: ActiveItems,
+    subject: Subject,
+    bundle: BundleSource,
+    now: Instant,
+    held: Sequence[HeldDefinition] | None = None,
+) -> Facts:
     """Resolve the facts about a feature for what a subject holds. `now` must lie within the window of `active`.
+
+    `held`: what `held_definitions` returns for `active`, if it is known because of another feature.
 
     Raises `TotalOverflowError` if the total exceeds 2^62 units, and `BundleError`.
     """
     is_plain = active.is_plain and not feature.suspensions and feature.status is not FeatureStatus.DRAFT
     if is_plain and feature.across is not Combine.MAX:
-        return _plain_facts(feature, active, bundle)
+        return _plain_facts(feature, active, held_definitions(active, bundle) if held is None else held)
     window = ValidityWindow(now, active.start, active.until)
     customer = active.customer
     suspended = bool(feature.suspensions) and _suspended(feature.suspensions, "", window)
@@ -343,24 +356,24 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
     )
 
 
-def _plain_facts(feature: Feature, active: ActiveItems, bundle: BundleSource) -> Facts:
+def held_definitions(active: ActiveItems, bundle: BundleSource) -> list[HeldDefinition]:
+    """Return what each version that a subject holds gives, for `resolve_facts`; raises `BundleError`."""
+    definition = bundle.definition
+    return [
+        (subscription.id, version, definition(version.ref))
+        for subscription in active.subscriptions
+        for version in subscription.versions
+    ]
+
+
+def _plain_facts(feature: Feature, active: ActiveItems, held: Sequence[HeldDefinition]) -> Facts:
     """Resolve the facts where only items give anything, as for nearly all subjects: values, combined and capped."""
-    name, definition = feature.id, bundle.definition
-    total = _Sum(feature)
-    givers: list[str] = []
-    contributions: list[tuple[str, ActiveVersion | Override, Value | None]] = []
-    for subscription in active.subscriptions:
-        for version in subscription.versions:
-            value = definition(version.ref).get(name)
-            if value is not None:
-                total.take(value, version.quantity)
-                givers.append(version.ref)
-                contributions.append((subscription.id, version, value))
-    if feature.maximum is not None:
-        total.cap()
-    units = 0 if total.unlimited else total.total
+    name = feature.id
+    given = [(where, by, value) for where, by, values in held if (value := values.get(name)) is not None]
+    units, unlimited = _combined(feature, given)
     if units > MAX_TOTAL_UNITS:
         raise TotalOverflowError(f"the total of `{name}` exceeds 2^62 units")
+    givers = active.refs if len(given) == len(held) else tuple(sorted({by.ref for _, by, _ in given}))
     return Facts(
         feature,
         active,
@@ -368,15 +381,40 @@ def _plain_facts(feature: Feature, active: ActiveItems, bundle: BundleSource) ->
         False,  # suspended
         bool(active.subscriptions),
         units,
-        total.unlimited,
+        unlimited,
         bool(givers),
         False,  # overridden
         False,  # disabled
-        tuple(sorted(set(givers))) if len(givers) > 1 else tuple(givers),
-        tuple(contributions),
+        givers,
+        tuple(given),
         active.start,
         active.until,
     )
+
+
+def _combined(feature: Feature, given: Sequence[tuple[str, ActiveVersion, Value]]) -> tuple[int, bool]:
+    """Combine and cap what versions give of a feature, as a `_Sum` does; return the units, and whether unlimited."""
+    units, is_sum = 0, feature.combine is Combine.SUM
+    for _, version, value in given:
+        if type(value) is Amount:
+            number, per = value.units, value.per
+            if version.quantity != 1 and (is_sum if per is None else per is Per.UNIT):
+                number *= version.quantity
+            units = units + number if is_sum else max(units, number)
+        elif type(value) is Switch:
+            units = 1 if value.on else units
+        elif type(value) is Level:
+            units = max(units, feature.rank(value.label))
+        else:
+            break
+    else:
+        most = feature.maximum
+        return (units if most is None or units <= most else most), False
+    total = _Sum(feature)
+    for _, version, value in given:
+        total.take(value, version.quantity)
+    total.cap()
+    return (0, True) if total.unlimited else (total.total, False)
 
 
 def counted(feature: Feature, value: Value, quantity: int) -> int:

@@ -21,6 +21,9 @@ class FeatureType(StrEnum):
     CUSTOM = "custom"
 
 
+COUNTED = (FeatureType.QUANTITY, FeatureType.RANGE)
+"""The types whose values are numbers."""
+
 ACTIONS: dict[FeatureType, str] = {
     FeatureType.SWITCH: "use",
     FeatureType.QUANTITY: "consume",

@@ -32,7 +32,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate import __version__
-from tiergate.engine import Evaluation, decide_all_features
+from tiergate.engine import Evaluation, decide_all_features, find_all_features
 from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, apply_staleness, basis_json, mark_stale
 from tiergate.engine.explanation.what_if import without_subject_cache
 from tiergate.engine.subject_cache import without_user
@@ -188,13 +188,17 @@ class CheckService:
         kept = generation.engine.find_kept(check, now) if self.is_known(check.subject) else None
         return None if kept is None else (kept, min(kept.facts.until, stale_at))
 
-    def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[Decision]:
-        """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller."""
+    def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[KeptDecision | Decision]:
+        """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller.
+
+        No decision is a kept one once the data is stale.
+        """
         generation = view.generation
         if generation is None:
             return self.unloaded.decide_all(subject, now)
         if self.is_known(subject):
-            return decide_all_features(generation.engine, subject, now)
+            decide_all = find_all_features if now < view.stale_at else decide_all_features
+            return decide_all(generation.engine, subject, now)
         features = generation.engine.evaluator.index.features
         return (self._deny_unfetched(generation, Check(subject, feature), now) for feature in features)
 

@@ -67,13 +67,29 @@ class NativeDecision:
         self.weight = SLOT + len(self.check) + len(self.body) + len(self.basis) + 200 + self.version.claim_weight()
 
 
+class KeptDecisionWriter:
+    """Writes kept decisions of the current generation."""
+
+    def __init__(self) -> None:
+        self._writer: tuple[Generation, DecisionWriter] | None = None
+
+    def of(self, view: StateView) -> DecisionWriter:
+        """Return the writer of a view, which must have data."""
+        generation = view.generation
+        if generation is None:
+            raise RuntimeError("there are no kept decisions without data")
+        if self._writer is None or self._writer[0] is not generation:
+            self._writer = generation, DecisionWriter(generation.publication, generation.revision)
+        return self._writer[1]
+
+
 class NativeDecisions:
     """Decides checks and caches the decisions' JSON in at most `cache_bytes`; 0 caches nothing."""
 
     def __init__(self, service: CheckService, cache_bytes: int) -> None:
         self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
         self._asked = RecentKeys(_RECENT)
-        self._writer: tuple[Generation, DecisionWriter] | None = None
+        self._writers = KeptDecisionWriter()
         self._service = service
         self._reasons = service.metrics.reasons
         service.state.subscribe(self.cache.clear)
@@ -112,16 +128,8 @@ class NativeDecisions:
         if kept is None:
             return NativeDecision.of(body, self._service.decide(view, check, now, once=True))
         decision, until = kept
-        text = self._writer_of(view).write(decision, until)
+        text = self._writers.of(view).write(decision, until)
         return NativeDecision(body, text, now, now, NO_VERSION, self._reasons[decision.reason], b"")
-
-    def _writer_of(self, view: StateView) -> DecisionWriter:
-        generation = view.generation
-        if generation is None:
-            raise RuntimeError("there are no kept decisions without data")
-        if self._writer is None or self._writer[0] is not generation:
-            self._writer = generation, DecisionWriter(generation.publication, generation.revision)
-        return self._writer[1]
 
 
 def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from tiergate.model import FeatureType, Source, format_units
+from tiergate.engine.active_items import ActiveVersion
+from tiergate.engine.facts import source_of
+from tiergate.model import Amount, FeatureType, Level, Switch, format_units
+from tiergate.model.features import COUNTED
 from tiergate.wire.decision import valid_until
 from tiergate.wire.json import encode
 
@@ -37,61 +38,119 @@ class KeptDecision(NamedTuple):
         return self.answer.reason
 
 
-class _Basis(msgspec.Struct, frozen=True):
-    """What a decision rests on, as it stands in its JSON."""
-
-    sources: tuple[Source, ...]
-    policies: tuple[str, ...]
-
-
 class DecisionWriter:
     """Writes the kept decisions of one bundle."""
 
     def __init__(self, publication: int, revision: str) -> None:
         self._tail = f',"publication":{publication},"revision":"{revision}"'
         self._features: dict[str, tuple[str, str]] = {}
+        self._listed: dict[str, tuple[str, str]] = {}
         self._ending: tuple[Instant | None, str] = (None, "")
+        self._listed_ending: tuple[Instant | None, str] = (None, "")
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
-        feature, facts, answer = kept.feature, kept.facts, kept.answer
-        head, unit = self._features.get(feature.id) or self._read(feature)
-        basis = encode(_Basis(facts.sources(), answer.policies(facts.givers, feature.id)))
-        allowed = "true" if answer.allowed else "false"
+        feature, facts, used, answer = kept
+        allowed, static, by_items, reason = answer
+        name = feature.id
+        head, unit = self._features.get(name) or self._read(feature)
         ending = self._ending[1] if until == self._ending[0] else self._end(until)
+        givers = facts.givers
+        if static:  # the name of a rule's file may need escapes
+            policies = encode(answer.policies(givers, name)).decode()
+        elif not by_items:
+            policies = "[]"
+        elif len(givers) == 1:
+            policies = f'["{givers[0]}/{name}"]'
+        else:
+            policies = '["' + '","'.join(answer.policies(givers, name)) + '"]'
         return (
-            f'{{"allowed":{allowed},"reason":"{answer.reason.value}"{head}{_entitlement(kept, unit)}}},'
-            f"{basis[1:-1].decode()}{ending}"
+            f'{{"allowed":{"true" if allowed else "false"},"reason":"{reason}"{head}'
+            f'{_entitlement(feature, facts, used, unit)}}},"sources":[{_sources(facts)}],"policies":{policies}{ending}'
+        ).encode()
+
+    def write_entry(self, kept: KeptDecision) -> bytes:
+        """Encode a decision that is not stale as an entry of an entitlement list."""
+        feature, facts, used, answer = kept
+        head, unit = self._listed.get(feature.id) or self._read_listed(feature)
+        until = facts.until
+        ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)
+        return (
+            f'{head}{"true" if answer.allowed else "false"},"reason":"{answer.reason}","entitlement":{{'
+            f'{_entitlement(feature, facts, used, unit)}}},"sources":[{_sources(facts)}]{ending}'
         ).encode()
 
     def _read(self, feature: Feature) -> tuple[str, str]:
         """Return what is the same for all decisions on a feature: the members before its entitlement, and its unit."""
-        unit = f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
-        found = f',"feature":"{feature.id}","type":"{feature.type.value}","entitlement":{{', unit
+        found = f',"feature":"{feature.id}","type":"{feature.type}","entitlement":{{', _unit(feature)
         self._features[feature.id] = found
         return found
 
+    def _read_listed(self, feature: Feature) -> tuple[str, str]:
+        scale = f',"scale":{feature.scale}' if feature.type in COUNTED else ""
+        found = f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":', _unit(feature)
+        self._listed[feature.id] = found
+        return found
+
     def _end(self, until: Instant) -> str:
-        text = valid_until(until)
-        shown = f',"valid_until":"{text}"' if isinstance(text, str) else ""
-        self._ending = until, f'{self._tail}{shown},"stale":false}}'
+        self._ending = until, f'{self._tail}{_valid_until(until)},"stale":false}}'
         return self._ending[1]
 
+    def _end_listed(self, until: Instant) -> str:
+        self._listed_ending = until, f"{_valid_until(until)}}}"
+        return self._listed_ending[1]
 
-def _entitlement(kept: KeptDecision, unit: str) -> str:
-    feature, total = kept.feature, kept.facts.total
-    if feature.type is FeatureType.SWITCH:
+
+def _unit(feature: Feature) -> str:
+    return f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
+
+
+def _valid_until(until: Instant) -> str:
+    text = valid_until(until)
+    return f',"valid_until":"{text}"' if isinstance(text, str) else ""
+
+
+def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
+    kind, total = feature.type, facts.total
+    if kind is FeatureType.SWITCH:
         return '"value":true' if total else '"value":false'
-    if feature.type is FeatureType.CUSTOM:
+    if kind is FeatureType.CUSTOM:
         return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
-    used, unlimited = kept.used, kept.facts.unlimited
-    rest = total - used if total > used else 0
-    shown: tuple[int | str, ...] = (total, used, rest)
-    if feature.scale:
-        shown = tuple(format_units(units, feature.scale) for units in (total, used, rest))
-    value = '"unlimited":true' if unlimited else f'"value":{shown[0]},"unlimited":false'
-    if feature.type is FeatureType.RANGE:
+    scale, unlimited = feature.scale, facts.unlimited
+    if unlimited:
+        value = '"unlimited":true'
+    elif scale:
+        value = f'"value":{format_units(total, scale)},"unlimited":false'
+    else:
+        value = f'"value":{total},"unlimited":false'
+    if kind is FeatureType.RANGE:
         return value + unit
     if unlimited:
-        return f'{value}{unit},"used":{shown[1]}'
-    return f'{value}{unit},"used":{shown[1]},"remaining":{shown[2]}'
+        return f'{value}{unit},"used":{format_units(used, scale)}'
+    rest = total - used if total > used else 0
+    if scale:
+        return f'{value}{unit},"used":{format_units(used, scale)},"remaining":{format_units(rest, scale)}'
+    return f'{value}{unit},"used":{used},"remaining":{rest}'
+
+
+def _sources(facts: Facts) -> str:
+    """Write the contributions as `source_of` shows them."""
+    feature, texts = facts.feature, []
+    last, where = "", ""
+    for subscription, by, value in facts.contributions:
+        shown: str | int = ""
+        if type(by) is ActiveVersion and subscription:  # nearly all are plain values of items
+            if type(value) is Amount:
+                if value.per is None:
+                    shown = format_units(value.units, feature.scale) if feature.scale else value.units
+            elif type(value) is Switch:
+                shown = "true" if value.on else "false"
+            elif type(value) is Level:
+                shown = encode(value.label).decode()
+        if shown == "" or type(by) is not ActiveVersion:
+            texts.append(encode(source_of(feature, subscription, by, value)).decode())
+            continue
+        if subscription is not last:
+            last, where = subscription, encode(subscription).decode()
+        texts.append(f'{by.source},"subscription":{where},"value":{shown}}}')
+    return ",".join(texts)

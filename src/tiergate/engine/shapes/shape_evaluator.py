@@ -28,8 +28,10 @@ from tiergate.errors import OperatorError
 from tiergate.model import NO_METERED_USAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiergate.engine.evaluator import Evaluator
-    from tiergate.engine.facts import Facts
+    from tiergate.engine.facts import Facts, HeldDefinition
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.answer_table import Answer
     from tiergate.engine.shapes.shape import Key
@@ -101,10 +103,28 @@ class ShapeEvaluator:
         evaluator, subject = self.evaluator, check.subject
         feature, normalized = normalize_check(check, evaluator.index.features)
         active = evaluator.find_subject(subject, now)
-        if isinstance(active, Denial) or evaluator.is_metered(feature):
+        if isinstance(active, Denial):
+            return None
+        return self.find_kept_normalized(subject, feature, normalized, active, now)
+
+    def find_kept_normalized(
+        self,
+        subject: Subject,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        active: ActiveSubject,
+        now: Instant,
+        held: Sequence[HeldDefinition] | None = None,
+    ) -> KeptDecision | None:
+        """Return as `find_kept`, on a check that is normalized, about a subject that was found as of `now`.
+
+        `held`: as for `resolve_facts`.
+        """
+        evaluator = self.evaluator
+        if evaluator.is_metered(feature):
             return None
         try:
-            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now)
+            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now, held)
             unlinked, shape, key = self._find_key(subject, facts, normalized, NO_METERED_USAGE, active, now)
         except (OperatorError, TotalOverflowError, ValueError):
             return None

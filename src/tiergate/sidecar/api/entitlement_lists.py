@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.errors import CheckError, TiergateError
 from tiergate.http import entity_tags
-from tiergate.model import FOREVER, FeatureType, Instant
+from tiergate.model import BEGINNING, FOREVER, Instant
+from tiergate.model.features import COUNTED
 from tiergate.sidecar.api.responses import HttpResponse, reject
+from tiergate.sidecar.native_decisions import KeptDecisionWriter
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 _MAX_TRIES = 3
 """How often a list is decided in time slices before it is decided without any pause."""
 
-_OF_NUMBERS = (FeatureType.QUANTITY, FeatureType.RANGE)
+_NO_ENTRIES = b'"entitlements":[]'
 _CACHE = (b"cache-control", b"private, no-cache")
 _QUERY_NAMES = {"subject.id": "subject", "subject.user": "user"}
 
@@ -58,6 +61,7 @@ class EntitlementListAdapter:
 
     def __init__(self, service: CheckService, cache_bytes: int) -> None:
         self._service = service
+        self._writers = KeptDecisionWriter()
         self.cache: ResponseCache[_CachedList] = ResponseCache(cache_bytes)
         service.state.subscribe(self.cache.clear)
         service.metrics.sizes["entitlements"] = lambda: (len(self.cache), self.cache.size)
@@ -91,65 +95,84 @@ class EntitlementListAdapter:
         for attempt in range(_MAX_TRIES + 1):
             view = service.view()
             version = service.version_of_all(view, subject)
-            now = service.clock()
-            decisions: list[Decision] = []
-            work = _collect(service.decide_all_features(view, subject, now), decisions)
+            made = _List(service, view, subject)
+            work = made.decide(self._writers)
             if attempt == _MAX_TRIES:
                 for _ in work:
                     pass
                 break
             if await run_in_slices_for_view(work, service.state, view) and not version.is_outdated:
                 break
-        return self._make(subject, key, view, version, decisions, now)
+        response = _CachedList(made.body(), (made.start, made.until), version)
+        if made.is_steady and view.epoch == service.state.epoch:
+            self.cache.put(key, response)
+        return response
 
-    def _make(
-        self,
-        subject: Subject,
-        key: bytes,
-        view: StateView,
-        version: SubjectVersion,
-        decisions: list[Decision],
-        now: Instant,
-    ) -> _CachedList:
-        steady = [decision for decision in decisions if not decision.volatile]
-        start = max((decision.start for decision in steady), default=now)
-        until = min((decision.until for decision in steady), default=FOREVER)
-        generation, stale_at, epoch = view
-        if now >= stale_at:
-            start = max(start, stale_at)
-            decisions = [self._service.mark_stale(decision) for decision in decisions]
-        else:
-            until = min(until, stale_at)
+
+class _List:
+    """One list in progress. `start`, `until`: when it says the same; `is_steady`: whether it does at all."""
+
+    def __init__(self, service: CheckService, view: StateView, subject: Subject) -> None:
+        self._service = service
+        self._view = view
+        self._subject = subject
+        self._now = service.clock()
+        self._entries: list[bytes] = []
+        self._is_stale = self._now >= view.stale_at or view.generation is None
+        self.is_steady = view.generation is not None
+        self.start = BEGINNING
+        self.until = FOREVER
+
+    def decide(self, writers: KeptDecisionWriter) -> Iterator[None]:
+        """Add the entries in order, pausing after each."""
+        service, view, add = self._service, self._view, self._entries.append
+        windows: set[tuple[Instant, Instant]] = set()
+        generation = view.generation
         features = {} if generation is None else generation.engine.evaluator.index.features
-        content = EntitlementList(
-            subject=_subject(subject),
-            entitlements=[_entry(decision, features.get(decision.feature)) for decision in decisions],
+        for decision in service.decide_all_features(view, self._subject, self._now):
+            if isinstance(decision, KeptDecision):
+                add(writers.of(view).write_entry(decision))
+                windows.add((decision.facts.start, decision.facts.until))
+            else:
+                if decision.volatile:
+                    self.is_steady = False
+                else:
+                    windows.add((decision.start, decision.until))
+                shown = service.mark_stale(decision) if self._now >= view.stale_at else decision
+                self._is_stale = self._is_stale or shown.stale
+                add(encode(_entry(shown, features.get(shown.feature))))
+            yield
+        self.start = max((start for start, _ in windows), default=self._now)
+        self.until = min((until for _, until in windows), default=FOREVER)
+        if self._now >= view.stale_at:
+            self.start = max(self.start, view.stale_at)
+        else:
+            self.until = min(self.until, view.stale_at)
+
+    def body(self) -> bytes:
+        """Put the list together."""
+        generation = self._view.generation
+        frame = EntitlementList(
+            subject=_subject(self._subject),
+            entitlements=[],
             publication=NO_PUBLICATION if generation is None else generation.publication,
             revision=NO_REVISION if generation is None else generation.revision,
-            valid_until=msgspec.UNSET if generation is None else valid_until(until),
-            stale=now >= stale_at or generation is None or any(decision.stale for decision in decisions),
+            valid_until=msgspec.UNSET if generation is None else valid_until(self.until),
+            stale=self._is_stale,
         )
-        made = _CachedList(encode(content), (start, until), version)
-        if generation is not None and len(steady) == len(decisions) and epoch == self._service.state.epoch:
-            self.cache.put(key, made)
-        return made
+        before, _, after = encode(frame).partition(_NO_ENTRIES)  # a subject's id has no unescaped `"`
+        return b'%b"entitlements":[%b]%b' % (before, b",".join(self._entries), after)
 
 
 def _subject(subject: Subject) -> ListedSubject:
     return ListedSubject(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user)
 
 
-def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[None]:
-    for decision in decisions:
-        found.append(decision)
-        yield
-
-
 def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
     return ListedEntitlement(
         feature=decision.feature,
         type=msgspec.UNSET if decision.type is None else decision.type.value,
-        scale=msgspec.UNSET if feature is None or feature.type not in _OF_NUMBERS else feature.scale,
+        scale=msgspec.UNSET if feature is None or feature.type not in COUNTED else feature.scale,
         allowed=decision.allowed,
         reason=decision.reason.value,
         entitlement=decision.entitlement,
