@@ -41,6 +41,7 @@ class RequestCounts:
         self.durations: dict[str, list[int]] = {}
         self.seconds: dict[str, float] = {}
         self.open = 0
+        self.received = 0
 
     def add(self, group: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -73,6 +74,7 @@ class ObservedApp:
             await send(message)
 
         self._requests.open += 1
+        self._requests.received += 1
         begun = time.perf_counter()
         try:
             await self._app(scope, receive, observe)

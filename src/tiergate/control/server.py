@@ -8,7 +8,6 @@ certificate is read again when its files change, and on SIGHUP.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -52,6 +51,7 @@ from tiergate.errors import SettingsError
 from tiergate.http.bounded_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.http.loopback import is_loopback
 from tiergate.process.atomic_files import write_new_file
+from tiergate.process.garbage_collection import GarbageCollection
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import DescriptorShortage, connection_limit, fit_to_limit, raise_open_files_limit
@@ -74,7 +74,8 @@ _KEPT_BACK: Final = 256
 _NOT_WAITING: Final = 100
 """Connections that are reserved for requests that do not wait for news."""
 
-_COLLECT_AFTER: Final = (10_000, 20, 50)
+_COLLECT_ALL_EVERY: Final = 3600.0
+"""Seconds after which all garbage is collected although requests come, which sidecars send all the time."""
 
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
@@ -138,6 +139,7 @@ class _ControlPlane:
             lines_between_snapshots=settings.snapshot_every,
         )
         self._requests = RequestCounts()
+        self._garbage = GarbageCollection(lambda: self._requests.received, at_last=_COLLECT_ALL_EVERY)
         self._probes = Probes(self._watcher, build_registry(self._requests, self._gauges, self._counters), self._store)
         self._sender = WebhookSender(targets)
         roles = PublishedRoles(self._store)
@@ -165,7 +167,7 @@ class _ControlPlane:
             protocol=bounded(
                 ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
             ),
-            each_second=self._shortage.check,
+            each_second=self._look_around,
             keep_alive=settings.keep_alive,
             shutdown_timeout=settings.shutdown_timeout,
             certificate=_certificate(settings),
@@ -225,12 +227,13 @@ class _ControlPlane:
         await self._watcher.wait(lambda _: True, float("inf"))
         state = self._watcher.state
         if state is not None:
-            # Objects that live until the end are excluded from garbage collection, and full collections, which visit
-            # every waiting request, are rare: reference counts free almost everything.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*_COLLECT_AFTER)
+            self._garbage.begin()
             _log.info("ready", position=state.head.position, publication=state.head.publication, api=self._address())
+
+    def _look_around(self) -> None:
+        """Check, once a second, for changes that nothing reports."""
+        self._shortage.check()
+        self._garbage.look()
 
     def _address(self) -> str:
         addresses = " ".join(url_of(bound) for bound in self._sockets)

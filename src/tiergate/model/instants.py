@@ -23,6 +23,7 @@ LAST_INSTANT: Instant = 253_402_300_799_999
 """The last instant that `format_instant` can write, in the year 9999."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOCAL_EPOCH = _EPOCH.replace(tzinfo=None)
 _MILLISECOND = timedelta(milliseconds=1)
 _TEXT = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?",
@@ -74,9 +75,4 @@ def format_instant(instant: Instant) -> str:
     Raises:
         OverflowError: if the instant is outside the years 1 to 9999.
     """
-    moment = _EPOCH + timedelta(milliseconds=instant)
-    return (
-        f"{moment:%Y-%m-%dT%H:%M:%S}.{instant % 1000:03d}Z"
-        if moment.year >= 1000
-        else (moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z")
-    )
+    return f"{(_LOCAL_EPOCH + timedelta(milliseconds=instant)).isoformat(timespec='milliseconds')}Z"

@@ -41,14 +41,19 @@ _QUIET_EVERY: Final = 600.0
 """Seconds after which a quiet second is used to collect everything."""
 
 _AT_LAST: Final = 6 * 3600.0
-"""Seconds after which everything is collected although requests come."""
 
 
 class GarbageCollection:
-    """Decides when this process collects garbage. `requests` returns how many requests were received so far."""
+    """Decides when this process collects garbage. `requests` returns how many requests were received so far.
 
-    def __init__(self, requests: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+    `at_last`: seconds after which everything is collected although requests come.
+    """
+
+    def __init__(
+        self, requests: Callable[[], int], clock: Callable[[], float] = time.monotonic, *, at_last: float = _AT_LAST
+    ) -> None:
         self._requests = requests
+        self._at_last = at_last
         self._clock = clock
         self._seen = self._seen_young = -1
         self._young_collections = 0
@@ -82,7 +87,7 @@ class GarbageCollection:
         seen, before = self._requests(), self._seen
         self._seen = seen
         elapsed = self._clock() - self._collected_at
-        if elapsed < _QUIET_EVERY or (seen != before and elapsed < _AT_LAST):
+        if elapsed < _QUIET_EVERY or (seen != before and elapsed < self._at_last):
             return False
         gc.collect()
         self._collected_at = self._clock()

@@ -184,8 +184,7 @@ class ChangeQueue:
             self._fail_together(taken, error, committing=committing)
         else:
             self._store.database.read_only_error = None
-            if shared.grown:
-                self._store.database.notify_committed()
+            self._store.database.notify_committed(grown=shared.grown, delivers=shared.delivers)
         for waiting in taken:
             if waiting.must_run_again:
                 self._repeat(waiting)

@@ -121,6 +121,7 @@ class Database:
         _translate_connect_errors(self.engine)
         self._turn = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._delivery_listeners: list[Callable[[], None]] = []
         self.read_only_error: ReadOnlyStoreError | None = None
         """The reason why the database is read-only, if it is known to be."""
 
@@ -173,14 +174,20 @@ class Database:
         """Call `callback` after each commit of this process that grows the feed, from the committing thread."""
         self._listeners.append(callback)
 
+    def on_deliveries(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after each commit of this process that wrote deliveries to webhooks, as `on_commit`."""
+        self._delivery_listeners.append(callback)
+
     def notify_feed(self, session: Session) -> None:
         """Notify all control planes on this database when the transaction commits."""
         if not self.is_sqlite:
             session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
 
-    def notify_committed(self) -> None:
-        """Call the listeners of this process after a commit that grew the feed."""
-        for callback in self._listeners:
+    def notify_committed(self, *, grown: bool, delivers: bool) -> None:
+        """Call the listeners of this process after a commit that grew the feed, or wrote deliveries."""
+        for callback in self._listeners if grown else ():
+            callback()
+        for callback in self._delivery_listeners if delivers else ():
             callback()
 
     def set_read_only(self) -> None:

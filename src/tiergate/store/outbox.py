@@ -43,13 +43,17 @@ class Event(NamedTuple):
     data: Mapping[str, object]
 
 
-def enqueue(session: Session, events: Sequence[tuple[Instant, Event]]) -> None:
-    """Write a delivery of each event, with its instant, to each enabled webhook that subscribes to its type."""
+def enqueue(session: Session, events: Sequence[tuple[Instant, Event]]) -> bool:
+    """Write a delivery of each event, with its instant, to each enabled webhook that subscribes to its type.
+
+    Return whether there is any.
+    """
     webhooks = [(id_, set(msgspec.json.decode(types))) for id_, types in session.connection().execute(_SUBSCRIBED)]
     rows: list[dict[str, object]] = []
     for at, event in events if webhooks else ():
         rows += _rows(event, [id_ for id_, types in webhooks if not types or event.type in types], at)
     _insert(session, rows)
+    return bool(rows)
 
 
 def write_delivery(unit: WriteUnit, webhook: str, event: Event) -> str:

@@ -91,6 +91,8 @@ class SharedChanges:
         self.session = session
         self.grown = False
         """Whether the feed grows, known after `write`."""
+        self.delivers = False
+        """Whether events are delivered to webhooks, known after `write`."""
         self._database = database
         self._head: FeedHead | None = None
         self._customer_of: dict[str, str] = {}
@@ -230,7 +232,7 @@ class SharedChanges:
             self._write_feed(head, entries)
             events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
         if events:
-            enqueue(self.session, events)
+            self.delivers = enqueue(self.session, events)
         self._write_audit()
 
     def _lock_head(self) -> FeedHead:

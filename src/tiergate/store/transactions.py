@@ -167,8 +167,7 @@ class Store:
         if unit.changes_access:
             with self._lock:
                 self.access_version += 1
-        if shared.grown:
-            self.database.notify_committed()
+        self.database.notify_committed(grown=shared.grown, delivers=shared.delivers)
         return result
 
     def published_state(self, session: Session, sequence: int) -> PublishedCatalog:

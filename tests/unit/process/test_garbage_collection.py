@@ -94,3 +94,12 @@ def test_the_young_generations_are_collected_without_allocations(world: World) -
                 await asyncio.sleep(0)
 
     asyncio.run(wait())
+
+
+def test_a_process_may_collect_everything_sooner(world: World) -> None:
+    """As the control plane, which sidecars ask all the time."""
+    collection = GarbageCollection(lambda: world.requests, lambda: world.now, at_last=3600.0)
+    for second in range(3):
+        world.now = 3600 - 2 + second
+        world.requests += 1
+        assert collection.look() is (second == 2)

@@ -36,7 +36,7 @@ from tiergate.control.api.external_ids import resolve_external_ids
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint, Open, RouteTable
-from tiergate.errors import OperatorError
+from tiergate.errors import CallerError, OperatorError
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 from tiergate.wire.problem import MEDIA_TYPE, problem_headers, problem_json
 
@@ -213,7 +213,7 @@ def _problem_response(error: Exception, request_id: str) -> HttpResponse:
     problem = problem_document(error)
     if isinstance(error, OperatorError):
         _log.error("request failed", request_id=request_id, error=str(error))
-    elif problem.status >= 500:
+    elif problem.status >= 500 and not isinstance(error, CallerError):  # such as `/readyz` at the start
         _log.error("request failed", request_id=request_id, exc_info=error)
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.headers:

@@ -69,7 +69,7 @@ class Dispatcher:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(awake.set)
 
-        self._store.database.on_commit(wake)
+        self._store.database.on_deliveries(wake)
         async with asyncio.TaskGroup() as group:
             while True:
                 awake.clear()
