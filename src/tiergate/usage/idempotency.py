@@ -43,7 +43,7 @@ def _keyed(source: str) -> bytes:
 
 
 class KeyRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A key, as the ledger stores it until `at` + `KEY_TTL_MS`. `answer`: what was answered first, if it is kept."""
+    """A key, as the ledger stores it. `at`: when the ledger booked it. `answer`: the first answer, if it is kept."""
 
     key: bytes
     digest: bytes

@@ -13,6 +13,7 @@ import msgspec
 from tiergate.model import Instant
 from tiergate.usage.leases import HeldLease
 from tiergate.usage.protocol import Spend
+from tiergate.usage.reservations import Reservation
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -99,9 +100,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
     leases: tuple[HeldLease, ...]
     pending: tuple[Consumed, ...]
     keys: tuple[tuple[bytes, bytes, Instant, bytes], ...]
-    reservations: tuple[Reserved, ...]
-    ended: tuple[tuple[str, Instant, str, bytes, bytes], ...] = ()
-    """Reservations that ended, still kept to answer repeated requests: id, when, how, digest and answer."""
+    reservations: tuple[Reservation, ...]
 
 
 JournalRecord = (

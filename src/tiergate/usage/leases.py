@@ -105,7 +105,7 @@ class HeldEvent(Enum):
     SPEND = auto()
     RESERVE = auto()
     COMMIT = auto()
-    """A reservation is committed or released: its units were set aside before, so the lease may be closing."""
+    """A reservation is committed, released or over; the lease may have expired meanwhile."""
 
     RENEW = auto()
     CLOSE = auto()
@@ -143,6 +143,12 @@ class HeldLease(msgspec.Struct):
         """Units that are neither spent nor reserved."""
         return self.units - self.spent - self.reserved
 
+    def copy(self) -> HeldLease:
+        """Return a copy that can be changed without changing this one."""
+        return HeldLease(
+            self.number, self.account, self.units, self.expires, self.until, self.spent, self.reserved, self.state
+        )
+
     def is_spendable(self, now: Instant) -> bool:
         """Return whether units may be spent or reserved now."""
         return self.state is HeldState.OPEN and now < self.expires and now < self.until
@@ -163,18 +169,27 @@ class LeaseTerms(NamedTuple):
     recall_ms: int = 1_500
 
 
+DEFAULT_TERMS: Final = LeaseTerms()
+"""How leases are granted unless something else is set."""
+
+
 class Pace(NamedTuple):
     """How a holder asks for leases, and gives them back.
 
     `horizon_ms`: a lease should last so long at the present rate. `idle_ms`: a lease that nothing was spent from for so
     long is given back; `idle_scarce_ms`: where little is available. `report_ms`: consumptions are reported at the
-    latest after so long.
+    latest after so long. `renew_ms`: a lease in use is renewed so long before it expires.
     """
 
     horizon_ms: int = 500
     idle_ms: int = 1_000
     idle_scarce_ms: int = 100
     report_ms: int = 200
+    renew_ms: int = 5_000
+
+
+DEFAULT_PACE: Final = Pace()
+"""How holders ask for leases unless something else is set."""
 
 
 def lease_units(need: int, want: int, available: int, leases: int, shares: int) -> int:

@@ -14,12 +14,12 @@ refused.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from tiergate.model import Instant
-from tiergate.usage.accounts import Account, Consumption, Figures
+from tiergate.usage.accounts import SUM_MAX, Account, Consumption, Figures
 
 VERSION: Final = 1
 """The version of the messages. An end that gets another version refuses it."""
@@ -29,6 +29,15 @@ OPERATIONS_MAX: Final = 1_000
 
 REPORT_MAX: Final = 5_000
 """The most consumptions that one report covers."""
+
+LEASES_MAX: Final = 100_000
+"""The most leases that one holder has."""
+
+Units = Annotated[int, msgspec.Meta(ge=0, le=SUM_MAX)]
+"""An amount in a message."""
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=SUM_MAX)]
+"""A number of a lease, a consumption, a request or an epoch in a message."""
 
 
 class Reason(StrEnum):
@@ -54,6 +63,9 @@ class Reason(StrEnum):
 
     BELOW_ZERO = "below_zero"
     """A correction would make usage negative."""
+
+    TOO_MANY = "too_many"
+    """The holder has `LEASES_MAX` leases, or the message has too many parts."""
 
     INVALID = "invalid"
     """An amount is out of range, or an account is named twice."""
@@ -82,8 +94,8 @@ class Spend(msgspec.Struct, frozen=True, array_like=True):
     """Units consumed on one account, out of a lease of the holder; `lease` 0: out of none (unbounded, or offline)."""
 
     account: Account
-    amount: int
-    lease: int = 0
+    amount: Units
+    lease: Number = 0
 
 
 class HourlyUse(msgspec.Struct, frozen=True, array_like=True):
@@ -105,18 +117,22 @@ class KeyedUse(msgspec.Struct, frozen=True, array_like=True):
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """The holder's consumptions number `first` to `last`, inclusive."""
 
-    first: int
-    last: int
+    first: Number
+    last: Number
     uses: tuple[HourlyUse, ...] = ()
     keyed: tuple[KeyedUse, ...] = ()
 
 
 class Need(msgspec.Struct, frozen=True, array_like=True):
-    """Units of one account: at least `need` (0 or more), at best `want` (at least `need`)."""
+    """Units of one account: at least `need` (0 or more), at best `want` (at least `need`).
+
+    `held`: units of the holder's leases that are neither spent nor given back.
+    """
 
     account: Account
-    need: int
-    want: int
+    need: Units
+    want: Units
+    held: Units = 0
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -126,8 +142,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     the ledger takes back later ones, which nothing can have been spent from.
     """
 
-    booked_through: int
-    last_lease: int
+    booked_through: Number
+    last_lease: Number
 
 
 class Acquire(msgspec.Struct, frozen=True, array_like=True, tag="acquire"):
@@ -146,8 +162,8 @@ class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew"):
 class Settle(msgspec.Struct, frozen=True, array_like=True, tag="settle"):
     """End a lease. `spent`: all that was ever spent from it, all of it reported before; the rest is given back."""
 
-    lease: int
-    spent: int
+    lease: Number
+    spent: Units
 
 
 class DirectDebit(msgspec.Struct, frozen=True, array_like=True, tag="debit"):
@@ -184,9 +200,9 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     """One request. `instance`: random bytes of this process. The report is booked before the operations, in order."""
 
     holder: str
-    epoch: int
+    epoch: Number
     instance: bytes
-    sequence: int
+    sequence: Number
     operations: tuple[Operation, ...] = ()
     report: Report | None = None
     version: int = VERSION
