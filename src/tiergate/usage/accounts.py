@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from tiergate.model import FOREVER, Instant, Interval
+from tiergate.model import FOREVER, Instant, Interval, SpendOrder
+from tiergate.usage.pools import Grant
 
 AMOUNT_MAX: Final = 10**18
 """The largest amount of one debit, in units."""
@@ -23,12 +24,6 @@ SUM_MAX: Final = 2**62
 
 DEBITS_MAX: Final = 8
 """The most accounts that one consumption debits: four scopes, of the feature and of the source that it draws on."""
-
-ALLOWANCE: Final = ""
-"""The id of the pool that is the window's entitlement."""
-
-OVERAGE: Final = "+"
-"""The id of the pool above the limit: of soft limits, and of usage that was reported after the fact."""
 
 
 class Scope(StrEnum):
@@ -81,39 +76,20 @@ class Consumption(msgspec.Struct, frozen=True, array_like=True):
     debits: tuple[Debit, ...]
 
 
-class Pool(msgspec.Struct, frozen=True, array_like=True):
-    """A source of units: the allowance (`ALLOWANCE`), the overage (`OVERAGE`), or a grant, by its id.
-
-    `units`: of the allowance and the overage, per window; of a grant, in all windows together.
-    """
-
-    id: str
-    units: int
-
-    @property
-    def lasts(self) -> bool:
-        """Whether what is spent in one window is missing in the next: a grant."""
-        return self.id not in (ALLOWANCE, OVERAGE)
-
-
-class Part(msgspec.Struct, frozen=True, array_like=True):
-    """Units that were taken from one pool."""
-
-    pool: str
-    units: int
-
-
 class Bound(msgspec.Struct, frozen=True):
-    """What limits an account now. The caller resolves it from facts; the ledger only counts against it.
+    """What limits an account. The caller resolves it from facts; the ledger only counts against it.
 
-    `window`: the window in which usage of the instant counts. `pools`: in the order in which they are spent.
-    `limited`: whether the pools are a ceiling; otherwise usage may exceed them, and is booked on `OVERAGE`.
-    `late_ms`: how long after the window's end usage is still recorded.
+    `window`: the window in which usage of the instant counts. `allowance`: the entitlement; `None`: unlimited, or the
+    account only counts. `overage_max`: units above the limit: 0 if it is hard, `None` for any number. `grants`: all of
+    the account, also those that do not count yet or any more. `late_ms`: how long after the window's end usage is
+    still recorded.
     """
 
     window: Interval
-    pools: tuple[Pool, ...] = ()
-    limited: bool = True
+    allowance: int | None
+    overage_max: int | None = 0
+    grants: tuple[Grant, ...] = ()
+    order: SpendOrder = SpendOrder.ALLOWANCE_FIRST
     late_ms: int = 0
 
 
@@ -121,7 +97,7 @@ class AccountRecord(msgspec.Struct):
     """One account, as the ledger stores it. Only `Ledger` changes it.
 
     `booked`: units that were consumed. `leased`: units of leases that are not settled, and not reported as consumed.
-    `drawn`: how many of the booked and leased units came out of each pool; its sum is `booked + leased`.
+    `drawn`: how many of the booked and leased units came out of each pool (`pools`); its sum is `booked + leased`.
     `leases`: the number of leases that are not settled. `version`: increases with every change.
     """
 
@@ -153,7 +129,7 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     leased: int
     ceiling: int | None
     available: int | None
-    drawn: tuple[Part, ...] = ()
+    drawn: tuple[tuple[str, int], ...] = ()
     version: int = 0
 
     @property

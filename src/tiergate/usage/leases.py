@@ -9,15 +9,12 @@ only decide when a holder stops spending, and how long units wait.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tiergate.model import Instant
-from tiergate.usage.accounts import Account, Part
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tiergate.usage.accounts import Account
 
 
 class LeaseState(Enum):
@@ -63,8 +60,7 @@ LEASE_TRANSITIONS: Final[dict[tuple[LeaseState, LeaseEvent], LeaseState]] = {
 class LeaseRecord(msgspec.Struct):
     """One lease, as the ledger stores it; (`holder`, `number`) identifies it.
 
-    `spent`: units that were reported. `expires`: by the ledger's clock. `parts`: where the units came from, in the
-    order in which they are spent; their sum is `units`.
+    `spent`: units that were reported. `expires`: by the ledger's clock.
     """
 
     holder: str
@@ -72,15 +68,12 @@ class LeaseRecord(msgspec.Struct):
     account: Account
     units: int
     expires: Instant
-    parts: tuple[Part, ...]
     spent: int = 0
     state: LeaseState = LeaseState.LIVE
 
     def copy(self) -> LeaseRecord:
         """Return a copy that can be changed without changing this one."""
-        return LeaseRecord(
-            self.holder, self.number, self.account, self.units, self.expires, self.parts, self.spent, self.state
-        )
+        return LeaseRecord(self.holder, self.number, self.account, self.units, self.expires, self.spent, self.state)
 
     def has_lapsed(self, now: Instant) -> bool:
         """Return whether the lease has expired without being settled: all of it counts as spent for now."""
@@ -210,17 +203,3 @@ def next_size(size: int, need: int, since_ms: int, horizon_ms: int) -> int:
     if since_ms < horizon_ms:
         return max(need, 2 * size)
     return max(need, size * horizon_ms // since_ms)
-
-
-def cut(parts: Sequence[Part], units: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """Split parts after `units` units; the first of the results has so many, or all."""
-    head: list[Part] = []
-    tail: list[Part] = []
-    for part in parts:
-        taken = min(part.units, units)
-        units -= taken
-        if taken:
-            head.append(Part(part.pool, taken))
-        if taken < part.units:
-            tail.append(Part(part.pool, part.units - taken))
-    return tuple(head), tuple(tail)

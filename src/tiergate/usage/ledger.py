@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.usage.accounts import AMOUNT_MAX, DEBITS_MAX, SUM_MAX
-from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back, give_back_booked
+from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back
 from tiergate.usage.idempotency import KEY_TTL_MS, KeyRecord
 from tiergate.usage.leases import DEFAULT_TERMS, LEASE_TRANSITIONS, LeaseEvent, LeaseRecord, LeaseState, lease_units
 from tiergate.usage.ledger_records import Booking, HolderRecord
@@ -200,11 +200,11 @@ class Ledger:
     def _lease(self, holder: str, number: int, account: Account, bound: Bound, units: int) -> Lease:
         record = self._records.edit_account(account)
         record.until = bound.window.until
-        parts = draw(self._records, record, bound, units)
+        draw(self._records, record, bound, units, self._instant_in(bound))
         record.leased += units
         record.leases += 1
         expires = min(self._now + self._terms.term_ms, bound.window.until + self._terms.clock_skew_ms)
-        self._records.edit_lease(LeaseRecord(holder, number, account, units, expires, parts))
+        self._records.edit_lease(LeaseRecord(holder, number, account, units, expires))
         return Lease(number, account, units, expires - self._now, bound.window.until)
 
     def _renew(self, holder: str, renew: Renew) -> Renewed | NotRenewed:
@@ -218,7 +218,7 @@ class Ledger:
         bound = self._current_bound(account)
         if bound is None or self._now >= bound.window.until:
             return NotRenewed(renew.lease, known=True)
-        ceiling = ceiling_of(self._records, account, bound)
+        ceiling = ceiling_of(self._records, account, bound, self._now)
         if ceiling is not None and ceiling < account.booked + account.leased:
             return NotRenewed(renew.lease, known=True)
         self._records.edit_lease(lease).expires = self._now + self._terms.term_ms
@@ -269,7 +269,8 @@ class Ledger:
     def _return(self, lease: LeaseRecord, units: int, *, booked: bool) -> None:
         """Give units of a lease back to the pools; `booked`: they were booked when the lease was written off."""
         account = self._records.edit_account(lease.account)
-        lease.parts = give_back(self._records, account, lease.parts, units)
+        bound = self._current_bound(account)
+        give_back(self._records, account, bound, units, self._now)
         if booked:
             account.booked -= units
             self._records.add_booking(Booking(lease.account, self._now, -units))
@@ -311,7 +312,7 @@ class Ledger:
             units -= covered
             self._book_leased(lease, covered, at, counts=counts)
         if units and counts:
-            self._book(spend.account, self._bound_of(spend.account, at), units, at)
+            self._book(spend.account, self._bound_at(spend.account, at), units, at)
 
     def _book_leased(self, lease: LeaseRecord, units: int, at: Instant, *, counts: bool) -> None:
         written_off = lease.state is LeaseState.WRITTEN_OFF
@@ -329,11 +330,9 @@ class Ledger:
     def _book(self, account: Account, bound: Bound | None, units: int, at: Instant) -> None:
         record = self._records.edit_account(account)
         units = min(units, SUM_MAX - record.booked - record.leased)
-        if bound is not None and bound.window.start == account.window:
+        if bound is not None:
             record.until = bound.window.until
-        else:
-            bound = None
-        draw(self._records, record, bound, units)
+        draw(self._records, record, bound, units, at)
         record.booked += units
         self._records.add_booking(Booking(account, at, units))
 
@@ -379,8 +378,8 @@ class Ledger:
                 return Refused(Reason.BELOW_ZERO, debit.account)
         for debit in consumption.debits:
             account = self._records.edit_account(debit.account)
-            bound = self._bound_of(debit.account, consumption.at)
-            give_back_booked(self._records, account, bound, debit.amount)
+            bound = self._bound_at(debit.account, consumption.at)
+            give_back(self._records, account, bound, debit.amount, consumption.at)
             account.booked -= debit.amount
             self._records.add_booking(Booking(debit.account, consumption.at, -debit.amount))
         self._keep(consumption, answer)
@@ -389,7 +388,7 @@ class Ledger:
     def figures(self, account: Account) -> Figures:
         """Return the figures of an account."""
         record = self._records.account(account)
-        return figures_of(self._records, record, self._current_bound(record))
+        return figures_of(self._records, record, self._current_bound(record), self._now)
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -434,13 +433,20 @@ class Ledger:
 
     def _current_bound(self, record: AccountRecord) -> Bound | None:
         """Return what limits an account now; in a window that has ended, what limited it at its end."""
-        at = max(record.account.window, min(self._now, record.until - 1))
-        bound = self._bound_of(record.account, at)
-        return bound if bound is not None and bound.window.start == record.account.window else None
+        return self._bound_at(record.account, max(record.account.window, min(self._now, record.until - 1)))
+
+    def _bound_at(self, account: Account, at: Instant) -> Bound | None:
+        """Return what limits an account at an instant; `None` also if the instant is not in its window any more."""
+        bound = self._bound_of(account, at)
+        return bound if bound is not None and bound.window.start == account.window else None
 
     def _available(self, record: AccountRecord, bound: Bound) -> int:
-        ceiling = ceiling_of(self._records, record, bound)
+        ceiling = ceiling_of(self._records, record, bound, self._instant_in(bound))
         return (SUM_MAX if ceiling is None else ceiling) - record.booked - record.leased
+
+    def _instant_in(self, bound: Bound) -> Instant:
+        """Return the instant of a window that is closest to now: clocks may differ at its ends."""
+        return max(bound.window.start, min(self._now, bound.window.until - 1))
 
     def _holder(self, holder: str) -> HolderRecord:
         record = self._records.holder(holder)
