@@ -96,6 +96,8 @@ lists who has what:
 | `level-mapped`, `level-order` | a level that a reachable version, a draft or an override gives stays, in its order |
 | `value-excluded` | the minimum and maximum of a range include all given values |
 | `scale-mapped` | the scale stays while any value is given |
+| `limit-mapped` | a feature stays metered while an item, a draft or an override gives it a `limit` of its own |
+| `source-mapped` | a feature that others draw on stays a metered quantity of its scale |
 | `status-move` | a feature goes from `draft` to `active` to `archived` and back to `active` |
 | `feature-active`, `feature-mapped` | only a feature that is not active and not in use can be deleted |
 | `feature-archived` | an archived feature takes no new entitlements |

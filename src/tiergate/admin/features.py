@@ -24,6 +24,7 @@ from tiergate.catalog import (
     check_feature_change,
     check_feature_deletion,
     feature_data,
+    features_drawing_on,
     read_feature_body,
 )
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Suspension
     from tiergate.store import ReadUnit, WriteUnit
 
-_BOUND_BY_USES: Final = ("scale", "labels", "numbers", "unlimited_level", "minimum", "maximum")
+_BOUND_BY_USES: Final = ("scale", "labels", "numbers", "unlimited_level", "minimum", "maximum", "metered")
 
 
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> Page:
@@ -71,10 +72,12 @@ def patch_feature(unit: WriteUnit, id_: str, patch: bytes, expected: Preconditio
     before = _lock_feature(unit, id_, expected)
     old = before.feature
     text = apply_merge_patch(patch, feature_data(old))
-    feature = read_feature_body(text, read_features(unit), {"id": old.id, "type": old.type.value})
+    features = read_features(unit)
+    feature = read_feature_body(text, features, {"id": old.id, "type": old.type.value})
     _reject_suspensions(feature, old.suspensions)
     is_bound = any(getattr(old, name) != getattr(feature, name) for name in _BOUND_BY_USES)
-    reject_conflicts(check_feature_change(old, feature, value_uses(unit, old) if is_bound else []))
+    uses = value_uses(unit, old) if is_bound else []
+    reject_conflicts(check_feature_change(old, feature, uses, features_drawing_on(old.id, features)))
     if feature.scale != old.scale:
         _reject_reinterpretation(unit, feature)
     return _replace(unit, before, feature, "feature.edited")
@@ -84,6 +87,7 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete a feature that is not active and that nothing uses."""
     feature = _lock_feature(unit, id_, expected).feature
     links = [f"the feature `{other}`, which is linked to it" for other in features_linking_to(unit, feature.id)]
+    links += [f"the feature `{it}`, which draws on it" for it in features_drawing_on(id_, read_features(unit))]
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
     reject_conflicts(check_feature_deletion(feature, [*value_uses(unit, feature), *linked]))
     delete_features(unit.session, [feature.id])
@@ -123,7 +127,8 @@ def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
     expected.check("feature", id_, stored.stamp.etag)
     if stored.feature == published:
         raise NotFoundError("draft", id_)
-    problems = check_feature_change(stored.feature, published, value_uses(unit, stored.feature))
+    uses, drawn_by = value_uses(unit, stored.feature), features_drawing_on(id_, read_features(unit))
+    problems = check_feature_change(stored.feature, published, uses, drawn_by)
     reject_conflicts([it for it in problems if it.code != "status-move"])  # an unpublished move can be undone
     after = stored_features.replace_feature(unit, stored, published)
     before = feature_data(stored.feature)

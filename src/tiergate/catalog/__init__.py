@@ -11,6 +11,7 @@ from tiergate.catalog.checks.edit_rules import (
     check_draft,
     check_feature_change,
     check_feature_deletion,
+    features_drawing_on,
 )
 from tiergate.catalog.checks.incompatible_changes import new_violations
 from tiergate.catalog.checks.item_combinations import ItemCompatibility

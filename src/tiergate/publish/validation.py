@@ -97,10 +97,19 @@ def _validate_features(change: CatalogChange) -> Iterator[Problem]:
             for problem in error.problems:
                 yield change.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
     yield from _find_reinterpreted(change)
-    removed = change.features - new.features.keys()
-    for id_, feature in sorted(new.features.items()) if removed else ():
+    yield from _find_missing_names(change)
+
+
+def _find_missing_names(change: CatalogChange) -> Iterator[Problem]:
+    """Yield features that name a feature that would be removed."""
+    features = change.new.features
+    removed = change.features - features.keys()
+    for id_, feature in sorted(features.items()) if removed else ():
         for linked in sorted(removed.intersection(feature.linked)):
             message = f"`{id_}` names `{linked}` in `linked`, which would be removed"
+            yield change.problem(("feature", id_), "unknown-feature", message)
+        if feature.draws is not None and feature.draws.source in removed:
+            message = f"`{id_}` draws on `{feature.draws.source}`, which would be removed"
             yield change.problem(("feature", id_), "unknown-feature", message)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.publishing import CATALOG, Press, opened
 from tests.signing import key, verify_publication
@@ -17,10 +18,14 @@ from tiergate.model import (
     Amount,
     Audience,
     AudienceType,
+    Draws,
     Feature,
     FeatureStatus,
     FeatureType,
     Level,
+    LimitKind,
+    Metered,
+    MeteredAmount,
     Override,
     OverrideMode,
     Rollout,
@@ -218,6 +223,54 @@ def test_versions_that_nobody_reaches_keep_their_meaning(press: Press) -> None:
     assert codes(press) == [("features/movies", "scale-mapped")]
     press.edit_features(archived)
     assert press.publish().is_new
+
+
+CREDITS = Feature(id="credits", type=FeatureType.QUANTITY, metered=Metered())
+CALLS = Feature(id="calls", type=FeatureType.QUANTITY, metered=Metered(), draws=Draws("credits", 3))
+
+
+def test_what_a_feature_draws_on_is_published_with_it(small: Press) -> None:
+    """Alone it is refused, at its place."""
+    small.edit_features(CREDITS, CALLS)
+    only_calls = EditSelection(frozenset({"calls"}), NONE, NONE, roles=False)
+    assert codes(small, only_calls) == [("features/calls", "unknown-feature")]
+    assert small.publish().is_new
+
+
+@pytest.mark.parametrize(
+    ("feature", "place"),
+    [
+        (replace(CREDITS, metered=None), "features/calls"),
+        (replace(CREDITS, scale=2), "features/calls"),
+        (replace(CREDITS, draws=Draws("movies", 1)), "features/calls"),
+    ],
+)
+def test_edits_that_break_a_draw_are_refused(small: Press, feature: Feature, place: str) -> None:
+    """Even where they came into the working state, and though the feature that draws has not changed."""
+    small.edit_features(CREDITS, CALLS, Feature(id="movies", type=FeatureType.QUANTITY, metered=Metered()))
+    small.publish()
+    small.edit_features(feature)
+    assert (place, "invalid-metering") in codes(small)
+
+
+def test_a_scale_changes_together_with_what_is_drawn_in_it(small: Press) -> None:
+    """A file says both, so that the cost stays what it was."""
+    features = "{id: calls, type: quantity, metered: {reset: never}, draws: {from: credits, cost: 3}}"
+    credits_ = "{id: credits, type: quantity, metered: {reset: never}}"
+    head = "apiVersion: tiergate/v1\nfeatures:\n"
+    small.apply(f"{head}  - {features}\n  - {credits_}\nitems: []\n")
+    small.apply(f"{head}  - {features}\n  - {credits_.replace('quantity,', 'quantity, scale: 2,')}\nitems: []\n")
+    assert small.catalog.features["calls"].draws == Draws("credits", 300, 2)
+
+
+def test_a_limit_that_an_override_gives_keeps_its_feature_metered(press: Press) -> None:
+    """Nobody's exception may lose its meaning."""
+    press.edit_features(Feature(id="movies", type=FeatureType.QUANTITY, metered=Metered()))
+    press.publish()
+    override = Override("o", "movies", OverrideMode.REPLACE, MeteredAmount(5, None, LimitKind.SOFT))
+    press.hold("acme", "gold", overrides=(override,))
+    press.edit_features(Feature(id="movies", type=FeatureType.QUANTITY))
+    assert codes(press) == [("features/movies", "limit-mapped")]
 
 
 def test_a_level_that_an_override_gives_stays(press: Press) -> None:

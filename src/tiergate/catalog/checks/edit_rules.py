@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.reading.document import shorten
 from tiergate.catalog.reading.json_pointers import escape_pointer
 from tiergate.errors import BodyProblem
-from tiergate.model import Amount, Feature, FeatureStatus, FeatureType, Level, Unlimited, Value, format_units
+from tiergate.model import (
+    Amount,
+    Feature,
+    FeatureStatus,
+    FeatureType,
+    Level,
+    MeteredAmount,
+    Unlimited,
+    Value,
+    format_units,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -47,8 +57,10 @@ class ValueUse:
         return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
-def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
-    """Return the problems of a change of a feature; both have the same id."""
+def check_feature_change(
+    old: Feature, new: Feature, uses: Sequence[ValueUse], drawn_by: Sequence[str] = ()
+) -> list[BodyProblem]:
+    """Return the problems of a change of a feature; both have the same id. `drawn_by`: features that draw on it."""
     if new.type is not old.type:
         detail = f"`{old.id}` is a {old.type.value}: the type of a feature never changes"
         return [BodyProblem("/type", "type-changed", detail)]
@@ -57,6 +69,7 @@ def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -
     if new.scale != old.scale and mapped:
         detail = f"the scale of `{old.id}` cannot change while it is in use, by {_holders(mapped)}"
         return [*result, BodyProblem("/scale", "scale-mapped", detail)]
+    result += [*_metering(old, new, mapped), *_source(old, new, drawn_by)]
     match old.type:
         case FeatureType.CUSTOM:
             result += _labels(old, new, mapped)
@@ -69,6 +82,31 @@ def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -
     return result
 
 
+def _metering(old: Feature, new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
+    """Yield the problem of no longer counting usage of which some value says what happens above the limit."""
+    if new.metered is not None or old.metered is None:
+        return
+    own = [use for use in mapped if isinstance(use.value, MeteredAmount)]
+    if own:
+        detail = f"`{old.id}` must stay metered while a `limit` of its own is in use, by {_holders(own)}"
+        yield BodyProblem("/metered", "limit-mapped", detail)
+
+
+def _source(old: Feature, new: Feature, drawn_by: Sequence[str]) -> Iterator[BodyProblem]:
+    """Yield the problems of a feature that others draw on: it stays a metered quantity of its scale."""
+    if not drawn_by:
+        return
+    users = str(ValueUse(None, tuple(f"`{id_}`" for id_ in drawn_by), len(drawn_by)))
+    if new.scale != old.scale:
+        detail = f"the scale of `{old.id}` cannot change while features draw on it: {users}"
+        yield BodyProblem("/scale", "source-mapped", detail)
+    if new.metered is None:
+        yield BodyProblem("/metered", "source-mapped", f"`{old.id}` must stay metered: features draw on it, {users}")
+    if new.draws is not None:
+        detail = f"`{old.id}` cannot draw on a feature: features draw on it, {users}"
+        yield BodyProblem("/draws", "source-mapped", detail)
+
+
 def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
     """Return the problems of a change of a feature's status."""
     if status is old.status or status in _MOVES[old.status]:
@@ -76,6 +114,13 @@ def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem
     allowed = " or ".join(f"`{move.value}`" for move in _MOVES[old.status])
     detail = f"`{old.id}` is `{old.status.value}`: it can become {allowed}, not `{status.value}`"
     return [BodyProblem("/status", "status-move", detail)]
+
+
+def features_drawing_on(id_: str, features: Mapping[str, Feature]) -> list[str]:
+    """Return the ids of the features that draw on one, sorted; `features`: all, by id."""
+    return sorted(
+        other.id for other in features.values() if other.draws is not None and other.draws.source == id_ != other.id
+    )
 
 
 def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:

@@ -13,6 +13,7 @@ from tiergate.catalog import (
     check_draft,
     check_feature_change,
     check_feature_deletion,
+    features_drawing_on,
     override_data,
     read_entitlement_body,
     read_override_body,
@@ -24,11 +25,16 @@ from tiergate.model import (
     UNLIMITED,
     AddedAmount,
     Amount,
+    CalendarUnit,
     Catalog,
+    Draws,
     Feature,
     FeatureStatus,
     FeatureType,
     Level,
+    LimitKind,
+    Metered,
+    MeteredAmount,
     Override,
     OverrideMode,
     Switch,
@@ -38,6 +44,7 @@ from tiergate.model import (
 SUPPORT = Feature(id="support", type=FeatureType.CUSTOM, labels=("email", "chat", "phone"))
 MOVIES = Feature(id="movies", type=FeatureType.QUANTITY, numbers=(20, 30, 50))
 API = Feature(id="api", type=FeatureType.RANGE, minimum=100, maximum=1000)
+CREDITS = Feature(id="credits", type=FeatureType.QUANTITY, metered=Metered())
 SWITCH = Feature(id="reports", type=FeatureType.SWITCH)
 
 
@@ -121,6 +128,49 @@ def test_a_range_does_not_exclude_what_is_mapped() -> None:
         ("/max", "value-excluded")
     ]
     assert check_feature_change(API, replace(API, minimum=None, maximum=None), mapped) == []
+
+
+def test_a_feature_stays_metered_while_a_limit_of_its_own_is_given() -> None:
+    """By an item or an override; plain numbers do not need it."""
+    soft = MeteredAmount(5, None, LimitKind.SOFT)
+    assert codes(check_feature_change(CREDITS, replace(CREDITS, metered=None), [use(Amount(5))])) == []
+    for is_bound in (True, False):
+        uses = [use(soft, is_bound=is_bound)]
+        assert codes(check_feature_change(CREDITS, replace(CREDITS, metered=None), uses)) == [
+            ("/metered", "limit-mapped")
+        ]
+        weekly = replace(CREDITS, metered=Metered(CalendarUnit.WEEK))
+        assert codes(check_feature_change(CREDITS, weekly, uses)) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "pointer"),
+    [
+        (replace(CREDITS, metered=None), "/metered"),
+        (replace(CREDITS, scale=2), "/scale"),
+        (replace(CREDITS, draws=Draws("other", 1)), "/draws"),
+    ],
+)
+def test_what_features_draw_on_stays_a_metered_quantity_of_its_scale(new: Feature, pointer: str) -> None:
+    """Only while something draws on it."""
+    assert codes(check_feature_change(CREDITS, new, [])) == []
+    (problem,) = check_feature_change(CREDITS, new, [], ["calls", "texts"])
+    assert (problem.pointer, problem.code) == (pointer, "source-mapped")
+    assert "`calls`, `texts`" in problem.detail
+
+
+def test_who_draws_on_a_feature_is_found() -> None:
+    """Not those that draw on another one, or on nothing."""
+    known = {
+        feature.id: feature
+        for feature in (
+            CREDITS,
+            replace(CREDITS, id="z", draws=Draws("credits", 1)),
+            replace(CREDITS, id="a", draws=Draws("credits", 1)),
+            replace(CREDITS, id="b", draws=Draws("z", 1)),
+        )
+    }
+    assert features_drawing_on("credits", known) == ["a", "z"]
 
 
 @pytest.mark.parametrize("old", FeatureStatus)

@@ -285,6 +285,97 @@ def test_a_feature_in_use_is_not_deleted(working: Working) -> None:
         assert [holder for holder in holders if holder not in answer.json()["detail"]] == []
 
 
+CREDITS = {"id": "credits", "type": "quantity", "scale": 2, "metered": {"reset": "never"}}
+CALLS = {
+    "id": "calls",
+    "type": "quantity",
+    "metered": {
+        "reset": {"every": 2, "of": "week"},
+        "anchor": "subscription",
+        "timezone": "Europe/Berlin",
+        "limit": "soft",
+        "overage_max": 20,
+        "rollover": {"max": 5},
+        "late": "36 hours",
+        "spend": "grants_first",
+        "offline": "deny",
+    },
+    "draws": {"from": "credits", "cost": 1.25},
+}
+
+
+def test_how_usage_is_counted_is_created_shown_and_patched(working: Working) -> None:
+    """As a file says it; a patch reaches the settings inside."""
+    working.make("/v1/features", CREDITS, CALLS)
+    assert working.ask("GET", "/v1/features/calls").json().items() >= CALLS.items()
+    patch = {"metered": {"timezone": None, "late": "1 day", "rollover": {"max": 6}}, "draws": {"cost": 0.5}}
+    assert working.ask("PATCH", "/v1/features/calls", patch).is_success
+    shown = working.ask("GET", "/v1/features/calls").json()
+    assert (shown["metered"]["late"], shown["metered"]["rollover"]) == ("1 day", {"max": 6})
+    assert "timezone" not in shown["metered"]
+    assert shown["draws"] == {"from": "credits", "cost": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        ({"metered": {"timezone": "Europe/Berln"}}, ("/metered/timezone", "unknown-time-zone")),
+        ({"metered": {"limit": "hard"}}, ("/metered/overage_max", "key-conflict")),
+        ({"metered": {"overage_max": 0.5}}, ("/metered/overage_max", "bad-number")),
+        ({"metered": {"rollover": {"max": 0}}}, ("/metered/rollover/max", "bad-number")),
+        ({"metered": {"late": "91 days"}}, ("/metered/late", "bad-duration")),
+        ({"metered": None}, ("/draws", "draws-not-metered")),
+        ({"draws": {"from": "credit"}}, ("/draws/from", "unknown-feature")),
+        ({"draws": {"from": "storage"}}, ("/draws/from", "unfit-source")),
+        ({"draws": {"from": "calls"}}, ("/draws/from", "self-reference")),
+        ({"draws": {"cost": 0.125}}, ("/draws/cost", "bad-number")),
+    ],
+)
+def test_a_mistake_in_how_usage_is_counted_is_refused(
+    small: Working, patch: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    """With its pointer; nothing changes."""
+    small.make("/v1/features", CREDITS, CALLS)
+    assert problem(small.ask("PATCH", "/v1/features/calls", patch)) == (422, "invalid-body", [expected])
+    assert small.ask("GET", "/v1/features/calls").headers["etag"] == '"1"'
+
+
+def test_what_is_drawn_on_stays_so(working: Working) -> None:
+    """Its scale, its being metered, its drawing on nothing, and itself, while something draws on it."""
+    working.make(
+        "/v1/features",
+        CREDITS | {"status": "draft"},
+        CALLS,
+        {"id": "x", "type": "quantity"} | {"metered": {"reset": "day"}},
+    )
+    for patch, pointer in (
+        ({"scale": 3}, "/scale"),
+        ({"metered": None}, "/metered"),
+        ({"draws": {"from": "x", "cost": 1}}, "/draws"),
+    ):
+        answer = working.ask("PATCH", "/v1/features/credits", patch)
+        assert problem(answer) == (409, "source-mapped", [(pointer, "source-mapped")])
+    answer = working.ask("DELETE", "/v1/features/credits")
+    assert problem(answer) == (409, "feature-mapped", [])
+    assert "`calls`, which draws on it" in answer.json()["detail"]
+    assert working.ask("PATCH", "/v1/features/calls", {"draws": None}).is_success
+    assert working.ask("PATCH", "/v1/features/credits", {"scale": 3}).is_success
+    assert working.ask("DELETE", "/v1/features/credits").is_success
+
+
+def test_a_limit_of_its_own_keeps_a_feature_metered(working: Working) -> None:
+    """A plan, its draft or an override that gives one is named."""
+    working.make("/v1/features", CREDITS)
+    working.make("/v1/items", {"id": "pro", "kind": "plan"})
+    soft = {"value": 100, "limit": "soft", "overage_max": 0.5}
+    answer = working.ask("PUT", "/v1/items/pro/draft", {"entitlements": {"credits": soft}})
+    assert answer.is_success
+    assert working.ask("GET", "/v1/items/pro/draft").json()["entitlements"] == {"credits": soft}
+    answer = working.ask("PATCH", "/v1/features/credits", {"metered": None})
+    assert problem(answer) == (409, "limit-mapped", [("/metered", "limit-mapped")])
+    assert "the draft of `plan/pro`" in answer.json()["detail"]
+
+
 def test_a_version_that_nothing_reaches_holds_nothing(working: Working) -> None:
     """A level that only it gave can go."""
     working.make("/v1/features", SUPPORT)

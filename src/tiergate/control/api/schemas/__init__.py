@@ -40,6 +40,7 @@ _FROM_CATALOG: Final = {
     "subjectId": "SubjectId",
     "instant": "Instant",
     "feature": "Feature",
+    "metered": "Metered",
     "suspension": "FeatureSuspension",
     "item": "Item",
     "version": "Version",
