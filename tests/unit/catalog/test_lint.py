@@ -58,6 +58,17 @@ def feature(text: str) -> str:
     return FEATURES + f"  - {text}\n"
 
 
+METERED = "{id: sms, type: quantity, metered: {reset: day}}"
+
+
+def drawing(more: str = "") -> str:
+    """The features, credits, and one that draws 3 of them; `more` begins with a mark, or is more keys."""
+    mark, more = (more, "") if more == "^" else ("", more)
+    credits_ = "  - {id: credits, type: quantity, metered: {reset: never}}\n"
+    sms = f"{mark}{{id: sms, type: quantity, metered: {{reset: day}}, draws: {{from: credits, cost: 3}}{more}}}"
+    return FEATURES + credits_ + f"  - {sms}\n"
+
+
 CASES: dict[str, list[str]] = {
     "not-enforced": [
         catalog(gives("plan", "sms: 1"), features=feature("^{id: sms, type: quantity, metered: {reset: month}}")),
@@ -65,6 +76,46 @@ CASES: dict[str, list[str]] = {
             gives("plan", "sms: 1"),
             features=feature("^{id: sms, type: quantity, metered: {reset: never}, caps: {total: 9}}"),
         ),
+    ],
+    "time-zone-without-effect": [
+        catalog(
+            gives("plan", "sms: 1"),
+            features=feature(
+                f"^{{id: sms, type: quantity, metered: {{reset: hour, anchor: {anchor}, timezone: Europe/Berlin}}}}"
+            ),
+        )
+        for anchor in ("subscription", "first_use")
+    ],
+    "draws-on-draft": [
+        catalog(
+            gives("plan", "sms: 1, credits: 1"),
+            features=drawing("^").replace("id: credits,", "id: credits, status: draft,"),
+        ),
+    ],
+    "soft-limit-zero": [
+        catalog(gives("plan", "sms: ^{value: 0, limit: soft}"), features=feature(METERED)),
+        catalog(gives("plan", "sms: ^{value: 0, limit: soft, overage_max: 5}"), features=feature(METERED)),
+    ],
+    "limit-repeated": [
+        catalog(gives("plan", "sms: ^{value: 5, limit: hard}"), features=feature(METERED)),
+        catalog(
+            gives("plan", "sms: ^{value: 5, limit: soft, overage_max: 2}"),
+            features=feature(METERED.replace("reset: day", "reset: day, limit: soft, overage_max: 2")),
+        ),
+    ],
+    "source-missing": [
+        catalog(gives("plan", "sms: ^1"), gives("other", "credits: 9, sso: true, users: 1"), features=drawing()),
+        catalog(
+            gives("plan", "sms: ^1"),
+            gives("other", "credits: 9, users: 1"),
+            gives("extra", "credits: 9", "addon", ", available_for: [other]"),
+            features=drawing(),
+        ),
+    ],
+    "source-below-cost": [
+        catalog(gives("plan", "sms: ^1, credits: 2"), features=drawing()),
+        catalog(gives("plan", "sms: ^1, credits: 29"), features=drawing(", batch: {minimum: 10}")),
+        catalog(gives("plan", "sms: ^1, credits: {value: 1, limit: soft, overage_max: 1}"), features=drawing()),
     ],
     "range-summed": [
         catalog(gives("plan", "sla: 99.95"), features=feature("^{id: sla, type: range, scale: 2, combine: sum}")),

@@ -10,6 +10,7 @@ from tiergate.catalog.lint.findings import CODES
 from tiergate.catalog.lint.granted_amounts import current_definition, grants_by_feature
 from tiergate.catalog.lint.items import lint_items
 from tiergate.catalog.lint.linked_limits import lint_linked
+from tiergate.catalog.lint.metering import lint_metering
 from tiergate.catalog.lint.plans import lint_plans
 from tiergate.catalog.lint.rollouts import lint_rollouts
 from tiergate.model import Problem, Severity
@@ -37,6 +38,7 @@ def lint(loaded: LoadedCatalog) -> list[Problem]:
         *lint_items(catalog, granted, place),
         *lint_plans(catalog, granted, place),
         *lint_linked(catalog),
+        *lint_metering(catalog, granted),
         *lint_addons(catalog, granted),
         *lint_rollouts(catalog),
     ]

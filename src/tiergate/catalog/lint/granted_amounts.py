@@ -13,6 +13,8 @@ from tiergate.model import (
     Feature,
     Item,
     Level,
+    LimitKind,
+    MeteredAmount,
     Per,
     Switch,
     Unlimited,
@@ -27,11 +29,15 @@ _ENDLESS = 2**63
 
 
 class Grant(NamedTuple):
-    """What a value grants: `size` in units, by rank, or 1 for a switch; whether it grows with the item's quantity."""
+    """What a value grants: `size` in units, by rank, or 1 for a switch; whether it grows with the item's quantity.
+
+    `overage`: units above it that a soft limit allows.
+    """
 
     size: int
     grows: bool
     adds: bool = False
+    overage: int = 0
 
     @property
     def is_unlimited(self) -> bool:
@@ -56,9 +62,16 @@ def granted_amount(value: Value | None, feature: Feature) -> Grant | None:
             return Grant(_ENDLESS, grows=True)
         case Amount(units, per):
             default = Per.SUBSCRIPTION if feature.combine is Combine.MAX else Per.UNIT
-            return Grant(units, grows=(per or default) is Per.UNIT)
+            return Grant(units, grows=(per or default) is Per.UNIT, overage=_overage(value, feature))
         case AddedAmount(units, per):
             return Grant(units, grows=(per or Per.UNIT) is Per.UNIT, adds=True)
+
+
+def _overage(value: Amount, feature: Feature) -> int:
+    limits = value if isinstance(value, MeteredAmount) else feature.metered
+    if limits is None or limits.limit is LimitKind.HARD:
+        return 0
+    return _ENDLESS if limits.overage_max is None else limits.overage_max
 
 
 def grants_by_feature(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
@@ -71,7 +84,8 @@ def is_at_most(one: Grant, other: Grant | None) -> bool:
     """Return whether `one` grants nothing that `other` does not, for every quantity of the item."""
     if other is None:
         return False
-    return one.size <= other.size and (other.grows or not one.grows)
+    is_less = one.size <= other.size and one.size + one.overage <= other.size + other.overage
+    return is_less and (other.grows or not one.grows)
 
 
 def is_contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
