@@ -222,7 +222,29 @@ def test_a_period_of_its_own_says_when_a_limit_begins_again(tmp_path: Path, peri
     assert imported(tmp_path, limit("NUMERIC", "5", more=more), PLAN).features["l"].metered == Metered(reset)
 
 
-@pytest.mark.parametrize("period", ["{value: 15, unit: DAY}", "{value: 1, unit: MIN}", "{value: 360, unit: DAY}"])
+@pytest.mark.parametrize(
+    ("period", "unit", "count"),
+    [
+        ("{value: 15, unit: DAY}", CalendarUnit.DAY, 15),
+        ("{value: 360, unit: DAY}", CalendarUnit.DAY, 360),
+        ("{value: 2, unit: WEEK}", CalendarUnit.WEEK, 2),
+        ("{value: 3, unit: MONTH}", CalendarUnit.MONTH, 3),
+        ("{value: 2, unit: YEAR}", CalendarUnit.YEAR, 2),
+        ("{value: 90, unit: HOUR}", CalendarUnit.HOUR, 90),
+        ("{value: 120, unit: MIN}", CalendarUnit.HOUR, 2),
+        ("{value: 7200, unit: SEC}", CalendarUnit.HOUR, 2),
+    ],
+)
+def test_a_period_of_several_units_is_read(tmp_path: Path, period: str, unit: CalendarUnit, count: int) -> None:
+    """Windows of any number of hours and longer units are ours too."""
+    more = f"type: RENEWABLE, period: {period}"
+    assert imported(tmp_path, limit("NUMERIC", "5", more=more), PLAN).features["l"].metered == Metered(unit, count)
+
+
+@pytest.mark.parametrize(
+    "period",
+    ["{value: 1, unit: MIN}", "{value: 90, unit: MIN}", "{value: 3601, unit: SEC}", "{value: 10001, unit: DAY}"],
+)
 def test_a_period_that_is_none_of_ours_is_refused(tmp_path: Path, period: str) -> None:
     """No other period is put in place of one that is stated."""
     (problem,) = problems(tmp_path, limit("NUMERIC", "5", more=f"type: RENEWABLE, period: {period}"), PLAN)

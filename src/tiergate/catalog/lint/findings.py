@@ -27,7 +27,7 @@ CODES: Final = {
     "range-summed": "a range with `combine: sum` in a plan",
     "same-entitlements": "two items that give the same",
     "share-of-nobody": "a rollout to a share of 0 percent",
-    "soft-limit-zero": "a soft limit of zero",
+    "soft-limit-zero": "a soft limit of 0",
     "source-below-cost": "a plan that gives less of what a feature draws on than its least use costs",
     "source-missing": "a plan that gives a feature, but nothing of what it draws on",
     "time-zone-without-effect": "a `timezone` of hours that are counted from the subscription or the first use",

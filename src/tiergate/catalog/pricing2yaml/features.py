@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tiergate.catalog.entries.calendar_periods import MAX_PERIODS
 from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceValue, Stated
 from tiergate.catalog.pricing2yaml.scalars import (
     read_label,
@@ -84,7 +85,7 @@ def read_limit(
     unit = read_field(fields, "unit", read_unit, "")
     metered = None
     if limit_type is LimitType.RENEWABLE:
-        metered = Metered(_reset(fields, unit, report))
+        metered = Metered(*_reset(fields, unit, report))
     elif limit_type is LimitType.NON_RENEWABLE and read_field(fields, "trackable", _is_trackable, default=False):
         metered = Metered()
     linked = read_names(fields, "linkedFeatures", features, "feature", report)
@@ -109,23 +110,37 @@ def _is_trackable(node: Node) -> bool:
     return node is not None and read_switch(node).on
 
 
-def _reset(fields: Fields, unit: str, report: TextReport) -> CalendarUnit:
+def _reset(fields: Fields, unit: str, report: TextReport) -> tuple[CalendarUnit, int]:
     """Return how often a renewable limit resets: its `period`, else the period in its unit."""
     node = fields.entries.get("period")
     if node is None or node is BROKEN:
-        return read_reset(unit)
+        return read_reset(unit), 1
     period = Fields.of(node, fields.at("period"), report, PERIOD_KEYS, ("unit",))
     if period is None or "unit" not in period:
-        return CalendarUnit.MONTH
-    count = read_field(period, "value", _count, 1)
-    length = read_field(period, "unit", _length, 0)
-    if count == 12 and length == PERIOD_LENGTHS["MONTH"]:
-        return CalendarUnit.YEAR
-    reset = RESETS.get(count * length)
-    if reset is None and length:
-        message = "usage can reset every hour, day, week, month or year only"
+        return CalendarUnit.MONTH, 1
+    count, word = read_field(period, "value", _count, 1), read_field(period, "unit", _unit, "")
+    if not word:
+        return CalendarUnit.MONTH, 1
+    reset = _calendar_period(count, word)
+    if reset is None:
+        message = f"usage can reset every 1 to {MAX_PERIODS:,} hours, days, weeks, months or years only"
         fields.problem("period", "unfit-period", message)
-    return reset or CalendarUnit.MONTH
+    return reset or (CalendarUnit.MONTH, 1)
+
+
+def _calendar_period(count: int, word: str) -> tuple[CalendarUnit, int] | None:
+    """Return the calendar unit of a period, and how many of it; `None` if there is none that fits."""
+    length = count * PERIOD_LENGTHS[word]
+    if (count, word) == (12, "MONTH"):
+        return CalendarUnit.YEAR, 1
+    if length in RESETS:
+        return RESETS[length], 1
+    if word in {"SEC", "MIN"}:
+        count, rest = divmod(length, PERIOD_LENGTHS["HOUR"])
+        if rest or not count:
+            return None
+        word = "HOUR"
+    return (CalendarUnit(word.lower()), count) if count <= MAX_PERIODS else None
 
 
 def _count(node: Node) -> int:
@@ -134,8 +149,8 @@ def _count(node: Node) -> int:
     return int(node)
 
 
-def _length(node: Node) -> int:
+def _unit(node: Node) -> str:
     if not isinstance(node, str) or node not in PERIOD_LENGTHS:
         words = ", ".join(f"`{word}`" for word in PERIOD_LENGTHS)
         raise ValueError(f"must be one of {words}, not {describe(node)}")
-    return PERIOD_LENGTHS[node]
+    return node

@@ -92,4 +92,4 @@ RESETS = {
     _MONTH: CalendarUnit.MONTH,
     _YEAR: CalendarUnit.YEAR,
 }
-"""The lengths, in seconds, after which metered usage can reset."""
+"""The lengths, in seconds, of one calendar unit each."""
