@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
-from tiergate.model import Check
 from tiergate.sidecar.api.responses import JSON, HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.wire.check_reader import read_check
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.native_decisions import NativeDecision, NativeDecisions
     from tiergate.sidecar.request_context import RequestContext
-    from tiergate.sidecar.state import StateView
 
 
 class CheckAdapter:
@@ -38,45 +36,32 @@ class CheckAdapter:
         if decision is not None:
             decision.counts.check_memo += 1
             return self._response(decision, context, now, begun, decision)
-        result = self._decide_or_read(body, context, now, begun)
-        return None if isinstance(result, Check) else result
-
-    async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
-        """Respond, and fetch the subject first if that is necessary."""
-        begun = time.perf_counter_ns()
-        now = self._clock()
-        decision = self._decisions.recall(body, now)
-        if decision is not None:
-            decision.counts.check_memo += 1
-            return self._response(decision, context, now, begun, decision)
-        result = self._decide_or_read(body, context, now, begun)
-        if not isinstance(result, Check):
-            return result
-        service = self._service
-        await service.fetch([result.subject])
-        try:
-            return self._decide(service.view(), result, body, context, self._clock(), begun)
-        except TiergateError as error:
-            return reject(service, "check", locate_error(error, body))
-
-    def _decide_or_read(self, body: bytes, context: RequestContext, now: Instant, begun: int) -> HttpResponse | Check:
-        """Decide a check that is not cached, or return it if its subject must be fetched first."""
         service = self._service
         try:
             view = service.view()
             check = read_check(body)
-            if service.must_fetch(view, check.subject):
-                return check
+            if service.subjects is not None and service.must_fetch(view, check.subject):
+                return None
             decision = self._decisions.decide_alone(view, check, body, now)
         except TiergateError as error:
             return reject(service, "check", locate_error(error, body))
         decision.counts.check_engine += 1
         return self._response(decision, context, now, begun, None)
 
-    def _decide(
-        self, view: StateView, check: Check, body: bytes, context: RequestContext, now: Instant, begun: int
-    ) -> HttpResponse:
-        decision = self._decisions.decide_alone(view, check, body, now)
+    async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
+        """Respond, and fetch the subject first if that is necessary."""
+        begun = time.perf_counter_ns()
+        response = self.respond_now(body, context)
+        if response is not None:
+            return response
+        service = self._service
+        check = read_check(body)
+        await service.fetch([check.subject])
+        now = self._clock()
+        try:
+            decision = self._decisions.decide_alone(service.view(), check, body, now)
+        except TiergateError as error:
+            return reject(service, "check", locate_error(error, body))
         decision.counts.check_engine += 1
         return self._response(decision, context, now, begun, None)
 
