@@ -88,6 +88,22 @@ def test_changes_are_told_value_by_value(remote: Remote, file: Path) -> None:
     ]
 
 
+def test_metered_settings_are_told_in_words(remote: Remote, file: Path) -> None:
+    """Of features, and of entitlements that say otherwise."""
+    text = CATALOG.replace("{id: movies, type: quantity", "{id: movies, type: quantity, metered: {reset: month}")
+    file.write_text(text, encoding="utf-8")
+    remote("apply", "-f", file)
+    text = text.replace("reset: month", "reset: {every: 2, of: week}, limit: soft")
+    file.write_text(text.replace("movies: 50", "movies: {value: 50, limit: hard}"), encoding="utf-8")
+    told = remote("apply", "-f", file).out.splitlines()
+    assert told[:3] == [
+        "~ feature movies",
+        "    use above the limit: denied → allowed",
+        "    usage resets: every month → every 2 weeks",
+    ]
+    assert "    versions 2 movies: 50 → 50, hard limit" in told
+
+
 def test_problems_are_told_at_their_lines(remote: Remote, file: Path, press: Press) -> None:
     """Those of the files without a control plane, those of the store by it: exit code 3 for both."""
     remote("apply", "-f", file)

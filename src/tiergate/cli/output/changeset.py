@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tiergate.cli.output.console import print_line
+from tiergate.cli.output.metering_words import describe_amount, describe_metering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +42,17 @@ def print_changes(changes: Sequence[dict[str, Any]]) -> None:
         if change["kind"] in {"rule", "roles"}:
             continue
         for detail in change.get("details", ()):
-            print_line("    " + _detail(detail))
+            words = _metering(detail) if change["kind"] == "feature" else None
+            print_line("    " + (words or _detail(detail)))
 
 
 def shorten(text: str) -> str:
     """Cut a text to the length that a line shows of a value."""
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+
+
+def _metering(detail: dict[str, Any]) -> str | None:
+    return describe_metering(detail["path"], detail.get("before"), detail.get("after"))
 
 
 def _detail(detail: dict[str, Any]) -> str:
@@ -57,4 +63,7 @@ def _detail(detail: dict[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
+    words = describe_amount(value)
+    if words is not None:
+        return words
     return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tiergate.cli.output.changeset import CHANGE_MARKS, shorten
 from tiergate.cli.output.console import print_line
+from tiergate.cli.output.metering_words import describe_metering
 from tiergate.impact.diff.diff_result import ChangeDirection
 from tiergate.impact.diff.representative_subjects import HoldingPattern
 from tiergate.model import format_instant
@@ -65,7 +68,8 @@ def _print_feature(change: FeatureChange, now: Instant) -> None:
     mark, style = CHANGE_MARKS[change.change]
     print_line(f"{mark} feature {change.id}", style)
     for detail in change.details:
-        print_line(f"    {_detail(detail)}")
+        words = describe_metering(detail.path, _plain(detail.before), _plain(detail.after))
+        print_line(f"    {words or _detail(detail)}")
     if change.change == "changed":
         for check in (change.shown_by, change.also_by):
             if check is not None:
@@ -182,6 +186,10 @@ def _subject(check: Counterexample) -> str:
 
 def _detail(detail: ValueChange) -> str:
     return f"{detail.path.replace('/', ' ')}: {_raw(detail.before)} → {_raw(detail.after)}"
+
+
+def _plain(value: msgspec.Raw | None) -> object:
+    return None if value is None else json.loads(bytes(value), parse_float=Decimal)
 
 
 def _raw(value: msgspec.Raw | None) -> str:

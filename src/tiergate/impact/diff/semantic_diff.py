@@ -143,7 +143,7 @@ class _Findings:
                 cases = cases + self.decided.turned.get(id_, [])
             if len(topic.sides) == 1:
                 change = "added" if topic.baseline is None else "removed"
-            elif topic.changed and (cases or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
+            elif topic.changed and (cases or any(it.path.startswith(_DECIDING_LATER) for it in topic.changed)):
                 change = "changed"
             else:
                 continue
@@ -225,6 +225,9 @@ def _examples(cases: list[DifferingCase]) -> Iterator[DifferingCase]:
         return
     yield from [it for it in cases if (it.before.reason, it.before.mistake) != (it.after.reason, it.after.mistake)][:1]
 
+
+_DECIDING_LATER: Final = ("metered", "draws", "max")
+"""Fields of a feature that decide at usage or holdings that no case of a comparison has."""
 
 _COMPARED: Final = frozenset({"batch", "caps", "tags", "unit"})
 """Fields of a feature that are compared with its rules over every check, so that nothing can hide."""

@@ -97,6 +97,14 @@ def test_ways_to_give_are_told_apart(
         ("total: 90", "total: 91", "caps/total"),
         ("reset: month", "reset: week", "metered/reset"),
         ("id: idle, type: quantity", "id: idle, type: quantity, metered: {reset: never}", "metered"),
+        ("reset: month", "reset: {every: 2, of: month}", "metered/reset"),
+        ("reset: month", "reset: month, anchor: first_use", "metered/anchor"),
+        ("reset: month", "reset: month, timezone: Europe/Berlin", "metered/timezone"),
+        ("reset: month", "reset: month, limit: soft", "metered/limit"),
+        ("reset: month", "reset: month, rollover: {max: 5}", "metered/rollover"),
+        ("reset: month", "reset: month, late: 1 day", "metered/late"),
+        ("reset: month", "reset: month, spend: grants_first", "metered/spend"),
+        ("reset: month", "reset: month, offline: allow", "metered/offline"),
         ("max: 100", "max: 120", "max"),
         ("id: idle, type: quantity", "id: idle, type: quantity, across: max", "across"),
         ("combine: max}", "combine: max, across: max}", "across"),
@@ -115,6 +123,14 @@ def test_what_is_said_of_a_feature_is_found_whoever_holds_it(before: str, after:
     meant = changed(before, after)
     assert [[it.path for it in one.details] for one in meant.features] == [[path]]
     assert not meant.turns
+
+
+def test_what_a_feature_draws_on_is_found_whoever_holds_it() -> None:
+    """And what it costs."""
+    old = CATALOG.replace("features:\n", "features:\n  - {id: credits, type: quantity, metered: {reset: never}}\n")
+    three = old.replace("reset: month}", "reset: month}, draws: {from: credits, cost: 3}")
+    for before, after, path in ((old, three, "draws"), (three, three.replace("cost: 3", "cost: 4"), "draws/cost")):
+        assert [[it.path for it in one.details] for one in found(after, before).features] == [[path]]
 
 
 @pytest.mark.parametrize(
