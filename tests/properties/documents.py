@@ -125,12 +125,35 @@ def quantity(choose: Choices, scale: int) -> Document:
         steps = {key: amount(choose, scale, least=1, most=4 * one) for key in ("minimum", "increment")}
         found["batch"] = {key: steps[key] for key in choose.one([["minimum"], ["increment"], ["minimum", "increment"]])}
     if chance(choose, 2):
-        found["metered"] = {"reset": choose.one(["hour", "day", "week", "month", "year", "never"])}
+        found["metered"] = metered(choose, scale)
     if chance(choose, 5):
         caps = {key: amount(choose, scale, least=1) for key in ("per_user", "total")}
         keys = [["per_user"], ["total"], ["per_user", "total"]] if "metered" in found else [["per_user"]]
         found["caps"] = {key: caps[key] for key in choose.one(keys)}
     return found
+
+
+def metered(choose: Choices, scale: int) -> Document:
+    """How usage is counted, by a hard limit."""
+    unit = choose.one(["hour", "day", "week", "month", "year", "never"])
+    found: Document = {"reset": unit} | optional(
+        choose,
+        6,
+        spend=lambda: choose.one(["allowance_first", "grants_first"]),
+        offline=lambda: choose.one(["deny", "allow"]),
+    )
+    if unit == "never":
+        return found
+    if chance(choose, 4):
+        found["reset"] = {"every": choose.one([1, 2, 3, 10_000]), "of": unit}
+    return found | optional(
+        choose,
+        4,
+        anchor=lambda: choose.one(["calendar", "subscription", "first_use"]),
+        timezone=lambda: choose.one(["UTC", "Europe/Berlin", "Asia/Kolkata", "Pacific/Apia"]),
+        rollover=lambda: {"max": amount(choose, scale, least=1)},
+        late=lambda: choose.one(["3 days", "0 minutes", "90 minutes", "1 hour", "90 days"]),
+    )
 
 
 def entitlement(choose: Choices, of: Document) -> Any:  # noqa: ANN401 - a document's value
@@ -205,6 +228,50 @@ def base_items(choose: Choices, items: list[Document]) -> None:
             it["depends_on"] = some(choose, before)
         it.update(optional(choose, 8, status=lambda: choose.one(["active", "archived", "draft"])))
         it.update(optional(choose, 8, metadata={"price": "price_1"}))
+
+
+def softened(choose: Choices, of: Document) -> Document:
+    """A catalog with soft limits, by features and by entitlements, and with features that draw on another."""
+    of["features"] = [dict(it) for it in of["features"]]
+    counted = [it for it in of["features"] if "metered" in it]
+    for feature in counted:
+        if chance(choose, 2):
+            feature["metered"] = feature["metered"] | limit(choose, feature, choose.one(["soft", "soft", "hard"]))
+    for feature in counted[1:]:
+        if chance(choose, 2):
+            source = counted[0]
+            feature["draws"] = {"from": source["id"], "cost": amount(choose, source.get("scale", 0), least=1)}
+    by_id = {it["id"]: it for it in counted}
+    for item in of["items"]:
+        for version in versions(item):
+            given = version["entitlements"]
+            for id_ in sorted(given.keys() & by_id.keys()):
+                given[id_] = with_limit(choose, by_id[id_], given[id_])
+    return of
+
+
+def limit(choose: Choices, of: Document, kind: str) -> Document:
+    """What happens above a limit."""
+    found: Document = {"limit": kind}
+    if kind == "soft" and chance(choose, 2):
+        found["overage_max"] = amount(choose, of.get("scale", 0), least=1)
+    return found
+
+
+def with_limit(choose: Choices, of: Document, value: Any) -> Any:  # noqa: ANN401 - a document's value
+    """An entitlement that says otherwise than its feature, one time in two, if it is a number."""
+    if value == "unlimited" or not chance(choose, 2):
+        return value
+    if not isinstance(value, dict):
+        value = {"value": value}
+    if "add" in value or value["value"] == "unlimited":
+        return value
+    return value | limit(choose, of, choose.one(["soft", "hard"]))
+
+
+def metered_catalog(choose: Choices) -> Document:
+    """A catalog with everything that metered features can say."""
+    return softened(choose, catalog(choose))
 
 
 def override(choose: Choices, of: Document) -> Document:
@@ -342,6 +409,9 @@ def world(choose: Choices) -> tuple[Document, Document]:
 
 catalogs = random_strategy(catalog)
 """A catalog."""
+
+metered_catalogs = random_strategy(metered_catalog)
+"""A catalog with soft limits, and features that draw on others."""
 
 subjects = random_strategy(subjects_of)
 """Customers and their subscriptions, of a catalog."""

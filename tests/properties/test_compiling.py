@@ -15,7 +15,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.documents import Document, catalogs
+from tests.properties.documents import Document, metered_catalogs
 from tests.properties.engines import text_of
 from tests.reference.entitlement import versions
 from tiergate.bundle import Bundle, encode_manifest
@@ -66,7 +66,7 @@ def revision(files: dict[str, bytes]) -> str:
     return manifest_of(files).revision
 
 
-@given(catalogs(), st.randoms(use_true_random=False))
+@given(metered_catalogs(), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(document: Document, random: Random) -> None:
     """The same features, items, versions, entitlements and rules in another order are the same bytes."""
     catalog = loaded(document)
@@ -84,14 +84,14 @@ def test_the_order_of_the_input_does_not_matter(document: Document, random: Rand
     assert encode_manifest(manifest_of(first)) == encode_manifest(manifest_of(second))
 
 
-@given(catalogs())
+@given(metered_catalogs())
 def test_a_printed_catalog_compiles_to_the_same_revision(document: Document) -> None:
     """compile(parse(print(catalog))) is compile(catalog)."""
     catalog = loaded(document)
     assert revision(compile_catalog(reloaded(dump_catalog(catalog)))) == revision(compile_catalog(catalog))
 
 
-@given(catalogs(), st.sampled_from([Rules(), RULES]))
+@given(metered_catalogs(), st.sampled_from([Rules(), RULES]))
 def test_every_policy_is_valid(document: Document, rules: Rules) -> None:
     """A compilation validates the shapes of permits; each of its files is valid by itself, under rules' schemas too."""
     files = compile_catalog(loaded(document), rules)
@@ -106,8 +106,14 @@ def said(feature: Document, value: Any) -> tuple[str, str]:  # noqa: ANN401 - a 
         return ("on", "true") if value else ("off", "false")
     if isinstance(value, str):
         return value, value
-    sign, per = "", ""
+    sign, per, above = "", "", feature.get("metered", {})
+    own = ""
     if isinstance(value, dict):
+        if "add" in value:
+            above = {}
+        elif "limit" in value:
+            above = value
+            own = above_text(above)
         sign = "+" if "add" in value else ""
         per = f" per {value['per']}" if "per" in value else ""
         value = value["add"] if "add" in value else value["value"]
@@ -115,10 +121,18 @@ def said(feature: Document, value: Any) -> tuple[str, str]:  # noqa: ANN401 - a 
         return value, value
     number = sign + format(Decimal(value).normalize(), "f")
     unit = f" {feature['unit']}" if feature.get("unit") else ""
-    return f"{number}{unit}{per}", f"{number}{per}"
+    shown = above_text(above) if above.get("limit") == "soft" or own else ""
+    return f"{number}{unit}{per}{shown}", f"{number}{per}{own}"
 
 
-@given(catalogs())
+def above_text(limit: Document) -> str:
+    """What is said of use above a limit."""
+    most = limit.get("overage_max")
+    more = "" if most is None else f", at most {Decimal(most).normalize():f} above"
+    return f", {limit['limit']} limit{more}"
+
+
+@given(metered_catalogs())
 def test_the_text_and_the_data_say_what_the_catalog_says(document: Document) -> None:
     """Every entitlement of the file is one permit and one tag, no more and no fewer, and each says its value."""
     files = compile_catalog(loaded(document))
@@ -135,7 +149,7 @@ def test_the_text_and_the_data_say_what_the_catalog_says(document: Document) -> 
             assert tags == {key: tag for key, (_, tag) in expected.items()}
 
 
-@given(catalogs())
+@given(metered_catalogs())
 def test_every_permit_is_its_template_filled(document: Document) -> None:
     """Parsed, a permit is the template of its feature's type, with the item version and the feature in the slots."""
     catalog = loaded(document)
@@ -155,7 +169,7 @@ def test_every_permit_is_its_template_filled(document: Document) -> None:
                 assert {key: it for key, it in policy.json.items() if key != "annotations"} == filled
 
 
-@given(catalogs())
+@given(metered_catalogs())
 def test_cedar_agrees_with_the_layout_and_the_data(document: Document) -> None:
     """Cedar's formatter changes nothing, and its schema accepts the entity data, file by file and all together."""
     files = compile_catalog(loaded(document))
@@ -170,7 +184,7 @@ def test_cedar_agrees_with_the_layout_and_the_data(document: Document) -> None:
     BaseEntities(json.dumps(list(entities.values())), schema)
 
 
-@given(catalogs())
+@given(metered_catalogs())
 def test_a_bundle_gives_back_the_catalog(document: Document) -> None:
     """Index and definitions, read from the files alone, are the catalog that was compiled."""
     catalog = loaded(document)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.properties.documents import worlds
+from tests.properties.documents import metered_catalogs, worlds
 from tests.unit.catalog.marked import catalog_problems, load, load_people, subjects_problems
 from tests.unit.catalog.models import catalogs, records
 from tests.unit.catalog.samples import CATALOG, SUBJECTS
@@ -104,6 +104,16 @@ def test_what_the_loaders_accept_the_schemas_accept(world: tuple[dict[str, Any],
         load_people(Path(folder), loaded, subjects, "subjects.json")
     CATALOG_FILE.validate(json.loads(catalog))
     SUBJECTS_FILE.validate(json.loads(subjects))
+
+
+@FEWER
+@given(metered_catalogs())
+def test_metered_features_that_the_loader_accepts_the_schema_accepts(document: dict[str, Any]) -> None:
+    """Soft limits, draws, and entitlements that say otherwise."""
+    text = to_json(document)
+    with TemporaryDirectory() as folder:
+        load(Path(folder), text, "catalog.json")
+    CATALOG_FILE.validate(json.loads(text))
 
 
 def mappings(document: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], dict[str, Any]]]:  # noqa: ANN401
