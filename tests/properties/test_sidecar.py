@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World, answered, check_of, text_of
@@ -19,10 +20,11 @@ from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide
 from tests.serving import Service, get, post
 from tests.wire import Answer, Connection
-from tiergate.engine import EngineOptions, decide_all_features
+from tiergate.engine import EngineOptions, decide_all_features, decision_json
 from tiergate.engine.decision_inputs import mark_stale
 from tiergate.model import FOREVER, Subject, format_instant
 from tiergate.model.features import COUNTED
+from tiergate.sidecar.api import batches
 from tiergate.sidecar.state import Generation
 from tiergate.wire.decision import UNSET, EntitlementList, ListedEntitlement, ListedSubject, valid_until
 from tiergate.wire.json import encode
@@ -103,6 +105,26 @@ def test_a_sidecar_answers_under_rules_as_an_engine_that_keeps_nothing(
         for ask in asked:
             fresh = answered(engine.evaluate(check_of(ask), now).decision)
             assert judged(sidecar.read(post("/v1/check", text_of(ask)))) == judged(fresh), (ask, now)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
+def test_a_batch_has_the_bytes_of_decisions_made_afresh(
+    sidecar: Sidecar, drawn: tuple[Document, Document], data: st.DataObject, seed: int, *, at_once: bool
+) -> None:
+    """Under rules, at once and in time slices, with and without kept answers."""
+    inquirer = Inquirer(*drawn, seed)
+    world = World(*drawn, data.draw(st.one_of(st.just({}), rule_files(*drawn)), label="rules"))
+    sidecar.serve(world)
+    engine, number = world.engine(), sidecar.service.number
+    for _ in range(2):
+        sidecar.service.clock.now = now = inquirer.now()
+        asked = [ask for _, ask in inquirer.asks(nows=1, checks=10)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batches, "_AT_ONCE_NS", 10**12 if at_once else -1)
+            body = sidecar.connection.ask(post("/v1/checks", text_of({"checks": asked}))).body
+        expected = [replace(engine.decide(check_of(ask), now), publication=number) for ask in asked]
+        assert body == b'{"results":[%b]}' % b",".join(map(decision_json, expected)), (asked, now)
 
 
 @settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]

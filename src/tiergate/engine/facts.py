@@ -53,7 +53,7 @@ class TotalOverflowError(ArithmeticError):
     """A subject's total exceeds 2^62 units: nothing can be decided on it."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """The facts of one subject and feature within `[start, until)`.
 
     `total`: units, rank, or 0 and 1; 0 where `unlimited`. `givers`: the item versions that say something of

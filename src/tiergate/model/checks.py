@@ -18,6 +18,8 @@ from tiergate.model.values import Per
 class Reason(StrEnum):
     """The reason of a decision, in order of precedence."""
 
+    __hash__ = str.__hash__  # that of `Enum` is a function in Python
+
     UNKNOWN_SUBJECT = "unknown_subject"
     EVALUATION_ERROR = "evaluation_error"
     STALE_DATA = "stale_data"
@@ -46,7 +48,7 @@ class SubjectType(StrEnum):
     SUBSCRIPTION = "subscription"
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """The subject of a check: a customer or one subscription, and optionally a user in it."""
 
     id: str
@@ -54,7 +56,7 @@ class Subject(msgspec.Struct, frozen=True):
     user: str | None = None
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(msgspec.Struct, frozen=True, gc=False):
     """A check. Numbers are exact; a field that does not apply to the feature's type must be `None`."""
 
     subject: Subject

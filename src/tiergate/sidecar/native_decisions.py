@@ -7,54 +7,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiergate.engine.recent_keys import RecentKeys
 from tiergate.engine.shapes.kept_decision import DecisionWriter
 from tiergate.errors import CheckError, TiergateError
+from tiergate.model import Instant
+from tiergate.sidecar.metrics import DecisionCounts
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
-from tiergate.sidecar.subject_versions import NO_VERSION
+from tiergate.sidecar.subject_versions import NO_VERSION, SubjectVersion
 from tiergate.wire.check_reader import locate
 from tiergate.wire.decision import decision_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.model import Check, Instant
+    from tiergate.model import Check
     from tiergate.sidecar.check_service import CheckService, ServedDecision
-    from tiergate.sidecar.metrics import DecisionCounts
     from tiergate.sidecar.state import Generation, StateView
-    from tiergate.sidecar.subject_versions import SubjectVersion
 
 
 _RECENT = 65_536
 """How many checks are remembered, so that those that are asked again are cached. Takes half a megabyte."""
 
 
-class NativeDecision:
+class NativeDecision(msgspec.Struct, gc=False):
     """A decision as JSON, that may be repeated within `[start, until)` unless its subject's version is outdated.
 
-    `check`: the JSON of the check. `version`, `counts`, `basis`: as in `ServedDecision`.
+    `check`: the JSON of the check. `version`, `counts`, `basis`: as in `ServedDecision`. `weight`: bytes, once cached.
     """
 
-    __slots__ = ("basis", "body", "check", "counts", "start", "until", "version", "weight")
-
-    def __init__(
-        self,
-        check: bytes,
-        body: bytes,
-        start: Instant,
-        until: Instant,
-        version: SubjectVersion,
-        counts: DecisionCounts,
-        basis: bytes,
-    ) -> None:
-        self.check = check
-        self.body = body
-        self.start = start
-        self.until = until
-        self.version = version
-        self.counts = counts
-        self.basis = basis
-        self.weight = 0
+    check: bytes
+    body: bytes
+    start: Instant
+    until: Instant
+    version: SubjectVersion
+    counts: DecisionCounts
+    basis: bytes
+    weight: int = 0
 
     @classmethod
     def of(cls, check: bytes, served: ServedDecision) -> NativeDecision:
@@ -120,16 +110,23 @@ class NativeDecisions:
             self.cache.put(body, decision)
         return decision
 
-    def decide_alone(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
-        """Decide as `decide`, but cache only what was asked before: most checks are never asked again."""
+    def decide_new(
+        self, view: StateView, check: Check, body: bytes, now: Instant, *, at_once: bool = True
+    ) -> NativeDecision:
+        """Decide as `decide`, but cache only what was asked before: most checks are never asked again.
+
+        `at_once`: nothing else happens before the response is made, so that no version is needed.
+        """
         if self._asked.add(body):
             return self.decide(view, check, body, now)
-        kept = self._service.find_kept(view, check, now)
+        service = self._service
+        version = NO_VERSION if at_once else service.state.subject_versions.of(check.subject)
+        kept = service.find_kept(view, check, now)
         if kept is None:
-            return NativeDecision.of(body, self._service.decide(view, check, now, once=True))
+            return NativeDecision.of(body, service.decide(view, check, now, once=at_once))
         decision, until = kept
         text = self._writers.of(view).write(decision, until)
-        return NativeDecision(body, text, now, now, NO_VERSION, self._reasons[decision.reason], b"")
+        return NativeDecision(body, text, now, now, version, self._reasons[decision.answer.reason], b"")
 
 
 def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:

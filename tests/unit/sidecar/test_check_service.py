@@ -10,6 +10,7 @@ from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.errors import BundleError
 from tiergate.sidecar import time_slicing
 from tiergate.sidecar.api import batches
+from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
@@ -138,11 +139,16 @@ BATCH = b'{"checks": [%b]}' % b",".join(
 def test_a_batch_that_needs_much_deciding_is_not_answered_at_once(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would hold up the others; nothing is counted then."""
-    monkeypatch.setattr(batches, "_AT_ONCE_NS", 0)
+    """It would hold up the others; nothing is counted then. The next ones are not even begun."""
+    monkeypatch.setattr(batches, "_AT_ONCE_NS", 1)
+    monkeypatch.setattr(batches, "_FIRST_GUESS_NS", 0)
+    adapter = BatchAdapter(service.service, service.native.decisions)
     decided = counted(service)
 
-    assert service.native.batches.respond_now(BATCH, NO_CONTEXT) is None
+    assert adapter.respond_now(BATCH, NO_CONTEXT) is None
+    assert len(decided) == 1
+    adapter._estimate.learn(1, 10**9)
+    assert adapter.respond_now(BATCH, NO_CONTEXT) is None
     assert len(decided) == 1
     assert not any(counts.checks_engine for counts in service.metrics.reasons.values())
 

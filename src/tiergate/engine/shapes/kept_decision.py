@@ -6,22 +6,23 @@ of the decision that the evaluator makes; `tests/properties/test_shapes.py` comp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from tiergate.engine.active_items import ActiveVersion
-from tiergate.engine.facts import source_of
-from tiergate.model import Amount, FeatureType, Level, Switch, format_units
+from tiergate.engine.facts import Facts, source_of
+from tiergate.engine.shapes.answer_table import Answer
+from tiergate.model import Amount, Feature, FeatureType, Level, Switch, format_units
 from tiergate.model.features import COUNTED
 from tiergate.wire.decision import valid_until
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
-    from tiergate.engine.facts import Facts
-    from tiergate.engine.shapes.answer_table import Answer
-    from tiergate.model import Feature, Instant, Reason
+    from tiergate.model import Instant, Reason
 
 
-class KeptDecision(NamedTuple):
+class KeptDecision(msgspec.Struct, frozen=True, gc=False):
     """A decision on a feature that is not metered: its facts and Cedar's answer. `used` is in units, 0 if not given.
 
     It is valid within the window of its facts, and does not read the time.
@@ -50,7 +51,7 @@ class DecisionWriter:
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
-        feature, facts, used, answer = kept
+        feature, facts, used, answer = kept.feature, kept.facts, kept.used, kept.answer
         allowed, static, by_items, reason = answer
         name = feature.id
         head, unit = self._features.get(name) or self._read(feature)
@@ -71,7 +72,7 @@ class DecisionWriter:
 
     def write_entry(self, kept: KeptDecision) -> bytes:
         """Encode a decision that is not stale as an entry of an entitlement list."""
-        feature, facts, used, answer = kept
+        feature, facts, used, answer = kept.feature, kept.facts, kept.used, kept.answer
         head, unit = self._listed.get(feature.id) or self._read_listed(feature)
         until = facts.until
         ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)

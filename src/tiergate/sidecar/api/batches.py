@@ -9,33 +9,66 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import problem_document
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.wire.check import MAX_CHECKS
 from tiergate.wire.check_reader import read_check, split_checks
 from tiergate.wire.problem import problem_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from tiergate.model import Check, Instant, Subject
+    from tiergate.model import Check, Subject
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.native_decisions import NativeDecision, NativeDecisions
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import StateView
     from tiergate.wire.problem import ProblemDocument
 
-_AT_ONCE_NS = 1_500_000
-"""How long a batch may take to be answered at once, in nanoseconds: about a hundred checks with kept answers."""
+_AT_ONCE_NS = 2_500_000
+"""How long a batch may take to be answered at once, in nanoseconds: well over a hundred checks with kept answers."""
+
+_FIRST_GUESS_NS = 15_000
+_WEIGHT = 1 / 8
+_DOUBT = 15 / 16
+_MOST_MORE = 2
 
 _MAX_TRIES = 3
 """How often a batch is decided in time slices before it is decided without any pause."""
 
 _READ_PER_SLICE = 100
+_POINTERS: Final = tuple(f"/checks/{place}" for place in range(MAX_CHECKS))
+
+
+class CostEstimate:
+    """How long a check takes that is not cached, as the batches so far took; in nanoseconds.
+
+    An estimate by which a batch is not even begun is lowered a little, so that another will be tried.
+    """
+
+    def __init__(self) -> None:
+        self._each = float(_FIRST_GUESS_NS)
+
+    def fits(self, checks: int) -> bool:
+        """Return whether so many checks can be decided at once."""
+        if checks * self._each <= _AT_ONCE_NS:
+            return True
+        self._each *= _DOUBT
+        return False
+
+    def learn(self, checks: int, elapsed: int) -> None:
+        """Take into account how long some checks took."""
+        if checks:
+            self._each += _WEIGHT * (elapsed / checks - self._each)
+
+    def exceeded(self, checks: int, elapsed: int) -> None:
+        """Take into account that some checks took too long; one batch may have met with something rare."""
+        self._each = min(max(self._each, elapsed / max(checks, 1)), _MOST_MORE * self._each)
 
 
 class BatchAdapter:
@@ -44,6 +77,7 @@ class BatchAdapter:
     def __init__(self, service: CheckService, decisions: NativeDecisions) -> None:
         self._service = service
         self._decisions = decisions
+        self._estimate = CostEstimate()
 
     def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
         """Respond if that takes little time; else `None`, with nothing counted or logged."""
@@ -52,11 +86,14 @@ class BatchAdapter:
             batch.begin(self._service.view())
         except TiergateError as error:
             return reject(self._service, "checks", error)
-        if any(batch.unfetched_subjects()):
+        if not self._estimate.fits(batch.uncached) or any(batch.unfetched_subjects()):
             return None
-        for _ in batch.decide(alone=True):
-            if time.perf_counter_ns() - batch.begun > _AT_ONCE_NS:
+        for done, _ in enumerate(batch.decide(at_once=True)):
+            elapsed = time.perf_counter_ns() - batch.begun
+            if elapsed > _AT_ONCE_NS:
+                self._estimate.exceeded(done, elapsed)
                 return None
+        self._estimate.learn(batch.uncached, time.perf_counter_ns() - batch.begun)
         return batch.response(context)
 
     async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
@@ -102,9 +139,11 @@ class _Batch:
         self._view = view
         self._now = self._service.clock()
         self._cached = self._native.recall_many(self._checks, self._now)
+        self.uncached = self._cached.count(None)
         self._results: list[bytes] = []
         self._decisions: list[NativeDecision | None] = []
         self._decided: dict[bytes, NativeDecision] = {}
+        self._repeated: list[NativeDecision] = []
         self._problems: list[tuple[TiergateError, ProblemDocument]] = []
 
     def unfetched_subjects(self) -> Iterator[Subject | None]:
@@ -113,32 +152,42 @@ class _Batch:
             return
         for place, cached in enumerate(self._cached):
             if cached is None:
-                check = self._read_check(place)
-                if not isinstance(check, TiergateError) and self._service.must_fetch(self._view, check.subject):
-                    yield check.subject
-                else:
+                try:
+                    subject = self._read_check(place).subject
+                except TiergateError:  # it becomes a result
                     yield None
+                    continue
+                yield subject if self._service.must_fetch(self._view, subject) else None
 
     @property
     def is_consistent(self) -> bool:
         """Whether no subject has changed since its first result."""
         return not any(decision is not None and decision.version.is_outdated for decision in self._decisions)
 
-    def decide(self, *, alone: bool = False) -> Iterator[None]:
+    def decide(self, *, at_once: bool = False) -> Iterator[None]:
         """Add the results in order, pausing after each that had to be decided. Equal checks are decided once.
 
-        `alone`: nothing else happens until the end, so that subjects need no version.
+        `at_once`: nothing else happens until the end, so that subjects need no version.
         """
-        decide = self._native.decide_alone if alone else self._native.decide
-        add_result, add_decision = self._results.append, self._decisions.append
-        for place, cached in enumerate(self._cached):
-            decision = cached if cached is not None else self._decided.get(self._checks[place])
+        decide, view, now = self._native.decide_new, self._view, self._now
+        add_result, add_decision, add_repeated = self._results.append, self._decisions.append, self._repeated.append
+        decided = self._decided
+        for place, (body, cached) in enumerate(zip(self._checks, self._cached, strict=True)):
+            decision = cached if cached is not None else decided.get(body)
             if decision is not None:
+                add_repeated(decision)
                 add_result(decision.body)
                 add_decision(decision)
+                continue
+            try:
+                decision = decide(view, self._read_check(place), body, now, at_once=at_once)
+            except TiergateError as error:
+                self._add_problem(place, error)
             else:
-                self._decide_one(place, decide)
-                yield
+                decided[body] = decision
+                add_result(decision.body)
+                add_decision(decision)
+            yield
 
     def finish(self, context: RequestContext) -> HttpResponse:
         """Decide all without any pause, and respond."""
@@ -146,41 +195,33 @@ class _Batch:
             pass
         return self.response(context)
 
-    def _read_check(self, place: int) -> Check | TiergateError:
+    def _read_check(self, place: int) -> Check:
+        """Read a check; raises the same `TiergateError` each time if that is impossible."""
+        if self._service.subjects is None:  # it is read here only
+            return read_check(self._checks[place], _POINTERS[place])
         check = self._read.get(place)
         if check is None:
             try:
-                check = read_check(self._checks[place], f"/checks/{place}")
+                check = read_check(self._checks[place], _POINTERS[place])
             except TiergateError as error:
                 check = error
             self._read[place] = check
+        if isinstance(check, TiergateError):
+            raise check
         return check
 
-    def _decide_one(self, place: int, decide: Callable[[StateView, Check, bytes, Instant], NativeDecision]) -> None:
-        body = self._checks[place]
-        check = self._read_check(place)
-        try:
-            if isinstance(check, TiergateError):
-                raise check
-            decision = decide(self._view, check, body, self._now)
-        except TiergateError as error:
-            at = f"/checks/{place}"
-            problem = problem_document(locate_error(error, body, at), at)
-            self._problems.append((error, problem))
-            self._results.append(problem_json(problem))
-            self._decisions.append(None)
-        else:
-            self._decided[body] = decision
-            self._results.append(decision.body)
-            self._decisions.append(decision)
+    def _add_problem(self, place: int, error: TiergateError) -> None:
+        at = _POINTERS[place]
+        problem = problem_document(locate_error(error, self._checks[place], at), at)
+        self._problems.append((error, problem))
+        self._results.append(problem_json(problem))
+        self._decisions.append(None)
 
     def _count(self) -> None:
         """Count each result, and log the failures. A check that was decided for this batch counts as such once."""
-        for decision in self._decisions:
-            if decision is not None:
-                decision.counts.checks_memo += 1
+        for decision in self._repeated:
+            decision.counts.checks_memo += 1
         for decision in self._decided.values():
-            decision.counts.checks_memo -= 1
             decision.counts.checks_engine += 1
         service = self._service
         for error, problem in self._problems:

@@ -42,7 +42,7 @@ class CheckAdapter:
             check = read_check(body)
             if service.subjects is not None and service.must_fetch(view, check.subject):
                 return None
-            decision = self._decisions.decide_alone(view, check, body, now)
+            decision = self._decisions.decide_new(view, check, body, now)
         except TiergateError as error:
             return reject(service, "check", locate_error(error, body))
         decision.counts.check_engine += 1
@@ -59,7 +59,7 @@ class CheckAdapter:
         await service.fetch([check.subject])
         now = self._clock()
         try:
-            decision = self._decisions.decide_alone(service.view(), check, body, now)
+            decision = self._decisions.decide_new(service.view(), check, body, now)
         except TiergateError as error:
             return reject(service, "check", locate_error(error, body))
         decision.counts.check_engine += 1
