@@ -17,7 +17,8 @@ from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.shape_rules import shape_rule_files
 from tiergate.engine import CacheLimits, Difference, Evaluator, Rechecks, ShapeEvaluator
-from tiergate.engine.shapes import operand_reader, shape_evaluator
+from tiergate.engine.facts import combined
+from tiergate.engine.shapes import operand_reader, plain_checks, shape_evaluator
 from tiergate.engine.shapes.answer_table import general_answer
 from tiergate.engine.shapes.condition_reader import ConditionReader
 from tiergate.engine.shapes.kept_decision import DecisionWriter
@@ -57,6 +58,7 @@ class Pair:
         self.keeping = ShapeEvaluator(
             Evaluator(world.bundle, self.subjects, limits=limits, usage=usage), limits, rechecks=Rechecks(one_in)
         )
+        self.keeping.read_ahead()
         self.writer, self.found = DecisionWriter(0, world.bundle.revision), 0
         self.fresh = Evaluator(world.bundle, self.subjects, limits=NOTHING, usage=usage)
 
@@ -238,6 +240,12 @@ def test_tests_that_are_combined_otherwise_are_found(rule: str, monkeypatch: pyt
     """What is before `&&` decides whether what is behind it is evaluated."""
     monkeypatch.setattr(ConditionReader, "_both", lambda _, left, right: right if left.optional else left)
     assert differences(rule)
+
+
+def test_plain_facts_that_are_bent_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found without the steps is compared too."""
+    monkeypatch.setattr(plain_checks, "combined", lambda *of: (max(combined(*of)[0] - 1, 0), False))
+    assert differences()
 
 
 def test_an_overflow_that_is_ignored_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

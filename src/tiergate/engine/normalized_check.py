@@ -51,25 +51,29 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
     if feature is None:
         raise UnknownFeatureError(check.feature[:200], nearest(check.feature, features))
     expect_valid_subject(check.subject)
-    kind = feature.type
+    return feature, normalize_fields(check, feature)
+
+
+def normalize_fields(check: Check, feature: Feature) -> NormalizedCheck:
+    """Read the fields of a check of a feature, in its units."""
+    kind, level = feature.type, check.level
     if kind is _QUANTITY:
-        if check.value is not None or check.level is not None:
-            _reject(feature, None, None, None, check.value, check.level)
-        return feature, _quantity(check, feature)
-    level = check.level
+        if check.value is not None or level is not None:
+            _reject(feature, None, None, None, check.value, level)
+        return _quantity(check, feature)
     if check.amount is not None or check.used is not None or check.user_used is not None:
         _reject(feature, check.amount, check.used, check.user_used, None, None)
     if kind is _CUSTOM:
         if check.value is not None:
             _reject(feature, None, None, None, check.value, None)
-        return feature, _LOWEST if level is None else NormalizedCheck(rank=_rank(level, feature))
+        return _LOWEST if level is None else NormalizedCheck(rank=_rank(level, feature))
     if kind is _RANGE:
         if level is not None:
             _reject(feature, None, None, None, None, level)
-        return feature, _LOWEST if check.value is None else NormalizedCheck(value=_units("value", check.value, feature))
+        return _LOWEST if check.value is None else NormalizedCheck(value=_units("value", check.value, feature))
     if check.value is not None or level is not None:
         _reject(feature, None, None, None, check.value, level)
-    return feature, _LOWEST
+    return _LOWEST
 
 
 def expect_valid_check(check: Check) -> None:
@@ -117,13 +121,14 @@ def _expect_number(field: str, number: Number) -> None:
 
 
 def _quantity(check: Check, feature: Feature) -> NormalizedCheck:
-    amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
+    amount, used, user_used = check.amount, check.used, check.user_used
+    amount = default_amount(feature) if amount is None else _units("amount", amount, feature)
     if not amount:
         raise CheckError("amount", "must be positive")
     return NormalizedCheck(
         amount,
-        None if check.used is None else _units("used", check.used, feature),
-        None if check.user_used is None else _units("user_used", check.user_used, feature),
+        None if used is None else _units("used", used, feature),
+        None if user_used is None else _units("user_used", user_used, feature),
     )
 
 
@@ -133,6 +138,8 @@ def default_amount(feature: Feature) -> int:
     Where the batch has an increment, the next whole multiple of it, so that the amount is one that can be taken.
     """
     batch = feature.batch
+    if not feature.scale and batch.minimum is None and batch.increment is None:  # as most
+        return 1
     least = int(10**feature.scale) if batch.minimum is None else batch.minimum
     step = batch.increment or 1
     return -(-least // step) * step

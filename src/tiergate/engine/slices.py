@@ -159,6 +159,11 @@ class PolicySlices:
                 return self._make(ACTIONS[feature.type], candidates.always.static + more)
         return candidates.always
 
+    def common(self, feature: Feature, principal_type: str) -> PolicySlice | None:
+        """The slice, but for the policies of items, of every check by a type of principal; `None` if they differ."""
+        candidates = self._candidates.get((feature.id, principal_type)) or self._candidates_for(feature, principal_type)
+        return None if candidates.depending else candidates.always
+
     def linked(self, unlinked: PolicySlice, feature: Feature, givers: tuple[str, ...]) -> PolicySlice:
         """Add the policies of item versions to a slice without them."""
         if not givers:

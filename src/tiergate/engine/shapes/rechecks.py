@@ -50,6 +50,13 @@ class Rechecks:
         self._left = self._gap()
         return True
 
+    def passes(self) -> bool:
+        """Count one use of a kept answer, unless it is to be checked; return whether it was counted."""
+        if self._left > 1:
+            self._left -= 1
+            return True
+        return not self._one_in
+
     @property
     def is_next_due(self) -> bool:
         """Whether the next use of a kept answer is to be checked."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tiergate.cedar import CedarResult, Uid
+from tiergate.cedar import CedarResult
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.evaluator import Denial, decide_check
@@ -22,6 +22,7 @@ from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.engine.shapes.operand_reader import LEAST, MOST
+from tiergate.engine.shapes.plain_checks import PlainChecks, has_plain_checks
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
@@ -59,6 +60,7 @@ class ShapeEvaluator:
         self.is_trusted = True
         self._shapes: dict[tuple[PolicySlice, bool, bool], Shape | None] = {}
         self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
+        self._plain: dict[str, PlainChecks] = {}
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
@@ -100,6 +102,11 @@ class ShapeEvaluator:
         Raises:
             UnknownFeatureError, CheckError: as `decide`.
         """
+        plain = self._plain.get(check.feature)
+        if plain is not None:
+            kept = plain.find(check, now)
+            if kept is not None:
+                return kept if self.rechecks.passes() else None
         evaluator, subject = self.evaluator, check.subject
         feature, normalized = normalize_check(check, evaluator.index.features)
         active = evaluator.find_subject(subject, now)
@@ -139,10 +146,18 @@ class ShapeEvaluator:
     def read_ahead(self) -> None:
         """Read the shapes of checks about customers, which takes milliseconds, before there are any checks."""
         evaluator = self.evaluator
-        principal = Uid("Customer", "")
         for feature in islice(evaluator.index.features.values(), _READ_AHEAD):
             with suppress(OperatorError, ValueError):  # the evaluator reports it
-                self._shape(feature, evaluator.slices.unlinked(feature, principal, (), ()))
+                self._read_plain(feature)
+
+    def _read_plain(self, feature: Feature) -> None:
+        evaluator = self.evaluator
+        common = evaluator.slices.common(feature, "Customer")
+        shape = None if common is None else self._shape(feature, common)
+        if common is None or shape is None or shape.reads_whole_principal or common.reads_time:
+            return
+        if has_plain_checks(feature) and not evaluator.is_metered(feature):
+            self._plain[feature.id] = PlainChecks(evaluator, feature, shape)
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed. Answers do not depend on who asked."""
@@ -196,6 +211,7 @@ class ShapeEvaluator:
         self.answers.clear()
         self._shapes.clear()
         self._by_feature.clear()
+        self._plain.clear()
         self.rechecks.count(Difference(feature.id, kept, result))
 
 

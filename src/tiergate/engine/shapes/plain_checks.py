@@ -1,0 +1,101 @@
+"""Plain checks, as nearly all are: about a customer without overrides and suspensions, of a feature not metered here.
+
+The steps of `ShapeEvaluator.find_kept` in one function, with what is the same for all checks of a feature at hand.
+INVARIANT (plain is general): what is found here is what those steps come to, and anything unusual is left to them;
+`tests/properties/test_shapes.py` compares both with fresh decisions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.engine.evaluator import Denial
+from tiergate.engine.facts import Facts, combined
+from tiergate.engine.normalized_check import normalize_fields
+from tiergate.engine.shapes.kept_decision import KeptDecision
+from tiergate.errors import OperatorError
+from tiergate.model import MAX_TOTAL_UNITS, NO_METERED_USAGE, Combine, FeatureStatus, SubjectType
+
+if TYPE_CHECKING:
+    from tiergate.engine.active_items import ActiveVersion
+    from tiergate.engine.evaluator import Evaluator
+    from tiergate.engine.shapes.shape import Shape
+    from tiergate.model import Check, Feature, Instant, Value
+
+_CUSTOMER = SubjectType.CUSTOMER
+
+
+def has_plain_checks(feature: Feature) -> bool:
+    """Return whether the facts about a feature follow from items alone, for subjects without overrides and the like."""
+    is_draft = feature.status is FeatureStatus.DRAFT
+    return not is_draft and not feature.suspensions and feature.across is not Combine.MAX
+
+
+class PlainChecks:
+    """The plain checks of one feature. `shape`: of the slice that every check of it about a customer has."""
+
+    __slots__ = ("_answers", "_definition", "_evaluator", "_feature", "_key", "_subjects")
+
+    def __init__(self, evaluator: Evaluator, feature: Feature, shape: Shape) -> None:
+        self._evaluator = evaluator
+        self._definition = evaluator.bundle.definition
+        self._subjects = evaluator.subjects.cache
+        self._feature = feature
+        self._key = shape.key
+        self._answers = shape.answers
+
+    def find(self, check: Check, now: Instant) -> KeptDecision | None:
+        """Return the decision on a check of this feature if it is plain and its answer is kept.
+
+        Raises:
+            CheckError: as the evaluator.
+        """
+        subject = check.subject
+        if subject.type is not _CUSTOMER or subject.user is not None:
+            return None
+        active = self._subjects.get(subject)
+        if active is None or not active.items.start <= now < active.items.until:
+            found = self._evaluator.find_subject(subject, now)
+            if isinstance(found, Denial):
+                return None
+            active = found
+        items = active.items
+        if not items.is_plain:
+            return None
+        feature, definition = self._feature, self._definition
+        question = normalize_fields(check, feature)
+        name = feature.id
+        given: list[tuple[str, ActiveVersion, Value]] = []
+        give_all = True
+        try:
+            for subscription in items.subscriptions:
+                for version in subscription.versions:
+                    value = definition(version.ref).get(name)
+                    if value is None:
+                        give_all = False
+                    else:
+                        given.append((subscription.id, version, value))
+        except OperatorError:
+            return None
+        total, unlimited = combined(feature, given)
+        if total > MAX_TOTAL_UNITS:
+            return None
+        facts = Facts(
+            feature,
+            items,
+            True,  # active
+            False,  # suspended
+            bool(items.subscriptions),
+            total,
+            unlimited,
+            bool(given),
+            False,  # overridden
+            False,  # disabled
+            items.refs if give_all else tuple(sorted({version.ref for _, version, _ in given})),
+            tuple(given),
+            items.start,
+            items.until,
+        )
+        key = self._key(facts, question, NO_METERED_USAGE, now, active.uid, subject)
+        answer = None if key is None else self._answers.get(key)
+        return None if answer is None else KeptDecision(feature, facts, question.used or 0, answer)
