@@ -14,7 +14,7 @@ from tiergate.model import (
     Switch,
     Unlimited,
     format_instant,
-    format_units,
+    format_value,
     from_units,
 )
 
@@ -109,8 +109,8 @@ def _item(item: SubscriptionItem) -> str:
 
 def _override(override: Override, scale: int) -> str:
     match override.value:
-        case Amount(units=units):
-            value = format_units(units, scale)
+        case Amount() as amount:
+            value = format_value(amount, scale)
         case Switch(on=on):
             value = "on" if on else "off"
         case Level(label=label):

@@ -13,6 +13,8 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from tiergate.cedar import Uid
 from tiergate.engine.slices import ACCESS
 from tiergate.model import AddedAmount, Amount, FeatureStatus, FeatureType, Level, Switch, Unlimited, format_units
@@ -139,8 +141,8 @@ def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> V
         case Level(label):
             place = feature.labels.index(label)
             return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
-        case Amount(targets, per) | AddedAmount(targets, per):
-            return type(value)(targets - 1 if aspect is Aspect.LIMIT else targets + 1, per)
+        case Amount(targets) | AddedAmount(targets):
+            return msgspec.structs.replace(value, units=targets - 1 if aspect is Aspect.LIMIT else targets + 1)
 
 
 def level_target(target_set: str, feature: Feature, value: Value) -> Target | None:
