@@ -99,6 +99,10 @@ test-slow: $(VENV)/.dev ## run the tests that take minutes each
 properties: $(VENV)/.dev ## run the property tests longer: 20,000 examples instead of 25
 	@HYPOTHESIS_PROFILE=long $(PYTEST) --numprocesses auto -o faulthandler_timeout=0 tests/properties $(ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/.dev ## simulate the lease protocol: a million schedules, or ARGS="--schedules 1000 --seed 7"
+	@$(BIN)/python -m tests.simulation $(or $(ARGS),--schedules 1000000)
+
 .PHONY: lint
 lint: lint-code lint-types lint-imports ## check format, code, types and layers
 

@@ -64,8 +64,9 @@ def _change(
     before = _pools(records, record, bound)
     after = change(before)
     record.drawn = after.drawn
-    for part in after.parts_since(before):
-        _count_grant(records, record, part)
+    if before.grants:
+        for part in after.parts_since(before):
+            _count_grant(records, record, part)
 
 
 def _count_grant(records: LedgerRecords, record: AccountRecord, part: Part) -> None:

@@ -102,6 +102,11 @@ class Exchanges:
         self._used_at: dict[int, Instant] = {}
         self._to_close: set[int] = set()
 
+    @property
+    def has_request_in_flight(self) -> bool:
+        """Whether a request was made that has no reply yet."""
+        return self._in_flight is not None
+
     # ── when ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> Started:

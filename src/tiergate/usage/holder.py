@@ -236,6 +236,11 @@ class Holder:
         """How many leases were settled with other figures than the ledger's: 0, unless something is wrong."""
         return self._exchanges.disagreements
 
+    @property
+    def has_request_in_flight(self) -> bool:
+        """Whether a request was made that has no reply yet: send it again after some time."""
+        return self._exchanges.has_request_in_flight
+
     def demand(self, needs: tuple[Need, ...], at: Instant) -> int:
         """Ask for units in the next request. Return a ticket, which `receive` answers."""
         return self._exchanges.demands.add(needs, at)

@@ -25,17 +25,18 @@ KEYS_MAX: Final = 1_000_000
 ANSWER_MAX: Final = 4_096
 """The most bytes of an answer that is kept with its key."""
 
-_DIGEST_BYTES: Final = 16
+DIGEST_BYTES: Final = 16
+"""The length of a digest."""
 
 
 def key_of(source: str, key: str) -> bytes:
     """Return an idempotency key of a source (what its keys are unique in) in the form in which it is kept."""
-    return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES, key=_keyed(source)).digest()
+    return hashlib.blake2b(key.encode(), digest_size=DIGEST_BYTES, key=_keyed(source)).digest()
 
 
 def digest_of(content: bytes) -> bytes:
     """Return a digest of what a key stands for, from its canonical encoding."""
-    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def _keyed(source: str) -> bytes:
@@ -43,12 +44,21 @@ def _keyed(source: str) -> bytes:
 
 
 class KeyRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A key, as the ledger stores it. `at`: when the ledger booked it. `answer`: the first answer, if it is kept."""
+    """A key, as the ledger stores it. `at`: when the ledger booked it. `answer`: the first answer, if it is kept.
+
+    `digests`: of the content, `DIGEST_BYTES` each. There are several if sidecars had acknowledged other contents of
+    the same key before they could know.
+    """
 
     key: bytes
-    digest: bytes
+    digests: bytes
     at: Instant
     answer: bytes = b""
+
+    @property
+    def contents(self) -> tuple[bytes, ...]:
+        """The digests; `answer` belongs to the first."""
+        return tuple(self.digests[place : place + DIGEST_BYTES] for place in range(0, len(self.digests), DIGEST_BYTES))
 
 
 class KeptKey(NamedTuple):

@@ -28,6 +28,8 @@ class LeaseState(Enum):
 
     SETTLED = "settled"
 
+    __hash__ = object.__hash__  # as fast as it gets: members are compared by identity
+
 
 class LeaseEvent(Enum):
     """What can happen to a lease at the ledger."""
@@ -42,6 +44,8 @@ class LeaseEvent(Enum):
 
     WRITE_OFF = auto()
     """The holder is lost: all of it counts as spent."""
+
+    __hash__ = object.__hash__  # as fast as it gets: members are compared by identity
 
 
 LEASE_TRANSITIONS: Final[dict[tuple[LeaseState, LeaseEvent], LeaseState]] = {
@@ -91,6 +95,8 @@ class HeldState(Enum):
 
     ENDED = "ended"
 
+    __hash__ = object.__hash__  # as fast as it gets: members are compared by identity
+
 
 class HeldEvent(Enum):
     """What can happen to a lease at its holder."""
@@ -104,6 +110,8 @@ class HeldEvent(Enum):
     CLOSE = auto()
     END = auto()
     """The ledger settled it, or does not know it."""
+
+    __hash__ = object.__hash__  # as fast as it gets: members are compared by identity
 
 
 HELD_TRANSITIONS: Final[dict[tuple[HeldState, HeldEvent], HeldState]] = {

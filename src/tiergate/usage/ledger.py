@@ -269,6 +269,8 @@ class Ledger:
     def _return(self, lease: LeaseRecord, units: int, *, booked: bool) -> None:
         """Give units of a lease back to the pools; `booked`: they were booked when the lease was written off."""
         account = self._records.edit_account(lease.account)
+        if booked:
+            units = min(units, account.booked)  # corrections may have taken some of them back
         bound = self._current_bound(account)
         give_back(self._records, account, bound, units, self._now)
         if booked:
@@ -301,7 +303,10 @@ class Ledger:
         if kept is None:
             self._records.set_key(KeyRecord(use.key, use.digest, self._now))
             return True
-        return kept.digest != use.digest  # both were acknowledged, so both count
+        if use.digest in kept.contents:
+            return False
+        self._records.set_key(KeyRecord(kept.key, kept.digests + use.digest, kept.at, kept.answer))
+        return True  # both were acknowledged, so both count
 
     def _book_spend(self, holder: str, spend: Spend, at: Instant, *, counts: bool) -> None:
         self._touched[spend.account] = None
@@ -401,11 +406,9 @@ class Ledger:
         kept = self._kept(consumption.key)
         if kept is None:
             return None
-        return (
-            Booked(repeated=True, answer=kept.answer)
-            if kept.digest == consumption.digest
-            else Refused(Reason.KEY_CONFLICT)
-        )
+        if consumption.digest not in kept.contents:
+            return Refused(Reason.KEY_CONFLICT)
+        return Booked(repeated=True, answer=kept.answer if consumption.digest == kept.contents[0] else b"")
 
     def _kept(self, key: bytes) -> KeyRecord | None:
         kept = self._records.key(key) if key else None
