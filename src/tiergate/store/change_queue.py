@@ -1,10 +1,8 @@
 """The queue of brief changes: one thread runs what waits, one change after the other, in one transaction.
 
-While a transaction commits, which waits for the disk, more changes arrive, and the next one takes them all. Callers who
-have just been told often come again at once: where several were told, the next transaction begins when as many wait, or
-after a moment. So the cost of a transaction, of its statements and of its commit is shared by as many changes as there
-are callers. A change that nobody waits beside has a transaction of its own, at once. A caller hears of its change only
-after the commit, also of an error, which may rest on changes of others.
+Changes that arrive together share the cost of a transaction, of its statements and of its commit (`batch_thread`). A
+change that nobody waits beside has a transaction of its own, at once. A caller hears of its change only after the
+commit, also of an error, which may rest on changes of others.
 
 INVARIANT (one falls alone): a change that raises is undone, and the others stay (`WriteUnit.undo`). If the transaction
 itself is lost, by a race or by an error of the database, each of its changes runs again in a transaction of its own;
@@ -15,9 +13,7 @@ Long changes, for which others would have to wait, must not come here.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -25,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
+from tiergate.store.batch_thread import BatchThread
 from tiergate.store.database_errors import ConnectionLostError
 from tiergate.store.shared_changes import LostRaceError, SharedChanges, UndoneError
 from tiergate.store.units import WriteUnit
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 
 _MAX_CHANGES: Final = 64
 _MAX_SECONDS: Final = 0.05
-_MAX_LINGER: Final = 0.01
-"""Seconds for which a transaction waits for callers that come again, and never longer than the one before took."""
 
 _AGAIN_THREADS: Final = 4
 
@@ -95,18 +90,13 @@ class ChangeQueue:
         """`run_alone` runs a change in a transaction of its own, as often as races are lost. Starts no thread yet."""
         self._store = store
         self._run_alone = run_alone
-        self._waiting: deque[_Waiting] = deque()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._thread: BatchThread[_Waiting] = BatchThread("changes", self._run_together)
         self._again: ThreadPoolExecutor | None = None
-        self._closing = False
-        self._wanted = 1
-        """The number of waiting changes at which the thread must be woken."""
 
     @property
     def waiting(self) -> int:
         """The number of changes that wait for their turn."""
-        return len(self._waiting)
+        return self._thread.waiting
 
     def submit(self, change: Change[T], finished: Callable[[Outcome[T]], None]) -> None:
         """Run a change soon; call `finished`, which must be brief and not raise, from another thread after the commit.
@@ -115,15 +105,7 @@ class ChangeQueue:
             StoreError: if the store is closed.
         """
         self.reject_nesting()
-        with self._changed:
-            if self._closing:
-                raise StoreError("the store is closed")
-            self._waiting.append(_Waiting(change, finished))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
-                self._thread.start()
-            if len(self._waiting) >= self._wanted:
-                self._changed.notify()
+        self._thread.submit(_Waiting(change, finished))
 
     def run(self, change: Change[T]) -> T:
         """Run a change and return its result after the commit. Its errors, and those of the database, pass through."""
@@ -133,36 +115,14 @@ class ChangeQueue:
 
     def reject_nesting(self) -> None:
         """Raise an error in a change that begins another one, which would wait for it for ever."""
-        if threading.current_thread() is self._thread:
+        if self._thread.is_current:
             raise RuntimeError("a brief change cannot begin another change")
 
     def close(self) -> None:
         """Wait until no change is left, and end the threads."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
         if self._again is not None:
             self._again.shutdown()
-
-    def _run(self) -> None:
-        expected, took = 1, 0.0
-        while True:
-            if expected > 1:
-                self._wait(expected, min(took, _MAX_LINGER))
-            if not self._wait(1, None):
-                return
-            begun = time.monotonic()
-            expected = self._run_together() + len(self._waiting)
-            took = time.monotonic() - begun
-
-    def _wait(self, wanted: int, seconds: float | None) -> bool:
-        """Wait until so many changes wait, or the store closes; return whether so many wait."""
-        with self._changed:
-            self._wanted = wanted
-            self._changed.wait_for(lambda: len(self._waiting) >= wanted or self._closing, seconds)
-            return len(self._waiting) >= wanted
 
     def _run_together(self) -> int:
         """Run in one transaction what waits, and what arrives meanwhile; tell everybody, and return how many."""
@@ -172,9 +132,9 @@ class ChangeQueue:
             with self._store.database.writing() as session:
                 shared = SharedChanges(self._store.database, session)
                 until = time.monotonic() + _MAX_SECONDS
-                while len(taken) < _MAX_CHANGES and time.monotonic() < until and self._waiting:
+                while len(taken) < _MAX_CHANGES and time.monotonic() < until and self._thread.waiting:
                     first = len(taken)
-                    taken += self._take(_MAX_CHANGES - first)
+                    taken += self._thread.take(_MAX_CHANGES - first)
                     self._run_each(shared, taken[first:])
                 if shared.has_changes:
                     shared.write()
@@ -191,9 +151,6 @@ class ChangeQueue:
             else:
                 waiting.finished(waiting.outcome)
         return len(taken)
-
-    def _take(self, limit: int) -> list[_Waiting]:
-        return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]  # only this thread takes
 
     def _run_each(self, shared: SharedChanges, taken: Sequence[_Waiting]) -> None:
         customers = {id_ for waiting in taken for id_ in waiting.change.customers}

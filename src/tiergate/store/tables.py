@@ -1,4 +1,4 @@
-"""The tables of the store, for statements. Their rows are defined here and in `catalog_rows` and `subject_rows`.
+"""The tables of the store, for statements. Rows are defined here, in `catalog_rows`, `subject_rows` and `usage_rows`.
 
 Instants are UTC milliseconds, numbers are in units of 10^-scale, `etag` counts the changes of the row's subject, and a
 column named `document` has the canonical JSON of a structure of the model. Columns have no limits of their own: the
@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 
 from tiergate.store import catalog_rows as catalog
 from tiergate.store import subject_rows as subjects
+from tiergate.store import usage_rows as usage
 
 ONLY_ROW = 1
 """The key of a table that has one row."""
@@ -214,3 +215,11 @@ AUDIT = _table(AuditRow)
 IDEMPOTENCY = _table(IdempotencyRow)
 WEBHOOKS = _table(WebhookRow)
 DELIVERIES = _table(DeliveryRow)
+USAGE_ACCOUNTS = _table(usage.UsageAccountRow)
+USAGE_WINDOWS = _table(usage.UsageWindowRow)
+USAGE_GRANTS = _table(usage.UsageGrantRow)
+USAGE_HOLDERS = _table(usage.UsageHolderRow)
+USAGE_LEASES = _table(usage.UsageLeaseRow)
+USAGE_KEYS = _table(usage.UsageKeyRow)
+USAGE_DAYS = _table(usage.UsageDaysRow)
+USAGE_HOURS = _table(usage.UsageHoursRow)

@@ -34,8 +34,8 @@ ALLOWANCE: Final = ""
 OVERAGE: Final = "+"
 """The id of the pool above the limit."""
 
-ROLLOVER: Final = "~rollover"
-"""The id of the grant of what the window before rolled over; no other grant can have it."""
+ROLLOVER: Final = "~rollover@"
+"""How the id of a grant of what rolled over begins, before the start of the window it is from; no other id can."""
 
 FIRST_PRIORITY: Final = 0
 DEFAULT_PRIORITY: Final = 50
@@ -213,9 +213,18 @@ class Pools(NamedTuple):
         )
 
 
-def rollover_grant(units: int, window: Interval) -> Grant:
-    """Return the grant of what rolled over into a window: it is spent before other grants, and ends with the window."""
-    return Grant(ROLLOVER, units, window.start, window.until, FIRST_PRIORITY)
+def rollover_id(source: Instant) -> str:
+    """Return the id of the grant of what rolled over from the window that starts at `source`."""
+    return f"{ROLLOVER}{source}"
+
+
+def rollover_grant(units: int, source: Instant, window: Interval) -> Grant:
+    """Return the grant of what rolled over into a window from the one that starts at `source`.
+
+    It is spent before other grants, and ends with the window. There is one for each window that rolled over, even if
+    nothing was left: so nothing rolls over twice.
+    """
+    return Grant(rollover_id(source), units, window.start, window.until, FIRST_PRIORITY)
 
 
 def _spending_order(pool: GrantPool) -> tuple[int, Instant, str]:

@@ -139,11 +139,11 @@ def test_what_is_left_of_the_allowance_rolls_over_up_to_a_maximum() -> None:
     window = Interval(100, 200)
     full = pools(100, Grant("g", 50))
     assert [full.debit(units, NOW).closing(30) for units in (0, 69, 70, 75, 100, 130)] == [30, 30, 30, 25, 0, 0]
-    grant = rollover_grant(25, window)
-    assert (grant.id, grant.amount, grant.start, grant.until) == (ROLLOVER, 25, 100, 200)
+    grant = rollover_grant(25, 0, window)
+    assert (grant.id, grant.amount, grant.start, grant.until) == (f"{ROLLOVER}0", 25, 100, 200)
     following = next_window(full.debit(75, NOW), 100, grant)
     assert (following.limit(100), following.limit(200)) == (175, 150)
-    assert following.debit(110, 150).drawn == {ALLOWANCE: 100, ROLLOVER: 10}, "before other grants"
+    assert following.debit(110, 150).drawn == {ALLOWANCE: 100, grant.id: 10}, "before other grants"
     assert following.closing(30) == 30
 
 
@@ -303,11 +303,11 @@ def reset(state: Pools, model: Model, rollover_max: int, at: int) -> Pools:
     assert rolled == min(room, rollover_max)
     model.used.clear()
     model.window += 1
-    model.grants.pop(ROLLOVER, None)
-    model.units = [unit for unit in model.units if unit.pool != ROLLOVER]
-    rolled_over = rollover_grant(rolled, Interval(at, at + 30))
+    rolled_over = rollover_grant(rolled, model.window, Interval(at, at + 30))
+    model.grants = {id_: given for id_, given in model.grants.items() if not id_.startswith(ROLLOVER)}
+    model.units = [unit for unit in model.units if not unit.pool.startswith(ROLLOVER)]
     model.give(rolled_over)
-    kept = [(given, total) for given, total in totals(state) if given.id != ROLLOVER]
+    kept = [(given, total) for given, total in totals(state) if not given.id.startswith(ROLLOVER)]
     return Pools.of(state.allowance, {}, [*kept, (rolled_over, 0)], state.order)
 
 

@@ -360,6 +360,134 @@ CREATE TABLE tombstone (
 	PRIMARY KEY (kind, id)
 );
 
+CREATE TABLE usage_account (
+	customer VARCHAR NOT NULL,
+	feature VARCHAR NOT NULL,
+	scope VARCHAR NOT NULL,
+	member VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	booked BIGINT NOT NULL,
+	leased BIGINT NOT NULL,
+	leases BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	allowance BIGINT,
+	limit_units BIGINT,
+	drawn TEXT,
+	PRIMARY KEY (customer, feature, scope, member)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX usage_account_feature ON usage_account (feature, scope);
+
+CREATE TABLE usage_days (
+	feature VARCHAR NOT NULL,
+	month INTEGER NOT NULL,
+	customer VARCHAR NOT NULL,
+	units BLOB NOT NULL,
+	PRIMARY KEY (feature, month, customer)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE TABLE usage_grant (
+	customer VARCHAR NOT NULL,
+	feature VARCHAR NOT NULL,
+	id VARCHAR NOT NULL,
+	amount BIGINT NOT NULL,
+	spent BIGINT NOT NULL,
+	start BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	priority INTEGER NOT NULL,
+	reason TEXT NOT NULL,
+	author VARCHAR NOT NULL,
+	created_at BIGINT NOT NULL,
+	PRIMARY KEY (customer, feature, id)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE TABLE usage_holder (
+	holder VARCHAR NOT NULL,
+	epoch BIGINT NOT NULL,
+	instance BLOB NOT NULL,
+	sequence BIGINT NOT NULL,
+	booked_through BIGINT NOT NULL,
+	last_lease BIGINT NOT NULL,
+	leases BIGINT NOT NULL,
+	reply BLOB,
+	seen BIGINT NOT NULL,
+	PRIMARY KEY (holder)
+);
+
+CREATE TABLE usage_hours (
+	feature VARCHAR NOT NULL,
+	month INTEGER NOT NULL,
+	customer VARCHAR NOT NULL,
+	units BLOB NOT NULL,
+	PRIMARY KEY (feature, month, customer)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE TABLE usage_key (
+	"key" BLOB NOT NULL,
+	digest BLOB NOT NULL,
+	at BIGINT NOT NULL,
+	answer BLOB,
+	PRIMARY KEY ("key")
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX usage_key_at ON usage_key (at);
+
+CREATE TABLE usage_lease (
+	holder VARCHAR NOT NULL,
+	number BIGINT NOT NULL,
+	customer VARCHAR NOT NULL,
+	feature VARCHAR NOT NULL,
+	scope VARCHAR NOT NULL,
+	member VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	units BIGINT NOT NULL,
+	spent BIGINT NOT NULL,
+	expires BIGINT NOT NULL,
+	written_off BOOLEAN NOT NULL,
+	PRIMARY KEY (holder, number)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE TABLE usage_window (
+	customer VARCHAR NOT NULL,
+	feature VARCHAR NOT NULL,
+	scope VARCHAR NOT NULL,
+	member VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	booked BIGINT NOT NULL,
+	leased BIGINT NOT NULL,
+	leases BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	allowance BIGINT,
+	limit_units BIGINT,
+	drawn TEXT,
+	PRIMARY KEY (customer, feature, scope, member, start)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX usage_window_until ON usage_window (until);
+
 CREATE TABLE webhook (
 	id VARCHAR NOT NULL,
 	etag BIGINT NOT NULL,

@@ -260,6 +260,94 @@ CREATE TABLE public.tombstone (
     id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL
 );
+CREATE TABLE public.usage_account (
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    scope character varying NOT NULL COLLATE pg_catalog."C",
+    member character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    booked bigint NOT NULL,
+    leased bigint NOT NULL,
+    leases bigint NOT NULL,
+    version bigint NOT NULL,
+    allowance bigint,
+    limit_units bigint,
+    drawn text
+)
+WITH (fillfactor='75');
+CREATE TABLE public.usage_days (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    month integer NOT NULL,
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    units bytea NOT NULL
+)
+WITH (fillfactor='75');
+CREATE TABLE public.usage_grant (
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    amount bigint NOT NULL,
+    spent bigint NOT NULL,
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    priority integer NOT NULL,
+    reason text NOT NULL,
+    author character varying NOT NULL COLLATE pg_catalog."C",
+    created_at bigint NOT NULL
+);
+CREATE TABLE public.usage_holder (
+    holder character varying NOT NULL COLLATE pg_catalog."C",
+    epoch bigint NOT NULL,
+    instance bytea NOT NULL,
+    sequence bigint NOT NULL,
+    booked_through bigint NOT NULL,
+    last_lease bigint NOT NULL,
+    leases bigint NOT NULL,
+    reply bytea,
+    seen bigint NOT NULL
+);
+CREATE TABLE public.usage_hours (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    month integer NOT NULL,
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    units bytea NOT NULL
+)
+WITH (fillfactor='75');
+CREATE TABLE public.usage_key (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    at bigint NOT NULL,
+    answer bytea
+);
+CREATE TABLE public.usage_lease (
+    holder character varying NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    scope character varying NOT NULL COLLATE pg_catalog."C",
+    member character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    units bigint NOT NULL,
+    spent bigint NOT NULL,
+    expires bigint NOT NULL,
+    written_off boolean NOT NULL
+);
+CREATE TABLE public.usage_window (
+    customer character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    scope character varying NOT NULL COLLATE pg_catalog."C",
+    member character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    booked bigint NOT NULL,
+    leased bigint NOT NULL,
+    leases bigint NOT NULL,
+    version bigint NOT NULL,
+    allowance bigint,
+    limit_units bigint,
+    drawn text
+);
 CREATE TABLE public.webhook (
     id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
@@ -333,6 +421,22 @@ ALTER TABLE ONLY public.suspension
     ADD CONSTRAINT suspension_pkey PRIMARY KEY (holder_type, holder, place);
 ALTER TABLE ONLY public.tombstone
     ADD CONSTRAINT tombstone_pkey PRIMARY KEY (kind, id);
+ALTER TABLE ONLY public.usage_account
+    ADD CONSTRAINT usage_account_pkey PRIMARY KEY (customer, feature, scope, member);
+ALTER TABLE ONLY public.usage_days
+    ADD CONSTRAINT usage_days_pkey PRIMARY KEY (feature, month, customer);
+ALTER TABLE ONLY public.usage_grant
+    ADD CONSTRAINT usage_grant_pkey PRIMARY KEY (customer, feature, id);
+ALTER TABLE ONLY public.usage_holder
+    ADD CONSTRAINT usage_holder_pkey PRIMARY KEY (holder);
+ALTER TABLE ONLY public.usage_hours
+    ADD CONSTRAINT usage_hours_pkey PRIMARY KEY (feature, month, customer);
+ALTER TABLE ONLY public.usage_key
+    ADD CONSTRAINT usage_key_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.usage_lease
+    ADD CONSTRAINT usage_lease_pkey PRIMARY KEY (holder, number);
+ALTER TABLE ONLY public.usage_window
+    ADD CONSTRAINT usage_window_pkey PRIMARY KEY (customer, feature, scope, member, start);
 ALTER TABLE ONLY public.webhook
     ADD CONSTRAINT webhook_pkey PRIMARY KEY (id);
 CREATE INDEX audit_resource ON public.audit USING btree (kind, resource, id);
@@ -361,5 +465,8 @@ CREATE INDEX ix_publication_revision ON public.publication USING btree (revision
 CREATE INDEX ix_subscription_customer ON public.subscription USING btree (customer);
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
+CREATE INDEX usage_account_feature ON public.usage_account USING btree (feature, scope);
+CREATE INDEX usage_key_at ON public.usage_key USING brin (at);
+CREATE INDEX usage_window_until ON public.usage_window USING brin (until);
 CREATE TRIGGER audit_is_kept BEFORE DELETE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_kept();
 CREATE TRIGGER audit_is_unchanged BEFORE UPDATE ON public.audit FOR EACH ROW WHEN (((NOT new.redacted) OR (new.id <> old.id) OR (new.at <> old.at) OR ((new.actor_kind)::text <> (old.actor_kind)::text) OR ((new.action)::text <> (old.action)::text) OR ((new.kind)::text <> (old.kind)::text))) EXECUTE FUNCTION public.audit_is_kept();
