@@ -27,7 +27,7 @@ CUSTOMERS = ("acme", "beta")
 GOLD_MOVIES = 50
 OFTEN = ("--object-store-every", "0.2", "--object-store-snapshots-every", "0.2")
 
-READY_WITHOUT_DATA = "startup deadline passed; ready without data, denying checks"
+SERVING_WITHOUT_DATA = "startup deadline passed; serving checks without data"
 
 
 class Away(NamedTuple):
@@ -94,17 +94,21 @@ def test_a_new_sidecar_begins_with_the_object_store(away: Away) -> None:
         assert _answer(process) == (True, "granted", 1, False)
         assert _answer(process, used=GOLD_MOVIES) == (False, "limit_reached", 1, False)
         assert process.status()["unloaded"] is False
-        assert process.events(READY_WITHOUT_DATA) == []
+        assert process.events(SERVING_WITHOUT_DATA) == []
 
 
-def test_a_new_sidecar_without_any_source_is_ready_after_the_deadline(away: Away) -> None:
-    """Before it no check is answered; after it each is denied but for what was chosen, and it says so everywhere."""
+def test_a_new_sidecar_without_any_source_serves_after_the_deadline(away: Away) -> None:
+    """Before it no check is answered; after it each is denied but for what was chosen, and it says so everywhere.
+
+    Something is allowed, so that callers may be sent there.
+    """
     arguments = away.arguments("--startup-deadline", "3", "--startup-allow", "analytics")
     with Process(*arguments) as process:
         assert process.probe("/readyz")[0] == 503
         assert process.ask(check_request()).status == 503
-        said = process.event(READY_WITHOUT_DATA)
+        said = process.event(SERVING_WITHOUT_DATA)
         assert (said["level"], said["startup_allow"]) == ("error", ["analytics"])
+        assert process.probe("/startupz") == (200, {"status": "started"})
         assert process.probe("/readyz") == (200, {"status": "ready"})
         assert _answer(process) == (False, "stale_data", 0, True)
         assert process.ask(check_request(feature="analytics")).json()["allowed"] is True
@@ -129,7 +133,7 @@ def test_what_was_answered_without_data_is_in_the_decision_log_at_the_end(away: 
     """SIGTERM writes it out, as a pod that ends needs it; the control plane is still away."""
     log = tmp_path / "decisions.ndjson"
     with Process(*away.arguments("--startup-deadline", "0.5", "--decision-log", str(log))) as process:
-        process.event(READY_WITHOUT_DATA)
+        process.event(SERVING_WITHOUT_DATA)
         with process.connect() as connection:
             for used in range(500):
                 assert connection.ask(check_request(used=used)).status == 200
@@ -139,12 +143,13 @@ def test_what_was_answered_without_data_is_in_the_decision_log_at_the_end(away: 
 
 
 def test_files_that_cannot_be_loaded_do_not_hold_up_a_pod_either(tmp_path: Path) -> None:
-    """The deadline is the same whatever data comes from."""
+    """The deadline is the same whatever data comes from; but it gets no callers, as long as it denies everything."""
     (tmp_path / "catalog.yaml").write_text("apiVersion: tiergate/v1\nfeatures: 5\n")
     (tmp_path / "subjects.yaml").write_text("apiVersion: tiergate/v1\ncustomers: [{id: acme}]\n")
     files = ("--catalog", tmp_path / "catalog.yaml", "--subjects", tmp_path / "subjects.yaml")
     with Process(*files, "--startup-deadline", "8") as process:
-        assert process.event(READY_WITHOUT_DATA)["error"].startswith(str(tmp_path))
+        assert process.event(SERVING_WITHOUT_DATA)["error"].startswith(str(tmp_path))
+        assert (process.probe("/startupz")[0], process.probe("/readyz")[0]) == (200, 503)
         assert _answer(process) == (False, "stale_data", 0, True)
         (tmp_path / "catalog.yaml").write_text(CATALOG)
         process.event("ready")
@@ -159,18 +164,18 @@ def test_fifty_at_once_begin_with_the_object_store(away: Away) -> None:
         for process in _start(stack, arguments):
             process.event("ready")
             assert _answer(process) == (True, "granted", 1, False)
-            assert process.events(READY_WITHOUT_DATA) == []
+            assert process.events(SERVING_WITHOUT_DATA) == []
 
 
 @pytest.mark.slow
-def test_fifty_at_once_without_any_source_are_ready_and_decide_when_it_is_back(away: Away) -> None:
-    """After the deadline all are ready and deny; once the control plane is back all decide, with no hand."""
+def test_fifty_at_once_without_any_source_start_and_decide_when_it_is_back(away: Away) -> None:
+    """After the deadline all have started and deny; once the control plane is back all decide, with no hand."""
     with ExitStack() as stack:
         processes = _start(stack, away.arguments("--startup-deadline", "2"))
         for process in processes:
-            process.event(READY_WITHOUT_DATA)
+            process.event(SERVING_WITHOUT_DATA)
         for process in processes:
-            assert process.probe("/readyz")[0] == 200
+            assert (process.probe("/startupz")[0], process.probe("/readyz")[0]) == (200, 503)
             assert _answer(process) == (False, "stale_data", 0, True)
         plane = stack.enter_context(away.plane.restarted())
         plane.process.event("ready")

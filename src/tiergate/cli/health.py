@@ -16,6 +16,7 @@ import threading
 
 _PORT, _CONTROL_PLANE_PORT = 8438, 8440
 _TIMEOUT = 2.0
+_STATES = {"livez": "live", "startupz": "started", "readyz": "ready"}
 _READY, _NOT_READY, _USAGE, _UNREACHABLE = 0, 1, 2, 5
 
 
@@ -39,12 +40,13 @@ def _connection(host: str, port: int, timeout: float, *, tls: bool) -> http.clie
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
 
-def probe(host: str, port: int, timeout: float, *, live: bool = False, tls: bool = False) -> tuple[int, str]:
-    """Call once, waiting for at most `timeout` seconds; return the exit code and the message to print.
+def probe(host: str, port: int, timeout: float, *, path: str = "readyz", tls: bool = False) -> tuple[int, str]:
+    """Call a probe once, for at most `timeout` seconds; return the exit code and the message to print.
+
+    `path`: `livez`, `startupz` or `readyz`.
 
     With `tls`, any certificate is accepted: it has another name, and nothing secret is sent.
     """
-    path = "/livez" if live else "/readyz"
     connection = _connection(host, port, timeout, tls=tls)
     # The connection's timeout is for each step; a peer that sends a byte now and then would outlast any.
     is_late = threading.Event()
@@ -52,19 +54,19 @@ def probe(host: str, port: int, timeout: float, *, live: bool = False, tls: bool
     watch.daemon = True
     watch.start()
     try:
-        connection.request("GET", path)
+        connection.request("GET", f"/{path}")
         response = connection.getresponse()
         response.read()
         if is_late.is_set():
             raise TimeoutError(f"no complete response within {timeout:g} seconds")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return _UNREACHABLE, f"no answer from {'https' if tls else 'http'}://{host}:{port}{path}: {error}"
+        return _UNREACHABLE, f"no answer from {'https' if tls else 'http'}://{host}:{port}/{path}: {error}"
     finally:
         watch.cancel()
         connection.close()
     if response.status == http.client.OK:
-        return _READY, "live" if live else "ready"
-    return _NOT_READY, f"not {'live' if live else 'ready'}: status {response.status}"
+        return _READY, _STATES[path]
+    return _NOT_READY, f"not {_STATES[path]}: status {response.status}"
 
 
 def _cut(connection: http.client.HTTPConnection, is_late: threading.Event) -> None:
@@ -77,13 +79,14 @@ def _cut(connection: http.client.HTTPConnection, is_late: threading.Event) -> No
 
 
 def _main(arguments: list[str]) -> int:
-    if set(arguments) - {"--live", "--control-plane"}:
-        sys.stderr.write("usage: python -m tiergate.cli.health [--live] [--control-plane]\n")
+    path = "livez" if "--live" in arguments else "startupz" if "--startup" in arguments else "readyz"
+    if set(arguments) - {"--live", "--startup", "--control-plane"}:
+        sys.stderr.write("usage: python -m tiergate.cli.health [--live | --startup] [--control-plane]\n")
         return _USAGE
     port, tls = probe_port(), False
     if "--control-plane" in arguments:
         port, tls = _port("TIERGATE_CP_PORT", _CONTROL_PLANE_PORT), bool(os.environ.get("TIERGATE_CP_TLS_CERT"))
-    code, message = probe("127.0.0.1", port, _TIMEOUT, live="--live" in arguments, tls=tls)
+    code, message = probe("127.0.0.1", port, _TIMEOUT, path=path, tls=tls)
     sys.stdout.write(message + "\n")
     return code
 

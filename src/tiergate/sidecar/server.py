@@ -128,6 +128,7 @@ class _Sidecar:
             self._api.on_damage = self._source.note_damage
             self._api.on_ready = self._on_change
         self._state.report = self._source.report
+        self._state.ready_unloaded = bool(settings.startup_allow)
         self._data = DiskMonitor(directory)
         self._api.metrics.data = lambda: self._data.report
         self._probes = self._probe_listener()
@@ -208,7 +209,7 @@ class _Sidecar:
         if self._state.current is None and not self._state.draining:
             self._state.serve_unloaded()
             _log.error(
-                "startup deadline passed; ready without data, denying checks",
+                "startup deadline passed; serving checks without data",
                 meaning="no data was loaded before the startup deadline; until it is, all checks are denied except "
                 "those of startup-allow",
                 startup_deadline=self._settings.startup_deadline,

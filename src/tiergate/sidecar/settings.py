@@ -178,8 +178,9 @@ class Settings:
         _STARTUP,
         SECONDS,
         None,
-        "How long the sidecar waits after its start for data. After that it is ready, and until it has data, it "
-        "denies every check with the reason `stale_data`. By default it waits without limit.",
+        "How long the sidecar waits after its start for data. After that `/startupz` succeeds, and until it has data, "
+        "it denies every check with the reason `stale_data`; `/readyz` fails until then, unless `startup-allow` is "
+        "set. By default it waits without limit.",
     )
     startup_allow: tuple[str, ...] = setting(
         _STARTUP,

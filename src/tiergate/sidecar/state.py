@@ -133,8 +133,9 @@ class State:
 
     `current`: none until the first generation is installed. `stale_at`: the instant from which decisions are stale;
     `FOREVER` with files. `epoch`: how often all caches were cleared. `draining`: a shutdown has begun. `feed_position`:
-    of the decisions, none with files; the follower sets it in the same event loop turn as the data. `clock` returns UTC
-    milliseconds. `report` must be cheap: it is called for each `/status` and each scrape.
+    of the decisions, none with files; the follower sets it in the same event loop turn as the data. `ready_unloaded`:
+    whether it is ready without data too, because something is allowed then. `clock` returns UTC milliseconds. `report`
+    must be cheap: it is called for each `/status` and each scrape.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class State:
         self.stale_at: Instant = FOREVER
         self.draining = False
         self.epoch = 0
+        self.ready_unloaded = False
         self._waiting = True
         self._usage_dependence: tuple[int, UsageDependence] | None = None
         self._subscribers: list[Callable[[], None]] = []
@@ -155,9 +157,14 @@ class State:
         """The view of a request that begins now."""
 
     @property
-    def ready(self) -> bool:
-        """Whether checks are served, and no shutdown has begun."""
+    def started(self) -> bool:
+        """Whether checks are served, with or without data, and no shutdown has begun."""
         return (self.current is not None or not self._waiting) and not self.draining
+
+    @property
+    def ready(self) -> bool:
+        """Whether callers should be sent here: checks are served, and not all of them are denied for want of data."""
+        return self.started and (self.current is not None or self.ready_unloaded)
 
     @property
     def unloaded(self) -> bool:

@@ -41,10 +41,14 @@ def health(
     ] = 0,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an answer.")] = 2.0,
     live: Annotated[bool, typer.Option("--live", help="Check whether it runs, not whether it can decide.")] = False,
+    startup: Annotated[
+        bool, typer.Option("--startup", help="Check whether its start is over, with or without data.")
+    ] = False,
 ) -> None:
     """Check whether a sidecar can decide. Exit code 0 is yes, 1 is no, 5 is no answer."""
     from tiergate.cli.health import probe, probe_port
 
-    code, message = probe(host, port or probe_port(), timeout, live=live)
+    path = "livez" if live else "startupz" if startup else "readyz"
+    code, message = probe(host, port or probe_port(), timeout, path=path)
     typer.echo(message)
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""The endpoints for operators, on a port of their own: `/livez`, `/readyz`, `/status` and `/metrics`.
+"""The endpoints for operators, on a port of their own: `/livez`, `/startupz`, `/readyz`, `/status` and `/metrics`.
 
 They reveal nothing about customers, so they need no token. But web pages must not read them: a foreign `Origin` is
 rejected, and so is an unknown name in `Host`. Kubelets and scrapers use an address as `Host`, which is accepted.
@@ -48,6 +48,7 @@ def probes(
     app = Starlette(
         routes=[
             Route("/livez", endpoints.live),
+            Route("/startupz", endpoints.started),
             Route("/readyz", endpoints.ready),
             Route("/status", endpoints.status),
             Route("/metrics", endpoints.metrics),
@@ -75,15 +76,27 @@ class _Endpoints:
         """Respond while the event loop runs."""
         return _json({"status": "live"})
 
+    async def started(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Respond 200 if checks are served, with or without data, else 503."""
+        self._expect_started()
+        return _json({"status": "started"})
+
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
-        """Respond 200 if checks are served, else 503."""
+        """Respond 200 if checks are served, and not all of them are denied for want of data; else 503."""
+        self._expect_started()
+        if not self._state.ready:
+            raise RequestError(
+                503, "not ready", "the startup deadline passed, and no data is loaded: checks are denied"
+            )
+        return _json({"status": "ready"})
+
+    def _expect_started(self) -> None:
         if self._state.draining:
             raise RequestError(503, "not ready", "the sidecar is shutting down")
-        if not self._state.ready:
+        if not self._state.started:
             has_data = self._state.current is not None or self._state.unloaded
             detail = "a worker is starting" if has_data else "no data is loaded yet"
             raise RequestError(503, "not ready", detail)
-        return _json({"status": "ready"})
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Report the data that decisions use, its sources, and its age."""

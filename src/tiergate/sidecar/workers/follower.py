@@ -91,7 +91,7 @@ class WorkerFollower:
 
     def report(self) -> None:
         """Tell which generations are in use, if that has changed."""
-        using = Using(self._state.ready, self._newest, self._switch.in_use())
+        using = Using(self._state.started, self._newest, self._switch.in_use())
         if using != self._reported:
             self._reported = using
             self._tell(using)

@@ -51,9 +51,9 @@ class SharedState(State):
         self._is_changed = False
 
     @property
-    def ready(self) -> bool:
-        """Whether this process and all workers can decide, and no shutdown has begun."""
-        return super().ready and self._workers.are_ready
+    def started(self) -> bool:
+        """Whether this process and all workers serve checks, and no shutdown has begun."""
+        return super().started and self._workers.are_ready
 
     def everything(self) -> Update:
         """Return all that a new worker must know."""
