@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.pod_template import Sidecar
     from tiergate.process.settings import Setting
 
+AFTER: Final = "after:"
+"""In the annotation `order`, before the name of an init container."""
+
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CPU: Final = re.compile(r"\d{1,4}(\.\d{1,3})?|\d{1,7}m", re.ASCII)
 _BYTES: Final = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
@@ -46,13 +49,14 @@ _SCALE: Final[Mapping[str, Decimal]] = {
 class ParsedAnnotations(NamedTuple):
     """The result of parsing.
 
-    `sidecar`: adjusted by the annotations; `containers`: those that get the socket, `None` for all; `last`: the sidecar
-    starts after the other init containers; `names`: the annotations, sorted; `problems`: one sentence each.
+    `sidecar`: adjusted by the annotations; `containers`: those that get the socket, `None` for all; `order`: `first`,
+    `last`, or `after:` and an init container, empty if it is not given; `names`: the annotations, sorted; `problems`:
+    one sentence each.
     """
 
     sidecar: Sidecar
     containers: tuple[str, ...] | None
-    last: bool
+    order: str
     names: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -75,7 +79,7 @@ def parse_annotations(
         if problem:
             reading.problems.append(f"annotation `{DOMAIN}{name}` {problem}")
     adjusted = reading.finish()
-    return ParsedAnnotations(adjusted, reading.containers, reading.last, tuple(values), tuple(reading.problems))
+    return ParsedAnnotations(adjusted, reading.containers, reading.order, tuple(values), tuple(reading.problems))
 
 
 def _rejection(name: str, allowed: Collection[str]) -> str:
@@ -97,7 +101,7 @@ class _AnnotationReader:
         self._requests = dict(sidecar.resources.requests)
         self._limits = dict(sidecar.resources.limits)
         self.containers: tuple[str, ...] | None = None
-        self.last = False
+        self.order = ""
         self.problems: list[str] = []
 
     def apply(self, name: str, value: str) -> str:
@@ -142,8 +146,10 @@ class _AnnotationReader:
         return ""
 
     def _apply_order(self, _: str, value: str) -> str:
-        self.last = value == "last"
-        return "" if value in {"first", "last"} else "must be `first` or `last`"
+        self.order = value
+        after, name = value[: len(AFTER)], value[len(AFTER) :]
+        is_valid = value in {"first", "last"} or (after == AFTER and _NAME.fullmatch(name) is not None)
+        return "" if is_valid else f"must be `first`, `last`, or `{AFTER}` and the name of an init container"
 
     def _apply_port(self, name: str, value: str) -> str:
         if _PORT.fullmatch(value) is None or not 1024 <= int(value) <= 65535:

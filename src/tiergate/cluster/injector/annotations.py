@@ -42,8 +42,9 @@ ANNOTATIONS: Final = (
     ),
     Annotation(
         "order",
-        "first \\| last",
-        "Whether the sidecar starts before the pod's other init containers, or after them. Without it, `first`.",
+        "first \\| last \\| after:NAME",
+        "Whether the sidecar starts before the pod's other init containers, after them, or right after the one with "
+        "this name. Without it, `first`; but after the proxy of Istio or Linkerd, if that is a sidecar too.",
     ),
     Annotation("port", "port", "The port of the API, on the pod's loopback."),
     Annotation("probe-port", "port", "The port of probes, status and metrics."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -35,6 +35,7 @@ _OBJECT_STORE_FOLDER: Final = "/var/cache/tiergate"
 _TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where it is, not what it is
 _TOKEN_FILE: Final = "token"  # noqa: S105 - where it is, not what it is
 _USER: Final = 65532
+_PYTHON: Final = "/opt/tiergate/bin/python"
 
 # Only containers that mount the socket reach it; their users are unknown.
 _SOCKET_MODE: Final = "666"
@@ -68,8 +69,21 @@ _MAX_BYTES: Final = 256 * 1024
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kubernetes quantities by resource."""
 
-    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi"})
+    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"})
     limits: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "1", "memory": "512Mi"})
+
+
+def _security_context() -> dict[str, object]:
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "runAsGroup": _USER,
+        "runAsNonRoot": True,
+        "runAsUser": _USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -78,6 +92,10 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     `settings`: further settings of the sidecar, by name, as in a variable. `data`: the source of the volume with its
     data; `object_store_volume`: of a volume with the folder of an object store, from which a sidecar without data
     starts. `startup_deadline`, `token_seconds` in seconds; `public_keys`, `control_plane_ca` in PEM.
+
+    `security_context`: the whole of the container's. `probes`: whether the kubelet calls over HTTP or runs a command in
+    the container; with `auto`, a command in a pod with the proxy of a mesh. `extra_…`: as in a pod.
+    `image_pull_secrets`: names of Secrets.
     """
 
     image: str
@@ -96,6 +114,13 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     resources: Resources = msgspec.field(default_factory=Resources)
     data: dict[str, object] = msgspec.field(default_factory=lambda: {"emptyDir": {"sizeLimit": "2Gi"}})
     object_store_volume: dict[str, object] | None = None
+    security_context: dict[str, object] = msgspec.field(default_factory=_security_context)
+    probes: Literal["auto", "http", "exec"] = "auto"
+    extra_env: tuple[dict[str, object], ...] = ()
+    extra_env_from: tuple[dict[str, object], ...] = ()
+    extra_volumes: tuple[dict[str, object], ...] = ()
+    extra_volume_mounts: tuple[dict[str, object], ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the fields.
@@ -120,6 +145,11 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
         reserved = sorted(_OWN & self.settings.keys())
         if reserved:
             raise ValueError(f"`settings` must not have `{reserved[0]}`, which is set elsewhere")
+        named = next(
+            (name for it in self.extra_volumes if not (name := str(it.get("name"))).startswith("tiergate-")), None
+        )
+        if named is not None:
+            raise ValueError(f"`extraVolumes` must have names that begin with `tiergate-`, not `{named}`")
         if self.object_store_volume and "object-store" in self.settings:
             raise ValueError("`settings` must not have `object-store` beside `objectStoreVolume`")
 
@@ -142,56 +172,49 @@ def read_sidecar(content: bytes) -> Sidecar:
 
 def sidecar_container(sidecar: Sidecar) -> dict[str, object]:
     """Return the sidecar's container: an init container that is restarted, as Kubernetes defines sidecars."""
-    probe = {"port": sidecar.probe_port, "scheme": "HTTP"}
+    env = [{"name": name, "value": value} for name, value in sidecar_variables(sidecar).items()]
     return {
         "name": CONTAINER,
         "image": sidecar.image,
         "imagePullPolicy": sidecar.image_pull_policy,
         "restartPolicy": "Always",
         "args": ["sidecar"],
-        "env": [{"name": name, "value": value} for name, value in sidecar_variables(sidecar).items()],
+        "env": [*env, *sidecar.extra_env],
+        **({"envFrom": list(sidecar.extra_env_from)} if sidecar.extra_env_from else {}),
         "ports": [{"name": "tiergate-probes", "containerPort": sidecar.probe_port, "protocol": "TCP"}],
         "resources": msgspec.to_builtins(sidecar.resources),
         "startupProbe": {
-            "httpGet": {"path": "/readyz", **probe},
+            **_probe(sidecar, "startupz", "--startup"),
             "periodSeconds": 1,
             "timeoutSeconds": 2,
             "failureThreshold": startup_seconds(sidecar),
         },
         "readinessProbe": {
-            "httpGet": {"path": "/readyz", **probe},
+            **_probe(sidecar, "readyz"),
             "periodSeconds": 5,
             "timeoutSeconds": 2,
             "failureThreshold": 3,
         },
         "livenessProbe": {
-            "httpGet": {"path": "/livez", **probe},
+            **_probe(sidecar, "livez", "--live"),
             "periodSeconds": 10,
             "timeoutSeconds": 5,
             "failureThreshold": 3,
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "runAsGroup": _USER,
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": sidecar.security_context,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": DATA_VOLUME, "mountPath": _DATA_FOLDER},
             {"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar)},
             {"name": TOKEN_VOLUME, "mountPath": _TOKEN_FOLDER, "readOnly": True},
             *_object_store_mounts(sidecar),
+            *sidecar.extra_volume_mounts,
         ],
     }
 
 
 def sidecar_volumes(sidecar: Sidecar) -> list[dict[str, object]]:
-    """Return the pod's volumes: data, the folder of the socket, the token, and the folder of an object store."""
+    """Return the pod's volumes: data, the folder of the socket, the token, an object store's folder, the operator's."""
     token = {
         "audience": sidecar.token_audience,
         "expirationSeconds": sidecar.token_seconds,
@@ -204,7 +227,7 @@ def sidecar_volumes(sidecar: Sidecar) -> list[dict[str, object]]:
     ]
     if sidecar.object_store_volume:
         found.append({"name": OBJECT_STORE_VOLUME, **sidecar.object_store_volume})
-    return found
+    return [*found, *sidecar.extra_volumes]
 
 
 def app_env(sidecar: Sidecar) -> list[dict[str, object]]:
@@ -250,6 +273,13 @@ def sidecar_variables(sidecar: Sidecar) -> Mapping[str, str]:
 def variable_name(setting: str) -> str:
     """Return the variable of a setting of the sidecar."""
     return "TIERGATE_" + setting.replace("-", "_").upper()
+
+
+def _probe(sidecar: Sidecar, path: str, *options: str) -> dict[str, object]:
+    """Return how the kubelet calls a probe: over HTTP, or by a command in the container."""
+    if sidecar.probes == "exec":
+        return {"exec": {"command": [_PYTHON, "-m", "tiergate.cli.health", *options]}}
+    return {"httpGet": {"path": f"/{path}", "port": sidecar.probe_port, "scheme": "HTTP"}}
 
 
 def _object_store_mounts(sidecar: Sidecar) -> list[dict[str, object]]:

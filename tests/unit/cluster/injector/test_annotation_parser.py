@@ -30,7 +30,7 @@ def variables(wishes: ParsedAnnotations) -> dict[str, str]:
 def test_without_annotations_the_operator_s_words_hold() -> None:
     """Those of others say nothing to us."""
     wishes = parse_annotations({"example.com/port": "x"}, injection().sidecar, ALL, KNOWN)
-    assert wishes == (injection().sidecar, None, False, (), ())
+    assert wishes == (injection().sidecar, None, "", (), ())
 
 
 GOOD = {

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from tests.admissions import answer, asked, inject, injection, patched, read_review
@@ -152,12 +153,104 @@ def test_variables_come_before_those_that_refer_to_them() -> None:
     assert names.index("TIERGATE_SIDECAR_URL") < names.index("ENTITLEMENTS")
 
 
-@pytest.mark.parametrize(("order", "expected"), [("first", ["tiergate", "migrate"]), ("last", ["migrate", "tiergate"])])
-def test_a_sidecar_starts_before_or_after_others(order: str, expected: list[str]) -> None:
-    """Init containers start in their order."""
-    document = asked("shop", annotations={"order": order})
-    spec = patched(document, inject(document))["spec"]
-    assert [one["name"] for one in spec["initContainers"]] == expected
+ISTIO = [{"name": "istio-init", "image": "i"}, {"name": "istio-proxy", "image": "i", "restartPolicy": "Always"}]
+LINKERD = [{"name": "linkerd-init", "image": "i"}, {"name": "linkerd-proxy", "image": "i", "restartPolicy": "Always"}]
+CLASSIC_PROXY = [{"name": "istio-proxy", "image": "i"}]  # one that ends, as before native sidecars
+MIGRATE = [{"name": "migrate", "image": "i"}]
+
+
+@pytest.mark.parametrize(
+    ("order", "init", "place"),
+    [
+        ("first", MIGRATE, 0),
+        ("last", MIGRATE, 1),
+        ("", MIGRATE, 0),
+        ("", [], 0),
+        ("last", [], 0),
+        ("after:migrate", MIGRATE, 1),
+        ("after:migrate", [*MIGRATE, *ISTIO], 1),
+        ("", [*ISTIO, *MIGRATE], 2),
+        ("", LINKERD, 2),
+        ("", CLASSIC_PROXY, 0),
+        ("first", ISTIO, 0),
+    ],
+)
+def test_a_sidecar_starts_where_it_is_wanted(order: str, init: list[dict[str, Any]], place: int) -> None:
+    """Init containers start in their order: without a wish, after a mesh's proxy that is a sidecar too, or first."""
+    document = asked(annotations={"order": order} if order else {}, initContainers=init)
+    names = [one["name"] for one in patched(document, inject(document))["spec"]["initContainers"]]
+    expected = [one["name"] for one in init]
+    assert names == [*expected[:place], "tiergate", *expected[place:]]
+
+
+@pytest.mark.parametrize(("order", "refused"), [("last", True), ("after:migrate", True), ("first", False), ("", False)])
+def test_an_init_container_that_asks_must_come_after_the_sidecar(order: str, refused: bool) -> None:
+    """Or it would run to its end, and find nobody."""
+    annotations = {"containers": "shop,migrate"} | ({"order": order} if order else {})
+    document = asked(annotations=annotations, initContainers=MIGRATE)
+    if refused:
+        assert "init container `migrate` would run before the sidecar" in refusal(document)
+    else:
+        assert inject(document).result == "injected"
+
+
+def test_an_order_after_a_container_that_is_not_there_is_refused() -> None:
+    """It is named."""
+    assert "names `migrat`" in refusal(asked(annotations={"order": "after:migrat"}, initContainers=MIGRATE))
+
+
+@pytest.mark.parametrize(
+    ("parts", "by_command"),
+    [
+        ({"initContainers": ISTIO}, True),
+        ({"containers": [{"name": "shop"}, {"name": "linkerd-proxy"}]}, True),
+        ({"initContainers": MIGRATE}, False),
+    ],
+)
+def test_beside_a_mesh_the_kubelet_runs_a_command(parts: dict[str, Any], by_command: bool) -> None:
+    """A mesh that demands its own TLS resets the kubelet's plain HTTP."""
+    document = asked(**parts)
+    init = patched(document, inject(document))["spec"]["initContainers"]
+    (sidecar,) = (one for one in init if one["name"] == "tiergate")
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert ("exec" in sidecar[probe], "httpGet" in sidecar[probe]) == (by_command, not by_command)
+
+
+def test_what_the_operator_adds_is_there() -> None:
+    """Variables, volumes, mounts, and Secrets to pull the image with, each once."""
+    given = injection(
+        extra_env=({"name": "AWS_ENDPOINT_URL", "value": "https://minio"},),
+        extra_env_from=({"secretRef": {"name": "bucket"}},),
+        extra_volumes=({"name": "tiergate-ca", "configMap": {"name": "ca"}},),
+        extra_volume_mounts=({"name": "tiergate-ca", "mountPath": "/ca"},),
+        image_pull_secrets=("corp", "own"),
+    )
+    document = asked(imagePullSecrets=[{"name": "own"}])
+    spec = patched(document, review_pod(msgspec.json.encode(document), given))["spec"]
+    (sidecar,) = spec["initContainers"]
+    assert {"name": "AWS_ENDPOINT_URL", "value": "https://minio"} in sidecar["env"]
+    assert sidecar["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    assert {"name": "tiergate-ca", "mountPath": "/ca"} in sidecar["volumeMounts"]
+    assert {"name": "tiergate-ca", "configMap": {"name": "ca"}} in spec["volumes"]
+    assert spec["imagePullSecrets"] == [{"name": "own"}, {"name": "corp"}]
+
+
+def test_a_container_that_is_added_later_is_served_too() -> None:
+    """Another webhook adds one, and the pod is reviewed again: nothing else changes, and then nothing at all."""
+    document = asked()
+    pod = patched(document, inject(document))
+    again = json.loads(json.dumps(document))
+    again["request"]["object"] = pod
+    assert inject(again).result == "unchanged"
+    pod["spec"]["containers"].append({"name": "agent", "image": "a"})
+    after = patched(again, inject(again))
+    *before, agent = after["spec"]["containers"]
+    assert before == pod["spec"]["containers"][:-1]
+    assert [one["name"] for one in agent["env"]] == ["TIERGATE_SIDECAR_URL", "TIERGATE_SIDECAR_SOCKET"]
+    assert [one["name"] for one in agent["volumeMounts"]] == ["tiergate-socket"]
+    assert after["spec"]["initContainers"] == pod["spec"]["initContainers"]
+    again["request"]["object"] = after
+    assert inject(again).result == "unchanged"
 
 
 OBSTACLES: dict[str, tuple[dict[str, Any], str]] = {
@@ -203,8 +296,21 @@ def test_a_pod_with_something_in_the_way_is_refused(name: str) -> None:
 
 def test_the_node_s_network_is_used_with_ports_of_ones_own() -> None:
     """Whoever chose both has thought of it."""
-    document = asked(annotations={"port": "18437", "probe-port": "18438"}, hostNetwork=True)
+    ports = {"port": "18437", "probe-port": "18438"}
+    document = asked(annotations=ports, hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet")
     assert inject(document).result == "injected"
+
+
+@pytest.mark.parametrize("policy", [None, "ClusterFirst"])
+def test_the_node_s_network_needs_the_cluster_s_names(policy: str | None) -> None:
+    """Or the control plane's name cannot be resolved there; one with a public name can."""
+    ports = {"port": "18437", "probe-port": "18438"}
+    document = asked(annotations=ports, hostNetwork=True, **({} if policy is None else {"dnsPolicy": policy}))
+    given = injection(control_plane="http://cp.plans.svc:8440", settings={"insecure": "true"})
+    refused = json.loads(review_pod(msgspec.json.encode(document), given).body)["response"]
+    assert "ClusterFirstWithHostNet" in refused["status"]["message"]
+    public = injection(control_plane="https://plans.example")
+    assert review_pod(msgspec.json.encode(document), public).result == "injected"
 
 
 def test_a_container_that_is_not_served_may_have_a_mount_there() -> None:
