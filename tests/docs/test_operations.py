@@ -29,7 +29,15 @@ SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text(encoding="ut
 _PROGRAM: Final = ("tiergate", "/opt/tiergate/bin/tiergate")
 _BEFORE: Final = {"&&", "||", "|", ";", "--", "exec"}
 _SETTING: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
-_NO_SETTINGS: Final = {"not-ready", "too-many-connections", "label-value", "pre-install", "pre-upgrade"}
+_NO_SETTINGS: Final = {
+    "istio-proxy",
+    "linkerd-proxy",
+    "not-ready",
+    "too-many-connections",
+    "label-value",
+    "pre-install",
+    "pre-upgrade",
+}
 """Words with a hyphen that stand for something else."""
 
 

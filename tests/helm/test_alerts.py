@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.docs.pages import ROOT
+from tests.helm.charts import needs_helm, objects
 
 FILES: Final = ROOT / "helm" / "tiergate" / "files"
 CASES: Final = Path(__file__).with_name("alert_cases.yaml")
@@ -44,6 +45,41 @@ def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     """None while all is well, each where its own thing is wrong."""
     shutil.copy(FILES / "alerts.yaml", tmp_path)
     shutil.copy(CASES, tmp_path / "cases.yaml")
+    promtool("test", "rules", "cases.yaml", folder=tmp_path)
+
+
+@needs_helm
+@needs_promtool
+def test_a_release_s_alerts_speak_of_that_release_alone(tmp_path: Path) -> None:
+    """Of two releases in one Prometheus, the one whose control plane is gone alarms, though the other's runs."""
+    wanted = {"injector": {"enabled": True}, "monitoring": {"prometheusRule": {"enabled": True}}}
+    (rule,) = (it for it in objects(values=wanted) if it["kind"] == "PrometheusRule")
+    for release in ("shop", "stage"):
+        text = yaml.safe_dump({"groups": rule["spec"]["groups"]}).replace("shop-", f"{release}-")
+        (tmp_path / f"{release}.yaml").write_text(text.replace("name: tiergate", f"name: {release}"), encoding="utf-8")
+        promtool("check", "rules", "--lint=none", f"{release}.yaml", folder=tmp_path)
+    jobs = {
+        "tiergate_cp_build_info": "stage-tiergate-control-plane",
+        "tiergate_injector_build_info": "plans/stage-tiergate-injector",
+        "tiergate_stale": "plans/stage-tiergate-sidecars",
+    }
+    series = [
+        {"series": f'{name}{{namespace="plans",job="{job}",instance="a"}}', "values": "1x120"}
+        for name, job in jobs.items()
+    ]
+    gone = 'tiergate_injector_build_info{job="plans/shop-tiergate-injector",instance="b"}'
+    series.append({"series": gone, "values": "1x10 stale"})
+    asked = 'count by (alertname, job) (ALERTS{alertstate="firing"})'
+    expected = [
+        ("TiergateControlPlaneDown", "shop-tiergate-control-plane"),
+        ("TiergateInjectorDown", "plans/shop-tiergate-injector"),
+        ("TiergateSidecarStale", "plans/stage-tiergate-sidecars"),
+    ]
+    samples = [{"labels": f'{{alertname="{name}",job="{job}"}}', "value": 1} for name, job in expected]
+    check = {"expr": asked, "eval_time": "60m", "exp_samples": samples}
+    case = {"interval": "1m", "input_series": series, "promql_expr_test": [check]}
+    cases = {"rule_files": ["shop.yaml", "stage.yaml"], "tests": [case]}
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump(cases), encoding="utf-8")
     promtool("test", "rules", "cases.yaml", folder=tmp_path)
 
 

@@ -34,6 +34,7 @@ CUSTOM: Final = {
     ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("cert-manager.io/v1", "Certificate"),
     ("cert-manager.io/v1", "Issuer"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
 }
 """What operators bring that need not be there: Kubernetes itself has no schema of them."""
 

@@ -61,7 +61,8 @@ def test_nothing_of_it_is_there_unless_it_is_wanted() -> None:
 def test_only_new_pods_with_the_label_go_through_it(scenario: Path) -> None:
     """All other pods of the cluster do not depend on it."""
     one = webhook(objects(scenario))
-    assert one["objectSelector"] == {"matchLabels": {LABEL: "true"}}
+    other = {"key": "tiergate.dev/revision", "operator": "DoesNotExist"}
+    assert one["objectSelector"] == {"matchLabels": {LABEL: "true"}, "matchExpressions": [other]}
     assert one["rules"] == [
         {
             "apiGroups": [""],

@@ -73,8 +73,8 @@ def test_the_schema_takes_of_a_setting_what_the_sidecar_takes(setting: Setting) 
 def test_the_schema_has_the_settings_of_the_injector_that_are_the_operators() -> None:
     """The rest, the chart says itself."""
     said_by_the_chart = {
-        "sidecar-file", "public-key", "control-plane-ca", "allow-annotation", "port", "probe-port", "tls-cert",
-        "tls-key", "service", "webhook", "certificate-secret", "certificate-name", "service-account",
+        "sidecar-file", "public-key", "control-plane-ca", "allow-annotation", "tls-cert", "tls-key", "service",
+        "webhook", "certificate-secret", "certificate-name", "service-account",
     }  # fmt: skip
     properties = SCHEMA["injector"]["properties"]["settings"]["properties"]
     assert properties.keys() == {one.name for one in injector.SETTINGS} - said_by_the_chart

@@ -19,7 +19,9 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 POSTGRESQL = {"type": "postgresql", "postgresql": {"existingSecret": "database"}}
 
 OPEN = {
-    "affinity", "alertLabels", "annotations", "behavior", "commonAnnotations", "commonLabels", "emptyDir", "labels",
+    "affinity", "alertLabels", "database", "dnsConfig", "global", "objectSelector", "overrides", "securityContext",
+    "timeouts", "webhookAnnotations",
+    "annotations", "behavior", "commonAnnotations", "commonLabels", "emptyDir", "labels",
     "namespaceSelector", "nodeSelector", "objectStoreVolume", "podAnnotations", "podLabels", "podSecurityContext",
     "selector", "serviceAccountAnnotations", "serviceAnnotations", "tlsConfig",
 }  # fmt: skip
@@ -76,7 +78,7 @@ def test_a_misspelt_value_is_refused_everywhere(path: tuple[str, ...]) -> None:
         ({"controlPlane": {"settings": {"port": 1}}}, "port"),
         ({"controlPlane": {"settings": {"log-level": "loud"}}}, "log-level"),
         ({"controlPlane": {"replicas": 2}}, "/controlPlane/replicas"),
-        ({"controlPlane": {"replicas": 0, "database": POSTGRESQL}}, "/controlPlane/replicas"),
+        ({"controlPlane": {"replicas": -1, "database": POSTGRESQL}}, "/controlPlane/replicas"),
         ({"controlPlane": {"replicas": "2", "database": POSTGRESQL}}, "/controlPlane/replicas"),
         ({"controlPlane": {"autoscaling": {"enabled": True}}}, "/controlPlane/autoscaling/enabled"),
         ({"controlPlane": {"database": {"type": "postgresql"}}}, "/postgresql/existingSecret"),
@@ -113,7 +115,27 @@ def test_a_misspelt_value_is_refused_everywhere(path: tuple[str, ...]) -> None:
         ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
-        ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
+        ({"imagePullSecrets": [{"nam": "registry"}]}, "/imagePullSecrets/0"),
+        ({"global": {"imageRegistry": "https://r"}}, "/global/imageRegistry"),
+        ({"controlPlane": {"tls": None}}, "tls"),
+        ({"controlPlane": {"httpRoute": {"enabled": True}}}, "/controlPlane/httpRoute/parentRefs"),
+        (
+            {
+                "controlPlane": {
+                    "tls": {"mode": "certManager", "certManager": {"issuerRef": {"name": "x"}, "dnsNamesOnly": True}}
+                }
+            },
+            "`controlPlane.tls.certManager.dnsNamesOnly`",
+        ),
+        ({"sidecar": {"extraVolumes": [{"name": "ca"}]}}, "/sidecar/extraVolumes/0/name"),
+        ({"sidecar": {"settings": {"AWS_ENDPOINT_URL": "https://minio"}}}, "AWS_ENDPOINT_URL"),
+        ({"monitoring": {"prometheusRule": {"enabled": True, "disabled": ["Tiergate"]}}}, "no such alert"),
+        ({"monitoring": {"prometheusRule": {"enabled": True, "overrides": {"X": {}}}}}, "no such alert"),
+        ({"monitoring": {"prometheusRule": {"enabled": True, "matchers": "cluster"}}}, "/prometheusRule/matchers"),
+        (
+            {"openshift": {"adaptSecurityContext": "force"}, "daemonset": {"enabled": True}},
+            "`daemonset.prepareFolders`",
+        ),
         ({"fullnameOverride": "Not_A_Name"}, "/fullnameOverride"),
         ({"monitoring": {"serviceMonitor": {"interval": "30"}}}, "/serviceMonitor/interval"),
     ],

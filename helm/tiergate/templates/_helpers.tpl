@@ -1,18 +1,34 @@
-{{/* Names, labels and the parts that several objects share. Cuts names to what the longest suffix leaves of 63. */}}
+{{/*
+Names, labels and the parts that several objects share. A name that is too long for the longest suffix (63 characters
+in all) is cut, and ends with a digest of the whole, so that two long names stay different.
+*/}}
+
+{{- define "tiergate.cut" -}}
+{{- if gt (len .) 40 -}}
+{{- printf "%s-%s" (trunc 33 . | trimSuffix "-") (sha256sum . | trunc 6) -}}
+{{- else -}}
+{{- trimSuffix "-" . -}}
+{{- end -}}
+{{- end -}}
 
 {{- define "tiergate.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- include "tiergate.cut" (default .Chart.Name .Values.nameOverride) -}}
+{{- end -}}
+
+{{/* The namespace of all objects: the release's, unless the values name another. */}}
+{{- define "tiergate.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
 
 {{- define "tiergate.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- include "tiergate.cut" .Values.fullnameOverride -}}
 {{- else -}}
 {{- $name := include "tiergate.name" . -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- include "tiergate.cut" .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- include "tiergate.cut" (printf "%s-%s" .Release.Name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -48,10 +64,14 @@ annotations:
 
 {{/* Takes `root` and `image`: the reference of an image; its digest stands before its tag. */}}
 {{- define "tiergate.imageReference" -}}
+{{- $name := .image.repository -}}
+{{- with default (default (dict) .root.Values.global).imageRegistry .image.registry -}}
+{{- $name = printf "%s/%s" (trimSuffix "/" .) $name -}}
+{{- end -}}
 {{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- printf "%s:%s" $name (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
 {{- end -}}
 
@@ -60,31 +80,72 @@ annotations:
 {{- include "tiergate.imageReference" (dict "root" . "image" .Values.image) -}}
 {{- end -}}
 
-{{/* What every container is confined by: `restricted` of the pod security standards, and no writing to its root. */}}
-{{- define "tiergate.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-capabilities:
-  drop: [ALL]
-seccompProfile:
-  type: RuntimeDefault
+{{/* The Secrets to pull images with, under their key: those of the chart, and those of all charts of a release. */}}
+{{- define "tiergate.imagePullSecrets" -}}
+{{- with uniq (concat .Values.imagePullSecrets (default (list) (default (dict) .Values.global).imagePullSecrets)) -}}
+imagePullSecrets:
+  {{- range . }}
+  - {{ ternary (dict "name" .) . (kindIs "string" .) | toJson }}
+  {{- end }}
+{{- end -}}
 {{- end -}}
 
-{{/* Takes `more`, what the values say of a pod's security context: its containers', which run as the same user. */}}
+{{/* Not empty, where OpenShift chooses the users of pods, so that no pod may name one. */}}
+{{- define "tiergate.openshift" -}}
+{{- $adapt := .Values.openshift.adaptSecurityContext -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+openshift
+{{- end -}}
+{{- end -}}
+
+{{/* Takes `root`, `own` and `more`: a security context, with what the values say; what they say is null is left out. */}}
+{{- define "tiergate.securityContext" -}}
+{{- $context := .own -}}
+{{- if include "tiergate.openshift" .root -}}
+{{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" "fsGroupChangePolicy" -}}
+{{- end -}}
+{{- range $key, $value := default (dict) .more -}}
+{{- if kindIs "invalid" $value -}}
+{{- $context = omit $context $key -}}
+{{- else -}}
+{{- $_ := set $context $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
+
+{{/*
+Takes `root` and, optionally, `more`: what every container is confined by: `restricted` of the pod security standards,
+and no writing to its root. The control plane's containers follow their pod in user and group.
+*/}}
+{{- define "tiergate.containerSecurityContext" -}}
+{{- $own := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "runAsNonRoot" true -}}
+{{- $own = merge $own (dict "runAsUser" 65532 "runAsGroup" 65532) -}}
+{{- $own = merge $own (dict "capabilities" (dict "drop" (list "ALL")) "seccompProfile" (dict "type" "RuntimeDefault")) -}}
+{{- include "tiergate.securityContext" (dict "root" .root "own" $own "more" .more) -}}
+{{- end -}}
+
+{{/* Takes `root` and `more`, what the values say of a pod's security context: its containers', who run as the same. */}}
 {{- define "tiergate.containerSecurityContextAs" -}}
-{{- $own := fromYaml (include "tiergate.containerSecurityContext" .) -}}
-{{- toYaml (mergeOverwrite $own (pick .more "runAsUser" "runAsGroup")) -}}
+{{- include "tiergate.containerSecurityContext" (dict "root" .root "more" (pick .more "runAsUser" "runAsGroup")) -}}
 {{- end -}}
 
 {{/* Takes `root` and, optionally, `more`: what every pod is confined by. */}}
 {{- define "tiergate.podSecurityContext" -}}
 {{- $own := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 -}}
-{{- $_ := set $own "fsGroupChangePolicy" "OnRootMismatch" -}}
-{{- $_ := set $own "seccompProfile" (dict "type" "RuntimeDefault") -}}
-{{- toYaml (mergeOverwrite $own (deepCopy (default (dict) .more))) -}}
+{{- $own = merge $own (dict "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault")) -}}
+{{- include "tiergate.securityContext" (dict "root" .root "own" $own "more" .more) -}}
+{{- end -}}
+
+{{/* Takes a group of values: where and how its pods run, as fields of a pod. Topology is left to the caller. */}}
+{{- define "tiergate.podOptions" -}}
+{{- $options := pick . "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" "dnsConfig" "hostAliases" -}}
+{{- $options = merge $options (pick . "nodeSelector" "tolerations" "affinity") -}}
+{{- range $key, $value := $options -}}
+{{- if $value }}
+{{ $key }}:{{ if kindIs "string" $value }} {{ $value }}{{ else }}{{ toYaml $value | nindent 2 }}{{ end }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A volume with what a client of the API server needs, for pods that mount no default token. */}}
@@ -116,7 +177,7 @@ projected:
 
 {{/* Where the control plane of this release is, from everywhere in the cluster. */}}
 {{- define "tiergate.controlPlane.url" -}}
-{{- $host := printf "%s.%s.svc" (include "tiergate.controlPlane.fullname" .) .Release.Namespace -}}
+{{- $host := printf "%s.%s.svc" (include "tiergate.controlPlane.fullname" .) (include "tiergate.namespace" .) -}}
 {{- printf "%s://%s:%d" (include "tiergate.controlPlane.scheme" .) $host (int .Values.controlPlane.service.port) -}}
 {{- end -}}
 
@@ -157,7 +218,44 @@ needed
 {{- define "tiergate.sidecarServiceAccounts" -}}
 {{- $all := .Values.controlPlane.issuers.kubernetes.sidecars -}}
 {{- if .Values.daemonset.enabled -}}
-{{- $all = append $all (printf "%s:%s-daemonset" .Release.Namespace (include "tiergate.fullname" .)) -}}
+{{- $all = append $all (printf "%s:%s-daemonset" (include "tiergate.namespace" .) (include "tiergate.fullname" .)) -}}
 {{- end -}}
 {{- toJson (sortAlpha (uniq $all)) -}}
+{{- end -}}
+
+{{/* Takes `labels`, as text, and `job`, a group of values: the labels of a Job's pod. */}}
+{{- define "tiergate.job.podLabels" -}}
+{{- toYaml (merge (fromYaml .labels) (deepCopy .job.podLabels)) -}}
+{{- end -}}
+
+{{/*
+Takes `database`, the values of PostgreSQL: the variable with its URL. Where the values name host, user and database,
+the password stands in a variable that PostgreSQL's client library reads itself, so that no character needs escaping.
+*/}}
+{{- define "tiergate.databaseEnv" -}}
+{{- if .database.host -}}
+- name: TIERGATE_CP_DATABASE
+  value: {{ printf "postgresql://%s@%s:%d/%s%s" (urlquery .database.user) .database.host (int .database.port) (urlquery .database.database) (ternary (printf "?%s" .database.parameters) "" (ne .database.parameters "")) | quote }}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .database.existingSecret }}
+      key: {{ .database.passwordKey }}
+{{- else -}}
+- name: TIERGATE_CP_DATABASE
+  valueFrom:
+    secretKeyRef:
+      name: {{ .database.existingSecret }}
+      key: {{ .database.key }}
+{{- end -}}
+{{- end -}}
+
+{{/* Takes a group of values: the fields of a Service that they set. */}}
+{{- define "tiergate.serviceOptions" -}}
+{{- $options := pick . "clusterIP" "ipFamilyPolicy" "ipFamilies" "loadBalancerClass" "loadBalancerSourceRanges" -}}
+{{- range $key, $value := merge $options (pick . "externalTrafficPolicy" "internalTrafficPolicy" "trafficDistribution") }}
+{{- if $value }}
+{{ $key }}: {{ toJson $value }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -28,6 +28,9 @@ compares.
 - name: tiergate-object-store
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with $words.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "tiergate.sidecar.appEnv" -}}
@@ -103,6 +106,20 @@ socketPath: {{ $sidecar.socketPath | quote }}
 tokenAudience: {{ default $root.Values.controlPlane.issuers.kubernetes.audience $sidecar.token.audience | quote }}
 tokenSeconds: {{ int $sidecar.token.seconds }}
 resources: {{ $resources | toJson }}
+securityContext: {{ include "tiergate.sidecar.securityContext" (dict "root" $root "more" $sidecar.securityContext) | fromYaml | toJson }}
+probes: {{ $sidecar.probes }}
+{{- range $name := list "extraEnv" "extraEnvFrom" "extraVolumes" "extraVolumeMounts" }}
+{{- with get $sidecar $name }}
+{{ $name }}: {{ . | toJson }}
+{{- end }}
+{{- end }}
+{{- with $sidecar.imagePullSecrets }}
+{{- $names := list }}
+{{- range . }}
+{{- $names = append $names (ternary . (get (ternary (dict) . (kindIs "string" .)) "name") (kindIs "string" .)) }}
+{{- end }}
+imagePullSecrets: {{ $names | toJson }}
+{{- end }}
 data:
 {{- if eq $sidecar.data.type "ephemeral" }}
   ephemeral:
@@ -149,28 +166,34 @@ restartPolicy: Always
 args: [sidecar]
 env:
   {{- include "tiergate.sidecar.variables" . | trim | nindent 2 }}
+  {{- with .extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - {name: tiergate-probes, containerPort: {{ .probePort }}, protocol: TCP}
 resources:
   {{- toYaml .resources | nindent 2 }}
 startupProbe:
-  httpGet: {path: /readyz, port: {{ .probePort }}, scheme: HTTP}
+  {{- include "tiergate.sidecar.probe" (dict "words" . "path" "startupz" "option" "--startup") | nindent 2 }}
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: {{ $patience }}
 readinessProbe:
-  httpGet: {path: /readyz, port: {{ .probePort }}, scheme: HTTP}
+  {{- include "tiergate.sidecar.probe" (dict "words" . "path" "readyz") | nindent 2 }}
   periodSeconds: 5
   timeoutSeconds: 2
   failureThreshold: 3
 livenessProbe:
-  httpGet: {path: /livez, port: {{ .probePort }}, scheme: HTTP}
+  {{- include "tiergate.sidecar.probe" (dict "words" . "path" "livez" "option" "--live") | nindent 2 }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
 securityContext:
-  {{- include "tiergate.containerSecurityContext" . | nindent 2 }}
-  privileged: false
+  {{- toYaml .securityContext | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: tiergate-data, mountPath: /var/lib/tiergate}
@@ -179,6 +202,24 @@ volumeMounts:
   {{- if .objectStoreVolume }}
   - {name: tiergate-object-store, mountPath: /var/cache/tiergate, readOnly: true}
   {{- end }}
+  {{- with .extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* Takes `root` and `more`, what the values say: the sidecar's security context. */ -}}
+{{- define "tiergate.sidecar.securityContext" -}}
+{{- $own := fromYaml (include "tiergate.containerSecurityContext" (dict "root" .root)) -}}
+{{- include "tiergate.securityContext" (dict "root" .root "own" (set $own "privileged" false) "more" .more) -}}
+{{- end -}}
+
+{{- /* Takes the words and the path of a probe: how the kubelet asks. */ -}}
+{{- define "tiergate.sidecar.probe" -}}
+{{- if eq .words.probes "exec" -}}
+exec: {command: [/opt/tiergate/bin/python, -m, tiergate.cli.health{{ with .option }}, {{ . }}{{ end }}]}
+{{- else -}}
+httpGet: {path: /{{ .path }}, port: {{ .words.probePort }}, scheme: HTTP}
+{{- end -}}
 {{- end -}}
 
 {{- /* Takes the words: the sidecar's settings as variables. What is empty is left out. */ -}}
@@ -227,7 +268,7 @@ volumeMounts:
 
 {{- /* The name of what is in no namespace: two releases of one name, in two namespaces, must not share it. */ -}}
 {{- define "tiergate.injector.webhookName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "tiergate.injector.fullname" .) -}}
+{{- printf "%s-%s" (include "tiergate.namespace" .) (include "tiergate.injector.fullname" .) -}}
 {{- end -}}
 
 {{- /* The Secret with the webhook's certificate. */ -}}
