@@ -69,7 +69,9 @@ _MAX_BYTES: Final = 256 * 1024
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kubernetes quantities by resource."""
 
-    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"})
+    requests: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
+    )
     limits: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "1", "memory": "512Mi"})
 
 
