@@ -125,13 +125,13 @@ class UsageLeaseRow(SQLModel, table=True):
 
 
 class UsageKeyRow(SQLModel, table=True):
-    """An idempotency key of a consumption: a hash, the hash of what it stands for, and the answer, if it is kept."""
+    """An idempotency key of a consumption: a hash, the hashes of what it stands for, and the answer, if it is kept."""
 
     __tablename__ = "usage_key"
     __table_args__ = (Index("usage_key_at", "at", postgresql_using="brin"), CLUSTERED)
 
     key: bytes = Field(primary_key=True, sa_type=LargeBinary)
-    digest: bytes = Field(sa_type=LargeBinary)
+    digests: bytes = Field(sa_type=LargeBinary)
     at: int = Field(sa_type=BigInteger)
     answer: bytes | None = Field(default=None, sa_type=LargeBinary)
 

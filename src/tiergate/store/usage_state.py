@@ -32,7 +32,7 @@ from tiergate.usage.protocol import decode_reply
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from tiergate.usage.accounts import Bound
     from tiergate.usage.ledger_records import Needs
@@ -145,7 +145,7 @@ class UsageState:
 
     def _load_keys(self, keys: Collection[bytes]) -> None:
         rows = read_rows(self.connection, USAGE_KEYS, ("key",), [(key,) for key in sorted(keys)])
-        found = [KeyRecord(bytes(row.key), bytes(row.digest), row.at, bytes(row.answer or b"")) for row in rows]
+        found = [KeyRecord(bytes(row.key), bytes(row.digests), row.at, bytes(row.answer or b"")) for row in rows]
         self.keys |= {record.key for record in found}
         self.records.load(keys=found)
 
@@ -175,6 +175,23 @@ class UsageState:
         known |= self._resolved.get(key, {})
         return [known[start] for start in sorted(known)]
 
+    def record_before(self, account: Account, start: Instant) -> AccountRecord | None:
+        """Return the latest stored window of an account that begins before `start`."""
+        latest = self.latest_of(account)
+        if latest is None or latest.account.window < start:
+            return latest
+        query = (
+            select(USAGE_WINDOWS)
+            .where(*_is_account(key_of(account)), USAGE_WINDOWS.c.start < start)
+            .order_by(USAGE_WINDOWS.c.start.desc())
+            .limit(1)
+        )
+        row = self.connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        record = _account(row)
+        return self.records.account(record.account) if record.account in self.stored else record
+
     def note_bound(self, account: Account, bound: Bound) -> None:
         """Remember what was resolved for an account."""
         self._resolved.setdefault(key_of(account), {})[bound.window.start] = bound.window
@@ -185,7 +202,7 @@ class UsageState:
         found = self._earlier.get((key, at))
         if found is None:
             columns = USAGE_WINDOWS.c
-            is_account = [columns[name] == value for name, value in zip(ACCOUNT_KEY, key, strict=True)]
+            is_account = _is_account(key)
             begun = select(func.max(columns.start)).where(*is_account, columns.start <= at).scalar_subquery()
             query = (
                 select(columns.start, columns.until)
@@ -213,6 +230,10 @@ class UsageState:
             stored = before._replace(grant=stored.grant)
         self._grants[key] = [*others, stored]
         self.new_grants[*key, stored.grant.id] = stored
+
+
+def _is_account(key: AccountKey) -> list[ColumnElement[bool]]:
+    return [USAGE_WINDOWS.c[name] == value for name, value in zip(ACCOUNT_KEY, key, strict=True)]
 
 
 def key_of(account: Account) -> AccountKey:

@@ -209,7 +209,7 @@ def _write_leases(state: UsageState, changes: LedgerChanges) -> None:
 
 def _write_keys(state: UsageState, changes: LedgerChanges) -> None:
     rows = [
-        {"key": record.key, "digest": record.digest, "at": record.at, "answer": record.answer or None}
+        {"key": record.key, "digests": record.digests, "at": record.at, "answer": record.answer or None}
         for record in changes.keys.values()
     ]
     update_rows(state.connection, USAGE_KEYS, ("key",), [row for row in rows if row["key"] in state.keys])

@@ -316,7 +316,7 @@ CREATE TABLE public.usage_hours (
 WITH (fillfactor='75');
 CREATE TABLE public.usage_key (
     key bytea NOT NULL,
-    digest bytea NOT NULL,
+    digests bytea NOT NULL,
     at bigint NOT NULL,
     answer bytea
 );

@@ -437,7 +437,7 @@ CREATE TABLE usage_hours (
 
 CREATE TABLE usage_key (
 	"key" BLOB NOT NULL,
-	digest BLOB NOT NULL,
+	digests BLOB NOT NULL,
 	at BIGINT NOT NULL,
 	answer BLOB,
 	PRIMARY KEY ("key")

@@ -53,7 +53,7 @@ def test_keys_may_be_bytes(store: Store) -> None:
     """Which JSON does not have."""
     with store.database.writing() as session:
         connection = session.connection()
-        rows = [{"key": bytes([number, 0, 255]), "digest": b"", "at": number, "answer": None} for number in range(3)]
+        rows = [{"key": bytes([number, 0, 255]), "digests": b"", "at": number, "answer": None} for number in range(3)]
         insert_rows(connection, USAGE_KEYS, rows)
         found = read_rows(connection, USAGE_KEYS, ("key",), [(b"\x01\x00\xff",), (b"\x02\x00\xff",), (b"",)])
         assert sorted(row.at for row in found) == [1, 2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
-from tests.unit.store.usage_model import MemoryLedger, RandomHolder, compare_rows
+from tests.unit.store.usage_model import DIGEST, MemoryLedger, RandomHolder, compare_rows
 from tests.usage_bounds import PlainBounds, customer_account, debits
 from tiergate.errors import StoreError
 from tiergate.model import BEGINNING, FOREVER, CalendarUnit, Metered, WindowAnchor, parse_instant
@@ -107,13 +107,13 @@ class Holder:
     def spend(self, lease: int, units: int, *, at: int, account: Account = CALLS, key: bytes = b"") -> Reply:
         """Report one consumption."""
         self.reported += 1
-        keyed = KeyedUse(key or str(self.reported).encode(), b"digest", at, (Spend(account, units, lease),))
+        keyed = KeyedUse(key or str(self.reported).encode(), DIGEST, at, (Spend(account, units, lease),))
         return self.send(report=Report(self.reported, self.reported, keyed=(keyed,)))
 
 
 def consumption(*wanted: Debit, at: int, key: bytes = b"") -> Consumption:
     """A consumption."""
-    return Consumption(key, b"digest of " + key, at, wanted)
+    return Consumption(key, DIGEST, at, wanted)
 
 
 def row(store: Store, table: Table, **values: object) -> dict[str, object] | None:
@@ -200,7 +200,7 @@ def test_a_key_counts_once(store: Store, ledger: UsageLedger, time: Time) -> Non
     assert ledger.debit(first, b"answer") == Booked()
     assert ledger.debit(first) == Booked(repeated=True, answer=b"answer")
     assert ledger.debit(consumption(*debits(CALLS), at=time.now, key=b"k")) == Booked(repeated=True, answer=b"answer")
-    other = Consumption(b"k", b"another", time.now, debits(CALLS))
+    other = Consumption(b"k", DIGEST[::-1], time.now, debits(CALLS))
     assert ledger.debit(other) == Refused(Reason.KEY_CONFLICT)
     time.now += DAY
     assert ledger.debit(other) == Booked()

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from tiergate.usage.protocol import Operation, Reply
 
 
+DIGEST = b"0123456789abcdef"
+
+
 class MemoryLedger:
     """All records in memory, and what bounds are resolved from."""
 
@@ -145,7 +148,7 @@ class RandomHolder:
             if self._choose.random() < 0.5:
                 hourly.append(HourlyUse(now - now % 3_600_000, spend))
             else:
-                keyed.append(KeyedUse(self._key(), b"digest", now, (spend,)))
+                keyed.append(KeyedUse(self._key(), DIGEST, now, (spend,)))
         return Report(first, self._reported, tuple(hourly), tuple(keyed))
 
     def _key(self) -> bytes:
@@ -155,7 +158,7 @@ class RandomHolder:
         choose = self._choose
         account = self._account(now)
         consumption = Consumption(
-            choose.choice((b"", self._key())), b"digest", now, (Debit(account, choose.randrange(1, 20)),)
+            choose.choice((b"", self._key())), DIGEST, now, (Debit(account, choose.randrange(1, 20)),)
         )
         match choose.randrange(8):
             case 0 | 1 | 2:
@@ -208,4 +211,4 @@ def compare_rows(store: Store, memory: MemoryLedger) -> None:
     for row in rows(store, USAGE_KEYS):
         key = memory.records.key(cast("bytes", row["key"]))
         assert key is not None
-        assert (row["digest"], row["at"], row["answer"]) == (key.digest, key.at, key.answer or None)
+        assert (row["digests"], row["at"], row["answer"]) == (key.digests, key.at, key.answer or None)

@@ -79,7 +79,7 @@ def upgrade() -> None:
     op.create_table(
         "usage_key",
         Column("key", LargeBinary(), nullable=False),
-        Column("digest", LargeBinary(), nullable=False),
+        Column("digests", LargeBinary(), nullable=False),
         *_numbers("at"),
         Column("answer", LargeBinary(), nullable=True),
         PrimaryKeyConstraint("key"),
