@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ from tiergate.model.items import SHARE_STEPS
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from tiergate.model import (
         CatalogIndex,
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
         Subscription,
         SubscriptionItem,
     )
+
+
+_NONE_USUAL: Final[Mapping[str, ActiveVersion]] = {}
+_ACTIVE, _SUBSCRIPTION = SubscriptionStatus.ACTIVE, SubjectType.SUBSCRIPTION
 
 
 class ValidityWindow:
@@ -113,8 +117,30 @@ class ActiveItems(msgspec.Struct, frozen=True):
     is_plain: bool = False
 
 
-def resolve_active_items(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> ActiveItems:
-    """Resolve the active items of a subject at `now`.
+def usual_versions(index: CatalogIndex) -> dict[str, ActiveVersion]:
+    """Return the version of each item that everybody has at every instant, who has one of it and no version of his own.
+
+    Items that depend on others have none, and neither do those with several rollouts.
+    """
+    return {
+        id_: active_version(item.kind, id_, item.rollouts[0].version, 1)
+        for id_, item in index.items.items()
+        if item.status is not ItemStatus.DRAFT
+        and not item.available_for
+        and not item.depends_on
+        and _is_for_everybody(item.rollouts)
+        and item.rollouts[0].version in item.versions
+    }
+
+
+def resolve_active_items(
+    record: SubjectRecord,
+    subject: Subject,
+    index: CatalogIndex,
+    now: Instant,
+    usual: Mapping[str, ActiveVersion] = _NONE_USUAL,
+) -> ActiveItems:
+    """Resolve the active items of a subject at `now`. `usual`: the `usual_versions` of the index, if they are known.
 
     A subscription as a subject is resolved alone. An item does not count if the catalog does not have it or has it as a
     draft, if it has no active rollout, or if an item that it depends on is missing.
@@ -124,7 +150,7 @@ def resolve_active_items(record: SubjectRecord, subject: Subject, index: Catalog
     refs: set[str] = set()
     suspensions = record.customer.suspensions
     overridden = bool(record.customer.overrides)
-    only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None
+    only = subject.id if subject.type is _SUBSCRIPTION else None
     for subscription in record.subscriptions:
         if only is not None:
             if subscription.id != only:
@@ -134,7 +160,9 @@ def resolve_active_items(record: SubjectRecord, subject: Subject, index: Catalog
             live = subscription.live_interval()
             if not window.contains(live.start, live.until):
                 continue
-        versions = _versions(subscription, record.customer, index, window)
+        versions = _usual(subscription, usual)
+        if versions is None:
+            versions = _versions(subscription, record.customer, index, window)
         for version in versions:
             refs.add(version.ref)
         overridden = overridden or bool(subscription.overrides or subscription.suspensions)
@@ -147,7 +175,20 @@ def resolve_active_items(record: SubjectRecord, subject: Subject, index: Catalog
 
 def _always_live(subscription: Subscription) -> bool:
     """Whether a subscription has no dates of its own, as most."""
-    return subscription.status is SubscriptionStatus.ACTIVE and subscription.start is None and subscription.end is None
+    return subscription.status is _ACTIVE and subscription.start is None and subscription.end is None
+
+
+def _usual(subscription: Subscription, usual: Mapping[str, ActiveVersion]) -> tuple[ActiveVersion, ...] | None:
+    """Return the versions of a subscription if each of its items is a usual one."""
+    versions: list[ActiveVersion] = []
+    for held in subscription.items:
+        version = usual.get(held.item)
+        if version is None or held.quantity != 1 or held.version is not None:
+            return None
+        if held.start != BEGINNING or held.until != FOREVER:
+            return None
+        versions.append(version)
+    return tuple(versions)
 
 
 def _versions(
@@ -204,7 +245,7 @@ def rolled_out_version(
     """Return the version of the last active rollout to this audience, or `None`; narrows `window`."""
     version: int | None = None
     rollouts = item.rollouts
-    if len(rollouts) == 1 and rollouts[0].start == BEGINNING and rollouts[0].audience.type is AudienceType.EVERYBODY:
+    if _is_for_everybody(rollouts):
         return rollouts[0].version
     for rollout in rollouts:
         if not _in_audience(item, rollout, held, subscription, customer):
@@ -212,6 +253,14 @@ def rolled_out_version(
         if rollout.start == BEGINNING or window.narrow(rollout.start):
             version = rollout.version
     return version
+
+
+def _is_for_everybody(rollouts: Sequence[Rollout]) -> bool:
+    """Return whether there is one rollout alone, to everybody, at every instant."""
+    if len(rollouts) != 1:
+        return False
+    (rollout,) = rollouts
+    return rollout.start == BEGINNING and rollout.audience.type is AudienceType.EVERYBODY
 
 
 def _in_audience(

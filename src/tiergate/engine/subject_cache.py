@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiergate.engine.active_items import ActiveItems, resolve_active_items
+import msgspec
+
+from tiergate.cedar import Uid
+from tiergate.engine.active_items import ActiveItems, resolve_active_items, usual_versions
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.cedar_entities import lean_principal, principal_entities, principal_uid
 from tiergate.model import Subject, SubjectRecord
 
 if TYPE_CHECKING:
-    from tiergate.cedar import Uid
     from tiergate.engine.sources import SubjectSource
     from tiergate.model import CatalogIndex, Instant
 
@@ -24,8 +25,7 @@ def without_user(subject: Subject) -> Subject:
     return subject if subject.user is None else Subject(subject.id, subject.type)
 
 
-@dataclass(slots=True)
-class ActiveSubject:
+class ActiveSubject(msgspec.Struct, eq=False, gc=False):
     """A customer or subscription: its record, and its active items within their window.
 
     `serial` differs for each resolution: a cached decision is valid only for the one that it was made on.
@@ -64,6 +64,7 @@ class SubjectCache:
         self.cache: BoundedCache[Subject, ActiveSubject] = BoundedCache(limits.subjects, limits.subject_bytes)
         self._source = source
         self._index = index
+        self._usual = usual_versions(index)
         self._serial = 0
 
     def find(self, subject: Subject, now: Instant) -> ActiveSubject | None:
@@ -81,7 +82,7 @@ class SubjectCache:
             record = self._source.find(subject)
         if record is None:
             return None
-        items = resolve_active_items(record, subject, self._index, now)
+        items = resolve_active_items(record, subject, self._index, now, self._usual)
         self._serial += 1
         resolved = ActiveSubject(self._serial, record, principal_uid(subject), items)
         if self.cache.admits(subject):

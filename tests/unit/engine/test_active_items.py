@@ -3,14 +3,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.engine.small import ACME, SUB, catalog, record, subscription
-from tiergate.engine.active_items import ActiveItems, ValidityWindow, resolve_active_items, share_bucket
+from tiergate.engine.active_items import (
+    ActiveItems,
+    ValidityWindow,
+    resolve_active_items,
+    share_bucket,
+    usual_versions,
+)
 from tiergate.model import (
     BEGINNING,
     FOREVER,
     Audience,
     AudienceType,
+    CatalogIndex,
     Definition,
     Item,
     ItemKind,
@@ -26,9 +34,16 @@ from tiergate.model import (
 INDEX = catalog().index()
 
 
+def resolved(of: SubjectRecord, subject: Subject, index: CatalogIndex, now: int) -> ActiveItems:
+    """What a subject holds, which is the same if the usual versions are known beforehand."""
+    found = resolve_active_items(of, subject, index, now)
+    assert resolve_active_items(of, subject, index, now, usual_versions(index)) == found
+    return found
+
+
 def held(of: SubjectRecord, now: int, subject: Subject = ACME) -> ActiveItems:
     """What a subject holds."""
-    return resolve_active_items(of, subject, INDEX, now)
+    return resolved(of, subject, INDEX, now)
 
 
 def rolled_out(
@@ -46,7 +61,7 @@ def rolled_out(
         rollouts=rollouts,
     )
     known = record(subscription(item or SubscriptionItem("pro"), start=start), tags=tags)
-    return resolve_active_items(known, ACME, catalog(items=[pro]).index(), now).refs
+    return resolved(known, ACME, catalog(items=[pro]).index(), now).refs
 
 
 class TestWindow:
@@ -229,8 +244,8 @@ def test_a_rollout_to_come_bounds_only_those_in_its_audience() -> None:
         rollouts=(Rollout(1), Rollout(2, 200, Audience(AudienceType.TAG, tag="beta"))),
     )
     index = catalog(items=[pro]).index()
-    assert resolve_active_items(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
-    assert resolve_active_items(record(subscription("pro")), ACME, index, 100).until == FOREVER
+    assert resolved(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
+    assert resolved(record(subscription("pro")), ACME, index, 100).until == FOREVER
 
 
 def based(
@@ -243,7 +258,7 @@ def based(
         selling("sso", depends_on=("audit", "seats")),
         selling("audit", depends_on=("sso",)),
     ]
-    found = resolve_active_items(record(subscription(*items)), ACME, catalog(items=listed).index(), now)
+    found = resolved(record(subscription(*items)), ACME, catalog(items=listed).index(), now)
     return found, [ref.partition("/")[2].partition("@")[0] for ref in found.refs]
 
 
@@ -297,7 +312,7 @@ def test_an_add_on_does_not_count_with_a_plan_of_another_subscription() -> None:
     """Each subscription is by itself."""
     listed = [selling("pro"), selling("seats", available_for=("pro",))]
     known = record(subscription("pro"), subscription("seats", id_="other"))
-    assert resolve_active_items(known, ACME, catalog(items=listed).index(), 100).refs == ("plan/pro@1",)
+    assert resolved(known, ACME, catalog(items=listed).index(), 100).refs == ("plan/pro@1",)
 
 
 def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
@@ -308,8 +323,23 @@ def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
         selling("seats", available_for=("pro",)),
     ]
     index = catalog(items=listed).index()
-    assert (
-        resolve_active_items(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs
-        == ()
+    assert resolved(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs == ()
+    assert resolved(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)
+
+
+def test_the_usual_version_of_an_item_is_that_of_its_only_rollout() -> None:
+    """Not of a draft, of one that depends on another, or of one with several rollouts, or with one to some or later."""
+    plain = Item(id="a", kind=ItemKind.PLAN, versions=(Definition(1, {}), Definition(2, {})), rollouts=(Rollout(2),))
+    others: tuple[dict[str, Any], ...] = (
+        {"status": ItemStatus.DRAFT},
+        {"available_for": ("a",)},
+        {"depends_on": ("a",)},
+        {"rollouts": (Rollout(1), Rollout(2))},
+        {"rollouts": (Rollout(2, start=100),)},
+        {"rollouts": (Rollout(2, audience=Audience(AudienceType.TAG, tag="eu")),)},
+        {"rollouts": ()},
+        {"rollouts": (Rollout(3),)},
     )
-    assert resolve_active_items(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)
+    items = [plain, *(replace(plain, id=f"b{place}", **other) for place, other in enumerate(others))]
+    usual = usual_versions(catalog(items=items).index())
+    assert [(id_, version.ref, version.quantity) for id_, version in usual.items()] == [("a", "plan/a@2", 1)]
