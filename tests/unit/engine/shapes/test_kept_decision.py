@@ -68,5 +68,5 @@ def test_valid_until_is_written_where_it_changes() -> None:
     untils = (FOREVER, NOW, NOW + 1, NOW, FOREVER)
     texts = [None, "2023-11-14T22:13:20.000Z", "2023-11-14T22:13:20.001Z", "2023-11-14T22:13:20.000Z", None]
     assert [json.loads(writer.write(kept, until)).get("valid_until") for until in untils] == texts
-    entries = [writer.write_entry(kept._replace(facts=replace(kept.facts, until=until))) for until in untils]
+    entries = [writer.write_entry(replace(kept, facts=replace(kept.facts, until=until))) for until in untils]
     assert [json.loads(entry).get("valid_until") for entry in entries] == texts
