@@ -103,11 +103,11 @@ class Demands:
             waiting.wants[need.account] = waiting.wants.get(need.account, 0) + need.need
         waiting.tickets.append((ticket, needs))
 
-    def _need(self, need: Need, want: int, held_of: Callable[[Account], int], now: Instant) -> Need:
+    def _need(self, need: Need, waiting: int, held_of: Callable[[Account], int], now: Instant) -> Need:
         account = need.account
         last = self._sizes.pop(account, None)
-        size = want if last is None else next_size(last.units, want, max(1, now - last.at), self._pace.horizon_ms)
+        size = waiting if last is None else next_size(last.units, waiting, max(1, now - last.at), self._pace.horizon_ms)
         self._sizes[account] = Size(size, now)
         if len(self._sizes) > SIZES_MAX:
             del self._sizes[next(iter(self._sizes))]
-        return Need(account, need.need, size, held_of(account))
+        return Need(account, need.need, size, held_of(account), waiting)

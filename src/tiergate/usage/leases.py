@@ -9,12 +9,15 @@ only decide when a holder stops spending, and how long units wait.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tiergate.model import Instant
-from tiergate.usage.accounts import Account
+from tiergate.usage.accounts import AMOUNT_MAX, Account
+
+if TYPE_CHECKING:
+    from tiergate.usage.protocol import Need
 
 
 class LeaseState(Enum):
@@ -185,7 +188,7 @@ class Pace(NamedTuple):
     horizon_ms: int = 500
     idle_ms: int = 1_000
     idle_scarce_ms: int = 100
-    report_ms: int = 200
+    report_ms: int = 1_000
     renew_ms: int = 5_000
 
 
@@ -193,13 +196,14 @@ DEFAULT_PACE: Final = Pace()
 """How holders ask for leases unless something else is set."""
 
 
-def lease_units(need: int, want: int, available: int, leases: int, shares: int) -> int:
-    """Return how many units to lease of `available` ones; `need` ≤ `available` and `need` ≤ `want`.
+def lease_units(need: Need, available: int, leases: int, shares: int) -> int:
+    """Return how many units to lease of `available` ones, which are at least `need.need`.
 
-    `leases`: how many leases of the account there are. Where little is available this is `need`, so the last unit can
-    be sold, and no unit waits in a lease.
+    `leases`: how many leases of the account there are. Where little is available, these are the units that consumptions
+    wait for: so the last unit can be sold, and no unit stays in a lease.
     """
-    return max(need, min(want, available // (shares * (leases + 1))))
+    share = available // (shares * (leases + 1))
+    return min(AMOUNT_MAX, max(need.need, min(need.waiting, available), min(need.want, share)))
 
 
 def next_size(size: int, need: int, since_ms: int, horizon_ms: int) -> int:

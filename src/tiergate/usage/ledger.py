@@ -186,8 +186,7 @@ class Ledger:
                 elsewhere = account.leased > need.held
                 reason = Reason.LEASED_ELSEWHERE if elsewhere else Reason.LIMIT_REACHED
                 return Refused(reason, need.account, self._terms.recall_ms if elsewhere else 0)
-            want = min(max(need.need, need.want), AMOUNT_MAX)
-            sizes.append((bound, lease_units(need.need, want, available, account.leases, self._terms.shares)))
+            sizes.append((bound, lease_units(need, available, account.leases, self._terms.shares)))
         leases = []
         number = record.last_lease
         for need, (bound, units) in zip(needs, sizes, strict=True):

@@ -124,15 +124,17 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Need(msgspec.Struct, frozen=True, array_like=True):
-    """Units of one account: at least `need` (0 or more), at best `want` (at least `need`).
+    """Units of one account: at least `need` (0 or more), or nothing; at best `want`.
 
-    `held`: units of the holder's leases that are neither spent nor given back.
+    `held`: units of the holder's leases that are neither spent nor given back. `waiting`: what all consumptions that
+    wait need together.
     """
 
     account: Account
     need: Units
     want: Units
     held: Units = 0
+    waiting: Units = 0
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
