@@ -13,10 +13,9 @@ from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.evaluator import decide_check
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from tiergate.engine.evaluator import CheckDecider, Evaluator
-    from tiergate.engine.facts import HeldDefinition
     from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.subject_cache import ActiveSubject
@@ -57,17 +56,9 @@ class CachedEvaluator:
         """Return as the decider below."""
         return self.below.find_kept(check, now)
 
-    def find_kept_normalized(
-        self,
-        subject: Subject,
-        feature: Feature,
-        normalized: NormalizedCheck,
-        active: ActiveSubject,
-        now: Instant,
-        held: Sequence[HeldDefinition] | None = None,
-    ) -> KeptDecision | None:
-        """Return as the decider below."""
-        return self.below.find_kept_normalized(subject, feature, normalized, active, now, held)
+    def find_all_kept(self, subject: Subject, active: ActiveSubject, now: Instant) -> Iterator[KeptDecision | None]:
+        """Yield as the decider below."""
+        return self.below.find_all_kept(subject, active, now)
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users because its data has changed; its cached decisions are no longer valid."""

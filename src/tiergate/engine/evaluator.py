@@ -6,7 +6,7 @@ INVARIANT (errors close): whatever fails below a well-formed check is a denial w
 
 from __future__ import annotations
 
-from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ from tiergate.engine.active_items import ActiveItems
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import EntityFactory, user_parents
-from tiergate.engine.facts import Facts, TotalOverflowError, held_definitions, resolve_facts
+from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
 from tiergate.engine.sources import NO_USAGE, NoUsage
@@ -41,9 +41,8 @@ from tiergate.model.checks import REASON_PRECEDENCE
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from tiergate.engine.facts import HeldDefinition
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
@@ -104,18 +103,10 @@ class CheckDecider(Protocol):
         """Return the decision on a check if a kept answer gives it; `None` if `decide` must make it. Raises as that."""
         ...
 
-    def find_kept_normalized(
-        self,
-        subject: Subject,
-        feature: Feature,
-        normalized: NormalizedCheck,
-        active: ActiveSubject,
-        now: Instant,
-        held: Sequence[HeldDefinition] | None = None,
-    ) -> KeptDecision | None:
-        """Return as `find_kept`, on a check that is normalized, about a subject that was found as of `now`.
+    def find_all_kept(self, subject: Subject, active: ActiveSubject, now: Instant) -> Iterator[KeptDecision | None]:
+        """Yield as `find_kept`, for the least check of every feature in the order of their ids.
 
-        `held`: as for `resolve_facts`.
+        `active`: the subject as it was found as of `now`.
         """
         ...
 
@@ -158,19 +149,14 @@ def find_all_features(decider: CheckDecider, subject: Subject, now: Instant) -> 
     """Decide as `decide_all_features`, but yield the kept decision where there is one."""
     expect_valid_subject(subject)
     evaluator = decider.evaluator
+    features = evaluator.index.features
     active = evaluator.find_subject(subject, now)
-    held: list[HeldDefinition] | None = None
-    if not isinstance(active, Denial):
-        with suppress(OperatorError):  # each decision reports it
-            held = held_definitions(active.items, evaluator.bundle)
-    for name in evaluator.index.features:
-        feature, normalized = evaluator.least_check(name)
-        if isinstance(active, Denial):
-            yield evaluator.deny(feature, normalized, active, now)
-            continue
-        kept = decider.find_kept_normalized(subject, feature, normalized, active, now, held)
+    if isinstance(active, Denial):
+        yield from (evaluator.deny(*evaluator.least_check(name), active, now) for name in features)
+        return
+    for name, kept in zip(features, decider.find_all_kept(subject, active, now), strict=True):
         if kept is None:
-            yield decider.decide_normalized(Check(subject, name), feature, normalized, active, now)
+            yield decider.decide_normalized(Check(subject, name), *evaluator.least_check(name), active, now)
         else:
             yield kept
 
@@ -212,16 +198,9 @@ class Evaluator:
     def find_kept(self, check: Check, now: Instant) -> None:
         """Return `None`: no answers are kept here."""
 
-    def find_kept_normalized(
-        self,
-        subject: Subject,
-        feature: Feature,
-        normalized: NormalizedCheck,
-        active: ActiveSubject,
-        now: Instant,
-        held: Sequence[HeldDefinition] | None = None,
-    ) -> None:
-        """Return `None`: no answers are kept here."""
+    def find_all_kept(self, subject: Subject, active: ActiveSubject, now: Instant) -> Iterator[None]:  # noqa: ARG002
+        """Yield `None` for every feature."""
+        return repeat(None, len(self.index.features))
 
     def evaluate(self, check: Check, now: Instant) -> Evaluation:
         """Decide a check, and return everything that the decision was made from."""

@@ -6,6 +6,7 @@ of the decision that the evaluator makes; `tests/properties/test_shapes.py` comp
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,7 +46,7 @@ class DecisionWriter:
     def __init__(self, publication: int, revision: str) -> None:
         self._tail = f',"publication":{publication},"revision":"{revision}"'
         self._features: dict[str, tuple[str, str]] = {}
-        self._listed: dict[str, tuple[str, str]] = {}
+        self._listed: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         self._ending: tuple[Instant | None, str] = (None, "")
         self._listed_ending: tuple[Instant | None, str] = (None, "")
 
@@ -72,13 +73,14 @@ class DecisionWriter:
 
     def write_entry(self, kept: KeptDecision) -> bytes:
         """Encode a decision that is not stale as an entry of an entitlement list."""
-        feature, facts, used, answer = kept.feature, kept.facts, kept.used, kept.answer
-        head, unit = self._listed.get(feature.id) or self._read_listed(feature)
+        feature, facts, answer = kept.feature, kept.facts, kept.answer
+        head, unit, values = self._listed.get(feature.id) or self._read_listed(feature)
         until = facts.until
         ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)
         return (
             f'{head}{"true" if answer.allowed else "false"},"reason":"{answer.reason}","entitlement":{{'
-            f'{_entitlement(feature, facts, used, unit)}}},"sources":[{_sources(facts)}]{ending}'
+            f"{values[facts.total] if values else _entitlement(feature, facts, kept.used, unit)}}}"
+            f',"sources":[{_sources(facts)}]{ending}'
         ).encode()
 
     def _read(self, feature: Feature) -> tuple[str, str]:
@@ -87,9 +89,19 @@ class DecisionWriter:
         self._features[feature.id] = found
         return found
 
-    def _read_listed(self, feature: Feature) -> tuple[str, str]:
+    def _read_listed(self, feature: Feature) -> tuple[str, str, tuple[str, ...]]:
+        """Return also the entitlements by their total, where there are few."""
         scale = f',"scale":{feature.scale}' if feature.type in COUNTED else ""
-        found = f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":', _unit(feature)
+        values: tuple[bool | str | None, ...] = ()
+        if feature.type is FeatureType.SWITCH:
+            values = (False, True)
+        elif feature.type is FeatureType.CUSTOM:
+            values = (None, *feature.labels)
+        found = (
+            f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":',
+            _unit(feature),
+            tuple([f'"value":{encode(value).decode()}' for value in values]),
+        )
         self._listed[feature.id] = found
         return found
 
@@ -100,6 +112,12 @@ class DecisionWriter:
     def _end_listed(self, until: Instant) -> str:
         self._listed_ending = until, f"{_valid_until(until)}}}"
         return self._listed_ending[1]
+
+
+@lru_cache(maxsize=4_096)
+def _text(label: str | None) -> str:
+    """Write a label of a level."""
+    return encode(label).decode()
 
 
 def _unit(feature: Feature) -> str:
@@ -116,7 +134,7 @@ def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
     if kind is FeatureType.SWITCH:
         return '"value":true' if total else '"value":false'
     if kind is FeatureType.CUSTOM:
-        return f'"value":{encode(feature.labels[total - 1] if total else None).decode()}'
+        return f'"value":{_text(feature.labels[total - 1] if total else None)}'
     scale, unlimited = feature.scale, facts.unlimited
     if unlimited:
         value = '"unlimited":true'
@@ -147,7 +165,7 @@ def _sources(facts: Facts) -> str:
             elif type(value) is Switch:
                 shown = "true" if value.on else "false"
             elif type(value) is Level:
-                shown = encode(value.label).decode()
+                shown = _text(value.label)
         if shown == "" or type(by) is not ActiveVersion:
             texts.append(encode(source_of(feature, subscription, by, value)).decode())
             continue

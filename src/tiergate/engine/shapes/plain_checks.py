@@ -17,10 +17,15 @@ from tiergate.errors import OperatorError
 from tiergate.model import MAX_TOTAL_UNITS, NO_METERED_USAGE, Combine, FeatureStatus, SubjectType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiergate.engine.active_items import ActiveVersion
     from tiergate.engine.evaluator import Evaluator
+    from tiergate.engine.facts import HeldDefinition
+    from tiergate.engine.normalized_check import NormalizedCheck
     from tiergate.engine.shapes.shape import Shape
-    from tiergate.model import Check, Feature, Instant, Value
+    from tiergate.engine.subject_cache import ActiveSubject
+    from tiergate.model import Check, Feature, Instant, Subject, Value
 
 _CUSTOMER = SubjectType.CUSTOMER
 
@@ -29,6 +34,11 @@ def has_plain_checks(feature: Feature) -> bool:
     """Return whether the facts about a feature follow from items alone, for subjects without overrides and the like."""
     is_draft = feature.status is FeatureStatus.DRAFT
     return not is_draft and not feature.suspensions and feature.across is not Combine.MAX
+
+
+def is_plain_subject(subject: Subject, active: ActiveSubject) -> bool:
+    """Return whether a subject that was found is a customer without overrides and suspensions."""
+    return active.items.is_plain and subject.user is None and subject.type is _CUSTOMER
 
 
 class PlainChecks:
@@ -62,9 +72,8 @@ class PlainChecks:
         items = active.items
         if not items.is_plain:
             return None
-        feature, definition = self._feature, self._definition
-        question = normalize_fields(check, feature)
-        name = feature.id
+        question = normalize_fields(check, self._feature)
+        name, definition = self._feature.id, self._definition
         given: list[tuple[str, ActiveVersion, Value]] = []
         give_all = True
         try:
@@ -77,6 +86,33 @@ class PlainChecks:
                         given.append((subscription.id, version, value))
         except OperatorError:
             return None
+        return self._find_given(subject, question, active, given, now, give_all=give_all)
+
+    def find_held(
+        self,
+        subject: Subject,
+        question: NormalizedCheck,
+        active: ActiveSubject,
+        held: Sequence[HeldDefinition],
+        now: Instant,
+    ) -> KeptDecision | None:
+        """Return as `find`, for a plain subject that was found as of `now`; `held`: what its items give."""
+        name = self._feature.id
+        given = [(where, by, value) for where, by, values in held if (value := values.get(name)) is not None]
+        return self._find_given(subject, question, active, given, now, give_all=len(given) == len(held))
+
+    def _find_given(
+        self,
+        subject: Subject,
+        question: NormalizedCheck,
+        active: ActiveSubject,
+        given: list[tuple[str, ActiveVersion, Value]],
+        now: Instant,
+        *,
+        give_all: bool,
+    ) -> KeptDecision | None:
+        """Return as `find`; `given`: what the subject's item versions give, `give_all`: each of them something."""
+        feature, items = self._feature, active.items
         total, unlimited = combined(feature, given)
         if total > MAX_TOTAL_UNITS:
             return None

@@ -17,19 +17,19 @@ from tiergate.cedar import CedarResult
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.evaluator import Denial, decide_check
-from tiergate.engine.facts import TotalOverflowError, resolve_facts
+from tiergate.engine.facts import TotalOverflowError, held_definitions, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.engine.shapes.operand_reader import LEAST, MOST
-from tiergate.engine.shapes.plain_checks import PlainChecks, has_plain_checks
+from tiergate.engine.shapes.plain_checks import PlainChecks, has_plain_checks, is_plain_subject
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
 from tiergate.errors import OperatorError
 from tiergate.model import NO_METERED_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiergate.engine.evaluator import Evaluator
     from tiergate.engine.facts import Facts, HeldDefinition
@@ -112,9 +112,28 @@ class ShapeEvaluator:
         active = evaluator.find_subject(subject, now)
         if isinstance(active, Denial):
             return None
-        return self.find_kept_normalized(subject, feature, normalized, active, now)
+        return self._find_normalized(subject, feature, normalized, active, now)
 
-    def find_kept_normalized(
+    def find_all_kept(self, subject: Subject, active: ActiveSubject, now: Instant) -> Iterator[KeptDecision | None]:
+        """Yield as `find_kept`, for the least check of every feature in the order of their ids.
+
+        `active`: the subject as it was found as of `now`. What its items give is found once.
+        """
+        evaluator, passes = self.evaluator, self.rechecks.passes
+        held: list[HeldDefinition] | None = None
+        with suppress(OperatorError):  # the evaluator reports it
+            held = held_definitions(active.items, evaluator.bundle)
+        plain = self._plain if is_plain_subject(subject, active) else {}
+        for name in evaluator.index.features:
+            feature, normalized = evaluator.least_check(name)
+            checks = plain.get(name)
+            if checks is None or held is None:
+                yield self._find_normalized(subject, feature, normalized, active, now, held)
+            else:
+                kept = checks.find_held(subject, normalized, active, held, now)
+                yield None if kept is None or not passes() else kept
+
+    def _find_normalized(
         self,
         subject: Subject,
         feature: Feature,
@@ -123,10 +142,6 @@ class ShapeEvaluator:
         now: Instant,
         held: Sequence[HeldDefinition] | None = None,
     ) -> KeptDecision | None:
-        """Return as `find_kept`, on a check that is normalized, about a subject that was found as of `now`.
-
-        `held`: as for `resolve_facts`.
-        """
         evaluator = self.evaluator
         if evaluator.is_metered(feature):
             return None
