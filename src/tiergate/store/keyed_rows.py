@@ -15,16 +15,79 @@ import msgspec
 from sqlalchemy import LargeBinary
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tiergate.store.array_literals import array_literals
+from tiergate.store.row_inserts import postgresql_insert, sqlite_insert
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Row, Table
 
 _AT_ONCE: Final = 5_000
+_LONGEST: Final = 3_800
+"""Characters of statements that run as one: the driver parses longer ones again each time."""
+
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 _SQLITE: Final = sqlite.dialect()
 
 Key = tuple[Any, ...]
+
+
+class RowWrites:
+    """Inserts, updates and deletes of several tables, to run together: on PostgreSQL in one statement or two.
+
+    Each row is written once, because the parts of that statement do not see each other.
+    """
+
+    def __init__(self) -> None:
+        """Nothing to write yet."""
+        self._parts: list[tuple[tuple[str, str], list[Key]]] = []
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert rows. All have the same columns."""
+        if rows:
+            columns = tuple(rows[0])
+            statements = sqlite_insert(table, columns), postgresql_insert(table, columns)
+            self._parts.append((statements, list(map(itemgetter(*columns), rows))))
+
+    def update(self, table: Table, columns: tuple[str, ...], rows: Sequence[Mapping[str, object]]) -> None:
+        """Set the other columns of the rows whose `columns` have these values. All have the same columns."""
+        if rows:
+            values = tuple(name for name in rows[0] if name not in columns)
+            statements = _sqlite_update(table, values, columns), _postgresql_update(table, values, columns)
+            self._parts.append((statements, list(map(itemgetter(*values, *columns), rows))))
+
+    def delete(self, table: Table, columns: tuple[str, ...], keys: Sequence[Key]) -> None:
+        """Delete the rows whose `columns` have these values."""
+        if keys:
+            self._parts.append(((_sqlite_delete(table, columns), _postgresql_delete(table, columns)), list(keys)))
+
+    def run(self, connection: Connection) -> None:
+        """Write everything.
+
+        Raises:
+            DBAPIError: the database rejects it; as of any statement of SQLAlchemy.
+        """
+        if not self._parts:
+            return
+        if _is_sqlite(connection):
+            for (statement, _), rows in self._parts:
+                connection.exec_driver_sql(statement, rows)
+            return
+        statements: list[str] = []
+        arrays: list[str] = []
+        for (_, statement), rows in self._parts:
+            if statements and len(statement) + sum(map(len, statements)) > _LONGEST:
+                _run_together(connection, statements, arrays)
+                statements, arrays = [], []
+            statements.append(statement)
+            arrays += array_literals(rows)
+        _run_together(connection, statements, arrays)
+
+
+def _run_together(connection: Connection, statements: Sequence[str], arrays: Sequence[str]) -> None:
+    parts = ", ".join(f"w{place} AS ({statement})" for place, statement in enumerate(statements))
+    connection.exec_driver_sql(f"WITH {parts} SELECT 1", tuple(arrays))
 
 
 def read_rows(
@@ -45,7 +108,7 @@ def read_rows(
     statement = _postgresql_select(table, columns, lock=lock)
     found: list[Row[Any]] = []
     for begin in range(0, len(keys), _AT_ONCE):
-        found += connection.exec_driver_sql(statement, _arrays(keys[begin : begin + _AT_ONCE]))
+        found += connection.exec_driver_sql(statement, array_literals(keys[begin : begin + _AT_ONCE]))
     return found
 
 
@@ -73,15 +136,11 @@ def _execute(connection: Connection, statement: str, rows: Sequence[Key]) -> int
     if _is_sqlite(connection):
         return connection.exec_driver_sql(statement, list(rows)).rowcount
     parts = (rows[begin : begin + _AT_ONCE] for begin in range(0, len(rows), _AT_ONCE))
-    return sum(connection.exec_driver_sql(statement, _arrays(part)).rowcount for part in parts)
+    return sum(connection.exec_driver_sql(statement, array_literals(part)).rowcount for part in parts)
 
 
 def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == _SQLITE.name
-
-
-def _arrays(rows: Sequence[Key]) -> tuple[list[object], ...]:
-    return tuple(map(list, zip(*rows, strict=True)))
 
 
 @lru_cache(maxsize=100)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tiergate.store.array_literals import array_literals
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -34,23 +36,24 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     columns = tuple(rows[0])
     pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
     if connection.dialect.name == _SQLITE.name:
-        connection.exec_driver_sql(_sqlite_statement(table, columns), [pick(row) for row in rows])
+        connection.exec_driver_sql(sqlite_insert(table, columns), [pick(row) for row in rows])
         return
-    statement = _postgresql_statement(table, columns)
+    statement = postgresql_insert(table, columns)
     for begin in range(0, len(rows), _AT_ONCE):
-        part = map(pick, rows[begin : begin + _AT_ONCE])
-        connection.exec_driver_sql(statement, tuple(map(list, zip(*part, strict=True))))
+        connection.exec_driver_sql(statement, array_literals(map(pick, rows[begin : begin + _AT_ONCE])))
 
 
 @lru_cache(maxsize=100)
-def _sqlite_statement(table: Table, columns: tuple[str, ...]) -> str:
+def sqlite_insert(table: Table, columns: tuple[str, ...]) -> str:
+    """Return the statement that inserts one row, with a parameter for each column."""
     quote = _SQLITE.identifier_preparer.quote
     names = ", ".join(quote(name) for name in columns)
     return f"INSERT INTO {quote(table.name)} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
 
 @lru_cache(maxsize=100)
-def _postgresql_statement(table: Table, columns: tuple[str, ...]) -> str:
+def postgresql_insert(table: Table, columns: tuple[str, ...]) -> str:
+    """Return the statement that inserts many rows, with an array for each column."""
     quote = _POSTGRESQL.identifier_preparer.quote
     names = ", ".join(quote(name) for name in columns)
     arrays = ", ".join(f"%s::{table.c[name].type.compile(_POSTGRESQL)}[]" for name in columns)

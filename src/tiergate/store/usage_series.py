@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from sqlalchemy import func, select
 
-from tiergate.store.keyed_rows import delete_rows, read_rows, update_rows
-from tiergate.store.row_inserts import insert_rows
+from tiergate.store.keyed_rows import RowWrites, delete_rows, read_rows
 from tiergate.store.tables import USAGE_DAYS, USAGE_HOURS
 from tiergate.usage.accounts import Scope
 
@@ -53,8 +52,8 @@ class SeriesPoint(NamedTuple):
     units: int
 
 
-def add_bookings(connection: Connection, bookings: Iterable[Booking]) -> None:
-    """Add what was booked on customers to their series. The caller has locked their accounts."""
+def add_bookings(connection: Connection, writes: RowWrites, bookings: Iterable[Booking]) -> None:
+    """Add what was booked on customers to their series. The caller has locked their accounts, and runs the writes."""
     added: defaultdict[SeriesKey, Hours] = defaultdict(dict)
     for booking in bookings:
         account = booking.account
@@ -62,12 +61,13 @@ def add_bookings(connection: Connection, bookings: Iterable[Booking]) -> None:
             month, hour = _month_and_hour(booking.at)
             hours = added[account.feature, month, account.customer]
             hours[hour] = hours.get(hour, 0) + booking.units
-    _add(connection, USAGE_DAYS, added, _days_with)
-    _add(connection, USAGE_HOURS, added, _hours_with)
+    _add(connection, writes, USAGE_DAYS, added, _days_with)
+    _add(connection, writes, USAGE_HOURS, added, _hours_with)
 
 
 def _add(
     connection: Connection,
+    writes: RowWrites,
     table: Table,
     added: Mapping[SeriesKey, Hours],
     with_hours: Callable[[bytes | None, Hours], bytes],
@@ -81,8 +81,8 @@ def _add(
         {"feature": key[0], "month": key[1], "customer": key[2], "units": with_hours(stored.get(key), added[key])}
         for key in keys
     ]
-    update_rows(connection, table, _SERIES_KEY, [row for key, row in zip(keys, rows, strict=True) if key in stored])
-    insert_rows(connection, table, [row for key, row in zip(keys, rows, strict=True) if key not in stored])
+    writes.update(table, _SERIES_KEY, [row for key, row in zip(keys, rows, strict=True) if key in stored])
+    writes.insert(table, [row for key, row in zip(keys, rows, strict=True) if key not in stored])
 
 
 def _days_with(stored: bytes | None, hours: Hours) -> bytes:

@@ -45,6 +45,12 @@ LEASE_KEY: Final = ("holder", "number")
 AccountKey = tuple[str, str, str, str]
 """Customer, feature, scope and member."""
 
+SCOPES: Final = {scope: scope.value for scope in Scope}
+"""Scopes as texts: the value of a member is slow to read."""
+
+GrantKey = tuple[str, str, str]
+"""Customer, feature and id."""
+
 _drawn_decoder: Final = msgspec.json.Decoder(dict[str, int])
 
 
@@ -84,7 +90,10 @@ class UsageState:
         self.keys: set[bytes] = set()
         self.bounds: dict[Account, Bound] = {}
         """The bound of each account, as it was last resolved for its own window."""
-        self.new_grants: dict[tuple[str, str, str], StoredGrant] = {}
+        self.changed_grants: dict[GrantKey, StoredGrant] = {}
+        """Grants that are new, or have another amount or interval than their row."""
+        self.grant_keys: set[GrantKey] = set()
+        """The grants that have a row."""
         self._grants: dict[tuple[str, str], list[StoredGrant]] = {}
         self._earlier: dict[tuple[AccountKey, Instant], list[Interval]] = {}
         self._resolved: dict[AccountKey, dict[Instant, Interval]] = {}
@@ -140,6 +149,7 @@ class UsageState:
         self._grants.update((key, []) for key in keys)
         for row in read_rows(self.connection, USAGE_GRANTS, ("customer", "feature"), sorted(keys), lock=True):
             self._grants[row.customer, row.feature].append(stored_grant(row))
+            self.grant_keys.add((row.customer, row.feature, row.id))
         spent = [((owner_of(*key), stored.grant.id), stored.spent) for key in keys for stored in self._grants[key]]
         self.records.load(grants=spent)
 
@@ -229,7 +239,7 @@ class UsageState:
             before = next(other for other in grants if other.grant.id == stored.grant.id)
             stored = before._replace(grant=stored.grant)
         self._grants[key] = [*others, stored]
-        self.new_grants[*key, stored.grant.id] = stored
+        self.changed_grants[*key, stored.grant.id] = stored
 
 
 def _is_account(key: AccountKey) -> list[ColumnElement[bool]]:
@@ -238,7 +248,7 @@ def _is_account(key: AccountKey) -> list[ColumnElement[bool]]:
 
 def key_of(account: Account) -> AccountKey:
     """Return the key of an account's rows."""
-    return account.customer, account.feature, account.scope.value, account.member
+    return account.customer, account.feature, SCOPES[account.scope], account.member
 
 
 def owner_of(customer: str, feature: str) -> Account:
@@ -252,13 +262,31 @@ def stored_grant(row: Row[Any]) -> StoredGrant:
     return StoredGrant(row.customer, row.feature, grant, row.spent, row.author, row.created_at)
 
 
+def grant_columns(stored: StoredGrant) -> dict[str, object]:
+    """Return the columns of a grant."""
+    grant = stored.grant
+    return {
+        "customer": stored.customer,
+        "feature": stored.feature,
+        "id": grant.id,
+        "amount": grant.amount,
+        "spent": stored.spent,
+        "start": grant.start,
+        "until": grant.until,
+        "priority": grant.priority,
+        "reason": grant.reason,
+        "author": stored.author,
+        "created_at": stored.created_at,
+    }
+
+
 def account_columns(record: AccountRecord, limits: Limits) -> dict[str, object]:
     """Return the columns of a window of an account."""
     account = record.account
     return {
         "customer": account.customer,
         "feature": account.feature,
-        "scope": account.scope.value,
+        "scope": SCOPES[account.scope],
         "member": account.member,
         "start": account.window,
         "until": record.until,
@@ -280,7 +308,7 @@ def lease_columns(lease: LeaseRecord) -> dict[str, object]:
         "number": lease.number,
         "customer": account.customer,
         "feature": account.feature,
-        "scope": account.scope.value,
+        "scope": SCOPES[account.scope],
         "member": account.member,
         "start": account.window,
         "units": lease.units,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tiergate.store.keyed_rows import delete_rows, update_rows
-from tiergate.store.row_inserts import insert_rows
+from tiergate.store.keyed_rows import RowWrites
 from tiergate.store.tables import (
     USAGE_ACCOUNTS,
     USAGE_GRANTS,
@@ -25,8 +24,8 @@ from tiergate.store.usage_state import (
     LEASE_KEY,
     WINDOW_KEY,
     Limits,
-    StoredGrant,
     account_columns,
+    grant_columns,
     key_of,
     lease_columns,
 )
@@ -63,18 +62,20 @@ def write_changes(state: UsageState, changes: LedgerChanges) -> None:
     Raises:
         IntegrityError: another transaction was first to make a row: this one must run again.
     """
-    _write_holders(state, changes.holders.values())
-    _write_accounts(state, [*changes.accounts.values(), *_moved_ends(state, changes)])
-    _write_grants(state, changes)
-    _write_leases(state, changes)
-    _write_keys(state, changes)
-    add_bookings(state.connection, changes.bookings)
+    writes = RowWrites()
+    _write_holders(state, writes, changes.holders.values())
+    _write_accounts(state, writes, [*changes.accounts.values(), *_moved_ends(state, changes)])
+    _write_grants(state, writes, changes)
+    _write_leases(state, writes, changes)
+    _write_keys(state, writes, changes)
+    add_bookings(state.connection, writes, changes.bookings)
+    writes.run(state.connection)
 
 
-def _write_holders(state: UsageState, holders: Iterable[HolderRecord]) -> None:
+def _write_holders(state: UsageState, writes: RowWrites, holders: Iterable[HolderRecord]) -> None:
     rows = [_holder_columns(holder) for holder in holders]
-    update_rows(state.connection, USAGE_HOLDERS, ("holder",), [row for row in rows if row["holder"] in state.holders])
-    insert_rows(state.connection, USAGE_HOLDERS, [row for row in rows if row["holder"] not in state.holders])
+    writes.update(USAGE_HOLDERS, ("holder",), [row for row in rows if row["holder"] in state.holders])
+    writes.insert(USAGE_HOLDERS, [row for row in rows if row["holder"] not in state.holders])
 
 
 def _holder_columns(holder: HolderRecord) -> Row:
@@ -91,7 +92,7 @@ def _holder_columns(holder: HolderRecord) -> Row:
     }
 
 
-def _write_accounts(state: UsageState, accounts: Iterable[AccountRecord]) -> None:
+def _write_accounts(state: UsageState, writes: RowWrites, accounts: Iterable[AccountRecord]) -> None:
     """Write windows of accounts. One that is later than the latest takes its place, and that moves to the others."""
     changed: defaultdict[AccountKey, list[AccountRecord]] = defaultdict(list)
     for record in accounts:
@@ -116,10 +117,10 @@ def _write_accounts(state: UsageState, accounts: Iterable[AccountRecord]) -> Non
                 moved.append(_columns(state, before))
         for record in others:
             (earlier if record.account in state.stored else moved).append(_columns(state, record))
-    update_rows(state.connection, USAGE_ACCOUNTS, ACCOUNT_KEY, updated)
-    insert_rows(state.connection, USAGE_ACCOUNTS, opened)
-    update_rows(state.connection, USAGE_WINDOWS, WINDOW_KEY, earlier)
-    insert_rows(state.connection, USAGE_WINDOWS, moved)
+    writes.update(USAGE_ACCOUNTS, ACCOUNT_KEY, updated)
+    writes.insert(USAGE_ACCOUNTS, opened)
+    writes.update(USAGE_WINDOWS, WINDOW_KEY, earlier)
+    writes.insert(USAGE_WINDOWS, moved)
 
 
 def _moved_ends(state: UsageState, changes: LedgerChanges) -> list[AccountRecord]:
@@ -156,61 +157,30 @@ def _limits(state: UsageState, record: AccountRecord, bound: Bound) -> Limits:
     return Limits(bound.allowance, bound.allowance + given + sum(units for units in left if units > 0))
 
 
-def _write_grants(state: UsageState, changes: LedgerChanges) -> None:
-    new = dict(state.new_grants)
-    spent: list[Row] = []
-    known = {
-        (stored.customer, stored.feature, stored.grant.id)
-        for account in {owner for owner, _ in changes.grants}
-        for stored in state.grants_of(account)
-    }
-    for (owner, id_), units in changes.grants.items():
-        key = (owner.customer, owner.feature, id_)
-        if key in new:
-            new[key] = new[key]._replace(spent=units)
-        elif key in known:
-            spent.append({"customer": key[0], "feature": key[1], "id": id_, "spent": units})
-    update_rows(state.connection, USAGE_GRANTS, GRANT_KEY, spent)
-    write_grants(state, list(new.values()))
+def _write_grants(state: UsageState, writes: RowWrites, changes: LedgerChanges) -> None:
+    """Write what was spent, and grants that are new or have another end; of others only what was spent."""
+    spent = {(owner.customer, owner.feature, id_): units for (owner, id_), units in changes.grants.items()}
+    changed = {key: stored._replace(spent=spent.get(key, stored.spent)) for key, stored in state.changed_grants.items()}
+    rows = [(key, grant_columns(stored)) for key, stored in changed.items()]
+    writes.update(USAGE_GRANTS, GRANT_KEY, [row for key, row in rows if key in state.grant_keys])
+    writes.insert(USAGE_GRANTS, [row for key, row in rows if key not in state.grant_keys])
+    others = [(key, units) for key, units in spent.items() if key in state.grant_keys and key not in changed]
+    spent_rows: list[Row] = [dict(zip(GRANT_KEY, key, strict=True)) | {"spent": units} for key, units in others]
+    writes.update(USAGE_GRANTS, GRANT_KEY, spent_rows)
 
 
-def write_grants(state: UsageState, grants: Iterable[StoredGrant]) -> None:
-    """Write grants that are new, or were changed."""
-    rows = [grant_columns(stored) for stored in grants]
-    is_known = [update_rows(state.connection, USAGE_GRANTS, GRANT_KEY, [row]) for row in rows]
-    insert_rows(state.connection, USAGE_GRANTS, [row for row, known in zip(rows, is_known, strict=True) if not known])
-
-
-def grant_columns(stored: StoredGrant) -> Row:
-    """Return the columns of a grant."""
-    grant = stored.grant
-    return {
-        "customer": stored.customer,
-        "feature": stored.feature,
-        "id": grant.id,
-        "amount": grant.amount,
-        "spent": stored.spent,
-        "start": grant.start,
-        "until": grant.until,
-        "priority": grant.priority,
-        "reason": grant.reason,
-        "author": stored.author,
-        "created_at": stored.created_at,
-    }
-
-
-def _write_leases(state: UsageState, changes: LedgerChanges) -> None:
+def _write_leases(state: UsageState, writes: RowWrites, changes: LedgerChanges) -> None:
     ended = [id_ for id_, lease in changes.leases.items() if lease is None and id_ in state.leases]
     kept = [(id_, lease_columns(lease)) for id_, lease in changes.leases.items() if lease is not None]
-    delete_rows(state.connection, USAGE_LEASES, LEASE_KEY, ended)
-    update_rows(state.connection, USAGE_LEASES, LEASE_KEY, [row for id_, row in kept if id_ in state.leases])
-    insert_rows(state.connection, USAGE_LEASES, [row for id_, row in kept if id_ not in state.leases])
+    writes.delete(USAGE_LEASES, LEASE_KEY, ended)
+    writes.update(USAGE_LEASES, LEASE_KEY, [row for id_, row in kept if id_ in state.leases])
+    writes.insert(USAGE_LEASES, [row for id_, row in kept if id_ not in state.leases])
 
 
-def _write_keys(state: UsageState, changes: LedgerChanges) -> None:
+def _write_keys(state: UsageState, writes: RowWrites, changes: LedgerChanges) -> None:
     rows = [
         {"key": record.key, "digests": record.digests, "at": record.at, "answer": record.answer or None}
         for record in changes.keys.values()
     ]
-    update_rows(state.connection, USAGE_KEYS, ("key",), [row for row in rows if row["key"] in state.keys])
-    insert_rows(state.connection, USAGE_KEYS, [row for row in rows if row["key"] not in state.keys])
+    writes.update(USAGE_KEYS, ("key",), [row for row in rows if row["key"] in state.keys])
+    writes.insert(USAGE_KEYS, [row for row in rows if row["key"] not in state.keys])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.store.keyed_rows import delete_rows, read_rows, update_rows
+from tiergate.store.keyed_rows import RowWrites, delete_rows, read_rows, update_rows
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import USAGE_KEYS, USAGE_LEASES
 
@@ -79,3 +79,21 @@ def test_many_rows_are_more_than_one_statement_can_have(store: Store) -> None:
             connection, USAGE_LEASES, KEY, [{"holder": "h", "number": n, "spent": n} for _, n in keys]
         ) == len(keys)
         assert delete_rows(connection, USAGE_LEASES, KEY, keys) == len(keys)
+
+
+def test_writes_of_several_tables_run_together(store: Store) -> None:
+    """Inserts, updates and deletes; nothing to write is no statement."""
+    with store.database.writing() as session:
+        connection = session.connection()
+        insert_rows(connection, USAGE_LEASES, [lease("h", 1), lease("h", 2)])
+        writes = RowWrites()
+        writes.insert(USAGE_KEYS, [{"key": b'\\"\x00', "digests": b"", "at": 1, "answer": None}])
+        writes.insert(USAGE_LEASES, [lease("h", 3)])
+        writes.update(USAGE_LEASES, KEY, [{"holder": "h", "number": 1, "spent": 7}])
+        writes.delete(USAGE_LEASES, KEY, [("h", 2)])
+        writes.insert(USAGE_LEASES, [])
+        writes.run(connection)
+        RowWrites().run(connection)
+        found = read_rows(connection, USAGE_LEASES, ("holder",), [("h",)])
+        assert sorted((row.number, row.spent) for row in found) == [(1, 7), (3, 0)]
+        assert len(read_rows(connection, USAGE_KEYS, ("key",), [(b'\\"\x00',)])) == 1

@@ -14,6 +14,7 @@ from tests.unit.store.usage_model import DIGEST, MemoryLedger, RandomHolder, com
 from tests.usage_bounds import PlainBounds, customer_account, debits
 from tiergate.errors import StoreError
 from tiergate.model import BEGINNING, FOREVER, CalendarUnit, Metered, WindowAnchor, parse_instant
+from tiergate.store import SYSTEM
 from tiergate.store.tables import (
     USAGE_ACCOUNTS,
     USAGE_GRANTS,
@@ -22,9 +23,9 @@ from tiergate.store.tables import (
     USAGE_LEASES,
     USAGE_WINDOWS,
 )
+from tiergate.store.usage_grants import give_grant
 from tiergate.store.usage_ledger import LedgerCall, UsageLedger
-from tiergate.store.usage_state import StoredGrant, UsageState
-from tiergate.store.usage_writes import write_grants
+from tiergate.store.usage_state import StoredGrant
 from tiergate.usage.accounts import Account, Consumption, Debit, Scope
 from tiergate.usage.ledger_records import Needs
 from tiergate.usage.pools import Grant
@@ -129,15 +130,10 @@ def count(store: Store, table: Table) -> int:
     return store.read(lambda unit: unit.session.connection().execute(query).scalar_one())
 
 
-def give(store: Store, *grants: Grant, feature: str = "calls") -> None:
+def give(store: Store, *grants: Grant) -> None:
     """Give grants to the customer."""
-
-    def work(connection_of: UsageState) -> None:
-        write_grants(connection_of, [StoredGrant("acme", feature, grant) for grant in grants])
-
-    with store.database.writing() as session:
-        work(UsageState(session.connection()))
-        session.commit()
+    for grant in grants:
+        store.change(lambda unit, grant=grant: give_grant(unit, "acme", "calls", grant), SYSTEM)  # type: ignore[misc]
 
 
 def test_a_debit_is_booked_up_to_the_limit(store: Store, ledger: UsageLedger, time: Time) -> None:

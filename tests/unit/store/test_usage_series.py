@@ -12,6 +12,7 @@ import pytest
 from tests.usage_bounds import customer_account
 from tiergate.model import parse_instant
 from tiergate.store import SYSTEM
+from tiergate.store.keyed_rows import RowWrites
 from tiergate.store.tables import USAGE_DAYS, USAGE_HOURS
 from tiergate.store.usage_series import (
     DAY_MS,
@@ -42,7 +43,9 @@ LATER = parse_instant("2025-01-01")
 def book(store: Store, bookings: Iterable[Booking]) -> None:
     """Add bookings, in a transaction of their own."""
     with store.database.writing() as session:
-        add_bookings(session.connection(), bookings)
+        writes = RowWrites()
+        add_bookings(session.connection(), writes, bookings)
+        writes.run(session.connection())
         session.commit()
 
 
