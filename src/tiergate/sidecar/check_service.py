@@ -45,7 +45,7 @@ from tiergate.sidecar.startup_deadline import UnloadedDecisions
 from tiergate.sidecar.subject_versions import ANY_FEATURE, NO_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.model import Decision, Instant, Subject, SubjectRecord
@@ -179,14 +179,17 @@ class CheckService:
             is_cacheable=not once and not decision.volatile and epoch == self.state.epoch,
         )
 
-    def find_kept(self, view: StateView, check: Check, now: Instant) -> tuple[KeptDecision, Instant] | None:
-        """Return the decision on a check, and until when it is valid, if a kept answer gives it and nothing logs it."""
-        generation, stale_at, _ = view
-        if generation is None or self.log is not None or now >= stale_at:
+    def kept_finder(self, view: StateView) -> Callable[[Check, Instant], KeptDecision | None] | None:
+        """Return what finds a check's decision by a kept answer; `None` where none may be used, or one is logged.
+
+        Not to be used from `view.stale_at` on, until which its decisions are valid at most. It raises as the engine.
+        """
+        if view.generation is None or self.log is not None:
             return None
-        self._expect_feature(generation, check)
-        kept = generation.engine.find_kept(check, now) if self.is_known(check.subject) else None
-        return None if kept is None else (kept, min(kept.facts.until, stale_at))
+        find = view.generation.engine.find_kept
+        if self.subjects is None:
+            return find
+        return lambda check, now: find(check, now) if self.is_known(check.subject) else None
 
     def decide_all_features(self, view: StateView, subject: Subject, now: Instant) -> Iterator[KeptDecision | Decision]:
         """Decide, one by one, the least check of every feature; `mark_stale` is left to the caller.

@@ -11,7 +11,7 @@ import msgspec
 
 from tiergate.engine.recent_keys import RecentKeys
 from tiergate.engine.shapes.kept_decision import DecisionWriter
-from tiergate.errors import CheckError, TiergateError
+from tiergate.errors import CheckError, TiergateError, UnknownFeatureError
 from tiergate.model import Instant
 from tiergate.sidecar.metrics import DecisionCounts
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
@@ -20,7 +20,7 @@ from tiergate.wire.check_reader import locate
 from tiergate.wire.decision import decision_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tiergate.model import Check
     from tiergate.sidecar.check_service import CheckService, ServedDecision
@@ -80,9 +80,9 @@ class NativeDecisions:
         self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
         self._asked = RecentKeys(_RECENT)
         self._writers = KeptDecisionWriter()
+        self._deciders: dict[bool, tuple[StateView, Callable[[Check, bytes, Instant], NativeDecision]]] = {}
         self._service = service
-        self._reasons = service.metrics.reasons
-        service.state.subscribe(self.cache.clear)
+        service.state.subscribe(self._forget)
         service.metrics.sizes["answers"] = lambda: (len(self.cache), self.cache.size)
 
     def recall(self, check: bytes, now: Instant) -> NativeDecision | None:
@@ -110,23 +110,45 @@ class NativeDecisions:
             self.cache.put(body, decision)
         return decision
 
-    def decide_new(
-        self, view: StateView, check: Check, body: bytes, now: Instant, *, at_once: bool = True
-    ) -> NativeDecision:
-        """Decide as `decide`, but cache only what was asked before: most checks are never asked again.
+    def decide_new(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
+        """Decide for a response that is made at once, as `decider` does."""
+        return self.decider(view)(check, body, now)
+
+    def decider(self, view: StateView, *, at_once: bool = True) -> Callable[[Check, bytes, Instant], NativeDecision]:
+        """Return what decides as `decide` by a view, but caches only what was asked before: most checks are asked once.
 
         `at_once`: nothing else happens before the response is made, so that no version is needed.
         """
-        if self._asked.add(body):
-            return self.decide(view, check, body, now)
-        service = self._service
-        version = NO_VERSION if at_once else service.state.subject_versions.of(check.subject)
-        kept = service.find_kept(view, check, now)
-        if kept is None:
+        kept = self._deciders.get(at_once)
+        if kept is None or kept[0] is not view:
+            kept = self._deciders[at_once] = view, self._make_decider(view, at_once=at_once)
+        return kept[1]
+
+    def _make_decider(self, view: StateView, *, at_once: bool) -> Callable[[Check, bytes, Instant], NativeDecision]:
+        service, is_asked_again, reasons = self._service, self._asked.add, self._service.metrics.reasons
+        find, version_of = service.kept_finder(view), service.state.subject_versions.of
+        write = None if find is None else self._writers.of(view).write
+        stale_at = view.stale_at
+
+        def decide(check: Check, body: bytes, now: Instant) -> NativeDecision:
+            if is_asked_again(body):
+                return self.decide(view, check, body, now)
+            if find is not None and write is not None and now < stale_at:
+                version = NO_VERSION if at_once else version_of(check.subject)
+                try:
+                    kept = find(check, now)
+                except UnknownFeatureError:  # the service knows the nearest name
+                    kept = None
+                if kept is not None:
+                    text = write(kept, min(kept.facts.until, stale_at))
+                    return NativeDecision(body, text, now, now, version, reasons[kept.answer.reason], b"")
             return NativeDecision.of(body, service.decide(view, check, now, once=at_once))
-        decision, until = kept
-        text = self._writers.of(view).write(decision, until)
-        return NativeDecision(body, text, now, now, version, self._reasons[decision.answer.reason], b"")
+
+        return decide
+
+    def _forget(self) -> None:
+        self.cache.clear()
+        self._deciders.clear()
 
 
 def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:

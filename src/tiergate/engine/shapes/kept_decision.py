@@ -60,12 +60,11 @@ class DecisionWriter:
         givers = facts.givers
         if static:  # the name of a rule's file may need escapes
             policies = encode(answer.policies(givers, name)).decode()
-        elif not by_items:
-            policies = "[]"
-        elif len(givers) == 1:
-            policies = f'["{givers[0]}/{name}"]'
+        elif by_items and givers:
+            between = f'/{name}","'  # sorted as their versions are: a `/` comes before every digit
+            policies = f'["{between.join(givers)}/{name}"]'
         else:
-            policies = '["' + '","'.join(answer.policies(givers, name)) + '"]'
+            policies = "[]"
         return (
             f'{{"allowed":{"true" if allowed else "false"},"reason":"{reason}"{head}'
             f'{_entitlement(feature, facts, used, unit)}}},"sources":[{_sources(facts)}],"policies":{policies}{ending}'

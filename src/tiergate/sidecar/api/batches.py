@@ -169,10 +169,11 @@ class _Batch:
 
         `at_once`: nothing else happens until the end, so that subjects need no version.
         """
-        decide, view, now = self._native.decide_new, self._view, self._now
+        decide, now = self._native.decider(self._view, at_once=at_once), self._now
+        checks, is_read_once = self._checks, self._service.subjects is None
         add_result, add_decision, add_repeated = self._results.append, self._decisions.append, self._repeated.append
         decided = self._decided
-        for place, (body, cached) in enumerate(zip(self._checks, self._cached, strict=True)):
+        for place, (body, cached) in enumerate(zip(checks, self._cached, strict=True)):
             decision = cached if cached is not None else decided.get(body)
             if decision is not None:
                 add_repeated(decision)
@@ -180,7 +181,8 @@ class _Batch:
                 add_decision(decision)
                 continue
             try:
-                decision = decide(view, self._read_check(place), body, now, at_once=at_once)
+                check = read_check(body, _POINTERS[place]) if is_read_once else self._read_check(place)
+                decision = decide(check, body, now)
             except TiergateError as error:
                 self._add_problem(place, error)
             else:
@@ -197,8 +199,6 @@ class _Batch:
 
     def _read_check(self, place: int) -> Check:
         """Read a check; raises the same `TiergateError` each time if that is impossible."""
-        if self._service.subjects is None:  # it is read here only
-            return read_check(self._checks[place], _POINTERS[place])
         check = self._read.get(place)
         if check is None:
             try:

@@ -101,7 +101,7 @@ def test_a_batch_that_will_take_long_is_not_begun(service: Service, monkeypatch:
     """The other way would begin it again. Its number of checks decides, without those that are cached."""
     monkeypatch.setattr(batches, "_AT_ONCE_NS", 10_000)
     never_asked(monkeypatch)
-    monkeypatch.setattr(service.service, "find_kept", None)
+    monkeypatch.setattr(service.service, "kept_finder", None)
     assert service.native.batches.respond_now(batch(50), NO_CONTEXT) is None
 
 
