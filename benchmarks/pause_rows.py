@@ -6,6 +6,7 @@ In one process, without sockets: what a client, the network and another process 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from benchmarks.table import Row
 from benchmarks.workload import Size, check_bodies, write_catalog, write_subjects
 from tiergate.process.garbage_collection import GarbageCollection
 from tiergate.sidecar.api.app import NativeApi
+from tiergate.sidecar.api_server import SWITCH_INTERVAL
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.replica.data_directory import DataDirectory
@@ -71,6 +73,7 @@ class _Turns:
 
 
 async def _measure(home: Path) -> list[Row]:
+    sys.setswitchinterval(SWITCH_INTERVAL)  # as the sidecar
     state = State(lambda: time.time_ns() // 1_000_000)
     catalog = home / "catalog.yaml"
     directory = DataDirectory.open(home / "data")

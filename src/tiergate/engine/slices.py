@@ -108,6 +108,10 @@ class PolicySlices:
             kind: PolicyGroup.of((it.id, it.policy) for it in reasons if _acts(it.policy.action, action))
             for kind, action in ACTIONS.items()
         }
+        self._acting = {
+            action: [(place, it) for place, it in enumerate(self.static) if _acts(it.policy.action, action)]
+            for action in ACTIONS.values()
+        }
         self._candidates: dict[tuple[str, str], _Candidates] = {}
         self._unlinked: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], PolicySlice] = BoundedCache(
             entries, _UNLINKED_BYTES
@@ -188,9 +192,9 @@ class PolicySlices:
         tags = feature_ancestors(feature)
         always: list[StaticPolicy] = []
         depending: dict[Uid, list[tuple[int, StaticPolicy]]] = {}
-        for place, static in enumerate(self.static):
+        for place, static in self._acting[action]:
             policy = static.policy
-            if not _acts(policy.action, action) or not policy.resource.can_match(resource, tags):
+            if not policy.resource.can_match(resource, tags):
                 continue
             scope = policy.principal
             if scope.op is ScopeOp.ANY or (

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.state import State
 
-SWITCH_INTERVAL: Final = 0.0005
-"""Seconds after which another thread must release the interpreter's lock to the event loop's thread."""
+SWITCH_INTERVAL: Final = 0.0002
+"""Seconds after which another thread must release the interpreter's lock to the event loop's thread.
+
+A check gives the lock away several times: whenever SQLite looks up a record.
+"""
 
 END_AT_LAST: Final = 5.0
 """Seconds after the shutdown timeout at which the process ends in any case."""
