@@ -171,7 +171,7 @@ class FastPath:
         if defaults is not self._defaults:
             self._set_defaults(defaults)
         if context.request_id is None:
-            answer_head = self._answer_head(len(body))
+            answer_head = self._answer_heads.get(len(body)) or self._answer_head(len(body))
             if reply.decision is not None and context is NO_CONTEXT:
                 self.repeats.put(segment, _Repeat(segment, answer_head, reply.decision))
         else:
@@ -231,11 +231,9 @@ class FastPath:
         self._whole_heads.clear()
 
     def _answer_head(self, length: int) -> bytes:
-        head = self._answer_heads.get(length)
-        if head is None:
-            if len(self._answer_heads) > 10_000:
-                self._answer_heads.clear()
-            head = self._answer_heads[length] = _HEAD % length
+        if len(self._answer_heads) > 10_000:
+            self._answer_heads.clear()
+        head = self._answer_heads[length] = _HEAD % length
         return head
 
     def _set_defaults(self, defaults: list[tuple[bytes, bytes]]) -> None:

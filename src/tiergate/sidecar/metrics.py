@@ -100,7 +100,7 @@ class Metrics:
         self.workers: Callable[[], WorkerCounts | None] = lambda: None
 
     def count_request(self, endpoint: str, status: int) -> None:
-        """Count a request; repeats are counted by their reason only."""
+        """Count a request; single checks that succeed are counted by their reason only."""
         key = (endpoint, status)
         self.requests[key] = self.requests.get(key, 0) + 1
 
@@ -111,6 +111,10 @@ class Metrics:
     def repeats(self) -> int:
         """Return the number of repeats."""
         return sum(tally.check_repeat for tally in self.reasons.values())
+
+    def single_checks(self) -> int:
+        """Return the number of single checks with a decision, repeats included."""
+        return sum(it.check_engine + it.check_memo + it.check_repeat for it in self.reasons.values())
 
 
 class _StateCollector(Collector):
@@ -141,9 +145,9 @@ class _StateCollector(Collector):
         yield decisions
         requests = CounterMetricFamily("tiergate_requests", "Requests with a response.", labels=["endpoint", "status"])
         counts = dict(metrics.requests)
-        repeats = metrics.repeats()
-        if repeats:
-            counts["check", 200] = counts.get(("check", 200), 0) + repeats
+        single = metrics.single_checks()
+        if single:
+            counts["check", 200] = counts.get(("check", 200), 0) + single
         for (endpoint, status), count in sorted(counts.items()):
             requests.add_metric([endpoint, str(status)], count)
         yield requests

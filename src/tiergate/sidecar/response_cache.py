@@ -63,7 +63,9 @@ class ResponseCache(Generic[V]):
     def get(self, key: bytes) -> V | None:
         """Return the value of a key, or `None`."""
         value = self.young.get(key)
-        return self.revive(key) if value is None else value
+        if value is None and self._old:
+            return self.revive(key)
+        return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[V | None]:
         """Return the value of each key, or `None`."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Reason
 
 
+_SWITCH, _RANGE, _CUSTOM = FeatureType.SWITCH, FeatureType.RANGE, FeatureType.CUSTOM
+
+
 class KeptDecision(msgspec.Struct, frozen=True, gc=False):
     """A decision on a feature that is not metered: its facts and Cedar's answer. `used` is in units, 0 if not given.
 
@@ -130,9 +133,9 @@ def _valid_until(until: Instant) -> str:
 
 def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
     kind, total = feature.type, facts.total
-    if kind is FeatureType.SWITCH:
+    if kind is _SWITCH:
         return '"value":true' if total else '"value":false'
-    if kind is FeatureType.CUSTOM:
+    if kind is _CUSTOM:
         return f'"value":{_text(feature.labels[total - 1] if total else None)}'
     scale, unlimited = feature.scale, facts.unlimited
     if unlimited:
@@ -141,7 +144,7 @@ def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
         value = f'"value":{format_units(total, scale)},"unlimited":false'
     else:
         value = f'"value":{total},"unlimited":false'
-    if kind is FeatureType.RANGE:
+    if kind is _RANGE:
         return value + unit
     if unlimited:
         return f'{value}{unit},"used":{format_units(used, scale)}'

@@ -25,7 +25,6 @@ class CheckAdapter:
         self._decisions = decisions
         self._clock = service.clock
         self._log = service.log
-        self._metrics = service.metrics
         self._durations = service.metrics.durations["check"]
 
     def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
@@ -76,7 +75,6 @@ class CheckAdapter:
         decision_id = self._service.next_id()
         elapsed = time.perf_counter_ns() - begun
         self._durations.add(elapsed)
-        self._metrics.count_request("check", 200)
         if decision.basis and self._log is not None:
             self._log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
         return HttpResponse(200, decision.body, decision_id, JSON, (), repeatable)
