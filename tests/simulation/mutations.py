@@ -91,7 +91,7 @@ def _give_back_spent_units(self: Ledger, lease: LeaseRecord, event: LeaseEvent) 
 def _ignore_what_was_booked(self: Exchanges, result: Result, sent_at: int) -> Any:  # noqa: ANN401
     """After a crash, the holder reports again what the ledger has booked."""
     if isinstance(result, Greeted):
-        self._greeted = True
+        self.has_greeted = True
         return ()
     return records_of(self, result, sent_at)
 

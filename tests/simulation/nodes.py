@@ -46,15 +46,16 @@ class Node:
     @property
     def is_quiet(self) -> bool:
         """Whether there is nothing left to report, to settle or to answer."""
-        state = self._holder.state
-        return not (state.pending or state.leases or self._waiting or self._holder.has_request_in_flight)
+        holder, state = self._holder, self._holder.state
+        busy = state.pending or state.leases or self._waiting or holder.has_request_in_flight
+        return holder.has_greeted and not busy
 
     # ── the process and its disk ─────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
         """Start a process from the disk."""
         self._starts += 1
-        self._holder = Holder(self.identity, self._starts.to_bytes(2, "big"))
+        self._holder = Holder(self.identity, self._starts.to_bytes(2, "big"), pace=self._world.pace)
         for record in self._journal:
             self._holder.apply(record)
         self._write(self._holder.start(self.clock))

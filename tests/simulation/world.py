@@ -14,7 +14,7 @@ from tests.simulation.nodes import Node
 from tests.simulation.oracle import Attempt, Oracle, ViolationError
 from tiergate.usage.accounts import Account, Consumption, Debit, Scope
 from tiergate.usage.idempotency import digest_of, key_of
-from tiergate.usage.leases import LeaseTerms
+from tiergate.usage.leases import LeaseTerms, Pace
 from tiergate.usage.ledger import Ledger
 from tiergate.usage.ledger_records import LedgerRecords, needs_of
 from tiergate.usage.protocol import (
@@ -78,6 +78,11 @@ class World:
         self.oracle = Oracle(self.facts, self.records)
         self.odds = Odds.drawn(self.random)
         self.terms = LeaseTerms(term_ms=self.random.choice((300, 2_000, 10_000)), shares=self.random.choice((1, 2, 8)))
+        self.pace = Pace(
+            idle_ms=self.random.choice((200, 1_000)),
+            report_ms=self.random.choice((50, 1_000)),
+            report_max=self.random.choice((1, 3, 5_000)),
+        )
         self.nodes = [Node(self, index) for index in range(self.random.choice((1, 2, 2, 3, 4)))]
         self.messages: list[tuple[int, Request | Reply]] = []
         self.requests: list[Attempt] = []
@@ -128,7 +133,8 @@ class World:
             node.release_all()
         for _ in range(ROUNDS_MAX):
             for node in self.nodes:
-                node.exchange()
+                if not node.is_quiet:
+                    node.exchange()
             self.deliver_all()
             for node in self.nodes:
                 node.sync()

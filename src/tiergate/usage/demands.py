@@ -67,7 +67,7 @@ class Demands:
             self._ahead[account] = now
 
     def note_granted(self, account: Account, units: int) -> None:
-        """Note how many units a lease has: the next one is at most twice as large."""
+        """Note how many units were leased, 0 or more: the next lease is at most twice as large."""
         size = self._sizes.get(account)
         if size is not None:
             self._sizes[account] = Size(min(size.units, units), size.at)

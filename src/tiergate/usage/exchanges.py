@@ -22,7 +22,7 @@ from tiergate.usage.journal_records import (
 from tiergate.usage.leases import HeldLease, HeldState
 from tiergate.usage.protocol import (
     OPERATIONS_MAX,
-    REPORT_MAX,
+    Acquire,
     Fault,
     Granted,
     Greeted,
@@ -88,6 +88,8 @@ class Exchanges:
         """Why the ledger refuses this process for good: it must not count any more under its identity."""
         self.disagreements = 0
         """How many leases were settled with other figures than the ledger's: 0, unless something is wrong."""
+        self.has_greeted = False
+        """Whether the ledger has replied in this epoch."""
         self.demands = Demands(pace)
         self.figures: dict[Account, Figures] = {}
         self._state = state
@@ -95,7 +97,6 @@ class Exchanges:
         self._instance = instance
         self._pace = pace
         self._sequence = 0
-        self._greeted = False
         self._in_flight: Outgoing | None = None
         self._report_at: Instant = FOREVER
         self._look_at: Instant = FOREVER
@@ -114,7 +115,7 @@ class Exchanges:
         if self._in_flight is not None:
             self.demands.put_back(self._in_flight.demands.values())
         self._in_flight = None
-        self._greeted = False
+        self.has_greeted = False
         self._sequence = 0
         record = Started(self._state.epoch + 1)
         self._state.apply(record)
@@ -133,7 +134,7 @@ class Exchanges:
         """Return when `next_request` should be called: `now` or later; `FOREVER` while a request is in flight."""
         if self._in_flight is not None or self.fault is not None:
             return FOREVER
-        if not self._greeted or self.demands:
+        if not self.has_greeted or self.demands:
             return now
         return max(now, min(self._report_at, self._look_at))
 
@@ -145,7 +146,7 @@ class Exchanges:
             return self._in_flight
         if self.fault is not None:
             return None
-        if not self._greeted:
+        if not self.has_greeted:
             return self._send((Hello(self._state.booked_through, self._state.last_lease),), None, (), {}, now)
         report = self._report()
         closing = self._closing(now) if report is None or report.last == self._state.last_number else []
@@ -190,7 +191,7 @@ class Exchanges:
         keyed = []
         last = first
         for record in pending:
-            if record.number - first >= REPORT_MAX:
+            if record.number - first >= self._pace.report_max:
                 break
             last = record.number
             if record.key:
@@ -256,7 +257,9 @@ class Exchanges:
         tickets: dict[int, Refused | None] = {}
         if request.report is not None:
             records.append(BookedThrough(request.report.last))
-        for place, result in enumerate(reply.results):
+        for place, (operation, result) in enumerate(zip(request.operations, reply.results, strict=True)):
+            if isinstance(operation, Acquire):
+                self._note_leases(operation, result)
             records.extend(self._records_of(result, outgoing.sent_at))
             if place in outgoing.demands:
                 tickets.update(_answers(outgoing.demands[place], result))
@@ -270,11 +273,9 @@ class Exchanges:
     def _records_of(self, result: Result, sent_at: Instant) -> Sequence[JournalRecord]:
         match result:
             case Greeted():
-                self._greeted = True
+                self.has_greeted = True
                 return (BookedThrough(result.booked_through),)
             case Granted(leases) if leases:
-                for lease in leases:
-                    self.demands.note_granted(lease.account, lease.units)
                 return (
                     LeasesGranted(
                         tuple(
@@ -297,6 +298,11 @@ class Exchanges:
             case _:
                 pass
         return ()
+
+    def _note_leases(self, acquire: Acquire, result: Result) -> None:
+        units = {lease.account: lease.units for lease in result.leases} if isinstance(result, Granted) else {}
+        for need in acquire.needs:
+            self.demands.note_granted(need.account, units.get(need.account, 0))
 
     def _keep_figures(self, figures: Sequence[Figures]) -> None:
         for figure in figures:

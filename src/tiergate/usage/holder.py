@@ -237,12 +237,17 @@ class Holder:
         return self._exchanges.disagreements
 
     @property
+    def has_greeted(self) -> bool:
+        """Whether the ledger has replied in this epoch: since then both ends agree."""
+        return self._exchanges.has_greeted
+
+    @property
     def has_request_in_flight(self) -> bool:
         """Whether a request was made that has no reply yet: send it again after some time."""
         return self._exchanges.has_request_in_flight
 
     def demand(self, needs: tuple[Need, ...], at: Instant) -> int:
-        """Ask for units in the next request. Return a ticket, which `receive` answers."""
+        """Ask for units in the next request. Return a ticket, which `receive` answers; never if there is a `fault`."""
         return self._exchanges.demands.add(needs, at)
 
     def due(self, now: Instant) -> Instant:

@@ -182,7 +182,7 @@ class Pace(NamedTuple):
 
     `horizon_ms`: a lease should last so long at the present rate. `idle_ms`: a lease that nothing was spent from for so
     long is given back; `idle_scarce_ms`: where little is available. `report_ms`: consumptions are reported at the
-    latest after so long. `renew_ms`: a lease in use is renewed so long before it expires.
+    latest after so long, at most `report_max` at once. `renew_ms`: a lease in use is renewed so long before it expires.
     """
 
     horizon_ms: int = 500
@@ -190,6 +190,7 @@ class Pace(NamedTuple):
     idle_scarce_ms: int = 100
     report_ms: int = 1_000
     renew_ms: int = 5_000
+    report_max: int = 5_000
 
 
 DEFAULT_PACE: Final = Pace()
