@@ -413,6 +413,22 @@ catalogs = random_strategy(catalog)
 metered_catalogs = random_strategy(metered_catalog)
 """A catalog with soft limits, and features that draw on others."""
 
+
+def metered_world(choose: Choices) -> tuple[Document, Document]:
+    """A catalog with everything that metered features can say, and its subjects, some with soft limits of their own."""
+    of = metered_catalog(choose)
+    counted = {it["id"]: it for it in of["features"] if "metered" in it}
+    known = subjects_of(choose, of)
+    for holder in [*known["customers"], *known["subscriptions"]]:
+        for it in holder.get("overrides", []):
+            if it["feature"] in counted and it.get("mode", "replace") == "replace":
+                it["value"] = with_limit(choose, counted[it["feature"]], it["value"])
+    return of, known
+
+
+metered_worlds = random_strategy(metered_world)
+"""A catalog with soft limits and features that draw on others, and its subjects."""
+
 subjects = random_strategy(subjects_of)
 """Customers and their subscriptions, of a catalog."""
 

@@ -205,7 +205,7 @@ def without_tests(part: str) -> Callable[[ConditionReader, Policy], None]:
 @pytest.mark.parametrize(
     ("part", "rules"),
     [
-        ("context_disabled", []), ("context_remainder", []), ("context_amount <", []), ("<= context_limit", []),
+        ("context_disabled", []), ("context_remainder", []), ("context_amount <", []), ("<= context_ceiling", []),
         ("<= context_heldRank", []), ("in tags", [TAG]), ("== 'us'", [REGION]), ("ancestors", [ITEM]),
         ("principal.type", [TYPE]), ("context_now", [LATE]), ("feature.scale", [SCALE]),
     ],
@@ -266,7 +266,7 @@ def test_an_answer_with_an_error_that_is_kept_is_found(monkeypatch: pytest.Monke
 
 def test_a_recheck_stops_kept_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect is found at the first recheck that meets it, which Cedar decides, and then Cedar decides alone."""
-    monkeypatch.setattr(ConditionReader, "read", without_tests("<= context_limit"))
+    monkeypatch.setattr(ConditionReader, "read", without_tests("<= context_ceiling"))
     found: list[Difference] = []
     pair = Pair(World(CATALOG, KNOWN), None, 0)
     pair.keeping.rechecks = Rechecks(1, found.append)

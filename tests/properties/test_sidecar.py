@@ -26,7 +26,7 @@ from tiergate.model import FOREVER, Subject, format_instant
 from tiergate.model.features import COUNTED
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.state import Generation
-from tiergate.wire.decision import UNSET, EntitlementList, ListedEntitlement, ListedSubject, valid_until
+from tiergate.wire.decision import UNSET, EntitlementList, ListedEntitlement, ListedSubject, instant_text
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def listed(world: World, subject: Subject, now: int, stale_at: int, publication:
             reason=it.reason.value,
             entitlement=it.entitlement,
             sources=it.sources,
-            valid_until=UNSET if it.volatile else valid_until(it.until),
+            valid_until=UNSET if it.volatile else instant_text(it.until),
         )
         for it in (mark_stale(decision, denied=False) if is_stale else decision for decision in decisions)
     ]
@@ -169,7 +169,7 @@ def listed(world: World, subject: Subject, now: int, stale_at: int, publication:
             entitlements=entries,
             publication=publication,
             revision=world.bundle.revision,
-            valid_until=valid_until(until),
+            valid_until=instant_text(until),
             stale=is_stale,
         )
     )

@@ -11,11 +11,14 @@ import hashlib
 import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 Document = dict[str, Any]
 UNLIMITED = Decimal("Infinity")
+MOST_UNITS = 2**62
+"""No number of units counts as more than this."""
+NOTHING_COUNTED: Document = {"used": 0, "user_used": 0, "total_used": 0, "granted": 0}
 
 
 def millis(text: str) -> int:
@@ -131,6 +134,8 @@ def number_of(feature: Document, value: Any) -> Decimal:  # noqa: ANN401 - a doc
         return Decimal(1 if value else 0)
     if feature["type"] == "custom":
         return Decimal(feature["levels"].index(value) + 1)
+    if isinstance(value, dict):
+        value = value["value"]
     return UNLIMITED if value == "unlimited" else Decimal(value)
 
 
@@ -186,7 +191,29 @@ def standing_in_place(overrides: list[Document]) -> Document | None:
     return max((it for it in overrides if it["mode"] in {"replace", "disabled"}), key=order, default=None)
 
 
-def overridden(feature: Document, part: Part, overrides: list[Document], *, alone: bool = False) -> None:
+def said(value: Any) -> Document:  # noqa: ANN401 - a document's value
+    """What a value says about use above it, if it says anything."""
+    return {"says": value} if isinstance(value, dict) and "limit" in value else {}
+
+
+def softness(feature: Document, sources: list[Document]) -> tuple[bool, Decimal]:
+    """Whether a limit is soft, and how much more than it is allowed.
+
+    An override on the customer that says it decides, then overrides on subscriptions, then items, then the feature.
+    """
+    saying = [it for it in sources if "says" in it]
+    deciding = [it["says"] for it in saying if it.get("on") == "customer"]
+    deciding = deciding or [it["says"] for it in saying if "override" in it]
+    deciding = deciding or [it["says"] for it in saying] or [feature.get("metered", {})]
+    soft = [it for it in deciding if it.get("limit") == "soft"]
+    if not soft:
+        return False, Decimal(0)
+    return True, max(Decimal(it["overage_max"]) if "overage_max" in it else UNLIMITED for it in soft)
+
+
+def overridden(
+    feature: Document, part: Part, overrides: list[Document], *, alone: bool = False, on: str = "subscription"
+) -> None:
     """Let the overrides of one scope act on what it comes to: what replaces it, the largest floor, then all that add.
 
     `alone`: there is no subscription, so that a floor counts even where it raises nothing.
@@ -198,7 +225,7 @@ def overridden(feature: Document, part: Part, overrides: list[Document], *, alon
             part.disabled = True
             return
         part.value = number_of(feature, base["value"])
-        part.sources.append({"override": base["id"]})
+        part.sources.append({"override": base["id"], "on": on} | said(base["value"]))
         part.acted = True
     floors = [it for it in overrides if it["mode"] == "at_least"]
     if floors:
@@ -258,7 +285,8 @@ def part_of(world: Catalogue, feature: Document, subscription: Document, custome
                     part.added += given
                 else:
                     values.append(given)
-                part.sources.append({"item": f"{item['kind']}/{item['id']}", "version": number})
+                value = version["entitlements"][feature["id"]]
+                part.sources.append({"item": f"{item['kind']}/{item['id']}", "version": number} | said(value))
     part.value = together(feature, values)
     overrides = overrides_in_force(feature, subscription, now)
     if overrides:
@@ -306,7 +334,7 @@ def facts(world: Catalogue, feature: Document, customer: Document, subscriptions
     overrides = overrides_in_force(feature, customer, now)
     if single and not counting:
         overrides = []  # what replaces a subscription's total needs a subscription that counts
-    overridden(feature, whole, overrides, alone=not counting)
+    overridden(feature, whole, overrides, alone=not counting, on="customer")
     found = Facts(
         whole.total, bool(counting), overridden=whole.acted, disabled=whole.disabled, sources=list(whole.sources)
     )
@@ -321,7 +349,29 @@ def facts(world: Catalogue, feature: Document, customer: Document, subscriptions
     return found
 
 
-def reason_of(feature: Document, known: Facts, asked: Document) -> str:  # noqa: C901, PLR0911 - the closed set, in its order
+def ceiling(feature: Document, known: Facts, counted: Document) -> Decimal:
+    """The most that may be used: what is given and granted, and what is allowed above a soft limit."""
+    if known.total == UNLIMITED:
+        return UNLIMITED
+    return known.total + Decimal(counted["granted"]) + softness(feature, known.sources)[1]
+
+
+def draws_too_much(world: Catalogue, feature: Document, asked: Document, source: Facts, counted: Document) -> bool:
+    """Whether what a check draws of another feature is more than may be used of that."""
+    draws = feature["draws"]
+    other = world.features[draws["from"]]
+    unit = Decimal(1).scaleb(-other.get("scale", 0))
+    drawn = (amount_of(feature, asked) * Decimal(draws["cost"]) / unit).to_integral_value(ROUND_CEILING)
+    used = Decimal(counted["used"]) / unit
+    if source.suspended or other.get("status") == "draft" or not source.total + counted["granted"]:
+        return used + drawn > 0
+    most = min(ceiling(other, source, counted) / unit, Decimal(MOST_UNITS))
+    return used + min(drawn, Decimal(MOST_UNITS)) > most
+
+
+def reason_of(  # noqa: C901, PLR0911, PLR0912 - the closed set, in its order
+    feature: Document, known: Facts, asked: Document, counted: Document, *, draws_too_much: bool
+) -> str:
     """The first reason, in order of precedence, that applies."""
     if feature.get("status", "active") == "draft":
         return "feature_inactive"
@@ -337,14 +387,17 @@ def reason_of(feature: Document, known: Facts, asked: Document) -> str:  # noqa:
         batch, caps = feature.get("batch", {}), feature.get("caps", {})
         if amount < batch.get("minimum", 0) or amount % batch.get("increment", amount):
             return "amount_invalid"
-        if "per_user" in caps and asked.get("user_used", 0) + amount > caps["per_user"]:
+        mine = asked["user_used"] if "user_used" in asked else counted["user_used"]
+        if "per_user" in caps and mine + amount > caps["per_user"]:
             return "cap_reached"
-        if "total" in caps and amount > caps["total"]:
+        if "total" in caps and counted["total_used"] + amount > caps["total"]:
             return "cap_reached"
-    if not known.total:
+    if not known.total and not counted["granted"]:
         return "not_entitled"
-    if kind == "quantity" and asked.get("used", 0) + amount_of(feature, asked) > known.total:
-        return "limit_reached"
+    if kind == "quantity":
+        used = asked["used"] if "used" in asked else counted["used"]
+        if used + amount_of(feature, asked) > ceiling(feature, known, counted) or draws_too_much:
+            return "limit_reached"
     if kind == "range" and asked.get("value", 0) > known.total:
         return "out_of_range"
     if kind == "custom" and "level" in asked and number_of(feature, asked["level"]) > known.total:
@@ -384,8 +437,28 @@ def entitlement(feature: Document, total: Decimal, asked: Document) -> Document:
     return shown
 
 
-def decide(world: Catalogue, check: Document, now: int) -> Document:
-    """Answer a check, in the form of section 5 as far as it does not tell of Cedar."""
+def metered_entitlement(
+    feature: Document, known: Facts, asked: Document, counted: Document, *, allowed: bool, counts: bool
+) -> Document:
+    """What the subject holds, with what is granted and used above the limit. `counts`: usage is counted here."""
+    asked = {**asked, "used": asked.get("used", counted["used"])}
+    limit = known.total + counted["granted"]
+    shown = entitlement(feature, limit, asked)
+    if limit == UNLIMITED:
+        return shown
+    if counted["granted"]:
+        shown["granted"] = counted["granted"]
+    above = Decimal(asked["used"]) + (amount_of(feature, asked) if allowed else 0) - limit
+    if above > 0 and (counts or softness(feature, known.sources)[0]):
+        shown["overage"] = above
+    return shown
+
+
+def decide(world: Catalogue, check: Document, now: int, counted: Document | None = None) -> Document:
+    """Answer a check, in the form of section 5 as far as it does not tell of Cedar.
+
+    `counted`: the usage of the feature, and under `drawn` that of the one it draws on, if usage is counted.
+    """
     feature = world.features[check["feature"]]
     subject = check["subject"]
     if isinstance(subject, str):
@@ -400,7 +473,18 @@ def decide(world: Catalogue, check: Document, now: int) -> Document:
     if customer is None:
         return answer(feature, "unknown_subject", Decimal(0), check, [])
     known = facts(world, feature, customer, asked_about, now)
-    return answer(feature, reason_of(feature, known, check), known.total, check, known.sources)
+    usage = NOTHING_COUNTED | (counted or {})
+    short = False
+    if "draws" in feature:
+        source = facts(world, world.features[feature["draws"]["from"]], customer, asked_about, now)
+        short = draws_too_much(world, feature, check, source, NOTHING_COUNTED | usage.get("drawn", {}))
+    reason = reason_of(feature, known, check, usage, draws_too_much=short)
+    found = answer(feature, reason, known.total, check, known.sources)
+    if "metered" in feature:
+        found["entitlement"] = metered_entitlement(
+            feature, known, check, usage, allowed=found["allowed"], counts=counted is not None
+        )
+    return found
 
 
 def answer(feature: Document, reason: str, total: Decimal, check: Document, sources: list[Document]) -> Document:
@@ -422,7 +506,7 @@ def boundaries(*documents: Document) -> set[int]:
         node = stack.pop()
         if isinstance(node, dict):
             found |= {millis(value) for key, value in node.items() if key in keys and isinstance(value, str)}
-            stack += node.values()
+            stack += [value for key, value in node.items() if key != "draws"]  # its `from` is a feature
         elif isinstance(node, list):
             stack += node
     return found

@@ -21,8 +21,11 @@ from tiergate.model.canonical_json import canonical_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 1
-"""The bundle format of this version."""
+FORMAT = 2
+"""The bundle format that this version writes."""
+
+READABLE_FORMATS = (1, FORMAT)
+"""The formats that this version reads. Bundles of format 1 decide metered usage by hard limits only (ADR 70)."""
 
 MANIFEST = "manifest.json"
 """The only file of a bundle that the manifest does not list."""
@@ -81,9 +84,9 @@ def decode_manifest(content: bytes) -> Manifest:
     """Read a manifest, and verify its format, its paths, its revision and its canonical form."""
     try:
         format_number = msgspec.json.decode(content, type=_Head).format
-        if format_number != FORMAT:
+        if format_number not in READABLE_FORMATS:
             raise BundleError(
-                MANIFEST, f"has format `{format_number}`; this version of Tiergate reads format `{FORMAT}`"
+                MANIFEST, f"has format `{format_number}`; this version of Tiergate reads formats up to `{FORMAT}`"
             )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

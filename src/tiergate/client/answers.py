@@ -30,7 +30,8 @@ class Entitlement(model.Entitlement, frozen=True):
     """What the subject has, whatever was decided.
 
     `value`: true or false for a switch, the level's label or `None` for a custom feature, else a number; `None` if
-    `unlimited`. `used` and `remaining`: of a quantity; `remaining` is `None` if `unlimited`.
+    `unlimited`. `used` and `remaining`: of a quantity; `remaining` is `None` if `unlimited`. `granted`: how much of
+    `value` is granted units. `overage`: how much is used above the limit. Both are `None` if there is none.
     """
 
     value: ShownValue = None
@@ -38,13 +39,15 @@ class Entitlement(model.Entitlement, frozen=True):
     unit: str = ""
     used: Number | None = None  # type: ignore[assignment] # absent on the wire
     remaining: Number | None = None  # type: ignore[assignment] # absent on the wire
+    granted: Number | None = None  # type: ignore[assignment] # absent on the wire
+    overage: Number | None = None  # type: ignore[assignment] # absent on the wire
 
 
 class Source(model.Source, frozen=True):
     """An item (`item`, `version`, `quantity`) or an override (`override`, `mode`) that contributed, and its value.
 
     `subscription`: which one it belongs to; empty for an override on the customer. `add`: the value was added to the
-    others. `per`: `unit` or `subscription` if the author wrote so.
+    others. `per`: `unit` or `subscription` if the author wrote so. `limit`: `hard` or `soft` if the author wrote so.
     """
 
     item: str = ""
@@ -52,11 +55,13 @@ class Source(model.Source, frozen=True):
     mode: str = ""
     subscription: str = ""
     per: str = ""
+    limit: str = ""
 
 
 class Answer(DecisionDocument, frozen=True, kw_only=True):
     """A decision. `valid_until`: the next instant at which it may change by itself.
 
+    `resets_at`: the end of the window of usage, if the feature is metered and its window ends.
     `decision_id` names it in the decision log, for `tiergate replay`; empty in a list. `scale`: the most decimal digits
     of the feature's numbers; only in a list, for quantities and ranges. Before a sidecar has a catalog, `type` is empty
     and `publication` 0.
@@ -69,6 +74,7 @@ class Answer(DecisionDocument, frozen=True, kw_only=True):
     publication: int = 0
     revision: str = ""
     valid_until: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
+    resets_at: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
     stale: bool = False
     decision_id: str = ""
     scale: int | None = None

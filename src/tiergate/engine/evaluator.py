@@ -14,8 +14,9 @@ import msgspec
 from tiergate.cedar import CedarResult, Uid, authorize
 from tiergate.engine.active_items import ActiveItems
 from tiergate.engine.bounded_cache import CacheLimits
-from tiergate.engine.cedar_context import context_json
+from tiergate.engine.cedar_context import context_json, knows_metering
 from tiergate.engine.cedar_entities import EntityFactory, user_parents
+from tiergate.engine.entitlements import entitlement_of, entitlement_without_facts
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
@@ -28,14 +29,11 @@ from tiergate.model import (
     NO_METERED_USAGE,
     Check,
     Decision,
-    Entitlement,
-    FeatureType,
     Instant,
     MeteredUsage,
     Reason,
     Subject,
     SubjectRecord,
-    from_units,
 )
 from tiergate.model.checks import REASON_PRECEDENCE
 from tiergate.model.features import ACTIONS
@@ -183,6 +181,7 @@ class Evaluator:
         self.has_meter = not isinstance(usage, NoUsage)
         self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
+        self.knows_metering = knows_metering(bundle.text("schema.cedarschema"))
         self.subjects = SubjectCache(subjects, self.index, limits)
         self._least: dict[str, tuple[Feature, NormalizedCheck]] = {}
 
@@ -268,7 +267,7 @@ class Evaluator:
             usage = self.usage_of(subject, feature, now)
             facts = resolve_facts(feature, items, subject, self.bundle, now)
             part = self.slices.slice(feature, facts.givers, principal, items.refs, user_parents(subject))
-            context = context_json(facts, normalized, usage, now, time=part.reads_time)
+            context = self.context_of(facts, normalized, usage, now, time=part.reads_time)
             result = self._authorize(part, feature, subject, active, context)
         except UnreadableError:
             raise
@@ -278,8 +277,20 @@ class Evaluator:
         return Evaluation(check, now, decision, facts, principal, action, context, part, items, usage, active.record)
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
-        """Return the metered usage that a decision rests on; none for a feature that is not metered here."""
-        return self._usage.usage_of(subject, feature, now) if self.is_metered(feature) else NO_METERED_USAGE
+        """Return the metered usage that a decision rests on; none for a feature that is not metered here.
+
+        A bundle whose policies know nothing of grants and drawing is decided without them.
+        """
+        if not self.is_metered(feature):
+            return NO_METERED_USAGE
+        usage = self._usage.usage_of(subject, feature, now)
+        return usage if self.knows_metering else usage._replace(granted=0, drawn=None)
+
+    def context_of(
+        self, facts: Facts, normalized: NormalizedCheck, usage: MeteredUsage, now: Instant, *, time: bool
+    ) -> str:
+        """Write the context of a check as the schema of this bundle declares it; `time`: with `now` and `weekday`."""
+        return context_json(facts, normalized, usage, now, time=time, metering=self.knows_metering)
 
     def ask_cedar(
         self,
@@ -295,7 +306,7 @@ class Evaluator:
         feature = facts.feature
         try:
             part = self.slices.linked(unlinked, feature, facts.givers)
-            context = context_json(facts, normalized, usage, now, time=part.reads_time)
+            context = self.context_of(facts, normalized, usage, now, time=part.reads_time)
             return self._authorize(part, feature, subject, active, context)
         except UnreadableError:
             raise
@@ -323,7 +334,7 @@ class Evaluator:
             reason=denial.reason,
             feature=feature.id,
             type=feature.type,
-            entitlement=_entitlement(feature, 0, normalized.used or 0, unlimited=False),
+            entitlement=entitlement_without_facts(feature, normalized.used or 0),
             sources=(),
             policies=(),
             publication=self.publication,
@@ -375,13 +386,17 @@ class Evaluator:
         start, until = facts.start, facts.until
         if is_metered:
             start, until = max(start, usage.valid_from), min(until, usage.valid_until)
-        used = usage.used if normalized.used is None else normalized.used
         return Decision(
             reason is Reason.GRANTED,
             reason,
             feature.id,
             feature.type,
-            _entitlement(feature, facts.total, used, unlimited=facts.unlimited),
+            entitlement_of(
+                facts,
+                usage.used if normalized.used is None else normalized.used,
+                normalized.amount if reason is Reason.GRANTED else 0,
+                usage if is_metered else None,
+            ),
             facts.sources(),
             result.policies,
             self.publication,
@@ -406,16 +421,3 @@ class Evaluator:
 
 def _failed(error: Exception) -> CedarResult:
     return CedarResult(allowed=False, policies=(), errors=(str(error),))
-
-
-def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) -> Entitlement:
-    if feature.type is FeatureType.SWITCH:
-        return Entitlement(value=bool(total))
-    if feature.type is FeatureType.CUSTOM:
-        return Entitlement(value=feature.labels[total - 1] if total else None)
-    unit = feature.unit or msgspec.UNSET
-    value = msgspec.UNSET if unlimited else from_units(total, feature.scale)
-    if feature.type is FeatureType.RANGE:
-        return Entitlement(value, unlimited, unit)
-    remaining = msgspec.UNSET if unlimited else from_units(max(0, total - used), feature.scale)
-    return Entitlement(value, unlimited, unit, from_units(used, feature.scale), remaining)

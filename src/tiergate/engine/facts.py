@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.engine.acting_overrides import NONE_ACTING, acting_overrides, units_of
 from tiergate.engine.active_items import ActiveItems, ActiveVersion, ValidityWindow
+from tiergate.engine.metered_limits import combine_softness
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     AddedAmount,
@@ -25,6 +27,7 @@ from tiergate.model import (
     FeatureType,
     Instant,
     Level,
+    MeteredAmount,
     Override,
     OverrideMode,
     Per,
@@ -61,7 +64,9 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """The facts of one subject and feature within `[start, until)`.
 
     `total`: units, rank, or 0 and 1; 0 where `unlimited`. `givers`: the item versions that say something of
-    the feature, whose permits can matter. `contributions` are turned into sources by `sources`.
+    the feature, whose permits can matter. `contributions` are turned into sources by `sources`. `soft`: usage above the
+    limit is allowed, up to `overage_max` units of it (`None`: any number). `drawn`: the facts of the feature that this
+    one draws on.
     """
 
     feature: Feature
@@ -78,10 +83,13 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     contributions: tuple[tuple[str, ActiveVersion | Override, Value | None], ...]
     start: Instant
     until: Instant
+    soft: bool = False
+    overage_max: int | None = None
+    drawn: Facts | None = None
 
     @property
     def held(self) -> bool:
-        """Whether the subject holds a value that grants something."""
+        """Whether the subject holds a value that grants something, grants of units aside."""
         return self.unlimited or self.total > 0
 
     def sources(self) -> tuple[Source, ...]:
@@ -315,6 +323,30 @@ def resolve_facts(
 
     Raises `TotalOverflowError` if the total exceeds 2^62 units, and `BundleError`.
     """
+    facts = _resolve(feature, active, subject, bundle, now, held)
+    if feature.metered is None and feature.draws is None:
+        return facts
+    facts = _with_softness(facts)
+    source = None if feature.draws is None else bundle.index.features.get(feature.draws.source)
+    if source is None:
+        return facts
+    drawn = _with_softness(_resolve(source, active, subject, bundle, now, held))
+    return replace(facts, drawn=drawn, start=max(facts.start, drawn.start), until=min(facts.until, drawn.until))
+
+
+def _with_softness(facts: Facts) -> Facts:
+    softness = combine_softness(facts.feature, facts.contributions)
+    return replace(facts, soft=True, overage_max=softness.overage_max) if softness.soft else facts
+
+
+def _resolve(
+    feature: Feature,
+    active: ActiveItems,
+    subject: Subject,
+    bundle: BundleSource,
+    now: Instant,
+    held: Sequence[HeldDefinition] | None,
+) -> Facts:
     is_plain = active.is_plain and not feature.suspensions and feature.status is not FeatureStatus.DRAFT
     if is_plain and feature.across is not Combine.MAX:
         return _plain_facts(feature, active, held_definitions(active, bundle) if held is None else held)
@@ -452,9 +484,12 @@ def source_of(feature: Feature, subscription: str, by: ActiveVersion | Override,
         shown = value.label
     add, unlimited = isinstance(value, AddedAmount), isinstance(value, Unlimited)
     where = subscription or None
+    limit: str | None = None
+    overage_max: Number | None = None
+    if isinstance(value, MeteredAmount):
+        limit = value.limit.value
+        overage_max = None if value.overage_max is None else from_units(value.overage_max, feature.scale)
     if isinstance(by, Override):
-        add = by.mode is OverrideMode.ADD
-        return Source(
-            override=by.id, mode=by.mode.value, subscription=where, value=shown, unlimited=unlimited, add=add, per=per
-        )
-    return Source(by.item, by.version, by.quantity, None, None, where, shown, unlimited, add, per)
+        add, mode = by.mode is OverrideMode.ADD, by.mode.value
+        return Source(None, None, None, by.id, mode, where, shown, unlimited, add, per, limit, overage_max)
+    return Source(by.item, by.version, by.quantity, None, None, where, shown, unlimited, add, per, limit, overage_max)

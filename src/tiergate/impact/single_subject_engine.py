@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from tiergate.engine import Evaluator
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError
-from tiergate.model import Check, Instant, MeteredUsage, Number, Reason, Subject, SubjectType
+from tiergate.model import Check, Instant, MeteredUsage, Number, Reason, Subject, SubjectType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.engine import BundleSource, Evaluation
+    from tiergate.engine.facts import Facts
     from tiergate.model import Decision, SubjectRecord
 
 _RULES = ("policies/rules/", "entities/rules/")
@@ -29,12 +30,14 @@ class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of a feature that a decision grants.
 
     `value`: true or false for a switch; the level, or `None`, for a custom feature; else the exact number, `None` if
-    `unlimited`.
+    `unlimited`. `soft`: usage above it is allowed, up to `overage_max` more, or any number.
     """
 
     value: bool | int | Number | str | None = None
     unlimited: bool = False
     unit: str = ""
+    soft: bool = False
+    overage_max: Number | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -45,7 +48,9 @@ class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return whether both are as much, in whatever unit; nothing equals nothing."""
         if self.is_nothing or other.is_nothing:
             return self.is_nothing and other.is_nothing
-        return (self.value, self.unlimited) == (other.value, other.unlimited)
+        if self.unlimited or other.unlimited:
+            return self.unlimited == other.unlimited
+        return (self.value, self.soft, self.overage_max) == (other.value, other.soft, other.overage_max)
 
 
 NO_ENTITLEMENT = EntitlementValue()
@@ -139,20 +144,26 @@ def _compared_decision(evaluation: Evaluation, *, ruled: bool) -> ComparedDecisi
     return ComparedDecision(
         decision.allowed,
         decision.reason.value,
-        _granted_value(decision),
+        _granted_value(decision, evaluation.facts),
         "",
         evaluation.context if ruled else "",
         rules,
     )
 
 
-def _granted_value(decision: Decision) -> EntitlementValue:
+def _granted_value(decision: Decision, facts: Facts | None) -> EntitlementValue:
     if decision.reason is Reason.UNKNOWN_SUBJECT:
         return NO_ENTITLEMENT
+    soft, overage_max = False, None
+    if facts is not None and facts.soft and not facts.unlimited:
+        soft = True
+        overage_max = None if facts.overage_max is None else from_units(facts.overage_max, facts.feature.scale)
     entitlement = decision.entitlement
     value = entitlement.value
     return EntitlementValue(
         None if isinstance(value, msgspec.UnsetType) else value,
         entitlement.unlimited is True,
         "" if isinstance(entitlement.unit, msgspec.UnsetType) else entitlement.unit,
+        soft,
+        overage_max,
     )

@@ -12,7 +12,7 @@ from tiergate.model.features import FeatureType
 from tiergate.model.instants import FOREVER, Instant
 from tiergate.model.metered_usage import MeteredUsage
 from tiergate.model.subjects import OverrideMode
-from tiergate.model.values import Per
+from tiergate.model.values import LimitKind, Per
 
 
 class Reason(StrEnum):
@@ -79,6 +79,8 @@ class Entitlement(msgspec.Struct, frozen=True):
 
     `value`: true or false for a switch; the level's label or `None` for custom; the exact number for quantity and
     range, absent (`msgspec.UNSET`) if unlimited. `used` and `remaining` (never negative) are for quantities.
+    `granted`: how much of `value` is granted units, if there are any in this window. `overage`: how much usage, with
+    the amount of an allowed check, exceeds a limit that is soft or metered; absent if it does not.
     """
 
     value: ShownValue | msgspec.UnsetType = msgspec.UNSET
@@ -86,12 +88,15 @@ class Entitlement(msgspec.Struct, frozen=True):
     unit: str | msgspec.UnsetType = msgspec.UNSET
     used: Number | msgspec.UnsetType = msgspec.UNSET
     remaining: Number | msgspec.UnsetType = msgspec.UNSET
+    granted: Number | msgspec.UnsetType = msgspec.UNSET
+    overage: Number | msgspec.UnsetType = msgspec.UNSET
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     """An item version or override that contributed; `value` as its author wrote it, before multiplication.
 
     `add`: the value was added to the others. `subscription`: its subscription, absent if it belongs to the customer.
+    `limit`: `hard` or `soft`, if it differs from its feature in that; `overage_max`: the most above a soft limit.
     """
 
     item: str | None = None
@@ -104,6 +109,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     unlimited: bool = False
     add: bool = False
     per: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*Per]})] | None = None
+    limit: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*LimitKind]})] | None = None
+    overage_max: Number | None = None
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """`assert_decision`: check a decision of an engine or a sidecar in one line, and report what differs.
 
 The names are those of a test file: a request has `amount`, `used`, `user_used`, `value`, `level`; an expectation has
-`allowed`, `reason`, `value`, `remaining`, `sources`, `policies`, `valid_until`. They are compared as test files are.
+`allowed`, `reason`, `value`, `remaining`, `overage`, `sources`, `policies`, `valid_until`. They are compared as
+those of test files are.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class ExpectedFields(TypedDict, total=False):
     reason: str
     value: bool | float | Number | str | None
     remaining: float | Number
+    overage: float | Number
     sources: Iterable[str]
     policies: Iterable[str]
     valid_until: str | datetime | Instant | None
@@ -140,11 +142,12 @@ def _expectation(stated: ExpectedFields) -> Expectation:
         raise ValueError(f"`{data['reason']}` is not the reason of a decision whose `allowed` is {data['allowed']}")
     if "value" in stated:
         data |= {"has_value": True, "value": _exact(stated["value"])}
-    if "remaining" in stated:
-        remaining: object = stated["remaining"]
-        if isinstance(remaining, bool) or not isinstance(remaining, int | float | Decimal):
-            raise ValueError(f"`remaining` is a number, not `{remaining}`")
-        data["remaining"] = _exact(remaining)
+    for name in ("remaining", "overage"):
+        number: object = stated.get(name, 0)
+        if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
+            raise ValueError(f"`{name}` is a number, not `{number}`")
+        if name in stated:
+            data[name] = _exact(number)
     if "sources" in stated:
         data["sources"] = _names("sources", stated["sources"])
     if "policies" in stated:
@@ -198,6 +201,7 @@ def _read(body: bytes) -> Decision:
             value=msgspec.UNSET if entitlement.unlimited else entitlement.value,
             unlimited=entitlement.unlimited,
             remaining=msgspec.UNSET if entitlement.remaining is None else entitlement.remaining,
+            overage=msgspec.UNSET if entitlement.overage is None else entitlement.overage,
         ),
         sources=tuple(
             Source(item=source.item or None, version=source.version, override=source.override or None)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Bundle
     from tiergate.engine import Evaluation
+    from tiergate.model import Feature
     from tiergate.policytest.runner import LoadedSuites
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Expectation, Suite
@@ -155,7 +156,7 @@ def _check(environment: EntitlementEnvironment, expected: Expectation, evaluatio
     if not files:
         return None
     query = {"request": json.loads(files["request.json"]), "entities": json.loads(files["entities.json"])}
-    deciding = _deciding(environment, expected)
+    deciding = _deciding(environment, expected, environment.index.features[evaluation.check.feature])
     errors, allowed = expected.errors or 0, expected.allowed
     if evaluation.decision.errors and not expected.allowed:
         # To Tiergate it is a denial whenever a policy cannot be evaluated; Cedar goes on without that policy.
@@ -167,13 +168,16 @@ def _check(environment: EntitlementEnvironment, expected: Expectation, evaluatio
     return _Entry(test, {**query, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
 
-def _deciding(environment: EntitlementEnvironment, expected: Expectation) -> tuple[str, ...]:
+def _deciding(environment: EntitlementEnvironment, expected: Expectation, feature: Feature) -> tuple[str, ...]:
     """Return the policies that an expectation names, or the only one that gives its reason."""
     if expected.policies is not None:
         return expected.policies
     if expected.reason is None or expected.reason is Reason.GRANTED:
         return ()
-    telling = [it.id for it in environment.engine.slices.by_id.values() if it.reason is expected.reason and not it.rule]
+    possible = [it for it in environment.engine.slices.by_id.values() if not it.rule]
+    if feature.draws is None:
+        possible = [it for it in possible if not it.id.startswith("guard/draws-")]
+    telling = [it.id for it in possible if it.reason is expected.reason]
     return tuple(telling) if len(telling) == 1 else ()
 
 

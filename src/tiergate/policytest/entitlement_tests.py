@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tiergate.policytest.suites import Query
 
 
-ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
+ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "overage", "sources", "policies", "valid_until", "errors"}
 """The keys of a row."""
 
 
@@ -57,8 +57,9 @@ class CheckRows:
         features = [self._features[id_] for id_ in dict.fromkeys(cell[1] for cell in cells)]
         if "value" in row and all(self._is_value(row, feature) for feature in features):
             stated |= {"has_value": True, "value": row.entries["value"]}
-        if "remaining" in row and all(self._is_remaining(row, feature) for feature in features):
-            stated["remaining"] = row.entries["remaining"]
+        for key in ("remaining", "overage"):
+            if key in row and all(self._is_number(row, key, feature) for feature in features):
+                stated[key] = row.entries[key]
         if "sources" in row:
             stated["sources"] = self._names(row, "sources", self._sources)
         if "policies" in row:
@@ -80,10 +81,10 @@ class CheckRows:
             return False
         return read_override_value(node, row.at("value"), feature, self._report) is not None
 
-    def _is_remaining(self, row: Fields, feature: Feature) -> bool:
-        node, place = row.entries["remaining"], row.at("remaining")
+    def _is_number(self, row: Fields, key: str, feature: Feature) -> bool:
+        node, place = row.entries[key], row.at(key)
         if feature.type is not FeatureType.QUANTITY:
-            message = f"`{feature.id}` is a {feature.type.value}: only a quantity has `remaining`"
+            message = f"`{feature.id}` is a {feature.type.value}: only a quantity has `{key}`"
             self._report.add(place, "unfit-value", message)
             return False
         return read_units(node, place, feature.scale, self._report) is not None
@@ -208,7 +209,7 @@ class CheckTests:
         for cell, request in cells.items():
             name, feature, _ = cell
             subject = subjects[name]
-            known_usage = usage.of(name, subject, feature)
+            known_usage = usage.of(name, subject, self._features[feature])
             queries[cell] = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
         return make_cases(queries, expected, test, self._report)
 

@@ -31,12 +31,11 @@ def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch,
         # `True` is equal to 1 in Python, but a switch that is on is no number
         if expected.value != value or isinstance(expected.value, bool) is not isinstance(value, bool):
             mismatches.append(Mismatch("value", _word(expected.value), _word(value)))
-    if expected.remaining is not None:
-        remaining = actual.entitlement.remaining
-        if remaining is msgspec.UNSET:
-            mismatches.append(Mismatch("remaining", str(expected.remaining), _UNLIMITED))
-        elif remaining != expected.remaining:
-            mismatches.append(Mismatch("remaining", str(expected.remaining), str(remaining)))
+    remaining, overage = actual.entitlement.remaining, actual.entitlement.overage
+    _compare_number(
+        "remaining", expected.remaining, _UNLIMITED if remaining is msgspec.UNSET else remaining, mismatches
+    )
+    _compare_number("overage", expected.overage, 0 if overage is msgspec.UNSET else overage, mismatches)
     if expected.sources is not None:
         sources = {source_name(source) for source in actual.sources}
         if sources != set(expected.sources):
@@ -46,6 +45,11 @@ def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch,
         mismatches.append(Mismatch("valid_until", _instant(expected.valid_until), _instant(actual.until)))
     _compare_errors(expected, actual.errors, mismatches)
     return tuple(mismatches)
+
+
+def _compare_number(name: str, expected: Number | None, actual: Number | str, mismatches: list[Mismatch]) -> None:
+    if expected is not None and expected != actual:
+        mismatches.append(Mismatch(name, str(expected), str(actual)))
 
 
 def compare_permission(expected: Expectation, actual: Permission) -> tuple[Mismatch, ...]:

@@ -14,7 +14,16 @@ from tiergate.catalog.reading.document import Listing, Mapping, shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_list, read_subject_id, read_units
 from tiergate.catalog.reading.files import expand_paths
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
-from tiergate.model import Customer, MeteredUsage, Subject, SubjectRecord, SubjectType, Subscription
+from tiergate.model import (
+    FOREVER,
+    NO_METERED_USAGE,
+    Customer,
+    MeteredUsage,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+)
 from tiergate.naming import is_subject_id
 
 if TYPE_CHECKING:
@@ -117,7 +126,8 @@ def _mapping(entries: dict[str, Node], place: int) -> Mapping:
     return Mapping(entries, array("q", [place] * (2 * len(entries))))
 
 
-USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
+_UNITS: Final = ("used", "user_used", "total_used", "granted")
+USAGE_KEYS: Final = frozenset({*_UNITS, "resets_at"})
 """The keys of the usage of one feature."""
 
 
@@ -131,8 +141,16 @@ class UsageFixtures:
         """Return this usage of a test merged with that of its suite."""
         return UsageFixtures({**suite._written, **self._written})
 
-    def of(self, name: str, subject: Subject, feature: str) -> MeteredUsage | None:
-        """Return the usage of a subject: by its name in the test, else by its id; `None` if unknown."""
+    def of(self, name: str, subject: Subject, feature: Feature) -> MeteredUsage | None:
+        """Return the usage of a subject: by its name in the test, else by its id; `None` if unknown.
+
+        That of a feature which draws on another has the usage of the other too.
+        """
+        own = self._find(name, subject, feature.id)
+        drawn = None if feature.draws is None else self._find(name, subject, feature.draws.source)
+        return own if drawn is None else (own or NO_METERED_USAGE)._replace(drawn=drawn)
+
+    def _find(self, name: str, subject: Subject, feature: str) -> MeteredUsage | None:
         return self._written.get((name, feature)) or self._written.get((subject.id, feature))
 
 
@@ -175,5 +193,8 @@ def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: Text
     fields = Fields.of(node, used.at(id_), report, USAGE_KEYS)
     if fields is None:
         return None
-    units_by_key = {key: fields.units(key, feature.scale) or 0 for key in sorted(USAGE_KEYS)}
-    return MeteredUsage(units_by_key["used"], units_by_key["user_used"], units_by_key["total_used"])
+    units_by_key = {key: fields.units(key, feature.scale) or 0 for key in _UNITS}
+    resets_at = fields.instant("resets_at")
+    by_subject, by_user, by_all, granted = (units_by_key[key] for key in _UNITS)
+    window_end = FOREVER if resets_at is None else resets_at
+    return MeteredUsage(by_subject, by_user, by_all, granted, window_end=window_end)

@@ -64,9 +64,9 @@ class Expectation:
     """The expected result of a case; what is `None` may be anything.
 
     `value`: the number, label, true or false, or the text `unlimited`; `has_value`: whether it is expected, since
-    `null` (nothing) is a value too. `sources`: `plan/gold@3`, or `override/` and the override's id. `policies`: the
-    deciding ones. Both are compared as sets; in Cedar's form those expected must be among the deciding ones.
-    `valid_until`: `FOREVER` if nothing changes by itself. `errors`: the number of policies that fail.
+    `null` (nothing) is a value too. `overage`: 0 if there is none. `sources`: `plan/gold@3`, or `override/` and the
+    override's id. `policies`: the deciding ones. Both are compared as sets; in Cedar's form those expected must be
+    among the deciding ones. `valid_until`: `FOREVER` if nothing changes by itself. `errors`: how many policies fail.
     """
 
     allowed: bool = False
@@ -74,6 +74,7 @@ class Expectation:
     has_value: bool = False
     value: bool | Number | str | None = None
     remaining: Number | None = None
+    overage: Number | None = None
     sources: tuple[str, ...] | None = None
     policies: tuple[str, ...] | None = None
     valid_until: Instant | None = None

@@ -116,8 +116,10 @@ def suite_schema() -> Schema:
                     "used": number("How much the subject has used."),
                     "user_used": number("How much its user has used."),
                     "total_used": number("How much everybody together has used."),
+                    "granted": number("How much grants add to the subject's allowance."),
+                    "resets_at": ref("instant", "The end of the window in which usage is counted."),
                 },
-                description="What is known of the usage of a feature in the present period.",
+                description="What is known of the usage of a feature in the current window.",
             ),
             "checkRow": closed(
                 _row(("subject", "feature", "request"))
@@ -130,6 +132,7 @@ def suite_schema() -> Schema:
                         ),
                     },
                     "remaining": number("How much of a quantity is left."),
+                    "overage": number("How much of a quantity is used above the limit; 0 for none."),
                     "sources": _unique(
                         _TEXT, "What gave the value, all of it: `plan/gold@3`, or `override/` and an override's id."
                     ),

@@ -140,7 +140,7 @@ class NativeDecisions:
                 except UnknownFeatureError:  # the service knows the nearest name
                     kept = None
                 if kept is not None:
-                    text = write(kept, min(kept.facts.until, stale_at))
+                    text = write(kept, min(kept.until, stale_at))
                     return NativeDecision(body, text, now, now, version, reasons[kept.answer.reason], b"")
             return NativeDecision.of(body, service.decide(view, check, now, once=at_once))
 

@@ -41,6 +41,14 @@ ValidUntil = Annotated[
     ),
 ]
 
+ResetsAt = Annotated[
+    str,
+    msgspec.Meta(
+        description="The end of the window in which usage of a metered feature is counted.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
 _LAST_INSTANT = 253_402_300_799_999
 
 
@@ -57,6 +65,7 @@ class DecisionDocument(msgspec.Struct, frozen=True, kw_only=True):
     publication: int
     revision: str
     valid_until: ValidUntil | Absent = UNSET
+    resets_at: ResetsAt | Absent = UNSET
     stale: bool
 
 
@@ -79,6 +88,7 @@ class ListedEntitlement(msgspec.Struct, frozen=True, kw_only=True):
     entitlement: Entitlement
     sources: tuple[Source, ...]
     valid_until: ValidUntil | Absent = UNSET
+    resets_at: ResetsAt | Absent = UNSET
 
 
 class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +103,14 @@ class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=1_024)
-def valid_until(until: Instant) -> str | Absent:
-    """Return the text of `valid_until`; absent if nothing changes by itself."""
-    return UNSET if until >= min(FOREVER, _LAST_INSTANT) else format_instant(until)
+def instant_text(instant: Instant) -> str | Absent:
+    """Return the text of `valid_until` or `resets_at`; absent if there is no such instant."""
+    return UNSET if instant >= min(FOREVER, _LAST_INSTANT) else format_instant(instant)
+
+
+def resets_at(decision: Decision) -> str | Absent:
+    """Return when the window of usage ends that a decision rests on; absent if it rests on none that ends."""
+    return UNSET if decision.usage is None else instant_text(decision.usage.window_end)
 
 
 def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDocument:
@@ -110,7 +125,8 @@ def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDoc
         policies=decision.policies,
         publication=decision.publication,
         revision=decision.revision,
-        valid_until=valid_until(decision.until),
+        valid_until=instant_text(decision.until),
+        resets_at=resets_at(decision),
         stale=stale or decision.stale,
     )
 

@@ -128,12 +128,23 @@ class Cap(msgspec.Struct, frozen=True):
     used: Number
 
 
+class Draw(msgspec.Struct, frozen=True):
+    """What a check takes of the feature that its feature draws on, and what is used of that and may be, if bounded."""
+
+    feature: str
+    amount: Number
+    used: Number
+    ceiling: Number | Absent = UNSET
+
+
 class Counting(msgspec.Struct, frozen=True, kw_only=True):
     """How the feature's values make one, and what else bounds a check of it.
 
     `combine`: `any` gives a switch, the `highest` level counts, numbers `sum` or `max`. `across`: `max` where the
     subscription that comes to most counts, and not all together. `maximum`: of a range, where
     more is held. `minimum`, `increment`: what amounts can be taken. `levels`: of a custom feature, lowest first.
+    `soft`: use above the limit is allowed, up to `overage_max` (absent: any number). `allowance`: the limit without
+    what is granted, where something is. `draws`: what the check takes of another feature.
     """
 
     combine: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["sum", "max", "any", "highest"]})]
@@ -144,6 +155,10 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     user_cap: Cap | Absent = UNSET
     total_cap: Cap | Absent = UNSET
     across: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["max"]})] | Absent = UNSET
+    soft: bool | Absent = UNSET
+    overage_max: Number | Absent = UNSET
+    allowance: Number | Absent = UNSET
+    draws: Draw | Absent = UNSET
 
 
 class Change(msgspec.Struct, frozen=True):

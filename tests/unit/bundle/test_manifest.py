@@ -96,8 +96,8 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
         (b"\xff\xfe", "is not a manifest"),
         (b'{"format": "' + b"[" * 100_000, "is not a manifest"),
         (b'{"files": ' + b"[" * 100_000, "is not a manifest"),
-        (altered({"format": 2}), "has format `2`; this version of Tiergate reads format `1`"),
-        (b'{"format": 2, "everything": "else"}', "has format `2`; this version of Tiergate reads format `1`"),
+        (altered({"format": 3}), "has format `3`; this version of Tiergate reads formats up to `2`"),
+        (b'{"format": 3, "everything": "else"}', "has format `3`; this version of Tiergate reads formats up to `2`"),
         (altered({"revision": "sha256:" + "0" * 64}), "its revision is not that of the files"),
         (altered({"files": {}}), "its revision is not that of the files"),
         (altered({"signature": "x"}), "is not a manifest"),
@@ -114,7 +114,7 @@ def test_what_is_no_whole_manifest_is_refused(content: bytes, message: str) -> N
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     """A manifest that two readers could understand differently is refused."""
-    content = altered({}).replace(b'  "format": 1,', b'  "format": 1,\n  "format": 1,')
+    content = altered({}).replace(b'  "format": 2,', b'  "format": 2,\n  "format": 2,')
     with pytest.raises(BundleError, match="is not in canonical form"):
         decode_manifest(content)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.engine.small import ACME, NOW, bundle, check, record, subscription
 from tiergate.engine.active_items import resolve_active_items
-from tiergate.engine.cedar_context import context_json, context_terms, weekday
+from tiergate.engine.cedar_context import CONTEXT_FUNCTIONS, context_json, context_terms, weekday
 from tiergate.engine.facts import resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.model import Check, Instant, MeteredUsage, parse_instant
@@ -47,6 +47,9 @@ def test_a_quantity_has_its_numbers_in_units() -> None:
     """Limit, usage, amount and the batch: what is left of the amount after whole increments."""
     assert context(check("storage", amount=2, used=3)) == COMMON | {
         "limit": 10_000,
+        "allowance": 10_000,
+        "ceiling": 10_000,
+        "soft": False,
         "unlimited": False,
         "used": 3_000,
         "amount": 2_000,
@@ -121,13 +124,16 @@ def test_the_terms_are_the_values_of_the_context(of: Check, *, time: bool) -> No
     """The same names, and the same values."""
     compiled, usage = bundle(), MeteredUsage(7, 2, 5)
     feature, question = normalize_check(of, compiled.index.features)
+    if feature.metered is not None:
+        usage = MeteredUsage(7, 2, 5, 3, window_end=NOW + 1)
     items = resolve_active_items(record(subscription("gold")), ACME, compiled.index, NOW)
     facts = resolve_facts(feature, items, ACME, compiled, NOW)
-    scope = {"facts": facts, "question": question, "usage": usage, "now": NOW, "weekday": weekday}
+    scope = {"facts": facts, "question": question, "usage": usage, "now": NOW, **CONTEXT_FUNCTIONS}
     terms = {name: eval(term.expression, {}, scope) for name, term in context_terms(feature, time=time).items()}
+    terms = {name: value for name, value in terms.items() if value is not None}
     expected: dict[str, Any] = {}
     for name, value in context(of, usage, time=time).items():
-        if name == "now":
+        if name in ("now", "resetsAt"):
             expected[name] = parse_instant(value["__extn"]["arg"])
         elif isinstance(value, dict):
             expected |= {f"{name}.{part}": number for part, number in value.items()}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ACME, SUB, BOB = Uid("Customer", "acme"), Uid("Subscription", "sub"), Uid("User", "bob")
 GUARDS = ["guard/feature-inactive", "guard/feature-suspended", "guard/subscription-inactive", "guard/override-denied"]
 CONSUMING = [*GUARDS, "guard/amount-invalid", "guard/user-cap-reached", "guard/total-cap-reached"]
+DRAWING = ["guard/draws-exceeded", "guard/draws-not-entitled"]
 
 
 def slices(rules: str = "", entries: int = 100) -> PolicySlices:
@@ -44,7 +45,7 @@ def test_a_slice_holds_what_its_action_can_match() -> None:
     """Guards of quantities are for quantities."""
     of = slices()
     assert ids(taken(of, "analytics")) == [*GUARDS, "override/use"]
-    assert ids(taken(of, "movies")) == [*CONSUMING, "override/consume"]
+    assert ids(taken(of, "movies")) == [*CONSUMING, *DRAWING, "override/consume", "grant/consume"]
     assert ids(taken(of, "api-limit")) == [*GUARDS, "override/set"]
     assert ids(taken(of, "support")) == [*GUARDS, "override/choose"]
 
@@ -52,7 +53,7 @@ def test_a_slice_holds_what_its_action_can_match() -> None:
 def test_a_slice_holds_a_permit_for_each_version_that_gives_the_feature() -> None:
     """Beside the static ones; without any, it is the same slice for everybody."""
     of = slices()
-    assert len(taken(of, "movies", held=["addon/extra@1", "plan/gold@3"]).group) == len(CONSUMING) + 3
+    assert len(taken(of, "movies", held=["addon/extra@1", "plan/gold@3"]).group) == len([*CONSUMING, *DRAWING]) + 4
     assert taken(of, "movies", held=[]) is taken(of, "seats", BOB, held=[])
 
 

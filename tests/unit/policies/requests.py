@@ -24,7 +24,7 @@ _COMMON: dict[str, Any] = {
 _NUMBERS: dict[str, Any] = {"limit": 10, "unlimited": False}
 _OWN: dict[str, dict[str, Any]] = {
     "use": {},
-    "consume": _NUMBERS | {"used": 9, "amount": 1, "minimum": 1, "remainder": 0},
+    "consume": _NUMBERS | {"soft": False, "used": 9, "amount": 1, "minimum": 1, "remainder": 0},
     "set": _NUMBERS | {"value": 10},
     "choose": {"rank": 2, "heldRank": 2},
 }
@@ -33,8 +33,11 @@ _OWN: dict[str, dict[str, Any]] = {
 def ask(name: str, action: str, principal: str = 'Customer::"acme"', **facts: object) -> CedarResult:
     """Evaluate one of the files of `policies/` for a granted check of this action, but for some facts.
 
-    A fact of `None` is left out.
+    A fact of `None` is left out. Allowance and ceiling are the limit, unless they are given.
     """
+    if action == "consume":
+        limit = facts.get("limit", _NUMBERS["limit"])
+        facts = {"allowance": limit, "ceiling": limit} | facts
     context = {key: value for key, value in (_COMMON | _OWN[action] | facts).items() if value is not None}
     attrs = {"customer": "acme", "tags": []}
     customer = {"type": "Customer", "id": "acme"}

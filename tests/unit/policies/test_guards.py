@@ -113,5 +113,21 @@ def test_every_guard_forbids_for_a_reason_of_the_closed_set() -> None:
         Reason.OVERRIDE_DENIED,
         Reason.AMOUNT_INVALID,
         Reason.CAP_REACHED,
+        Reason.NOT_ENTITLED,
+        Reason.LIMIT_REACHED,
     }
     assert all(it.id.startswith("guard/") for it in guards)
+
+
+@pytest.mark.parametrize(("held", "guard"), [(True, "guard/draws-exceeded"), (False, "guard/draws-not-entitled")])
+def test_what_is_drawn_must_be_there(held: bool, guard: str) -> None:
+    """Up to the last unit; who does not hold the feature itself is told that."""
+    enough, short = ({"used": 7, "amount": amount, "ceiling": 10} for amount in (3, 4))
+    assert forbidding("consume", held=held, draws=enough) == ()
+    assert forbidding("consume", held=held, draws=short) == (guard,)
+
+
+def test_no_sum_of_what_is_drawn_overflows() -> None:
+    """At the largest numbers that facts give."""
+    most = {"used": 2**62 - 1, "amount": 2**62, "ceiling": 2**62}
+    assert forbidding("consume", draws=most) == ("guard/draws-exceeded",)

@@ -15,6 +15,10 @@ LIMITS: list[tuple[str, dict[str, Any], bool]] = [
     ("consume", {"used": 0, "amount": 11}, False),
     ("consume", {"used": 10**18, "amount": 10**18, "unlimited": True, "limit": 0}, True),
     ("consume", {"used": 10**18, "amount": 10**18, "limit": 2**62}, True),
+    ("consume", {"used": 12, "amount": 3, "soft": True, "ceiling": 15}, True),
+    ("consume", {"used": 12, "amount": 4, "soft": True, "ceiling": 15}, False),
+    ("consume", {"used": 10**18, "amount": 10**18, "soft": True, "ceiling": 2**62}, True),
+    ("consume", {"used": 10, "amount": 5, "allowance": 10, "limit": 15}, True),
     ("set", {"value": 0}, True),
     ("set", {"value": 10}, True),
     ("set", {"value": 11}, False),
@@ -76,8 +80,8 @@ def test_there_is_one_template_and_one_permit_of_overrides_for_each_action() -> 
     """Templates go by the action's name."""
     templates, overrides = parse_policies(builtin_text("templates")), parse_policies(builtin_text("overrides"))
     assert [it.id for it in templates] == list(ACTIONS)
-    assert [it.id for it in overrides] == [f"override/{action}" for action in ACTIONS]
-    for it in templates + overrides:
+    assert [it.id for it in overrides] == [*(f"override/{action}" for action in ACTIONS), "grant/consume"]
+    for it in templates + overrides[:-1]:
         assert it.effect == "permit"
         assert [uid.id for uid in it.action.entities] == [it.id.removeprefix("override/")]
 
@@ -85,5 +89,16 @@ def test_there_is_one_template_and_one_permit_of_overrides_for_each_action() -> 
 def test_an_override_asks_for_the_same_as_an_entitlement() -> None:
     """But for the fact that says who gives it."""
     templates, overrides = parse_policies(builtin_text("templates")), parse_policies(builtin_text("overrides"))
-    for template, override in zip(templates, overrides, strict=True):
+    for template, override in zip(templates, overrides[:-1], strict=True):
         assert str(template.json["conditions"]).replace("given", "overridden") == str(override.json["conditions"])
+
+
+@pytest.mark.parametrize(("used", "allowed"), [(4, True), (5, False)])
+def test_granted_units_may_be_used_where_nothing_else_gives_any(used: int, allowed: bool) -> None:
+    """By a permit that is silent where an item or an override gives the feature."""
+    granted: dict[str, Any] = {"given": False, "allowance": 0, "limit": 5, "used": used}
+    outcome = ask("overrides", "consume", **granted)
+    assert (outcome.allowed, outcome.policies) == (allowed, ("grant/consume",) if allowed else ())
+    assert ask("overrides", "consume", **granted | {"given": True}).policies == ()
+    assert ask("overrides", "consume", **granted | {"held": False}).policies == ()
+    assert ask("overrides", "consume", **granted | {"overridden": True}).policies in ((), ("override/consume",))

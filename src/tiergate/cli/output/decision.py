@@ -63,6 +63,10 @@ def entitlement_text(answer: Answer) -> str:
         parts.append(f"{entitlement.used} used")
     if entitlement.remaining is not None:
         parts.append(f"{entitlement.remaining} remaining")
+    if entitlement.granted is not None:
+        parts.append(f"{entitlement.granted} of it granted")
+    if entitlement.overage is not None:
+        parts.append(f"{entitlement.overage} above the limit")
     return ", ".join(parts)
 
 
@@ -75,7 +79,9 @@ def source_text(source: Source) -> str:
     value = f"+{value}" if source.add else value
     times = f"{source.quantity} × " if source.quantity is not None and source.quantity != 1 else ""
     per = f" per {source.per}" if source.per else ""
-    return f"{times}{source.item}@{source.version}: {value}{per}"
+    above = "" if source.overage_max is None else f", at most {source.overage_max} above"
+    limit = f", {source.limit} limit{above}" if source.limit else ""
+    return f"{times}{source.item}@{source.version}: {value}{per}{limit}"
 
 
 def answer_rows(answer: Answer) -> list[tuple[str, str]]:
@@ -85,6 +91,8 @@ def answer_rows(answer: Answer) -> list[tuple[str, str]]:
     rows += [("decided by" if not index else "", policy) for index, policy in enumerate(answer.policies)]
     if answer.valid_until is not None:
         rows.append(("valid until", instant_text(answer.valid_until)))
+    if answer.resets_at is not None:
+        rows.append(("resets at", instant_text(answer.resets_at)))
     if answer.stale:
         outdated = "the sidecar has received nothing from its source for too long"
         rows.append(("stale", outdated if answer.type else "the sidecar has not loaded anything yet"))

@@ -137,7 +137,11 @@ def _value(entitlement: EntitlementValue) -> str:
         return "nothing"
     if entitlement.value is True:
         return "on"
-    return f"{'unlimited' if entitlement.unlimited else entitlement.value} {entitlement.unit}".rstrip()
+    number = f"{'unlimited' if entitlement.unlimited else entitlement.value} {entitlement.unit}".rstrip()
+    if not entitlement.soft:
+        return number
+    above = "" if entitlement.overage_max is None else f", at most {entitlement.overage_max} above"
+    return f"{number}, soft limit{above}"
 
 
 def _print_decision_changes(changes: Iterable[DecisionChange], now: Instant) -> None:

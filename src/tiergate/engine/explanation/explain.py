@@ -15,7 +15,6 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate.cedar import split_policies, with_id
-from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
 from tiergate.engine.evaluator import Evaluation
 from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
@@ -106,7 +105,7 @@ def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: 
     if facts is None or active is None or part is None or principal is None:
         return explanation
     known = _KnownSubject(feature, facts, active, part, principal)
-    context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
+    context = json.loads(evaluator.context_of(facts, question, evaluation.usage, now, time=True))
     texts = _texts(evaluator, known)
     policies = _shown(evaluator, evaluation.decision, texts)
     return replace(

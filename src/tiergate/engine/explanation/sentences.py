@@ -16,6 +16,7 @@ from tiergate.engine.explanation.phrases import moment, plain, times, with_unit
 from tiergate.engine.explanation.summary import cause, feature_name, subject_phrase, verdict
 from tiergate.engine.explanation.trace import build_reasoning
 from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
+from tiergate.wire.decision import UNSET
 from tiergate.wire.explanation import Applicability
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class _SentenceWriter:
         if self._reason in _STOPPED:
             return
         yield from self._numbers()
+        yield from self._resets()
         yield from self._given()
         yield from self._overrides()
         yield from self._suspensions()
@@ -100,6 +102,7 @@ class _SentenceWriter:
             case FeatureType.QUANTITY:
                 if held.value:
                     yield f"The limit is {self._of(held.value)}; {self._used()}, so {with_unit(held.remaining)} remain."
+                    yield from self._metering()
             case FeatureType.RANGE if held.unlimited:
                 yield f"{self._feature} may be set to any value."
             case FeatureType.RANGE if held.value:
@@ -109,6 +112,17 @@ class _SentenceWriter:
                 yield f"The level held is {plain(str(held.value))}; the levels are, lowest first: {levels}."
             case _:
                 return
+
+    def _metering(self) -> Iterator[str]:
+        held, counting = self._reasoning.decision.entitlement, self._reasoning.counting
+        if counting.allowance is not UNSET:
+            granted, allowance = with_unit(held.granted), with_unit(counting.allowance)
+            yield f"Of that limit, {allowance} are the allowance and {granted} are granted units."
+        if counting.soft:
+            most = "" if counting.overage_max is UNSET else f", up to {with_unit(counting.overage_max)}"
+            yield f"The limit is soft: use above it is allowed{most}."
+        if held.overage:
+            yield f"{with_unit(held.overage)} are above the limit."
 
     def _used(self) -> str:
         used = with_unit(self._reasoning.decision.entitlement.used)
@@ -247,6 +261,14 @@ class _SentenceWriter:
         for reason in sorted(others, key=list(Reason).index):
             yield f"Besides, {cause(reasoning, reason)}."
         yield from _several([policy for policy in self._deciding if policy.id.startswith("rule/")], _rule, "rules")
+
+    def _resets(self) -> Iterator[str]:
+        if self._reasoning.decision.resets_at:
+            yield f"Usage is counted until {moment(parse_instant(self._reasoning.decision.resets_at))}."
+        draws = self._reasoning.counting.draws
+        if draws:
+            most = "" if draws.ceiling is UNSET else f"; {with_unit(draws.used)} of {with_unit(draws.ceiling)} are used"
+            yield f"The amount draws {with_unit(draws.amount)} of {draws.feature}{most}."
 
     def _changes(self) -> Iterator[str]:
         changes = self._reasoning.changes

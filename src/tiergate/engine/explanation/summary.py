@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.engine.explanation.phrases import joined, moment, plain, with_unit
 from tiergate.model import FeatureType, Reason, parse_instant
+from tiergate.wire.decision import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,14 @@ def _act(reasoning: Reasoning) -> str:
 def _limit(reasoning: Reasoning) -> str:
     asked = reasoning.asked
     used, amount = with_unit(asked.used), with_unit(asked.amount)
+    counting = reasoning.counting
+    if counting.draws and any(policy.decided and policy.id == "guard/draws-exceeded" for policy in reasoning.policies):
+        draws = counting.draws
+        most, taken, drawn = with_unit(draws.ceiling), with_unit(draws.used), with_unit(draws.amount)
+        return f"it draws {drawn} of {draws.feature}, of which {taken} are used and at most {most} may be"
+    if counting.soft and counting.overage_max is not UNSET:
+        above = f"by more than {with_unit(counting.overage_max)}"
+        return f"{used} are used, and {amount} more would pass the soft limit of {_held(reasoning)} {above}"
     return f"{used} are used, and {amount} more would pass the limit of {_held(reasoning)}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import msgspec
 
@@ -10,9 +10,19 @@ from tiergate.engine.active_items import ActiveVersion
 from tiergate.engine.explanation.applicability import EVERYBODY, ApplicabilityReader, written
 from tiergate.engine.explanation.phrases import plain
 from tiergate.engine.facts import counted, source_of
+from tiergate.engine.metered_limits import NO_CEILING
 from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
 from tiergate.wire.decision import decision_document
-from tiergate.wire.explanation import Cap, Change, Contribution, Counting, ExplainedCheck, Reasoning, SubjectReference
+from tiergate.wire.explanation import (
+    Cap,
+    Change,
+    Contribution,
+    Counting,
+    Draw,
+    ExplainedCheck,
+    Reasoning,
+    SubjectReference,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -160,7 +170,35 @@ def _counting(explanation: Explanation, feature: Feature) -> Counting:
                 user_cap=_cap(explanation, "userCap", feature),
                 total_cap=_cap(explanation, "totalCap", feature),
                 across=_across(feature),
+                **_metering(explanation, feature),
             )
+
+
+class _Metering(TypedDict, total=False):
+    soft: bool
+    overage_max: Number
+    allowance: Number
+    draws: Draw
+
+
+def _metering(explanation: Explanation, feature: Feature) -> _Metering:
+    """Return what metering adds, as Cedar evaluated it."""
+    facts, context, metering = explanation.evaluation.facts, explanation.context, _Metering()
+    if facts is None:
+        return metering
+    if facts.soft and not facts.unlimited:
+        metering["soft"] = True
+        if facts.overage_max is not None:
+            metering["overage_max"] = from_units(facts.overage_max, feature.scale)
+    if explanation.evaluation.usage.granted and not facts.unlimited:
+        metering["allowance"] = from_units(facts.total, feature.scale)
+    draws, source = context.get("draws"), facts.drawn
+    if draws is not None and source is not None:
+        scale = source.feature.scale
+        amount, used, ceiling = (from_units(draws[name], scale) for name in ("amount", "used", "ceiling"))
+        bound = UNSET if draws["ceiling"] >= NO_CEILING else ceiling
+        metering["draws"] = Draw(source.feature.id, amount, used, bound)
+    return metering
 
 
 def _across(feature: Feature) -> str | msgspec.UnsetType:
@@ -200,6 +238,14 @@ def _changes(
     for suspension in suspensions:
         on = "" if suspension.on.type == EVERYBODY else f" on {suspension.on.type} {suspension.on.id}"
         changes += _turns(f"the suspension{on}", suspension.start, suspension.until, at, ("begins", "ends"))
+    usage = explanation.decision.usage
+    if usage is not None:
+        if written(usage.window_end) == at:
+            changes.append("the window of its usage ends")
+        if usage.drawn is not None and written(usage.drawn.window_end) == at:
+            changes.append("the window of the usage that it draws on ends")
+        if written(usage.until) == at:
+            changes.append("granted units begin or end")
     return tuple(Change(at, text) for text in dict.fromkeys(changes))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.cedar import Uid
+from tiergate.engine.cedar_context import CONTEXT_RECORDS
 from tiergate.engine.shapes.operand_reader import (
     CONTEXT,
     FEATURE_ATTRIBUTES,
@@ -201,7 +202,8 @@ class ConditionReader(OperandReader):
         if left.type != right.type or left.type not in _ORDERED:
             raise UnknownExpressionError
         # `a > b` is the opposite of `a <= b`, so it is the same test.
-        return _Test(f"{left.code} {'<=' if op in ('<=', '>') else '<'} {right.code}", negated=op in (">", ">="))
+        test = _if_present(f"{left.code} {'<=' if op in ('<=', '>') else '<'} {right.code}", left, right)
+        return test._replace(negated=op in (">", ">="))
 
     def _equality(self, op: str, body: Json) -> _Test:
         for one, other in (("left", "right"), ("right", "left")):
@@ -217,19 +219,22 @@ class ConditionReader(OperandReader):
             raise UnknownExpressionError
         return _if_present(f"{left.code} == {right.code}", left, right)._replace(negated=op == "!=")
 
-    def _has(self, _: str, body: Json) -> bool:
-        """Read `has`, which is the same in every check of a kind."""
+    def _has(self, _: str, body: Json) -> _Test | bool:
+        """Read `has`, which is the same in every check of a kind, but for optional values of the context."""
         left, name = body["left"], body["attr"]
         if left == PRINCIPAL:
             return name in ("customer", "tags")
         if left == RESOURCE:
             return name in FEATURE_ATTRIBUTES
         if left == CONTEXT:
-            return name in self._terms or f"{name}.limit" in self._terms
+            term = self._terms.get(name)
+            if term is not None and term.is_optional:
+                return _Test(f"{self._term(name, term).code} is not None")
+            return term is not None or self._has_record(name)
         record = attribute_of(left, CONTEXT)
-        if record not in ("userCap", "totalCap"):
+        if record not in CONTEXT_RECORDS:
             raise UnknownExpressionError
-        if f"{record}.limit" not in self._terms:
+        if not self._has_record(record):
             raise AlwaysFailsError
         return f"{record}.{name}" in self._terms
 
@@ -336,7 +341,9 @@ class ConditionReader(OperandReader):
                 raise UnreadableConditionError(f"variable `{name}`")
 
     def _value(self, operand: Operand) -> None:
-        if operand.type in ("datetime", "duration"):  # never the same again: it would only fill the table
+        if (
+            operand.type in ("datetime", "duration") and not operand.optional
+        ):  # never the same again: it would only fill the table
             raise UnreadableConditionError("the instant itself")
         self.values[operand.code] = None
 

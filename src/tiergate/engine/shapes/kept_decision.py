@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.engine.active_items import ActiveVersion
+from tiergate.engine.entitlements import entitlement_of
 from tiergate.engine.facts import Facts, source_of
 from tiergate.engine.shapes.answer_table import Answer
-from tiergate.model import Amount, Feature, FeatureType, Level, Switch, format_units
+from tiergate.model import Amount, Feature, FeatureType, Level, MeteredUsage, Switch, format_units
 from tiergate.model.features import COUNTED
-from tiergate.wire.decision import valid_until
+from tiergate.wire.decision import instant_text
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -27,20 +28,32 @@ _SWITCH, _RANGE, _CUSTOM = FeatureType.SWITCH, FeatureType.RANGE, FeatureType.CU
 
 
 class KeptDecision(msgspec.Struct, frozen=True, gc=False):
-    """A decision on a feature that is not metered: its facts and Cedar's answer. `used` is in units, 0 if not given.
+    """A decision: its facts and Cedar's answer, and in units what is used and the amount of the check.
 
-    It is valid within the window of its facts, and does not read the time.
+    `usage`: the metered usage that it rests on, if it does. It does not read the time.
     """
 
     feature: Feature
     facts: Facts
     used: int
     answer: Answer
+    amount: int = 0
+    usage: MeteredUsage | None = None
 
     @property
     def reason(self) -> Reason:
         """The reason of the decision."""
         return self.answer.reason
+
+    @property
+    def until(self) -> Instant:
+        """The instant until which it is valid, unless usage moves."""
+        return self.facts.until if self.usage is None else min(self.facts.until, self.usage.valid_until)
+
+    @property
+    def start(self) -> Instant:
+        """The instant from which it is valid."""
+        return self.facts.start if self.usage is None else max(self.facts.start, self.usage.valid_from)
 
 
 class DecisionWriter:
@@ -55,11 +68,16 @@ class DecisionWriter:
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
-        feature, facts, used, answer = kept.feature, kept.facts, kept.used, kept.answer
+        feature, facts, used, answer, usage = kept.feature, kept.facts, kept.used, kept.answer, kept.usage
         allowed, static, by_items, reason = answer
         name = feature.id
         head, unit = self._features.get(name) or self._read(feature)
-        ending = self._ending[1] if until == self._ending[0] else self._end(until)
+        if usage is None and not facts.soft:
+            entitlement = _entitlement(feature, facts, used, unit)
+            ending = self._ending[1] if until == self._ending[0] else self._end(until)
+        else:
+            entitlement = _metered_entitlement(kept, kept.amount if allowed else 0)
+            ending = f'{self._tail}{_instant("valid_until", until)}{_resets_at(kept)},"stale":false}}'
         givers = facts.givers
         if static:  # the name of a rule's file may need escapes
             policies = encode(answer.policies(givers, name)).decode()
@@ -70,19 +88,23 @@ class DecisionWriter:
             policies = "[]"
         return (
             f'{{"allowed":{"true" if allowed else "false"},"reason":"{reason}"{head}'
-            f'{_entitlement(feature, facts, used, unit)}}},"sources":[{_sources(facts)}],"policies":{policies}{ending}'
+            f'{entitlement}}},"sources":[{_sources(facts)}],"policies":{policies}{ending}'
         ).encode()
 
     def write_entry(self, kept: KeptDecision) -> bytes:
         """Encode a decision that is not stale as an entry of an entitlement list."""
-        feature, facts, answer = kept.feature, kept.facts, kept.answer
+        feature, facts, answer, usage = kept.feature, kept.facts, kept.answer, kept.usage
         head, unit, values = self._listed.get(feature.id) or self._read_listed(feature)
-        until = facts.until
-        ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)
+        if usage is None and not facts.soft:
+            entitlement = values[facts.total] if values else _entitlement(feature, facts, kept.used, unit)
+            until = facts.until
+            ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)
+        else:
+            entitlement = _metered_entitlement(kept, 0)
+            ending = f"{_instant('valid_until', kept.until)}{_resets_at(kept)}}}"
         return (
             f'{head}{"true" if answer.allowed else "false"},"reason":"{answer.reason}","entitlement":{{'
-            f"{values[facts.total] if values else _entitlement(feature, facts, kept.used, unit)}}}"
-            f',"sources":[{_sources(facts)}]{ending}'
+            f'{entitlement}}},"sources":[{_sources(facts)}]{ending}'
         ).encode()
 
     def _read(self, feature: Feature) -> tuple[str, str]:
@@ -108,11 +130,11 @@ class DecisionWriter:
         return found
 
     def _end(self, until: Instant) -> str:
-        self._ending = until, f'{self._tail}{_valid_until(until)},"stale":false}}'
+        self._ending = until, f'{self._tail}{_instant("valid_until", until)},"stale":false}}'
         return self._ending[1]
 
     def _end_listed(self, until: Instant) -> str:
-        self._listed_ending = until, f"{_valid_until(until)}}}"
+        self._listed_ending = until, f"{_instant('valid_until', until)}}}"
         return self._listed_ending[1]
 
 
@@ -126,9 +148,17 @@ def _unit(feature: Feature) -> str:
     return f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
 
 
-def _valid_until(until: Instant) -> str:
-    text = valid_until(until)
-    return f',"valid_until":"{text}"' if isinstance(text, str) else ""
+def _instant(name: str, instant: Instant) -> str:
+    text = instant_text(instant)
+    return f',"{name}":"{text}"' if isinstance(text, str) else ""
+
+
+def _resets_at(kept: KeptDecision) -> str:
+    return "" if kept.usage is None else _instant("resets_at", kept.usage.window_end)
+
+
+def _metered_entitlement(kept: KeptDecision, amount: int) -> str:
+    return encode(entitlement_of(kept.facts, kept.used, amount, kept.usage)).decode()[1:-1]
 
 
 def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:

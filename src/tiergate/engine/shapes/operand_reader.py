@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.cedar import DAY_MS, parse_datetime, parse_duration
+from tiergate.engine.cedar_context import CONTEXT_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,10 +95,10 @@ class OperandReader:
             return attribute
         record = attribute_of(left, CONTEXT)
         if left == CONTEXT:
-            if name in ("userCap", "totalCap"):
+            if name in CONTEXT_RECORDS and self._has_record(name):
                 raise UnknownExpressionError
             key = name
-        elif record in ("userCap", "totalCap"):
+        elif record in CONTEXT_RECORDS:
             key = f"{record}.{name}"
         else:
             raise UnknownExpressionError
@@ -113,7 +114,7 @@ class OperandReader:
 
     def _arithmetic(self, op: str, body: Json) -> Operand:
         left, right = self._operand(body["left"]), self._operand(body["right"])
-        if (left.type, right.type) != ("long", "long"):
+        if (left.type, right.type) != ("long", "long") or left.optional or right.optional:
             raise UnknownExpressionError
         return Operand("long", self._checked(f"{left.code} {op} {right.code}"))
 
@@ -135,6 +136,8 @@ class OperandReader:
 
     def _shift(self, op: str, body: list[Json]) -> Operand:
         left, right = (self._operand(node) for node in body)
+        if left.optional or right.optional:
+            raise UnknownExpressionError
         if op == "offset" and (left.type, right.type) == ("datetime", "duration"):
             return Operand("datetime", self._checked(f"{left.code} + {right.code}"))
         if op == "durationSince" and (left.type, right.type) == ("datetime", "datetime"):
@@ -144,6 +147,8 @@ class OperandReader:
     def _part(self, op: str, body: list[Json]) -> Operand:
         (node,) = body
         operand = self._operand(node)
+        if operand.optional:
+            raise UnknownExpressionError
         if op in WHOLE_UNITS:
             if operand.type != "duration":
                 raise UnknownExpressionError
@@ -164,7 +169,11 @@ class OperandReader:
     # ── Python ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _term(self, key: str, term: ContextTerm) -> Operand:
-        return Operand(term.type, self._local(f"context_{key.replace('.', '_')}", term.expression))
+        return Operand(term.type, self._local(f"context_{key.replace('.', '_')}", term.expression), term.is_optional)
+
+    def _has_record(self, name: str) -> bool:
+        """Return whether the context has a record."""
+        return name in CONTEXT_RECORDS and any(key.startswith(f"{name}.") for key in self._terms)
 
     def _local(self, name: str, expression: str) -> str:
         """Evaluate an expression once, under a name of this module's or of the schema's: none that a rule chooses."""

@@ -14,7 +14,15 @@ from tiergate.engine.facts import Facts, combined
 from tiergate.engine.normalized_check import normalize_fields
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.errors import OperatorError
-from tiergate.model import MAX_TOTAL_UNITS, NO_METERED_USAGE, Combine, FeatureStatus, SubjectType
+from tiergate.model import (
+    MAX_TOTAL_UNITS,
+    NO_METERED_USAGE,
+    Combine,
+    FeatureStatus,
+    LimitKind,
+    MeteredAmount,
+    SubjectType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +41,9 @@ _CUSTOMER = SubjectType.CUSTOMER
 def has_plain_checks(feature: Feature) -> bool:
     """Return whether the facts about a feature follow from items alone, for subjects without overrides and the like."""
     is_draft = feature.status is FeatureStatus.DRAFT
-    return not is_draft and not feature.suspensions and feature.across is not Combine.MAX
+    metered = feature.metered
+    is_hard = feature.draws is None and (metered is None or metered.limit is LimitKind.HARD)
+    return not is_draft and not feature.suspensions and feature.across is not Combine.MAX and is_hard
 
 
 def is_plain_subject(subject: Subject, active: ActiveSubject) -> bool:
@@ -113,6 +123,8 @@ class PlainChecks:
     ) -> KeptDecision | None:
         """Return as `find`; `given`: what the subject's item versions give, `give_all`: each of them something."""
         feature, items = self._feature, active.items
+        if feature.metered is not None and any(type(value) is MeteredAmount for _, _, value in given):
+            return None
         total, unlimited = combined(feature, given)
         if total > MAX_TOTAL_UNITS:
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tiergate.engine.cedar_context import context_terms, weekday
+from tiergate.engine.cedar_context import CONTEXT_FUNCTIONS, context_terms
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.shapes.condition_reader import ConditionReader, UnreadableConditionError
 from tiergate.engine.slices import item_ancestors
@@ -57,12 +57,12 @@ class Shape:
         self.answers: dict[object, Answer] = {}
 
 
-def shape_of(policies: Iterable[Policy], feature: Feature, *, time: bool) -> Shape | None:
+def shape_of(policies: Iterable[Policy], feature: Feature, *, time: bool, metering: bool = True) -> Shape | None:
     """Read the shape that policies give to the checks of features like this one; `None` if only Cedar can tell.
 
-    `time`: the slice reads it. Features of one type with the same caps have the same shape.
+    `time`, `metering`: as in `context_terms`. Features of one `context_kind` have the same shape.
     """
-    reader = ConditionReader(context_terms(feature, time=time))
+    reader = ConditionReader(context_terms(feature, time=time, metering=metering))
     try:
         for policy in policies:
             reader.read(policy)
@@ -76,7 +76,7 @@ def shape_of(policies: Iterable[Policy], feature: Feature, *, time: bool) -> Sha
             f"    return ({', '.join(parts)},)",
         )
     )
-    scope: dict[str, Any] = {**reader.constants, "weekday": weekday, "ancestors_of": _ancestors}
+    scope: dict[str, Any] = {**reader.constants, **CONTEXT_FUNCTIONS, "ancestors_of": _ancestors}
     # The reader wrote this text, out of names and operators of its own and of literals as `repr` writes them.
     exec(compile(source, "<shape>", "exec"), scope)  # noqa: S102
     key = scope.pop("key")  # out of its own globals, so that it is freed with its shape

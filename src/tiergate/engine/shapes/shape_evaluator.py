@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.cedar import CedarResult
 from tiergate.engine.bounded_cache import CacheLimits
+from tiergate.engine.cedar_context import context_kind
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.evaluator import Denial, decide_check
 from tiergate.engine.facts import TotalOverflowError, held_definitions, resolve_facts
@@ -31,6 +32,7 @@ from tiergate.model import NO_METERED_USAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tiergate.engine.cedar_context import ContextKind
     from tiergate.engine.evaluator import Evaluator
     from tiergate.engine.facts import Facts, HeldDefinition
     from tiergate.engine.normalized_check import NormalizedCheck
@@ -58,7 +60,7 @@ class ShapeEvaluator:
         self.answers = AnswerTable(limits.answers, limits.answer_bytes)
         self.rechecks = rechecks if rechecks is not None else Rechecks()
         self.is_trusted = True
-        self._shapes: dict[tuple[PolicySlice, bool, bool], Shape | None] = {}
+        self._shapes: dict[tuple[PolicySlice, ContextKind], Shape | None] = {}
         self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
         self._plain: dict[str, PlainChecks] = {}
 
@@ -143,11 +145,10 @@ class ShapeEvaluator:
         held: Sequence[HeldDefinition] | None = None,
     ) -> KeptDecision | None:
         evaluator = self.evaluator
-        if evaluator.is_metered(feature):
-            return None
         try:
+            usage = evaluator.usage_of(subject, feature, now)
             facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now, held)
-            unlinked, shape, key = self._find_key(subject, facts, normalized, NO_METERED_USAGE, active, now)
+            unlinked, shape, key = self._find_key(subject, facts, normalized, usage, active, now)
         except (OperatorError, TotalOverflowError, ValueError):
             return None
         if shape is None or key is None or shape.reads_whole_principal or unlinked.reads_time:
@@ -156,7 +157,10 @@ class ShapeEvaluator:
         if kept is None or self.rechecks.is_next_due:
             return None
         self.rechecks.is_due()
-        return KeptDecision(feature, facts, normalized.used or 0, kept)
+        used = usage.used if normalized.used is None else normalized.used
+        metered = usage if evaluator.is_metered(feature) else None
+        amount = normalized.amount if facts.soft or metered is not None else 0
+        return KeptDecision(feature, facts, used, kept, amount, metered)
 
     def read_ahead(self) -> None:
         """Read the shapes of checks about customers, which takes milliseconds, before there are any checks."""
@@ -206,12 +210,14 @@ class ShapeEvaluator:
             pass
         if not self.is_trusted:
             return None
-        kind = (unlinked, feature.caps.per_user is not None, feature.caps.total is not None)
+        kind = (unlinked, context_kind(feature))
         if kind not in self._shapes:
             if len(self._shapes) >= _MOST_SHAPES:
                 return None
             policies = self.evaluator.slices.deciding(unlinked, feature)
-            self._shapes[kind] = shape_of(policies, feature, time=unlinked.reads_time)
+            self._shapes[kind] = shape_of(
+                policies, feature, time=unlinked.reads_time, metering=self.evaluator.knows_metering
+            )
         if len(self._by_feature) >= _MOST_FEATURES:
             self._by_feature.clear()
         self._by_feature[unlinked, feature.id] = self._shapes[kind]

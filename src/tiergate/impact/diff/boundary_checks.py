@@ -28,7 +28,10 @@ def boundary_checks(features: Iterable[Feature], values: Iterable[EntitlementVal
 
     `features`: the feature on each side.
     """
-    limits = {entry.value for entry in values if not isinstance(entry.value, bool | str | None) and entry.value}
+    limits: set[Number] = set()
+    for entry in values:
+        if not isinstance(entry.value, bool | str | None) and entry.value:
+            limits |= {entry.value, entry.value + (entry.overage_max or 0)}
     checks: dict[CheckParameters, None] = {}
     for feature in features:
         match feature.type:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.case_space import CaseSpace
     from tiergate.model import IndexedItem, Instant, Value
 
+_KNOWN_NUMBERS: Final = ("limit", "allowance", "ceiling", "heldRank")
 _MOST_PATHS: Final = 200
 _MOST_GIVERS: Final = 8
 _CUSTOMER: Final = "bearer"
@@ -103,7 +104,8 @@ class CounterexampleSearch:
             context = json.loads(facts)
             if any(context.get(name, value) is not value for name, value in case.facts.items()):
                 continue
-            known = {name: context[name] for name in ("limit", "heldRank") if name in context}
+            known = {name: context[name] for name in _KNOWN_NUMBERS if name in context}
+            known |= {f"draws.{name}": context["draws"][name] for name in ("used", "ceiling") if "draws" in context}
             numbers = solve(case.rows, known)
             if isinstance(numbers, Unsolved):
                 continue

@@ -156,7 +156,12 @@ def _reached(value: EntitlementValue, feature: Feature) -> set[str]:
     return {*feature.labels[: feature.rank(str(value.value))]}
 
 
-def _size(held: EntitlementValue) -> Decimal:
+def _size(held: EntitlementValue) -> tuple[Decimal, Decimal]:
+    """Return how much may be used, overage included, then the value itself."""
+    endless = Decimal("Infinity")
     if held.unlimited:
-        return Decimal("Infinity")
-    return Decimal(held.value) if isinstance(held.value, int | Decimal) else Decimal(0)
+        return endless, endless
+    value = Decimal(held.value) if isinstance(held.value, int | Decimal) else Decimal(0)
+    if not held.soft:
+        return value, value
+    return endless if held.overage_max is None else value + held.overage_max, value

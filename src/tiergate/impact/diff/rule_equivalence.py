@@ -197,4 +197,5 @@ def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:
 
 def _deciding(feature: Feature) -> tuple[Any, ...]:
     """Return the fields of a feature that policies read beside the facts."""
-    return (fields_read_by_rules(feature), feature.status, feature.batch, feature.caps, feature.labels)
+    metering = feature.metered is not None, feature.draws
+    return (fields_read_by_rules(feature), feature.status, feature.batch, feature.caps, feature.labels, *metering)

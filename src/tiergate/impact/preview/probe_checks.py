@@ -10,9 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
+from tiergate.engine.metered_limits import NO_CEILING, ceiling_of, drawn_ceiling, is_unbounded
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.single_subject_engine import CheckParameters
-from tiergate.model import FeatureType, from_units
+from tiergate.model import NO_METERED_USAGE, FeatureType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,15 @@ _ABOVE_ALL = 10**12
 
 
 class ComparedLimit(NamedTuple):
-    """What one side grants of a feature, as an exact number (a rank, or 0 or 1 for a switch)."""
+    """What one side grants of a feature, as an exact number (a rank, or 0 or 1 for a switch).
+
+    What is allowed above a soft limit is part of it. `drawn`: the greatest amount that the feature it draws on allows.
+    """
 
     feature: Feature
     total: Fraction
     unlimited: bool
+    drawn: Fraction | None = None
 
 
 _LEAST = CheckParameters()
@@ -39,7 +44,13 @@ def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimi
     """Return what one side grants; `None` if it has no such feature, or its total overflows."""
     if feature is None or facts is None:
         return None
-    return ComparedLimit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
+    unbounded = is_unbounded(facts)
+    total = facts.total if unbounded else ceiling_of(facts, NO_METERED_USAGE)
+    drawn: Fraction | None = None
+    if facts.drawn is not None and feature.draws is not None:
+        ceiling = drawn_ceiling(facts, NO_METERED_USAGE)
+        drawn = None if ceiling >= NO_CEILING else Fraction(ceiling, feature.draws.cost)
+    return ComparedLimit(feature, Fraction(total, 10**feature.scale), unbounded, drawn)
 
 
 def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[CheckParameters]:
@@ -74,7 +85,8 @@ def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[Check
         for cap in (value.feature.caps.per_user, value.feature.caps.total)
         if cap is not None
     ]
-    for most in [it.total for it in known if not it.unlimited] + caps:
+    drawn = [it.drawn for it in known if it.drawn is not None]
+    for most in [it.total for it in known if not it.unlimited] + caps + drawn:
         amounts |= {most // step * step, (most // step + 1) * step}
     for amount in sorted(amounts):
         if amount <= 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import ScopeOp
+from tiergate.engine.metered_limits import ceiling_of, drawn_ceiling
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.subject_effects import ComparedCheck
 from tiergate.impact.rule_set import policy_concerns
@@ -25,7 +26,17 @@ from tiergate.impact.symbolic.symbolic_context import (
     item_refs_read,
     read_equal_data,
 )
-from tiergate.model import LAST_INSTANT, Check, FeatureType, MeteredUsage, Reason, Subject, SubjectType, from_units
+from tiergate.model import (
+    LAST_INSTANT,
+    NO_METERED_USAGE,
+    Check,
+    FeatureType,
+    MeteredUsage,
+    Reason,
+    Subject,
+    SubjectType,
+    from_units,
+)
 
 if TYPE_CHECKING:
     from tiergate.engine import Evaluator
@@ -35,13 +46,15 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.formulas import Formula
     from tiergate.model import Customer, Feature, Instant
 
-_REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})
+_REQUESTED: Final = frozenset(
+    {"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday", "draws"}
+)
 _MOST_PATHS: Final = 60
 _SOMEBODY: Final = "somebody"
 _GRANTED: Final = Reason.GRANTED.value
 _FIELDS: Final = (("amount", "amount"), ("used", "used"), ("user_used", "userCap.used"), ("value", "value"))
 _NOTHING_USED: Final = MeteredUsage()
-_KNOWN_FACTS: Final = ("suspended", "live", "held", "given", "overridden", "disabled", "unlimited")
+_KNOWN_FACTS: Final = ("suspended", "live", "held", "given", "overridden", "disabled", "unlimited", "soft")
 
 
 class RuleEffect(NamedTuple):
@@ -234,9 +247,16 @@ def _fixed(customer: Customer, side: RuleInputs) -> KnownSubject:
     facts = side.facts
     known = {name: getattr(facts, name) for name in _KNOWN_FACTS}
     items = frozenset(side.refs) | {ref.rpartition("@")[0] for ref in side.refs}
-    return KnownSubject(
-        known, {"limit": facts.total, "heldRank": facts.total}, frozenset(customer.tags), customer.attributes, items
-    )
+    return KnownSubject(known, _numbers(facts), frozenset(customer.tags), customer.attributes, items)
+
+
+def _numbers(facts: Facts) -> dict[str, int]:
+    """Return the numbers of a context that facts determine, without grants."""
+    result = dict.fromkeys(("limit", "allowance", "heldRank"), facts.total)
+    result["ceiling"] = ceiling_of(facts, NO_METERED_USAGE)
+    if facts.drawn is not None:
+        result |= {"draws.used": 0, "draws.ceiling": drawn_ceiling(facts, NO_METERED_USAGE)}
+    return result
 
 
 def _is_of_users(static: StaticPolicy) -> bool:

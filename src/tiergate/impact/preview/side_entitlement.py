@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tiergate.engine.metered_limits import ceiling_of, drawn_ceiling, is_unbounded
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.preview.probe_checks import least_amount
 from tiergate.impact.preview.rule_effects import RuleInputs
 from tiergate.impact.preview.subject_effects import value_from_facts
-from tiergate.model import FeatureType
+from tiergate.model import NO_METERED_USAGE, FeatureType
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Number
 
 
-_NUMBER_FIELDS: Final = ("type", "scale", "labels", "batch", "caps")
+_NUMBER_FIELDS: Final = ("type", "scale", "labels", "batch", "caps", "draws")
 """The fields of a feature that define how numbers of requests are read."""
 
 
@@ -41,12 +42,12 @@ class SideEntitlement(NamedTuple):
 
     @property
     def total(self) -> float:
-        """The total in units of 10^-6: infinite if unlimited, -1 on overflow."""
+        """The most that may be used, overage included, in units of 10^-6: infinite if unlimited, -1 on overflow."""
         if self.facts is None:
             return -1
-        if self.facts.unlimited:
+        if is_unbounded(self.facts):
             return math.inf
-        total: int = self.facts.total * 10 ** (6 - self.facts.feature.scale)
+        total: int = ceiling_of(self.facts, NO_METERED_USAGE) * 10 ** (6 - self.facts.feature.scale)
         return total
 
     @property
@@ -72,6 +73,8 @@ class SideEntitlement(NamedTuple):
             facts.disabled,
             bool(facts.givers),
             facts.held,
+            facts.soft,
+            None if facts.drawn is None else drawn_ceiling(facts, NO_METERED_USAGE),
             facts.unlimited or facts.total >= least,
             facts.unlimited or facts.total >= default,
         )
@@ -118,6 +121,10 @@ def are_equal(before: SideEntitlement, after: SideEntitlement) -> bool:
         return False
     if [rule.policy.json for rule in before.rules] != [rule.policy.json for rule in after.rules]:
         return False
-    if before.facts is None or after.facts is None or before.facts.total != after.facts.total:
+    if (
+        before.facts is None
+        or after.facts is None
+        or (before.facts.total, before.total) != (after.facts.total, after.total)
+    ):
         return False
     return before.active.refs == after.active.refs and before.flags == after.flags

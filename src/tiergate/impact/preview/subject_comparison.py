@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _MOST_GROUPS: Final = 100_000
 _NUMBERS: Final = frozenset(
     {"amount", "heldRank", "limit", "minimum", "rank", "remainder", "totalCap", "unlimited", "used", "userCap", "value"}
+    | {"allowance", "ceiling", "draws", "soft"}
 )
 """The context attributes that distinguish limits and requests."""
 

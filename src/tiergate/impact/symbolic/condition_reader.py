@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.cedar import Uid
+from tiergate.engine.cedar_context import CONTEXT_RECORDS
 from tiergate.impact.symbolic.arithmetic import PARTS, arithmetic, duration, instant, ordered, part_of
 from tiergate.impact.symbolic.condition_terms import (
     AttributeTerm,
@@ -223,7 +224,7 @@ class _Reader:
                 raise UnsupportedExpressionError
 
     def _of_context(self, name: str) -> Term:
-        if name in {"userCap", "totalCap"} and self.scene.has(name):
+        if name in CONTEXT_RECORDS and self.scene.has(name):
             return ContextTerm(f"{name}.")
         fact = self.scene.fact(name)
         if fact is not None:
@@ -237,8 +238,12 @@ class _Reader:
         of, name = self._value(body["left"]), body["attr"]
         result: bool
         match of.term:
+            case ContextTerm(path="") if name == "resetsAt" and self.scene.is_metered:
+                raise UnsupportedExpressionError  # it is there or not, as usage is known
             case ContextTerm(path=""):
                 result = self.scene.has(name)
+            case ContextTerm(path="draws."):
+                result = name in {"used", "amount", "ceiling"}
             case ContextTerm():
                 result = name in {"limit", "used"}
             case PrincipalTerm():

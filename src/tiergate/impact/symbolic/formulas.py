@@ -149,6 +149,10 @@ _RANGES: Final = {
     "amount": (1, MAX_EDGE_UNITS),
     "used": (0, MAX_TOTAL_UNITS),
     "limit": (0, MAX_TOTAL_UNITS),
+    "allowance": (0, MAX_TOTAL_UNITS),
+    "ceiling": (0, MAX_TOTAL_UNITS),
+    "draws.used": (0, MAX_TOTAL_UNITS),
+    "draws.ceiling": (0, MAX_TOTAL_UNITS),
     "userCap.used": (0, MAX_TOTAL_UNITS),
     "totalCap.used": (0, MAX_TOTAL_UNITS),
     "value": (0, MAX_EDGE_UNITS),
@@ -164,6 +168,8 @@ def variable_range(name: str) -> tuple[int, int]:
     """Return the least and the greatest value of a variable of the context."""
     if name.startswith("remainder/"):
         return 0, int(name.partition("/")[2]) - 1
+    if name.startswith("draws.amount/"):
+        return 0, MAX_TOTAL_UNITS
     return _RANGES[name]
 
 

@@ -88,13 +88,16 @@ def possible_facts(scene: SymbolicContext) -> Formula:
     if given is None or overridden is None or held is None:
         return whole
     implies(given, live)
-    implies(held, either(given, overridden))
     name = {FeatureType.QUANTITY: "limit", FeatureType.RANGE: "limit", FeatureType.CUSTOM: "heldRank"}.get(
         scene.feature.type
     )
     number = None if name is None else scene.number(name)
+    if not scene.is_metered:
+        implies(held, either(given, overridden))
     if number is None:
         return whole
+    if scene.is_metered:
+        whole = both(whole, _possible_limits(scene, either(given, overridden)))
     some = negated(at_most(number, 0))
     if unlimited is None:
         implies(held, some)
@@ -104,3 +107,17 @@ def possible_facts(scene: SymbolicContext) -> Formula:
     implies(held, either(unlimited, some))
     implies(either(unlimited, some), held)
     return whole
+
+
+def _possible_limits(scene: SymbolicContext, contributed: Formula) -> Formula:
+    """Return what holds for the limits of a metered feature: allowance, limit with grants, ceiling."""
+    limit, allowance, ceiling = (scene.number(name) for name in ("limit", "allowance", "ceiling"))
+    held, soft = scene.fact("held"), scene.fact("soft")
+    if limit is None or allowance is None or ceiling is None or held is None or soft is None:
+        return True
+    no_grants = at_most(limit.plus(allowance, -1), 0)
+    whole = both(at_most(allowance.plus(limit, -1), 0), at_most(limit.plus(ceiling, -1), 0))
+    whole = both(whole, either(soft, at_most(ceiling.plus(limit, -1), 0)))
+    whole = both(whole, either(negated(held), either(contributed, negated(no_grants))))
+    unlimited = scene.fact("unlimited")
+    return whole if unlimited is None else both(whole, either(negated(unlimited), at_most(ceiling, 0)))

@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 BOOLEANS = ("active", "suspended", "live", "held", "given", "overridden", "disabled")
 _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
     FeatureType.SWITCH: (),
-    FeatureType.QUANTITY: ("limit", "unlimited", "used", "amount", "minimum", "remainder"),
+    FeatureType.QUANTITY: (
+        *("limit", "allowance", "ceiling", "soft", "unlimited", "used", "amount", "minimum", "remainder"),
+    ),
     FeatureType.RANGE: ("limit", "unlimited", "value"),
     FeatureType.CUSTOM: ("rank", "heldRank"),
 }
+
+
+_FLAGS = frozenset({"unlimited", "soft"})
+"""Boolean attributes of single actions."""
 
 
 class KnownSubject(NamedTuple):
@@ -132,14 +138,23 @@ class SymbolicContext:
             return self.feature.caps.per_user is not None and self.feature.type is FeatureType.QUANTITY
         if name == "totalCap":
             return self.feature.caps.total is not None and self.feature.type is FeatureType.QUANTITY
+        if name == "draws":
+            return self.feature.draws is not None and self.feature.type is FeatureType.QUANTITY
         return name in {"now", "weekday", *BOOLEANS, *_OF_ACTION[self.feature.type]}
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether the feature is metered, so that its limit may be soft and grants may add to its allowance."""
+        return self.feature.metered is not None and self.feature.type is FeatureType.QUANTITY
 
     def fact(self, name: str) -> Formula | None:
         """Return a Boolean attribute of the context; `None` if there is none."""
         if name == "active":
             return self.feature.status is not FeatureStatus.DRAFT
-        if name not in BOOLEANS and not (name == "unlimited" and self.has(name)):
+        if name not in BOOLEANS and not (name in _FLAGS and self.has(name)):
             return None
+        if name == "soft" and not self.is_metered:
+            return False
         if self.fixed is not None and name in self.fixed.facts:
             return self.fixed.facts[name]
         return Atom(("fact", name), test=True)
@@ -159,11 +174,16 @@ class SymbolicContext:
             if (batch.increment or 1) == 1:
                 return Linear((), 0)
             name = f"remainder/{batch.increment}"
-        elif name in {"userCap.used", "totalCap.used"}:
+        elif name in {"userCap.used", "totalCap.used", "draws.used", "draws.amount", "draws.ceiling"}:
             if not self.has(name.partition(".")[0]):
                 return None
-        elif name != "time" and (not self.has(name) or name in BOOLEANS or name == "unlimited"):
+            draws = feature.draws
+            if name == "draws.amount" and draws is not None:
+                name = f"{name}/{draws.cost}/{feature.scale}"
+        elif name != "time" and (not self.has(name) or name in BOOLEANS or name in _FLAGS):
             return None
+        if name in ("allowance", "ceiling") and not self.is_metered:
+            name = "limit"
         if self.fixed is not None and name in self.fixed.numbers:
             return Linear((), self.fixed.numbers[name])
         return linear({name: 1})

@@ -62,7 +62,7 @@ def advice(target: Target, subject: TargetSource) -> str:
             return _entitlement_advice(aspect, subject)
         case TargetKind.ROLE, Aspect.DECIDES:
             return "no case would fail without this row: allow something that no other row allows, or state `policies`"
-        case TargetKind.OVERRIDE, Aspect.DECIDES:
+        case (TargetKind.OVERRIDE, Aspect.DECIDES):
             return "no case would fail without it: allow something by an override alone, or state `policies`"
         case TargetKind.REASON, Aspect.DECIDES:
             return "no case would fail without it: state this `reason`"
@@ -88,6 +88,10 @@ def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
             return "no case would fail if it were on: state a denial"
         case Aspect.BEYOND:
             return "no case would fail if it were one unit more: request one unit above the limit, or state `value`"
+        case Aspect.SOFT:
+            return "no case would fail if its limit were not soft, or not hard, as it says: request more than the limit"
+        case Aspect.OVERAGE:
+            return "no case would fail if one unit less were allowed above its limit: request exactly the most"
         case Aspect.UNLIMITED:
             return "no case would fail if it were a number: request more than anything else grants, or state `value`"
         case _:

@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Place
 
-_SHIPPED = {"guard": TargetKind.GUARD, "override": TargetKind.OVERRIDE, "reason": TargetKind.REASON}
+_SHIPPED = {
+    "guard": TargetKind.GUARD,
+    "override": TargetKind.OVERRIDE,
+    "grant": TargetKind.OVERRIDE,
+    "reason": TargetKind.REASON,
+}
 
 
 class TargetSource(NamedTuple):

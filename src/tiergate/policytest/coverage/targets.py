@@ -17,7 +17,18 @@ import msgspec
 
 from tiergate.cedar import Uid
 from tiergate.engine.slices import ACCESS
-from tiergate.model import AddedAmount, Amount, FeatureStatus, FeatureType, Level, Switch, Unlimited, format_units
+from tiergate.model import (
+    AddedAmount,
+    Amount,
+    FeatureStatus,
+    FeatureType,
+    Level,
+    LimitKind,
+    MeteredAmount,
+    Switch,
+    Unlimited,
+    format_units,
+)
 from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id, version_ref
 
@@ -46,13 +57,16 @@ class Aspect(StrEnum):
     """The property that a test shows.
 
     `decides`: it exists. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more. `unlimited`: it
-    is no number. `held`: a level that some subject has. `condition`: this `when` or `unless` limits it.
+    is no number. `soft`: its limit is soft, or hard, as it says. `overage`: not one unit less is allowed above a soft
+    limit. `held`: a level that some subject has. `condition`: this `when` or `unless` limits it.
     """
 
     DECIDES = "decides"
     LIMIT = "limit"
     BEYOND = "beyond"
     UNLIMITED = "unlimited"
+    SOFT = "soft"
+    OVERAGE = "overage"
     HELD = "held"
     CONDITION = "condition"
 
@@ -119,6 +133,14 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
                 yield Aspect.LIMIT
             if not _is_highest(targets, feature):
                 yield Aspect.BEYOND
+            if (
+                isinstance(value, MeteredAmount)
+                and targets
+                and (value.limit is LimitKind.HARD or value.overage_max != 0)
+            ):
+                yield Aspect.SOFT
+                if value.overage_max:
+                    yield Aspect.OVERAGE
 
 
 def _is_highest(targets: int, feature: Feature) -> bool:
@@ -141,8 +163,15 @@ def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> V
         case Level(label):
             place = feature.labels.index(label)
             return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
+        case MeteredAmount(limit=kind) if aspect is Aspect.SOFT:
+            return msgspec.structs.replace(value, limit=_OTHER[kind], overage_max=None)
+        case MeteredAmount(overage_max=int(above)) if aspect is Aspect.OVERAGE:
+            return msgspec.structs.replace(value, overage_max=above - 1)
         case Amount(targets) | AddedAmount(targets):
             return msgspec.structs.replace(value, units=targets - 1 if aspect is Aspect.LIMIT else targets + 1)
+
+
+_OTHER = {LimitKind.HARD: LimitKind.SOFT, LimitKind.SOFT: LimitKind.HARD}
 
 
 def level_target(target_set: str, feature: Feature, value: Value) -> Target | None:
@@ -166,6 +195,9 @@ _NEEDS: dict[str, Callable[[Feature], bool]] = {
     "guard/amount-invalid": lambda feature: (feature.batch.minimum or 1) > 1 or (feature.batch.increment or 1) > 1,
     "guard/user-cap-reached": lambda feature: feature.caps.per_user is not None,
     "guard/total-cap-reached": lambda feature: feature.caps.total is not None,
+    "guard/draws-exceeded": lambda feature: feature.draws is not None,
+    "guard/draws-not-entitled": lambda feature: feature.draws is not None,
+    "grant/consume": lambda feature: feature.metered is not None,
 }
 """The shipped policies that can decide only if a catalog has a feature of this sort."""
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.errors import CheckError, TiergateError
@@ -24,13 +26,13 @@ from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.check_reader import read_query
-from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject, valid_until
+from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject, instant_text, resets_at
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.model import Decision, Feature, Subject
+    from tiergate.model import Decision, Entitlement, Feature, Subject
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import StateView
     from tiergate.sidecar.subject_versions import SubjectVersion
@@ -132,7 +134,7 @@ class _List:
         for decision in service.decide_all_features(view, self._subject, self._now):
             if isinstance(decision, KeptDecision):
                 add(writers.of(view).write_entry(decision))
-                windows.add((decision.facts.start, decision.facts.until))
+                windows.add((decision.start, decision.until))
             else:
                 if decision.volatile:
                     self.is_steady = False
@@ -157,7 +159,7 @@ class _List:
             entitlements=[],
             publication=NO_PUBLICATION if generation is None else generation.publication,
             revision=NO_REVISION if generation is None else generation.revision,
-            valid_until=msgspec.UNSET if generation is None else valid_until(self.until),
+            valid_until=msgspec.UNSET if generation is None else instant_text(self.until),
             stale=self._is_stale,
         )
         before, _, after = encode(frame).partition(_NO_ENTRIES)  # a subject's id has no unescaped `"`
@@ -175,10 +177,19 @@ def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
         scale=msgspec.UNSET if feature is None or feature.type not in COUNTED else feature.scale,
         allowed=decision.allowed,
         reason=decision.reason.value,
-        entitlement=decision.entitlement,
+        entitlement=_at_rest(decision.entitlement),
         sources=decision.sources,
-        valid_until=msgspec.UNSET if decision.volatile else valid_until(decision.until),
+        valid_until=msgspec.UNSET if decision.volatile else instant_text(decision.until),
+        resets_at=resets_at(decision),
     )
+
+
+def _at_rest(entitlement: Entitlement) -> Entitlement:
+    """Return an entitlement whose overage is that of what is used, without the amount of a check."""
+    over, used, value = entitlement.overage, entitlement.used, entitlement.value
+    if over is msgspec.UNSET or used is msgspec.UNSET or not isinstance(value, int | Decimal):
+        return entitlement
+    return replace(entitlement, overage=used - value if used > value else msgspec.UNSET)
 
 
 def _name_parameter(error: TiergateError) -> TiergateError:

@@ -34,7 +34,10 @@ def test_every_policy_that_could_matter_is_shown_with_its_text() -> None:
     found = explained(check("movies"))
     assert [it.id for it in found.policies if it.decided] == ["addon/extra@1/movies", "plan/gold@3/movies"]
     assert [it.id for it in found.policies[2:]] == [
+        "grant/consume",
         "guard/amount-invalid",
+        "guard/draws-exceeded",
+        "guard/draws-not-entitled",
         "guard/feature-inactive",
         "guard/feature-suspended",
         "guard/override-denied",
