@@ -140,10 +140,10 @@ class MemoryHolder:
             self.ledger.now += 2_000
         raise AssertionError("leases do not end")
 
-    def crash(self, kept: int, instance: bytes = b"next process") -> None:
+    def crash(self, kept: int) -> None:
         """Start again with the first records of the journal."""
         del self.journal[kept:]
-        self.holder = Holder(self.holder.identity, instance)
+        self.holder = Holder(self.holder.identity, b"next process")
         for record in self.journal:
             self.holder.apply(record)
         self.journal.append(self.holder.start(self.ledger.now))

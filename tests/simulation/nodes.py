@@ -60,9 +60,11 @@ class Node:
             self._holder.apply(record)
         self._write(self._holder.start(self.clock))
 
-    def crash(self) -> None:
-        """Lose the process, and any of the records that were not synced, from one of them on."""
+    def crash(self, *, keep_all: bool | None = None) -> None:
+        """Lose the process, and any of the records that were not synced, from one of them on: all, none or some."""
         kept = self._world.random.randint(self._synced, len(self._journal))
+        if keep_all is not None:
+            kept = len(self._journal) if keep_all else self._synced
         del self._journal[kept:]
         for position, attempt in self._unsynced:
             if position >= kept:
@@ -207,7 +209,8 @@ class Node:
         attempt = world.new_attempt(self, fresh=True)
         attempt.debits = (Debit(account, amount),)
         for _ in range(12):
-            if self.try_to_consume(attempt, tries=1):
+            waits = any(attempt is waiting for waiting, _ in self._waiting.values())
+            if not waits and self.try_to_consume(attempt, tries=1):
                 self.sync()
                 return True
             self.exchange()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.oracle import ViolationError
-from tests.simulation.world import World
+from tests.simulation.world import STEPS, World
 
 SCHEDULES = 10_000
 CHUNKS = 20
@@ -19,6 +19,28 @@ def test_no_schedule_breaks_a_promise_of_the_ledger(chunk: int) -> None:
             World(seed).run()
         except ViolationError as violation:
             pytest.fail(f"seed {seed}: {violation}")
+
+
+@pytest.mark.parametrize("seed", range(20_000, 20_004))
+def test_sidecars_may_crash_after_every_step(seed: int) -> None:
+    """With and without the records that were not synced."""
+    for step in range(STEPS):
+        for keeps_all in (False, True):
+            world = World(seed)
+            world.crash_after, world.keeps_all = step, keeps_all
+            world.run()
+
+
+@pytest.mark.parametrize("seed", range(20_004, 20_008))
+def test_the_ledger_may_crash_in_every_transaction(seed: int) -> None:
+    """Before it commits, and after that, before it replies."""
+    calm = World(seed)
+    calm.run()
+    for transaction in range(1, calm.transactions + 1):
+        for when in ("before", "after"):
+            world = World(seed)
+            world.crash_of_ledger = (transaction, when)
+            world.run()
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -87,6 +87,12 @@ class World:
         self.messages: list[tuple[int, Request | Reply]] = []
         self.requests: list[Attempt] = []
         self.count = 0
+        self.crash_after = -1
+        """After this step all sidecars crash; `keeps_all`: though nothing was synced, nothing is lost."""
+        self.keeps_all = False
+        self.crash_of_ledger = (-1, "")
+        """In which transaction the ledger crashes, and when: `before` it commits, or `after`."""
+        self.transactions = 0
         self._actions = self._draw_actions()
 
     def _draw_actions(self) -> list[Callable[[], None]]:
@@ -116,8 +122,11 @@ class World:
         """Run the schedule; raises `ViolationError`."""
         for node in self.nodes:
             node.start()
-        for action in self.random.choices(self._actions, k=steps):
+        for step, action in enumerate(self.random.choices(self._actions, k=steps)):
             action()
+            if step == self.crash_after:
+                for node in self.nodes:
+                    node.crash(keep_all=self.keeps_all)
         self.heal()
         self.oracle.check_end(exact=not self.oracle.spans_windows())
         if self.seed % 4 == 0:
@@ -274,13 +283,17 @@ class World:
         """Act on the ledger in one transaction; `None` if it crashes before or after it committed."""
         ledger = Ledger(self.records, self.facts.bound_of, self.now + self.skew_of_ledger, self.terms)
         outcome = act(ledger)
-        crash = self.odds.crash_of_ledger
-        if crash and self.random.random() < crash:
+        self.transactions += 1
+        if self._crashes("before"):
             self.records.rollback()
             return None
         self.oracle.committed(self.records.commit())
         committed(outcome)
-        return None if crash and self.random.random() < crash else outcome
+        return None if self._crashes("after") else outcome
+
+    def _crashes(self, when: str) -> bool:
+        odds = self.odds.crash_of_ledger
+        return self.crash_of_ledger == (self.transactions, when) or (odds > 0 and self.random.random() < odds)
 
     def new_attempt(self, node: Node | None, *, fresh: bool = False) -> Attempt:
         """Return a request of a caller: a new one, or an earlier one again, perhaps with another content."""

@@ -224,7 +224,8 @@ class Exchanges:
         return [
             lease.number
             for lease in self._state.leases.values()
-            if lease.number not in closing
+            if lease.state is HeldState.OPEN
+            and lease.number not in closing
             and lease.number not in self._to_close
             and lease.expires - now < self._pace.renew_ms
             and now < lease.until

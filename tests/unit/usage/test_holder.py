@@ -15,8 +15,8 @@ from tiergate.usage.holder import (
     Spent,
 )
 from tiergate.usage.idempotency import KEY_TTL_MS
-from tiergate.usage.journal_records import LeasesClosing, LeasesEnded, Started
-from tiergate.usage.leases import DEFAULT_PACE, HeldState
+from tiergate.usage.journal_records import Consumed, LeasesClosing, LeasesEnded, LeasesGranted, Started
+from tiergate.usage.leases import DEFAULT_PACE, HeldLease, HeldState
 from tiergate.usage.protocol import Acquire, Fault, Hello, Need, Reason, Refused, Renew, Reply, Settle, Spend
 
 
@@ -363,3 +363,20 @@ def test_a_seldom_used_account_leases_what_it_consumes(one: MemoryHolder) -> Non
         one.ledger.now += 60_000
         one.consume(1, at=one.ledger.now)
         assert one.holder.usage_of(CALLS).left == 0
+
+
+def test_a_closing_lease_is_neither_renewed_nor_settled_while_reports_are_behind(ledger: MemoryLedger) -> None:
+    """After a crash, for example: it waits until all that was spent from it is reported."""
+    holder = Holder("one", b"p", pace=DEFAULT_PACE._replace(report_max=1))
+    holder.apply(LeasesGranted((HeldLease(1, CALLS, 2, NOW + 1_000, FOREVER),)))
+    for number in (1, 2):
+        holder.apply(Consumed(number, NOW, (Spend(CALLS, 1, 1),)))
+    holder.apply(LeasesClosing((1,)))
+    holder.start(NOW)
+    sent = []
+    for _ in range(3):
+        outgoing = holder.next_request(NOW)
+        assert outgoing is not None
+        sent.append(outgoing.request.operations)
+        holder.receive(ledger.exchange(outgoing.request))
+    assert sent == [(Hello(0, 1),), (), (Settle(1, 2),)]
