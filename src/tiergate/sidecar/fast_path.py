@@ -21,7 +21,7 @@ Rules:
 from __future__ import annotations
 
 import re
-import time
+from time import perf_counter_ns as _nanoseconds
 from typing import TYPE_CHECKING
 
 from tiergate.sidecar.api.responses import encode_response
@@ -117,7 +117,7 @@ class FastPath:
 
         `defaults`: the headers of every response; a new list means that they changed.
         """
-        begun = time.perf_counter_ns()
+        begun = _nanoseconds()
         repeat = self.repeats.young.get(segment)
         if repeat is None:
             repeat = self.repeats.revive(segment)
@@ -132,8 +132,10 @@ class FastPath:
             self._set_defaults(defaults)
         decision_id = self._service.next_id()
         decision.counts.check_repeat += 1
-        elapsed = time.perf_counter_ns() - begun
-        self._durations.add(elapsed)
+        elapsed = _nanoseconds() - begun
+        durations = self._durations
+        durations.counts[elapsed.bit_length()] += 1  # as `add`, without the call
+        durations.total += elapsed
         if decision.basis and self._log is not None:
             self._log.offer((decision_id, now, decision.check, decision.body, NO_CONTEXT, elapsed, decision.basis))
         return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", decision.body))
