@@ -8,7 +8,7 @@ from tests.simulation.world import STEPS, World
 
 SCHEDULES = 10_000
 CHUNKS = 20
-SEEDS_MAX = 1_000
+SEEDS_MAX = 2_000
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -16,7 +16,7 @@ from tiergate.usage.accounts import Account, Consumption, Debit, Scope
 from tiergate.usage.idempotency import digest_of, key_of
 from tiergate.usage.leases import LeaseTerms, Pace
 from tiergate.usage.ledger import Ledger
-from tiergate.usage.ledger_records import LedgerRecords, needs_of
+from tiergate.usage.ledger_records import LedgerRecords
 from tiergate.usage.protocol import (
     Booked,
     Reason,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome")
 
-STEPS = 50
+STEPS = 40
 """How many things happen in a schedule."""
 
 ROUNDS_MAX = 80
@@ -81,7 +81,7 @@ class World:
         self.pace = Pace(
             idle_ms=self.random.choice((200, 1_000)),
             report_ms=self.random.choice((50, 1_000)),
-            report_max=self.random.choice((1, 3, 5_000)),
+            report_max=self.random.choice((2, 5_000, 5_000)),
         )
         self.nodes = [Node(self, index) for index in range(self.random.choice((1, 2, 2, 3, 4)))]
         self.messages: list[tuple[int, Request | Reply]] = []
@@ -270,7 +270,6 @@ class World:
             node.receive(decode_reply(encode(message)) if self.odds.encoded else message)
             return
         request = decode_request(encode(message)) if self.odds.encoded else message
-        needs_of(request)
         reply = self.on_ledger(lambda ledger: ledger.exchange(request))
         if reply is not None:
             self.send(index, reply)
