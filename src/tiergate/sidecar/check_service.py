@@ -243,6 +243,13 @@ class CheckService:
         capped = (feature.id,) if feature.caps.total is not None else ()
         return self.state.subject_versions.of_usage(check.subject, feature.id, everybody=capped)
 
+    def version_of(self, view: StateView, check: Check) -> SubjectVersion:
+        """Return the version that answers to a check rest on: of its subject, or of usage."""
+        generation, version = view.generation, self.state.subject_versions.of(check.subject)
+        if generation is None or check.feature not in generation.engine.evaluator.index.features:
+            return version
+        return self._usage_version(generation, check, version)
+
     def version_of_all(self, view: StateView, subject: Subject) -> SubjectVersion:
         """Return the version that answers about all features of a subject rest on together."""
         generation, versions = view.generation, self.state.subject_versions

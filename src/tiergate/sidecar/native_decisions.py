@@ -126,7 +126,7 @@ class NativeDecisions:
 
     def _make_decider(self, view: StateView, *, at_once: bool) -> Callable[[Check, bytes, Instant], NativeDecision]:
         service, is_asked_again, reasons = self._service, self._asked.add, self._service.metrics.reasons
-        find, version_of = service.kept_finder(view), service.state.subject_versions.of
+        find, version_of = service.kept_finder(view), service.version_of
         write = None if find is None else self._writers.of(view).write
         stale_at = view.stale_at
 
@@ -134,7 +134,7 @@ class NativeDecisions:
             if is_asked_again(body):
                 return self.decide(view, check, body, now)
             if find is not None and write is not None and now < stale_at:
-                version = NO_VERSION if at_once else version_of(check.subject)
+                version = NO_VERSION if at_once else version_of(view, check)
                 try:
                     kept = find(check, now)
                 except UnknownFeatureError:  # the service knows the nearest name

@@ -7,7 +7,7 @@ of the decision that the evaluator makes; `tests/properties/test_shapes.py` comp
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Reason
 
 
-_SWITCH, _RANGE, _CUSTOM = FeatureType.SWITCH, FeatureType.RANGE, FeatureType.CUSTOM
+_RANGE = FeatureType.RANGE
 
 
 class KeptDecision(msgspec.Struct, frozen=True, gc=False):
@@ -56,13 +56,21 @@ class KeptDecision(msgspec.Struct, frozen=True, gc=False):
         return self.facts.start if self.usage is None else max(self.facts.start, self.usage.valid_from)
 
 
+class _Texts(NamedTuple):
+    """What is the same for all decisions on a feature: the first members, the unit, and, if few, each entitlement."""
+
+    head: str
+    unit: str
+    entitlements: tuple[str, ...]
+
+
 class DecisionWriter:
     """Writes the kept decisions of one bundle."""
 
     def __init__(self, publication: int, revision: str) -> None:
         self._tail = f',"publication":{publication},"revision":"{revision}"'
-        self._features: dict[str, tuple[str, str]] = {}
-        self._listed: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+        self._features: dict[str, _Texts] = {}
+        self._listed: dict[str, _Texts] = {}
         self._ending: tuple[Instant | None, str] = (None, "")
         self._listed_ending: tuple[Instant | None, str] = (None, "")
 
@@ -71,9 +79,9 @@ class DecisionWriter:
         feature, facts, used, answer, usage = kept.feature, kept.facts, kept.used, kept.answer, kept.usage
         allowed, static, by_items, reason = answer
         name = feature.id
-        head, unit = self._features.get(name) or self._read(feature)
+        head, unit, values = self._features.get(name) or self._read(feature)
         if usage is None and not facts.soft:
-            entitlement = _entitlement(feature, facts, used, unit)
+            entitlement = values[facts.total] if values else _entitlement(feature, facts, used, unit)
             ending = self._ending[1] if until == self._ending[0] else self._end(until)
         else:
             entitlement = _metered_entitlement(kept, kept.amount if allowed else 0)
@@ -107,26 +115,15 @@ class DecisionWriter:
             f'{entitlement}}},"sources":[{_sources(facts)}]{ending}'
         ).encode()
 
-    def _read(self, feature: Feature) -> tuple[str, str]:
-        """Return what is the same for all decisions on a feature: the members before its entitlement, and its unit."""
-        found = f',"feature":"{feature.id}","type":"{feature.type}","entitlement":{{', _unit(feature)
-        self._features[feature.id] = found
+    def _read(self, feature: Feature) -> _Texts:
+        head = f',"feature":"{feature.id}","type":"{feature.type}","entitlement":{{'
+        found = self._features[feature.id] = _Texts(head, _unit(feature), _entitlements(feature))
         return found
 
-    def _read_listed(self, feature: Feature) -> tuple[str, str, tuple[str, ...]]:
-        """Return also the entitlements by their total, where there are few."""
+    def _read_listed(self, feature: Feature) -> _Texts:
         scale = f',"scale":{feature.scale}' if feature.type in COUNTED else ""
-        values: tuple[bool | str | None, ...] = ()
-        if feature.type is FeatureType.SWITCH:
-            values = (False, True)
-        elif feature.type is FeatureType.CUSTOM:
-            values = (None, *feature.labels)
-        found = (
-            f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":',
-            _unit(feature),
-            tuple([f'"value":{encode(value).decode()}' for value in values]),
-        )
-        self._listed[feature.id] = found
+        head = f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":'
+        found = self._listed[feature.id] = _Texts(head, _unit(feature), _entitlements(feature))
         return found
 
     def _end(self, until: Instant) -> str:
@@ -139,7 +136,7 @@ class DecisionWriter:
 
 
 @lru_cache(maxsize=4_096)
-def _text(label: str | None) -> str:
+def _text(label: str) -> str:
     """Write a label of a level."""
     return encode(label).decode()
 
@@ -161,12 +158,19 @@ def _metered_entitlement(kept: KeptDecision, amount: int) -> str:
     return encode(entitlement_of(kept.facts, kept.used, amount, kept.usage)).decode()[1:-1]
 
 
+def _entitlements(feature: Feature) -> tuple[str, ...]:
+    """Write the entitlements of a switch or a custom feature by their total; none of a number."""
+    values: tuple[bool | str | None, ...] = ()
+    if feature.type is FeatureType.SWITCH:
+        values = (False, True)
+    elif feature.type is FeatureType.CUSTOM:
+        values = (None, *feature.labels)
+    return tuple([f'"value":{encode(value).decode()}' for value in values])
+
+
 def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
+    """Write the entitlement of a quantity or range."""
     kind, total = feature.type, facts.total
-    if kind is _SWITCH:
-        return '"value":true' if total else '"value":false'
-    if kind is _CUSTOM:
-        return f'"value":{_text(feature.labels[total - 1] if total else None)}'
     scale, unlimited = feature.scale, facts.unlimited
     if unlimited:
         value = '"unlimited":true'
@@ -186,22 +190,28 @@ def _entitlement(feature: Feature, facts: Facts, used: int, unit: str) -> str:
 
 def _sources(facts: Facts) -> str:
     """Write the contributions as `source_of` shows them."""
-    feature, texts = facts.feature, []
+    feature, contributions = facts.feature, facts.contributions
+    if facts.overridden:
+        return ",".join([encode(source_of(feature, *it)).decode() for it in contributions])
+    texts: list[str] = []
     last, where = "", ""
-    for subscription, by, value in facts.contributions:
-        shown: str | int = ""
-        if type(by) is ActiveVersion and subscription:  # nearly all are plain values of items
-            if type(value) is Amount:
-                if value.per is None:
-                    shown = format_units(value.units, feature.scale) if feature.scale else value.units
-            elif type(value) is Switch:
-                shown = "true" if value.on else "false"
-            elif type(value) is Level:
-                shown = _text(value.label)
+    for subscription, by, value in contributions:  # items alone contribute, nearly always a plain value
+        shown: str | int
+        if type(by) is not ActiveVersion:
+            shown = ""
+        elif type(value) is Amount and value.per is None:
+            shown = format_units(value.units, feature.scale) if feature.scale else value.units
+        elif type(value) is Switch:
+            shown = "true" if value.on else "false"
+        elif type(value) is Level:
+            shown = _text(value.label)
+        else:
+            shown = ""
         if shown == "" or type(by) is not ActiveVersion:
             texts.append(encode(source_of(feature, subscription, by, value)).decode())
             continue
         if subscription is not last:
-            last, where = subscription, encode(subscription).decode()
+            # Letters and digits need no escapes.
+            last, where = subscription, f'"{subscription}"' if subscription.isalnum() else encode(subscription).decode()
         texts.append(f'{by.source},"subscription":{where},"value":{shown}}}')
     return ",".join(texts)
