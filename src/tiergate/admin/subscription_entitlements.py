@@ -21,6 +21,8 @@ from tiergate.model import (
     Customer,
     FeatureType,
     Level,
+    LimitKind,
+    MeteredAmount,
     Subject,
     SubjectRecord,
     SubjectType,
@@ -75,5 +77,20 @@ def _value(facts: Facts, feature: Feature) -> Value:
         raise ConflictError("not-definable", f"the subscription's value of `{feature.id}` {error}") from None
     is_no_level = feature.numbers is not None and facts.total not in feature.numbers
     is_below = feature.minimum is not None and facts.total < feature.minimum
-    # Levels and bounds limit a given amount, but not an added one, which is added to nothing here.
-    return AddedAmount(facts.total) if is_no_level or is_below else Amount(facts.total)
+    own = _own_limit(facts, feature)
+    if is_no_level or is_below:  # levels and bounds limit a given amount, but not one that is added to nothing here
+        if own is not None:
+            detail = f"no item can give the subscription's value of `{feature.id}` with a limit of its own"
+            raise ConflictError("not-definable", detail)
+        return AddedAmount(facts.total)
+    return Amount(facts.total) if own is None else own
+
+
+def _own_limit(facts: Facts, feature: Feature) -> MeteredAmount | None:
+    """Return the value with its kind of limit, if that is not the feature's."""
+    metered = feature.metered
+    if metered is None or (facts.soft, facts.overage_max) == (metered.limit is LimitKind.SOFT, metered.overage_max):
+        return None
+    if facts.soft:
+        return MeteredAmount(facts.total, None, LimitKind.SOFT, facts.overage_max)
+    return MeteredAmount(facts.total, None, LimitKind.HARD)

@@ -110,4 +110,7 @@ def _evidence(evidence: dict[str, Any]) -> str:
 def _value(entitlement: dict[str, Any]) -> str:
     value = entitlement["value"]
     text = "nothing" if value is None else _SWITCH[value] if isinstance(value, bool) else str(value)
+    overage = entitlement.get("overage", 0)
+    if overage:
+        text += ", soft limit" + ("" if overage == "unlimited" else f", at most {overage} above")
     return text if entitlement["allowed"] or not value else f"{text} ({entitlement['reason']})"

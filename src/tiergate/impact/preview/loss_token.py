@@ -37,7 +37,8 @@ _encode = msgspec.json.Encoder().encode
 class Loss(NamedTuple):
     """What one subject loses of one feature.
 
-    `effect`: one that reduces. `since`: the first instant, in UTC milliseconds; `None` if at once.
+    `effect`: one that reduces. `since`: the first instant, in UTC milliseconds; `None` if at once. `overages`: how much
+    above the values soft limits allow.
     """
 
     subject: Subject
@@ -46,6 +47,7 @@ class Loss(NamedTuple):
     since: Instant | None
     before: LossValue
     after: LossValue
+    overages: tuple[Number | str, Number | str] = (0, 0)
 
 
 class LossAccumulator:
@@ -94,6 +96,7 @@ def losses_of(effects: Iterable[SubjectEffect], now: Instant) -> list[Loss]:
             effect.since if effect.since > now else None,
             effect.before.value,
             effect.after.value,
+            (effect.before.overage, effect.after.overage),
         )
         for effect in effects
         if effect.effect.reduces
@@ -114,6 +117,8 @@ def customer_count(token: str) -> int:
 def _plain(loss: Loss) -> list[object]:
     kind = "customer" if loss.subject.type is SubjectType.CUSTOMER else "subscription"
     values = [_value(loss.before), _value(loss.after)]
+    if loss.overages != (0, 0):
+        values += [_value(overage) for overage in loss.overages]
     return [kind, loss.subject.id, loss.feature, loss.effect.value, loss.since, *values]
 
 

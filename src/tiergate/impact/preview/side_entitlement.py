@@ -9,7 +9,7 @@ from tiergate.engine.metered_limits import ceiling_of, drawn_ceiling, is_unbound
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.preview.probe_checks import least_amount
 from tiergate.impact.preview.rule_effects import RuleInputs
-from tiergate.impact.preview.subject_effects import value_from_facts
+from tiergate.impact.preview.subject_effects import overage_from_facts, value_from_facts
 from tiergate.model import NO_METERED_USAGE, FeatureType
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class SideEntitlement(NamedTuple):
     def value(self) -> bool | Number | str | None:
         """The granted value."""
         return None if self.facts is None else value_from_facts(self.facts)
+
+    @property
+    def overage(self) -> Number | str:
+        """How much above the granted value a soft limit allows."""
+        return 0 if self.facts is None else overage_from_facts(self.facts)
 
     @property
     def flags(self) -> Hashable:

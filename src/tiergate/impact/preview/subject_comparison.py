@@ -173,8 +173,8 @@ class SubjectComparison:
             shown_by = shown_by._replace(at=now)
         return SubjectDifference(
             decided.effect,
-            LeastCheckResult(*decided.before, before.value),
-            LeastCheckResult(*decided.after, after.value),
+            LeastCheckResult(*decided.before, before.value, before.overage),
+            LeastCheckResult(*decided.after, after.value, after.overage),
             shown_by,
         )
 

@@ -66,12 +66,14 @@ class LeastCheckResult(NamedTuple):
     """The result of the least check: whether it is allowed and why, and the granted value.
 
     `value`: true or false for a switch, the label of a custom feature, the number of a quantity or a range, or
-    `UNLIMITED`; `None` if nothing is granted or there is no such feature.
+    `UNLIMITED`; `None` if nothing is granted or there is no such feature. `overage`: how much above it a soft limit
+    allows, perhaps `UNLIMITED`; 0 for a hard limit.
     """
 
     allowed: bool
     reason: Reason | None
     value: bool | Number | str | None
+    overage: Number | str = 0
 
 
 def value_from_facts(facts: Facts) -> bool | Number | str | None:
@@ -84,6 +86,13 @@ def value_from_facts(facts: Facts) -> bool | Number | str | None:
             return feature.labels[facts.total - 1] if facts.total else None
         case FeatureType.QUANTITY | FeatureType.RANGE:
             return UNLIMITED if facts.unlimited else from_units(facts.total, feature.scale)
+
+
+def overage_from_facts(facts: Facts) -> Number | str:
+    """Return how much above the value a soft limit allows, as a number or `UNLIMITED`; 0 for a hard limit."""
+    if not facts.soft or not facts.held or facts.unlimited:
+        return 0
+    return UNLIMITED if facts.overage_max is None else from_units(facts.overage_max, facts.feature.scale)
 
 
 class ComparedCheck(NamedTuple):
@@ -264,4 +273,5 @@ def _reason(reason: Reason | None) -> str:
 
 
 def _result_data(answered: LeastCheckResult) -> dict[str, object]:
-    return {"allowed": answered.allowed, "reason": _reason(answered.reason), "value": answered.value}
+    data = {"allowed": answered.allowed, "reason": _reason(answered.reason), "value": answered.value}
+    return data | {"overage": answered.overage} if answered.overage else data

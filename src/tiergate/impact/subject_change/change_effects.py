@@ -8,7 +8,7 @@ A subscription that does not count now may count again, and one that counts may 
 times: as it is; as if its subscriptions always counted; and, if every life matters, as if none did. INVARIANT (no loss
 is overlooked): a subscription only ever raises the customer's total, and the customer's overrides reduce it most at the
 greatest total, or at none. If none of the three comparisons finds a loss, there is none for any lifetimes of the same
-subscriptions.
+subscriptions. Whether a limit is soft is compared for the same three.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.facts import TotalOverflowError, is_multiplied, resolve_facts
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.preview.subject_effects import Effect, LeastCheckResult, SubjectEffect, value_from_facts
+from tiergate.impact.preview.subject_effects import (
+    Effect,
+    LeastCheckResult,
+    SubjectEffect,
+    overage_from_facts,
+    value_from_facts,
+)
 from tiergate.model import (
     FOREVER,
     Feature,
@@ -192,7 +198,7 @@ def subject_effects(
             for subject, records in _subjects(before, after)
             for effect in _feature_effects(subject, records, features, source, now)
         ):
-            key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
+            key = (effect.subject, effect.feature, effect.effect, effect.before[2:], effect.after[2:])
             if key not in result and (effect.subject, effect.feature, effect.effect.reduces) not in seen:
                 result[key] = effect
                 new.append(effect)
@@ -234,8 +240,8 @@ def _effective(feature: Feature) -> Feature:
     return replace(feature, suspensions=(), status=FeatureStatus.ACTIVE)
 
 
-def _decided_value(facts: Facts) -> tuple[float, bool]:
-    return comparable_size(facts), facts.disabled
+def _decided_value(facts: Facts) -> tuple[float, float, bool]:
+    return comparable_size(facts), comparable_ceiling(facts), facts.disabled
 
 
 def has_ended(subscription: Subscription, now: Instant) -> bool:
@@ -309,7 +315,7 @@ def _feature_effects(
         for start, was, becomes in _merged(*sides):
             if was is None or becomes is None:
                 continue
-            effect = _effect(was, becomes)
+            effect = effect_between(was, becomes)
             if effect is None:
                 continue
             key = (effect, _least_check(was), _least_check(becomes))
@@ -374,13 +380,24 @@ def comparable_size(facts: Facts) -> float:
     return float("inf") if facts.unlimited else facts.total
 
 
-def _effect(was: Facts, becomes: Facts) -> Effect | None:
+def comparable_ceiling(facts: Facts) -> float:
+    """Return up to where usage is allowed, as one number like `comparable_size`: beyond it for a soft limit."""
+    size = comparable_size(facts)
+    if not facts.soft or not size:
+        return size
+    return float("inf") if facts.overage_max is None else size + facts.overage_max
+
+
+def effect_between(was: Facts, becomes: Facts) -> Effect | None:
+    """Return the effect of other facts on a value and on what is allowed above it; `None` if both stay."""
     before, after = comparable_size(was), comparable_size(becomes)
-    if before == after:
+    ceilings = comparable_ceiling(was), comparable_ceiling(becomes)
+    if before == after and ceilings[0] == ceilings[1]:
         return None
     if not before or not after:
         return Effect.GAINS if after else Effect.LOSES
-    return Effect.MORE if after > before else Effect.LESS
+    reduces, raises = after < before or ceilings[1] < ceilings[0], after > before or ceilings[1] > ceilings[0]
+    return Effect.OTHER if reduces and raises else Effect.LESS if reduces else Effect.MORE
 
 
 def _least_check(facts: Facts) -> LeastCheckResult:
@@ -392,4 +409,4 @@ def _least_check(facts: Facts) -> LeastCheckResult:
         reason = Reason.NOT_ENTITLED if facts.live or facts.overridden else Reason.SUBSCRIPTION_INACTIVE
     elif feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
         reason = Reason.LIMIT_REACHED
-    return LeastCheckResult(reason is Reason.GRANTED, reason, value_from_facts(facts))
+    return LeastCheckResult(reason is Reason.GRANTED, reason, value_from_facts(facts), overage_from_facts(facts))

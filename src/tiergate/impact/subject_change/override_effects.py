@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from tiergate.catalog import override_data
 from tiergate.errors import BodyProblem, ConflictError
-from tiergate.impact.preview.subject_effects import value_from_facts
-from tiergate.impact.subject_change.change_effects import catalog_definitions, comparable_size, ever_differs, facts_at
+from tiergate.impact.preview.subject_effects import overage_from_facts, value_from_facts
+from tiergate.impact.subject_change.change_effects import catalog_definitions, effect_between, ever_differs, facts_at
+from tiergate.impact.subject_change.shown_values import describe_entitlement, entitlement_form
 from tiergate.model import Override, OverrideMode, Subject, SubjectRecord, SubjectType, format_instant
 
 if TYPE_CHECKING:
@@ -121,20 +122,14 @@ def _hindrance(source: CatalogDefinitions, record: SubjectRecord, location: Over
         whose = "the" if blocker.owner == location.owner else "the customer's"
         return f"{whose} override `{blocker.override.id}` ({_sentence(blocker.override, source)}) decides instead"
     facts = facts_at(location.without(record), location.subject(record), location.override.feature, source, at)
-    value = None if facts is None else value_from_facts(facts)
-    return f"{_WITHOUT_IT} {_shown(value)}"
+    value = None if facts is None else _held(facts)
+    return f"{_WITHOUT_IT} {describe_entitlement(value)}"
 
 
 def _sentence(override: Override, source: CatalogDefinitions) -> str:
     data = override_data(override, source.index.features)
     mode = override.mode.value
-    return mode if override.mode is OverrideMode.DISABLED else f"{mode} {_shown(data.get('value'))}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "nothing" if value is None else f"{value}"
+    return mode if override.mode is OverrideMode.DISABLED else f"{mode} {describe_entitlement(data.get('value'))}"
 
 
 # ── What an override does now ────────────────────────────────────────────────────────────────────────────────────────
@@ -146,7 +141,7 @@ def override_effect(
     """Return the effect of an override on its subject's value at `now`, as JSON members.
 
     `state`: `raises` or `lowers` it; `acts` if only the decision changes; `none`, `scheduled` or `ended`. `from`, `to`:
-    the value without it and with it. `because`: why there is no effect.
+    the value without it and with it, as entitlements are written. `because`: why there is no effect.
     """
     if override.until <= now:
         return {"state": "ended"}
@@ -159,9 +154,9 @@ def override_effect(
     facts_pair = _values(source, record, location, now)
     if facts_pair is not None:
         was, facts = facts_pair
-        before, after = comparable_size(was), comparable_size(facts)
-        data = "acts" if before == after else "raises" if after > before else "lowers"
-        return {"state": data, "from": value_from_facts(was), "to": value_from_facts(facts)}
+        effect = effect_between(was, facts)
+        data = "acts" if effect is None else "lowers" if effect.reduces else "raises"
+        return {"state": data, "from": _held(was), "to": _held(facts)}
     return {"state": "none", "because": _why(source, record, location, now)}
 
 
@@ -177,9 +172,13 @@ def _values(
         facts, was = (facts_at(it, subject, location.override.feature, source, now) for it in (record, rest))
         if facts is None or was is None:
             continue
-        if comparable_size(was) != comparable_size(facts) or was.disabled != facts.disabled:
+        if effect_between(was, facts) is not None or was.disabled != facts.disabled:
             return was, facts
     return None
+
+
+def _held(facts: Facts) -> object:
+    return entitlement_form(value_from_facts(facts), overage_from_facts(facts))
 
 
 def _why(source: CatalogDefinitions, record: SubjectRecord, location: OverrideLocation, now: Instant) -> str:

@@ -14,6 +14,7 @@ from tiergate.catalog import override_data
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.subject_change.change_effects import RecordChange, ever_differs, has_ended, subject_effects
 from tiergate.impact.subject_change.override_effects import OverrideLocation
+from tiergate.impact.subject_change.shown_values import describe_entitlement, entitlement_form
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -108,15 +109,13 @@ def _of_override(
         if lowered is not None:
             value = override_data(override, source.index.features).get("value")
             since = "" if lowered.since <= now else f", from {format_instant(lowered.since)} on"
-            before = _shown(lowered.before.value)
+            before = _shown(entitlement_form(lowered.before.value, lowered.before.overage))
             message = f"lowers `{override.feature}` to {_shown(value)}: without it, it is {before}{since}"
             yield finding("override-below-plan", message)
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "`true`" if value else "`false`"
-    return "nothing" if value is None else f"`{value}`"
+    return "nothing" if value is None else f"`{describe_entitlement(value)}`"
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -83,6 +83,19 @@ def test_files_are_previewed(cli: Cli, files: Path) -> None:
     assert (said["customer"], said["effect"], said["used"], said["above"]) == ("acme", "less", 45, True)
 
 
+def test_a_limit_that_becomes_hard_is_previewed(cli: Cli, files: Path) -> None:
+    """Though its number stays: what was allowed above it is taken."""
+    text = CATALOG.replace("{id: movies, type: quantity", "{id: movies, type: quantity, metered: {reset: month}")
+    soft = text.replace("movies: 50", "movies: {value: 50, limit: soft, overage_max: 20}")
+    (files / "old.yaml").write_text(soft, encoding="utf-8")
+    (files / "new.yaml").write_text(text, encoding="utf-8")
+    ran = cli("preview", *sides(files))
+    assert ran.out.splitlines()[:2] == [
+        "- movies: 1 customer gets less",
+        "    acme: 50, soft limit, at most 20 above → 50",
+    ]
+
+
 def test_a_preview_is_told_as_one_document(cli: Cli, files: Path) -> None:
     """With the tally."""
     ran = cli("preview", *sides(files), "--json")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import insert, select
 
-from tests.unit.control.subjects import NOW, codes, made, served, taken
+from tests.stores import put_in_force
+from tests.unit.control.subjects import CATALOG, NOW, codes, made, served, taken
 from tiergate.model import FOREVER, format_instant
 from tiergate.store import SYSTEM
 from tiergate.store.tables import DELIVERIES, WEBHOOKS
@@ -82,6 +83,25 @@ def test_an_override_that_cannot_be_is_refused(
 ) -> None:
     """Without a reason, for an archived feature, by the published catalog."""
     assert codes(support.post(f"{path}/overrides", json=PROMISE | change)) == [problem]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_override_may_give_another_kind_of_limit(
+    api: tuple[Admin, Store, Ticking], support: httpx.Client, path: str
+) -> None:
+    """Shown as it was written, with its effect; only where usage is counted."""
+    soft = PROMISE | {"value": {"value": 50, "limit": "soft", "overage_max": 5}}
+    assert codes(support.post(f"{path}/overrides", json=soft)) == [("/value/limit", "limit-not-metered")]
+    put_in_force(
+        api[1], CATALOG.replace("id: movies, type: quantity", "id: movies, type: quantity, metered: {reset: month}")
+    )
+    assert made(support.post(f"{path}/overrides", json=soft))["value"] == soft["value"]
+    (listed,) = support.get(f"{path}/overrides").json()["items"]
+    assert listed["value"] == soft["value"]
+    assert listed["effect"] == {"state": "raises", "from": 50, "to": soft["value"]}
+    hard = soft | {"value": {"value": 50, "limit": "hard", "overage_max": 5}}
+    assert codes(support.post(f"{path}/overrides", json=hard)) == [("/value/overage_max", "key-conflict")]
+    assert codes(support.post(f"{path}/overrides", json=soft | {"mode": "at_least"})) == [("/value", "wrong-type")]
 
 
 def test_an_override_says_its_author_in_vain(support: httpx.Client, sales: httpx.Client) -> None:

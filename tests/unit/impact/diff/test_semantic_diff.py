@@ -10,6 +10,7 @@ from tiergate.compiler import compile_catalog
 from tiergate.impact.diff.diff_result import ChangeDirection, SemanticDiff
 from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
 from tiergate.impact.diff.semantic_diff import compare_bundles
+from tiergate.impact.single_subject_engine import EntitlementValue
 from tiergate.model import Rules, parse_instant
 
 NOW = parse_instant("2026-11-21T00:00:00Z")
@@ -123,6 +124,39 @@ def test_what_is_said_of_a_feature_is_found_whoever_holds_it(before: str, after:
     meant = changed(before, after)
     assert [[it.path for it in one.details] for one in meant.features] == [[path]]
     assert not meant.turns
+
+
+HARD, SOFT = EntitlementValue(50), EntitlementValue(50, soft=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held", "kind"),
+    [
+        ("movies: 50", "movies: {value: 50, limit: soft}", (HARD, SOFT), ChangeDirection.MORE),
+        ("movies: {value: 50, limit: soft}", "movies: 50", (SOFT, HARD), ChangeDirection.LESS),
+        (
+            "movies: {value: 50, limit: soft}",
+            "movies: {value: 50, limit: soft, overage_max: 10}",
+            (SOFT, EntitlementValue(50, soft=True, overage_max=10)),
+            ChangeDirection.LESS,
+        ),
+        (
+            "movies: {value: 50, limit: soft, overage_max: 10}",
+            "movies: {value: 54, limit: soft, overage_max: 4}",
+            (EntitlementValue(50, soft=True, overage_max=10), EntitlementValue(54, soft=True, overage_max=4)),
+            ChangeDirection.LESS,
+        ),
+    ],
+)
+def test_another_kind_of_limit_is_another_value(
+    before: str, after: str, held: tuple[EntitlementValue, EntitlementValue], kind: ChangeDirection
+) -> None:
+    """Even where the number stays, and however far nobody has used it."""
+    old = CATALOG.replace("movies: 50", before)
+    meant = found(CATALOG.replace("movies: 50", after), old)
+    (row,) = [it for it in meant.differences if it.bearing is HoldingPattern.ONE and it.audience is None]
+    assert (row.feature, row.before, row.after, row.kind) == ("movies", *held, kind)
+    assert not meant.features + meant.unproved
 
 
 def test_what_a_feature_draws_on_is_found_whoever_holds_it() -> None:

@@ -75,14 +75,14 @@ _ADDRESS: Final[Schema] = {
     "minLength": 1,
     "description": "The id of a customer, or `ext:<system>:<id>`, one of its external ids.",
 }
-_HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null"]}
+_HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null", "object"]}
 _EFFECT: Final[Schema] = object_of(
     {
         "state": {
             "enum": ["raises", "lowers", "acts", "none", "scheduled", "ended"],
             "description": "`acts`: the value is the same, but it is denied. `none`: it does nothing now.",
         },
-        "from": _HELD | {"description": "The value without the override."},
+        "from": _HELD | {"description": "The value without the override, as an entitlement is written."},
         "to": _HELD | {"description": "The value with it."},
         "because": TEXT | {"description": "Why it does nothing now."},
     },

@@ -46,7 +46,13 @@ _COMBINATION: Final[Schema] = object_of(
     optional=("item", "examples"),
 )
 _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
-_ANSWERED: Final[Schema] = object_of({"allowed": FLAG, "reason": TEXT, "value": {}})
+_OVERAGE: Final[Schema] = {
+    "type": ["number", "string"],
+    "description": "How much above the value a soft limit allows, or `unlimited`; left out: nothing.",
+}
+_ANSWERED: Final[Schema] = object_of(
+    {"allowed": FLAG, "reason": TEXT, "value": {}, "overage": _OVERAGE}, optional=("overage",)
+)
 _ASKED: Final[Schema] = object_of(
     {
         "at": ref("Instant"),
