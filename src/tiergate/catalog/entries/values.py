@@ -170,8 +170,10 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
         return None
     if key == "add":
         return AddedAmount(value.units, per) if isinstance(value, Amount) else None
-    if not _fits(value, fields.at(key), feature, report) or not isinstance(value, Amount):
-        return value if report.count == before else None
+    if not _fits(value, fields.at(key), feature, report):
+        return None
+    if not isinstance(value, Amount):
+        return value
     return Amount(value.units, per) if limit is None else MeteredAmount(value.units, per, *limit)
 
 
