@@ -7,14 +7,14 @@ whatever becomes of the lives of these subscriptions. A loss that is found, and 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hypothesis import event, given, reject
 
 from tests.properties.choices import Choices, random_strategy
-from tests.properties.documents import Document, override, world
+from tests.properties.documents import Document, metered_world, override, with_limit
 from tests.properties.engines import World
-from tests.reference.entitlement import Catalogue, boundaries, facts, millis
+from tests.reference.entitlement import NOTHING_COUNTED, Catalogue, Facts, boundaries, ceiling, facts, millis
 from tiergate.errors import SubjectsError
 from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
@@ -25,20 +25,26 @@ from tiergate.impact.subject_change.change_effects import (
 )
 from tiergate.model import SubjectType
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 NOW = millis("2026-02-01T00:00:00.001Z")
 ALIVE = ("start", "end", "trial_end", "grace_until", "resume_at", "resumes_as")
 
 
 def change(choose: Choices) -> tuple[Document, Document, Document, str, str]:
     """A world, its subjects after a change of one customer, that customer, and what was done."""
-    catalog, before = world(choose)
+    catalog, before = metered_world(choose)
     after = copy.deepcopy(before)
     customer = choose.one(after["customers"])
     its = [it for it in after["subscriptions"] if it["customer"] == customer["id"]]
     holder = choose.one([customer, *its])
     how = choose.one(["give", "give", "give", "take", "item", "quantity", "tags"])
     if how == "give":
-        new = override(choose, choose.one(catalog["features"])) | {"id": choose.one(["0", "zz"])}
+        about = choose.one(catalog["features"])
+        new = override(choose, about) | {"id": choose.one(["0", "zz"])}
+        if "metered" in about and new.get("mode", "replace") == "replace":
+            new["value"] = with_limit(choose, about, new["value"])
         holder["overrides"] = [*holder.get("overrides", []), new]
     elif how == "take" and holder.get("overrides"):
         holder["overrides"] = holder["overrides"][1:]
@@ -73,13 +79,19 @@ def with_lives(subjects: Document, lives: dict[str, str]) -> Document:
     return found
 
 
-def totals(catalog: Document, subjects: Document, customer: str, feature: Document, now: int) -> dict[str, Any]:
-    """What the customer and each of its subscriptions come to, by the reference model."""
+def totals(
+    catalog: Document, subjects: Document, customer: str, feature: Document, now: int
+) -> dict[str, tuple[Decimal, Decimal]]:
+    """What the customer and each of its subscriptions come to, and what may be used, by the reference model."""
     known = Catalogue(catalog, subjects)
     whole = known.customers[customer]
     its = [it for it in known.subscriptions.values() if it["customer"] == customer]
-    found = {"": facts(known, feature, whole, its, now).total}
-    return found | {it["id"]: facts(known, feature, whole, [it | {"asked": True}], now).total for it in its}
+
+    def allowed(found: Facts) -> tuple[Decimal, Decimal]:
+        return found.total, ceiling(feature, found, NOTHING_COUNTED) if found.total else found.total
+
+    result = {"": allowed(facts(known, feature, whole, its, now))}
+    return result | {it["id"]: allowed(facts(known, feature, whole, [it | {"asked": True}], now)) for it in its}
 
 
 def worlds(catalog: Document, before: Document, after: Document) -> tuple[World, World]:
@@ -117,7 +129,9 @@ def test_no_loss_of_one_customer_is_overlooked(drawn: tuple[Document, Document, 
                 continue
             for at in instants:
                 was, becomes = (totals(catalog, it, customer, feature, at) for it in (one, other))
-                assert all(becomes[key] >= was[key] for key in was), (feature["id"], at, lives, was, becomes)
+                for key, (total, most) in was.items():
+                    assert becomes[key][0] >= total, (feature["id"], key, at, lives, was, becomes)
+                    assert becomes[key][1] >= most, (feature["id"], key, at, lives, was, becomes)
 
 
 @given(changes())
@@ -142,5 +156,5 @@ def test_a_loss_that_is_found_is_one(drawn: tuple[Document, Document, Document, 
             lives = dict.fromkeys(ids, life)
             one, other = (with_lives(it, lives) for it in (before, after))
             was, becomes = (totals(catalog, it, customer, known[effect.feature], effect.since) for it in (one, other))
-            found.append(becomes[key] < was[key])
+            found.append(any(new < old for new, old in zip(becomes[key], was[key], strict=True)))
         assert any(found), effect
