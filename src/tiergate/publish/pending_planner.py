@@ -8,6 +8,7 @@ from tiergate.publish.changeset import ALL_EDITS, EditSelection, build_changeset
 from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
 from tiergate.publish.rollouts import read_item_history
+from tiergate.store import WriteUnit
 from tiergate.store.policy_files import policy_files
 from tiergate.store.working_catalog import read_working
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def read_pending_edits(unit: ReadUnit, current: PublishedState) -> PendingEdits:
-    """Return all that is not published yet."""
-    return find_pending_edits(current, read_working(unit.session), policy_files(unit.session), unit.now)
+    """Return all that is not published yet. A unit that writes reads what it has written itself."""
+    session = unit.session
+    working = read_working(session) if isinstance(unit, WriteUnit) else unit.store.working.read(session)
+    return find_pending_edits(current, working, policy_files(session), unit.now)
 
 
 def plan_pending_edits(

@@ -122,7 +122,10 @@ class Account:
         stamp = self._stored.stamps.get(id_)
         if stamp is None:
             return None
-        return next(StoredSubscription(it, stamp) for it in self._stored.record.subscriptions if it.id == id_)
+        for subscription in self._stored.record.subscriptions:
+            if subscription.id == id_:
+                return StoredSubscription(subscription, stamp)
+        return None
 
     def write_customer(self, customer: Customer) -> bool:
         """Write the customer, and return whether it differs from before.

@@ -10,13 +10,14 @@ together (`tiergate.store.change_queue`) append together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
 from tiergate.feed.lines import publication_line, subject_line
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 _READ_HEAD = select(FEED_HEAD.c.position, FEED_HEAD.c.chain, FEED_HEAD.c.floor, FEED_HEAD.c.publication).where(
     FEED_HEAD.c.key == ONLY_ROW
 )
-_LOCK_HEAD = _READ_HEAD.with_for_update()
+READ_HEAD: Final = Query(_READ_HEAD)
+LOCK_HEAD: Final = Query(_READ_HEAD.with_for_update())
+"""Queries whose rows `head_of` takes; `LOCK_HEAD` as `read_head` with `lock`."""
+
 _ADVANCE = (
     update(FEED_HEAD)
     .where(FEED_HEAD.c.key == ONLY_ROW)
@@ -63,10 +67,14 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
     Raises:
         StoreError: if the store is not initialized.
     """
-    row = session.connection().execute(_LOCK_HEAD if lock else _READ_HEAD).one_or_none()
-    if row is None:
+    return head_of(fetch_together(session.connection(), [(LOCK_HEAD if lock else READ_HEAD, {})])[0])
+
+
+def head_of(rows: Sequence[Sequence[Any]]) -> FeedHead:
+    """Return the head from the rows of its query. Raises as `read_head`."""
+    if not rows:
         raise StoreError("the store is not initialized: run `tiergate migrate`")
-    return FeedHead(*row)
+    return FeedHead(*rows[0])
 
 
 def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, FeedAppend]]) -> FeedHead:

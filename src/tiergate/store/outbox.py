@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from tiergate.model import format_instant
+from tiergate.store.prepared_queries import Query
 from tiergate.store.tables import DELIVERIES, WEBHOOKS
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.units import WriteUnit
 
-_SUBSCRIBED = select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled)  # built once: every change runs it
+SUBSCRIBED: Final = Query(select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled))
+"""The enabled webhooks; `enqueue` takes its rows."""
 
 TEST_EVENT: Final = "webhook.test"
 """The type of the event that is sent only on request."""
@@ -43,12 +45,12 @@ class Event(NamedTuple):
     data: Mapping[str, object]
 
 
-def enqueue(session: Session, events: Sequence[tuple[Instant, Event]]) -> bool:
+def enqueue(session: Session, subscribed: Iterable[tuple[str, str]], events: Sequence[tuple[Instant, Event]]) -> bool:
     """Write a delivery of each event, with its instant, to each enabled webhook that subscribes to its type.
 
-    Return whether there is any.
+    `subscribed`: the rows of `SUBSCRIBED`. Return whether there is any delivery.
     """
-    webhooks = [(id_, set(msgspec.json.decode(types))) for id_, types in session.connection().execute(_SUBSCRIBED)]
+    webhooks = [(id_, set(msgspec.json.decode(types))) for id_, types in subscribed]
     rows: list[dict[str, object]] = []
     for at, event in events if webhooks else ():
         rows += _rows(event, [id_ for id_, types in webhooks if not types or event.type in types], at)

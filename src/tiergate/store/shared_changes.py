@@ -19,14 +19,15 @@ from sqlalchemy import delete, insert, select
 
 from tiergate.model import SubjectType, format_instant
 from tiergate.store.batches import in_batches
-from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
+from tiergate.store.feed import LOCK_HEAD, READ_HEAD, FeedAppend, FeedHead, append, head_of, read_head
 from tiergate.store.id_lists import is_among
-from tiergate.store.outbox import Event, enqueue
+from tiergate.store.outbox import SUBSCRIBED, Event, enqueue
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.row_differences import write_differences
 from tiergate.store.row_inserts import insert_rows
-from tiergate.store.subjects import customers_of, read_stored
+from tiergate.store.subjects import CUSTOMERS_OF, customers_of, read_stored, stored_queries, stored_records
 from tiergate.store.tables import AUDIT, PUBLICATIONS, RECORDS
-from tiergate.store.write_order import applied_writes
+from tiergate.store.write_order import APPLIED, applied_writes, writes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tiergate.store.subjects import StoredRecord
     from tiergate.store.write_order import AppliedWrite, Side
 
-_KNOWN_RECORDS = select(RECORDS.c.customer, RECORDS.c.record).where(is_among(RECORDS.c.customer))
+_KNOWN_RECORDS = Query(select(RECORDS.c.customer, RECORDS.c.record).where(is_among(RECORDS.c.customer)))
 _DROP_RECORDS = delete(RECORDS).where(is_among(RECORDS.c.customer))
 
 ABSENT: Final = b"null"
@@ -118,17 +119,34 @@ class SharedChanges:
 
     def read_ahead(self, customers: Collection[str], subscriptions: Collection[str]) -> None:
         """Lock and read customers, and the customers of subscriptions, in few statements; unknown ones are left out."""
-        unknown = {id_ for id_ in subscriptions if id_ not in self._customer_of}
-        if unknown:
-            self._customer_of |= customers_of(self.session, sorted(unknown))
+        if subscriptions:
+            self._read_owners(sorted(subscriptions))
         named = {self._customer_of[id_] for id_ in subscriptions if id_ in self._customer_of}
         wanted = sorted({*customers, *named} - self._latest.keys())
         if wanted:
-            found = read_stored(self.session, wanted, lock=True)
+            known_records: tuple[Query, dict[str, object]] = (_KNOWN_RECORDS, {"ids": wanted})
+            queries = [*stored_queries(wanted, lock=True), known_records]
+            *rows, records = fetch_together(self.session.connection(), queries)
+            found = stored_records(rows)
             self._keep(found)
-            self.known_records(list(found))
-        if subscriptions:
-            self.applied_writes(SubjectType.SUBSCRIPTION, sorted(subscriptions))
+            known = {customer: bytes(record) for customer, record in records}
+            self._records |= {id_: known.get(id_, ABSENT) for id_ in found if id_ not in self._records}
+
+    def _read_owners(self, subscriptions: list[str]) -> None:
+        """Read the customers of some subscriptions and their last writes, and the head, if they are not known."""
+        kind = SubjectType.SUBSCRIPTION
+        unknown = [id_ for id_ in subscriptions if id_ not in self._customer_of]
+        unread = [id_ for id_ in subscriptions if (kind, id_) not in self._writes]
+        queries: list[tuple[Query, dict[str, object]]] = [(CUSTOMERS_OF, {"ids": unknown})]
+        queries.append((APPLIED, {"kind": kind.value, "ids": unread}))
+        if self._head is None:
+            queries.append((READ_HEAD, {}))
+        owners, applied, *head = fetch_together(self.session.connection(), queries)
+        self._customer_of.update(owners)
+        writes = writes_of(applied)
+        self._writes |= {(kind, id_): writes.get(id_, {}) for id_ in unread}
+        if head:
+            self._head = head_of(head[0])
 
     def subject(self, customer: str) -> StoredRecord | None:
         """Return a customer as the changes before left it, locked; none if it does not exist."""
@@ -197,7 +215,7 @@ class SharedChanges:
         connection = self.session.connection()
         for part in in_batches(unknown):
             self._records.update(dict.fromkeys(part, ABSENT))
-            rows = connection.execute(_KNOWN_RECORDS, {"ids": part})
+            rows = fetch_together(connection, [(_KNOWN_RECORDS, {"ids": part})])[0]
             self._records.update((row.customer, bytes(row.record)) for row in rows)
         return self._records
 
@@ -223,24 +241,35 @@ class SharedChanges:
             for change in self._finished
             for customer, content in change.records
         ]
+        head: FeedHead | None = None
+        subscribed: Sequence[tuple[str, str]] = ()
         if entries or publications:
-            head = self._lock_head()
+            head, subscribed = self._lock_head()
             for publication in publications:  # one at most: what publishes does not share its transaction
                 entry, event = self._publish(publication, head, len(entries))
                 entries.append((publication.at, entry))
                 events.append((publication.at, event))
+        elif events:
+            subscribed = fetch_together(self.session.connection(), [(SUBSCRIBED, {})])[0]
+        audit = [row for change in self._finished for row in change.audit]
+        if head is not None:
             self._write_feed(head, entries)
+        if subscribed:
             events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
-        if events:
-            self.delivers = enqueue(self.session, events)
-        self._write_audit()
+            self.delivers = enqueue(self.session, subscribed, events)
+        self._write_audit(audit)
 
-    def _lock_head(self) -> FeedHead:
-        # On SQLite, nobody else can have moved it since this transaction began.
-        head = self.head if self._database.is_sqlite else read_head(self.session, lock=True)
+    def _lock_head(self) -> tuple[FeedHead, Sequence[tuple[str, str]]]:
+        """Return the head, locked, and the webhooks that events go to."""
+        connection = self.session.connection()
+        if self._database.is_sqlite:  # nobody else can have moved the head since this transaction began
+            head, subscribed = self.head, fetch_together(connection, [(SUBSCRIBED, {})])[0]
+        else:
+            locked, subscribed = fetch_together(connection, [(LOCK_HEAD, {}), (SUBSCRIBED, {})])
+            head = head_of(locked)
         if any(change.based_on not in (None, head.publication) for change in self._finished):
             raise LostRaceError
-        return head
+        return head, subscribed
 
     def _publish(self, publication: PendingPublication, head: FeedHead, before: int) -> tuple[FeedAppend, Event]:
         sequence = head.publication + 1
@@ -255,8 +284,8 @@ class SharedChanges:
         self._database.notify_feed(self.session)
         self.grown = True
 
-    def _write_audit(self) -> None:
-        insert_rows(self.session.connection(), AUDIT, [row for change in self._finished for row in change.audit])
+    def _write_audit(self, rows: Sequence[dict[str, object]]) -> None:
+        insert_rows(self.session.connection(), AUDIT, rows)
 
     def _write_records(self, entries: Iterable[tuple[Instant, FeedAppend]], position: int) -> None:
         rows: dict[str, dict[str, object]] = {}

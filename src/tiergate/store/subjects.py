@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from tiergate.model import (
     Customer,
@@ -24,6 +24,7 @@ from tiergate.model import (
 from tiergate.model.redaction import redact_record
 from tiergate.store.batches import in_batches
 from tiergate.store.id_lists import is_among
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.tables import (
     CUSTOMERS,
     OVERRIDES,
@@ -35,30 +36,63 @@ from tiergate.store.tables import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row, Table
+    from sqlalchemy import Column, Select, Table
+    from sqlalchemy.sql import CompoundSelect
     from sqlmodel import Session
 
 _MAX_IDS: Final = 5000  # in one statement: databases limit its parameters
 
-# Statements are built once: building one costs about as much as running it.
-_ITS_CUSTOMERS = select(CUSTOMERS).where(is_among(CUSTOMERS.c.id))
-_ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(CUSTOMERS.c.id).with_for_update()
-_OF_CUSTOMERS = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.customer))
-_BY_ID = select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.id))
-_CUSTOMERS_OF = select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(is_among(SUBSCRIPTIONS.c.id))
-_ITS_HELD = (
-    select(
-        SUBSCRIPTION_ITEMS.c.subscription,
-        SUBSCRIPTION_ITEMS.c.item,
-        SUBSCRIPTION_ITEMS.c.quantity,
-        SUBSCRIPTION_ITEMS.c.version,
-        SUBSCRIPTION_ITEMS.c.added_at,
-        SUBSCRIPTION_ITEMS.c.start,
-        SUBSCRIPTION_ITEMS.c.until,
-    )
-    .where(is_among(SUBSCRIPTION_ITEMS.c.subscription))
-    .order_by(SUBSCRIPTION_ITEMS.c.subscription, SUBSCRIPTION_ITEMS.c.place)
+
+def _with_owner(table: Table, owner: Column[str]) -> CompoundSelect[Any]:
+    """Return the query of the overrides or suspensions of some customers and of their subscriptions."""
+    kind, holder = table.c.holder_type, table.c.holder
+    own = select(table).where(kind == SubjectType.CUSTOMER.value, is_among(holder))
+    of_subscription = (kind == SubjectType.SUBSCRIPTION.value) & (holder == SUBSCRIPTIONS.c.id)
+    theirs = select(table).join(SUBSCRIPTIONS, of_subscription).where(is_among(owner))
+    return own.union_all(theirs)
+
+
+def _of_kind(table: Table, kind: SubjectType) -> Select[Any]:
+    return select(table).where(table.c.holder_type == kind.value, is_among(table.c.holder))
+
+
+_HELD = select(
+    SUBSCRIPTION_ITEMS.c.subscription,
+    SUBSCRIPTION_ITEMS.c.item,
+    SUBSCRIPTION_ITEMS.c.quantity,
+    SUBSCRIPTION_ITEMS.c.version,
+    SUBSCRIPTION_ITEMS.c.added_at,
+    SUBSCRIPTION_ITEMS.c.start,
+    SUBSCRIPTION_ITEMS.c.until,
+).order_by(SUBSCRIPTION_ITEMS.c.subscription, SUBSCRIPTION_ITEMS.c.place)
+
+_CUSTOMERS = select(CUSTOMERS).where(is_among(CUSTOMERS.c.id))
+_ITS_CUSTOMERS = Query(_CUSTOMERS)
+_ITS_CUSTOMERS_LOCKED = Query(_CUSTOMERS.order_by(CUSTOMERS.c.id).with_for_update())
+CUSTOMERS_OF: Final = Query(select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.customer).where(is_among(SUBSCRIPTIONS.c.id)))
+"""The customers of some subscriptions (`ids`)."""
+
+_OF_CUSTOMERS = (
+    Query(select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.customer))),
+    Query(
+        _HELD.join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.id == SUBSCRIPTION_ITEMS.c.subscription).where(
+            is_among(SUBSCRIPTIONS.c.customer)
+        )
+    ),
+    Query(_with_owner(OVERRIDES, SUBSCRIPTIONS.c.customer).order_by("place", "id")),
+    Query(_with_owner(SUSPENSIONS, SUBSCRIPTIONS.c.customer).order_by("place")),
 )
+_OF_CUSTOMERS_ALONE = (
+    Query(_of_kind(OVERRIDES, SubjectType.CUSTOMER).order_by("place", "id")),
+    Query(_of_kind(SUSPENSIONS, SubjectType.CUSTOMER).order_by("place")),
+)
+_BY_ID = (
+    Query(select(SUBSCRIPTIONS).where(is_among(SUBSCRIPTIONS.c.id))),
+    Query(_HELD.where(is_among(SUBSCRIPTION_ITEMS.c.subscription))),
+    Query(_of_kind(OVERRIDES, SubjectType.SUBSCRIPTION).order_by("place", "id")),
+    Query(_of_kind(SUSPENSIONS, SubjectType.SUBSCRIPTION).order_by("place")),
+)
+"""Subscriptions, their items, overrides and suspensions; above, those of some customers, with the customers' own."""
 
 _value = msgspec.json.Decoder(Value).decode
 _tags = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -121,41 +155,28 @@ def read_stored(
     """
     records: dict[str, StoredRecord] = {}
     for ids in in_batches(customers, _MAX_IDS):
-        records.update(_read_batch(session.connection(), ids, lock=lock, alone=alone))
+        found = fetch_together(session.connection(), stored_queries(ids, lock=lock, alone=alone))
+        records |= stored_records(found, alone=alone)
     return records
 
 
-def read_subscriptions(session: Session, ids: Sequence[str]) -> dict[str, StoredSubscription]:
-    """Read those of some subscriptions that exist, by id."""
-    connection = session.connection()
-    subscriptions: dict[str, StoredSubscription] = {}
-    for part in in_batches(ids, _MAX_IDS):
-        rows = connection.execute(_BY_ID, {"ids": part}).all()
-        subscriptions.update((stored.subscription.id, stored) for stored in _subscriptions(connection, rows))
-    return subscriptions
+def stored_queries(ids: list[str], *, lock: bool, alone: bool = False) -> list[tuple[Query, dict[str, object]]]:
+    """Return the queries whose rows `stored_records` takes, of at most `_MAX_IDS` customers; `lock` as `read_stored`.
+
+    The customers come first: what belongs to them is read under their lock.
+    """
+    own = _ITS_CUSTOMERS_LOCKED if lock else _ITS_CUSTOMERS
+    return [(query, {"ids": ids}) for query in (own, *(_OF_CUSTOMERS_ALONE if alone else _OF_CUSTOMERS))]
 
 
-def customers_of(session: Session, subscriptions: Sequence[str]) -> dict[str, str]:
-    """Return the customers, which never change, of those of some subscriptions that exist, by id."""
-    found: dict[str, str] = {}
-    for ids in in_batches(subscriptions, _MAX_IDS):
-        found.update((row.id, row.customer) for row in session.connection().execute(_CUSTOMERS_OF, {"ids": ids}))
-    return found
-
-
-def _read_batch(connection: Connection, ids: Sequence[str], *, lock: bool, alone: bool) -> dict[str, StoredRecord]:
-    own = connection.execute(_ITS_CUSTOMERS_LOCKED if lock else _ITS_CUSTOMERS, {"ids": ids}).all()
-    if not own:
-        return {}
-    rows = [] if alone else connection.execute(_OF_CUSTOMERS, {"ids": ids}).all()
-    first = rows[:_MAX_IDS]
-    exceptions = _Exceptions(connection, ids, [row.id for row in first])
+def stored_records(found: Sequence[list[Any]], *, alone: bool = False) -> dict[str, StoredRecord]:
+    """Return customers with their subscriptions, by id, from the rows of `stored_queries`."""
+    own, *parts = found
+    rows, items = ([], []) if alone else parts[:2]
+    exceptions = _Exceptions(*parts[-2:])
     by_customer: dict[str, list[StoredSubscription]] = {}
-    for stored in _subscriptions(connection, first, exceptions):
+    for stored in _subscriptions(rows, items, exceptions):
         by_customer.setdefault(stored.subscription.customer, []).append(stored)
-    for part in in_batches(rows[_MAX_IDS:], _MAX_IDS):
-        for stored in _subscriptions(connection, part):
-            by_customer.setdefault(stored.subscription.customer, []).append(stored)
     records = {}
     for row in own:
         customer = Customer(
@@ -177,16 +198,30 @@ def _read_batch(connection: Connection, ids: Sequence[str], *, lock: bool, alone
     return records
 
 
+def read_subscriptions(session: Session, ids: Sequence[str]) -> dict[str, StoredSubscription]:
+    """Read those of some subscriptions that exist, by id."""
+    subscriptions: dict[str, StoredSubscription] = {}
+    for part in in_batches(ids, _MAX_IDS):
+        rows, items, *others = fetch_together(session.connection(), [(query, {"ids": part}) for query in _BY_ID])
+        stored = _subscriptions(rows, items, _Exceptions(*others))
+        subscriptions.update((one.subscription.id, one) for one in stored)
+    return subscriptions
+
+
+def customers_of(session: Session, subscriptions: Sequence[str]) -> dict[str, str]:
+    """Return the customers, which never change, of those of some subscriptions that exist, by id."""
+    found: dict[str, str] = {}
+    for ids in in_batches(subscriptions, _MAX_IDS):
+        found.update(fetch_together(session.connection(), [(CUSTOMERS_OF, {"ids": ids})])[0])
+    return found
+
+
 def _subscriptions(
-    connection: Connection, rows: Sequence[Row[tuple[object, ...]]], exceptions: _Exceptions | None = None
+    rows: Sequence[Any], item_rows: Sequence[Any], exceptions: _Exceptions
 ) -> Iterator[StoredSubscription]:
-    if not rows:
-        return
-    ids = [row.id for row in rows]
     items: dict[str, list[SubscriptionItem]] = {}
-    for subscription, *rest in connection.execute(_ITS_HELD, {"ids": ids}):
+    for subscription, *rest in item_rows:
         items.setdefault(subscription, []).append(SubscriptionItem(*rest))
-    exceptions = _Exceptions(connection, (), ids) if exceptions is None else exceptions
     for row in rows:
         subscription = Subscription(
             row.id,
@@ -207,29 +242,16 @@ def _subscriptions(
         yield StoredSubscription(subscription, _stamp(row))
 
 
-def _stamp(row: Row[tuple[object, ...]]) -> Stamp:
+def _stamp(row: Any) -> Stamp:  # noqa: ANN401 - a row
     return Stamp(row.etag, row.created_at, row.updated_at)
 
 
-def _of_subjects(table: Table) -> ColumnElement[bool]:
-    kind, holder = table.c.holder_type, table.c.holder
-    return or_(
-        (kind == SubjectType.CUSTOMER.value) & is_among(holder, "customers"),
-        (kind == SubjectType.SUBSCRIPTION.value) & is_among(holder, "subscriptions"),
-    )
-
-
-_ITS_OVERRIDES = select(OVERRIDES).where(_of_subjects(OVERRIDES)).order_by(OVERRIDES.c.place, OVERRIDES.c.id)
-_ITS_SUSPENSIONS = select(SUSPENSIONS).where(_of_subjects(SUSPENSIONS)).order_by(SUSPENSIONS.c.place)
-
-
 class _Exceptions:
-    """The overrides and suspensions of some customers and subscriptions."""
+    """The overrides and suspensions of some customers and subscriptions, from their rows."""
 
-    def __init__(self, connection: Connection, customers: Sequence[str], subscriptions: Sequence[str]) -> None:
-        ids = {"customers": customers, "subscriptions": subscriptions}
+    def __init__(self, overrides: Sequence[Any], suspensions: Sequence[Any]) -> None:
         self._overrides: dict[tuple[str, str], list[Override]] = {}
-        for row in connection.execute(_ITS_OVERRIDES, ids):
+        for row in overrides:
             override = Override(
                 row.id,
                 row.feature,
@@ -242,7 +264,7 @@ class _Exceptions:
             )
             self._overrides.setdefault((row.holder_type, row.holder), []).append(override)
         self._suspensions: dict[tuple[str, str], list[Suspension]] = {}
-        for row in connection.execute(_ITS_SUSPENSIONS, ids):
+        for row in suspensions:
             suspension = Suspension(row.feature, row.start, row.until, row.reason)
             self._suspensions.setdefault((row.holder_type, row.holder), []).append(suspension)
 

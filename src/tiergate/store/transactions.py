@@ -29,6 +29,7 @@ from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_
 from tiergate.store.shared_changes import LostRaceError, SharedChanges
 from tiergate.store.tables import BLOBS, PUBLICATIONS
 from tiergate.store.units import PublishedCatalog, ReadUnit, WriteUnit
+from tiergate.store.working_catalog import RecentWorkingState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class Store:
         self._lock = threading.Lock()
         self.id = ""
         self._queue = ChangeQueue(self, self._run_alone)
+        self.working = RecentWorkingState()
         self.access_version = 0
         """How often this process has revoked a key or published."""
 

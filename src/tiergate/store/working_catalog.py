@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
@@ -17,10 +17,11 @@ from tiergate.store import tombstones
 from tiergate.store.batches import in_batches
 from tiergate.store.features import feature_columns
 from tiergate.store.items import item_columns
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.tables import FEATURE_TAGS, FEATURES, ITEM_TAGS, ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Column, Row, Select, Table
     from sqlmodel import Session
@@ -32,6 +33,13 @@ _feature = msgspec.json.Decoder(Feature).decode
 _item = msgspec.json.Decoder(Item).decode
 _rollouts = msgspec.json.Decoder(tuple[Rollout, ...]).decode
 _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
+
+
+_FEATURE_STAMPS, _ITEM_STAMPS = (Query(select(it.c.id, it.c.etag, it.c.updated_at)) for it in (FEATURES, ITEMS))
+
+T = TypeVar("T")
+_Read = dict[str, tuple[tuple[object, ...], T]]
+"""What was read, by id, with entity tag and last change."""
 
 
 class WorkingFeature(NamedTuple):
@@ -74,6 +82,38 @@ def read_working(
         draft = None if row.draft is None else _entitlements(row.draft)
         read_items[row.id] = WorkingItem(_item(row.document), _rollouts(row.rollouts), draft, row.newest, row.etag)
     return WorkingState(read_features, read_items)
+
+
+class RecentWorkingState:
+    """The working catalog as it was last read here, so that only rows that changed since are read again.
+
+    A row is the same if its entity tag is, which is given once, and its last change; the latter differs if the database
+    was restored to an earlier state. Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._features: _Read[WorkingFeature] = {}
+        self._items: _Read[WorkingItem] = {}
+
+    def read(self, session: Session) -> WorkingState:
+        """Return the whole working catalog, as a transaction sees it that has written none of it."""
+        known_features, known_items = self._features, self._items  # another thread may replace them meanwhile
+        features, items = fetch_together(session.connection(), [(_FEATURE_STAMPS, {}), (_ITEM_STAMPS, {})])
+        changed = read_working(session, _differing(known_features, features), _differing(known_items, items))
+        self._features = read_features = _renewed(known_features, features, changed.features)
+        self._items = read_items = _renewed(known_items, items, changed.items)
+        return WorkingState(
+            {id_: feature for id_, (_, feature) in read_features.items()},
+            {id_: item for id_, (_, item) in read_items.items()},
+        )
+
+
+def _differing(known: _Read[T], rows: Sequence[Any]) -> list[str]:
+    return [id_ for id_, *stamp in rows if id_ not in known or known[id_][0] != tuple(stamp)]
+
+
+def _renewed(known: _Read[T], rows: Sequence[Any], read: Mapping[str, T]) -> _Read[T]:
+    return {id_: (tuple(stamp), read[id_]) if id_ in read else known[id_] for id_, *stamp in rows}
 
 
 def _select_rows(session: Session, query: Select[Any], table: Table, ids: Collection[str] | None) -> Iterator[Row[Any]]:

@@ -13,17 +13,18 @@ A caller that reads here in order to write holds the customer's lock (`store.cus
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select
 
 from tiergate.model import SubjectType
 from tiergate.store.batches import in_batches
 from tiergate.store.id_lists import is_among
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.tables import AS_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlmodel import Session
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 _MOST_DROPPED: Final = 5_000
 _DELETED: Final = "deleted"
 _OF = (AS_OF.c.kind == bindparam("kind")) & is_among(AS_OF.c.id)
-_KNOWN = select(AS_OF).where(_OF, AS_OF.c.side != _DELETED)
+APPLIED: Final = Query(select(AS_OF).where(_OF, AS_OF.c.side != _DELETED))
+"""The last writes with `as_of` of some subjects (`ids`) of a `kind`; `writes_of` takes its rows."""
+
 _GONE = select(AS_OF.c.id, AS_OF.c.as_of).where(_OF, AS_OF.c.side == _DELETED)
 _LONG_GONE = select(AS_OF.c.kind, AS_OF.c.id).where(AS_OF.c.side == _DELETED, AS_OF.c.written_at < bindparam("before"))
 _DROP_SIDE = delete(AS_OF).where(
@@ -64,8 +67,15 @@ def applied_writes(session: Session, kind: SubjectType, ids: Sequence[str]) -> d
     """Return the last writes with `as_of` of some subjects, by id and side."""
     writes: dict[str, dict[Side, AppliedWrite]] = {}
     for part in in_batches(ids):
-        for row in session.connection().execute(_KNOWN, {"kind": kind.value, "ids": part}):
-            writes.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
+        writes |= writes_of(fetch_together(session.connection(), [(APPLIED, {"kind": kind.value, "ids": part})])[0])
+    return writes
+
+
+def writes_of(rows: Iterable[Any]) -> dict[str, dict[Side, AppliedWrite]]:
+    """Return the last writes from the rows of `APPLIED`, by id and side."""
+    writes: dict[str, dict[Side, AppliedWrite]] = {}
+    for row in rows:
+        writes.setdefault(row.id, {})[Side(row.side)] = AppliedWrite(row.as_of, row.written_at)
     return writes
 
 

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import re
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -194,7 +195,9 @@ class AdminRequest:
 
     def within(self, unit: WriteUnit) -> AdminRequest:
         """Return a copy of this request that is handled in an open transaction."""
-        return replace(self, unit=unit)
+        request = copy(self)
+        request.unit = unit
+        return request
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:
         """Run `work` in one transaction that reads, or in the open one."""
