@@ -8,6 +8,7 @@ import pytest
 
 from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.errors import BundleError
+from tiergate.model import Check, Subject
 from tiergate.sidecar import time_slicing
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.batches import BatchAdapter
@@ -16,7 +17,7 @@ from tiergate.sidecar.request_context import NO_CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.model import Check, Decision
+    from tiergate.model import Decision
     from tiergate.sidecar.api.responses import HttpResponse
 
 CHECK = b'{"subject": "acme", "feature": "movies"}'
@@ -379,3 +380,19 @@ def test_a_batch_does_not_mind_that_others_change(service: Service, monkeypatch:
     asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
 
     assert len(decided) == 50
+
+
+def test_answers_about_metered_features_rest_on_usage() -> None:
+    """So do all slices of a batch; those about others, and about features that do not exist, on the subject."""
+    metered = CATALOG.replace("unit: movies/month,", "unit: movies/month, metered: {reset: never},")
+    service = Service(customer("acme"), catalog=metered)
+    view, versions = service.state.view, service.state.subject_versions
+    assert view.generation is not None
+    view.generation.engine.evaluator.has_meter = True
+    acme = Subject("acme")
+    found = {name: service.service.version_of(view, Check(acme, name)) for name in ("movies", "storage", "none")}
+
+    assert found["storage"] is found["none"] is versions.of(acme)
+    assert found["movies"] is versions.of_usage(acme, "movies")
+    versions.outdate_usage("acme", (), ["movies"])
+    assert [version.is_outdated for version in found.values()] == [True, False, False]
