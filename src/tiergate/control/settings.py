@@ -115,6 +115,13 @@ class Settings:
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."
     )
+    webhook_proxy: str | None = setting(
+        _EVENTS,
+        TEXT,
+        None,
+        "HTTP proxy that events are sent through, such as `http://proxy:3128`. It resolves the names of webhooks, and "
+        "decides which addresses may be reached; URLs with the address of an internal network are still rejected.",
+    )
     threads: int = setting(LIMITS, COUNT, 16, "How many requests are processed at once.")
     keep_alive: float = keep_alive_setting()
     max_connection_age: float = setting(

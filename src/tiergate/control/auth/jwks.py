@@ -166,7 +166,9 @@ class IssuerKeys:
         if self._token_file is not None:
             headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
         verify = ssl.create_default_context(cafile=self._ca_file)
-        client = httpx.Client(verify=verify, timeout=_STEP_TIMEOUT, follow_redirects=False, trust_env=False)
+        is_remote = not is_loopback(urlsplit(self._source).hostname or "")
+        # Through the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`), but not to this machine itself.
+        client = httpx.Client(verify=verify, timeout=_STEP_TIMEOUT, follow_redirects=False, trust_env=is_remote)
         with (
             request_deadline(_TOTAL_TIMEOUT),
             enforce_deadlines(client),

@@ -1,7 +1,8 @@
 """One delivery attempt: sign an event by Standard Webhooks, send it to a checked address, return the result.
 
 Only the status of the response counts, its body is not read. Redirects are not followed, and no proxy of the
-environment is used. The dispatcher decides whether and when to retry.
+environment is used, only one that the operator sets for webhooks: then the proxy resolves names, and decides which
+addresses may be reached. The dispatcher decides whether and when to retry.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from tiergate import __version__
-from tiergate.control.webhooks.webhook_targets import RejectedTargetError
+from tiergate.control.webhooks.webhook_targets import RejectedTargetError, WebhookTarget
 
 if TYPE_CHECKING:
     import ssl
@@ -41,14 +42,27 @@ class WebhookSender:
     """Sends claimed deliveries. Close it at the end."""
 
     def __init__(
-        self, targets: WebhookTargets, *, tls: ssl.SSLContext | None = None, timeout: float = _TIMEOUT
+        self,
+        targets: WebhookTargets,
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = _TIMEOUT,
+        proxy: str | None = None,
     ) -> None:
-        """Send nothing yet. `tls`: the trusted CA certificates, by default those of browsers; `timeout` in seconds."""
+        """Send nothing yet. `tls`: the trusted CA certificates, by default those of browsers; `timeout` in seconds.
+
+        `proxy`: the URL of an HTTP proxy.
+
+        Raises:
+            ValueError: `proxy` is not such a URL.
+        """
         self._targets = targets
+        self._has_proxy = proxy is not None
         self._timeout = timeout
         self._client = httpx.AsyncClient(
             verify=httpx.create_ssl_context() if tls is None else tls,
             trust_env=False,
+            proxy=proxy,
             follow_redirects=False,
             timeout=timeout,
             # A connection is for one name: two names behind one address must not share it.
@@ -68,7 +82,7 @@ class WebhookSender:
             return Attempt(None, f"{type(error).__name__}: {error}"[:_MAX_ANSWER])
 
     async def _send(self, claim: Claim, now: Instant) -> Attempt:
-        target = await self._targets.find(claim.url)
+        target = await self._find(claim.url)
         headers = {
             "host": target.url.netloc.decode("ascii"),
             "content-type": "application/json",
@@ -95,6 +109,12 @@ class WebhookSender:
         if unreachable is None:
             raise RejectedTargetError("no address")
         raise unreachable
+
+    async def _find(self, url: str) -> WebhookTarget:
+        if not self._has_proxy:
+            return await self._targets.find(url)
+        checked = self._targets.check_url(url)
+        return WebhookTarget(checked, (checked.host,), checked.raw_host.decode("ascii"))
 
     async def close(self) -> None:
         """Close connections."""
