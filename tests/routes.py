@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.admin.roles import PublishedRoles
+from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
 from tiergate.control.app import all_endpoints
@@ -16,6 +17,7 @@ from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import RequestCounts, build_registry
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.publish.signer import Signer
+from tiergate.store.usage_ledger import UsageLedger
 
 if TYPE_CHECKING:
     from tiergate.control.api.router import Endpoint
@@ -29,6 +31,7 @@ def all_routes(store: Store) -> list[Endpoint]:
         store=store,
         signer=signer,
         sync=FeedApi(store, tail, HeadSigner(store.id, signer), Snapshots(store), BundleArchives(store)),
+        ledger=UsageLedger(store, PublishedBounds()),
         targets=WebhookTargets(),
         published_roles=PublishedRoles(store),
         probes=Probes(tail, build_registry(RequestCounts(), dict), store).endpoints(),

@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 from tests.admin import identify_by_roles, serving, serving_app
 from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
 from tiergate.admin.roles import PublishedRoles
+from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import Probes
@@ -37,6 +38,7 @@ from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, revoke_key
+from tiergate.store.usage_ledger import UsageLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,6 +223,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/sync/snapshot
         GET /v1/sync/snapshot/pages/{sha256}
         GET /v1/sync/subjects/{kind}/{subject}
+        POST /v1/sync/usage
         """,
     ),
     (EVERY_ROLE, "GET /v1/whoami"),
@@ -256,6 +259,7 @@ def parts(store: Store) -> list[Endpoint]:
         store=store,
         signer=signer,
         sync=sync,
+        ledger=UsageLedger(store, PublishedBounds()),
         targets=WebhookTargets(),
         published_roles=PublishedRoles(store),
         probes=probes.endpoints(),

@@ -26,6 +26,7 @@ from tiergate.control.api import (
     subscriptions,
 )
 from tiergate.control.api.webhooks import WebhookEndpoints
+from tiergate.control.feed_api.usage_exchange import UsageExchange
 from tiergate.publish.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
+    from tiergate.store.usage_ledger import UsageLedger
 
 
 def all_endpoints(
@@ -44,6 +46,7 @@ def all_endpoints(
     store: Store,
     signer: Signer,
     sync: FeedApi,
+    ledger: UsageLedger,
     targets: WebhookTargets,
     published_roles: PublishedRoles,
     probes: Iterable[Endpoint],
@@ -73,6 +76,7 @@ def all_endpoints(
         *audit.endpoints(),
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
+        *UsageExchange(ledger).endpoints(),
         *probes,
     ]
     return [*routes, openapi.endpoint(routes)]

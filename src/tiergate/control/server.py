@@ -21,6 +21,7 @@ import uvloop
 
 from tiergate import __version__
 from tiergate.admin.roles import PublishedRoles
+from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import PATHS, Probes
@@ -59,6 +60,7 @@ from tiergate.process.sockets import bind_tcp, url_of
 from tiergate.process.termination import exit_within
 from tiergate.publish.signer import Signer
 from tiergate.store import Store
+from tiergate.store.usage_ledger import UsageLedger
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -141,12 +143,18 @@ class _ControlPlane:
         self._requests = RequestCounts()
         self._garbage = GarbageCollection(lambda: self._requests.received, at_last=_COLLECT_ALL_EVERY)
         self._probes = Probes(self._watcher, build_registry(self._requests, self._gauges, self._counters), self._store)
-        self._sender = WebhookSender(targets)
+        try:
+            self._sender = WebhookSender(targets, proxy=settings.webhook_proxy)
+        except ValueError as error:
+            raise SettingsError("webhook-proxy", f"is not the URL of a proxy: {error}") from None
         roles = PublishedRoles(self._store)
+        self._ledger = UsageLedger(self._store, PublishedBounds())
+        opened.callback(self._ledger.close)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
             sync=self._feed_api,
+            ledger=self._ledger,
             targets=targets,
             published_roles=roles,
             probes=self._probes.endpoints(),

@@ -104,6 +104,8 @@ async def read_body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None =
     if spool is not None:
         spool.flush()
     body = b"".join(parts)
+    if endpoint.is_binary:
+        return body
     if b"\x00" in body or (b"\\u0000" in body and _NUL.search(body)):
         raise BodyError([BodyProblem("", "bad-character", "must not have the character U+0000")])
     return body

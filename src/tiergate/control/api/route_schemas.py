@@ -182,6 +182,7 @@ _WEBHOOKS: Final = {
 _SYNC: Final = {
     "GET /v1/sync/changes": Shape(media=NDJSON),
     "GET /v1/sync/publication": Shape("Envelope"),
+    "POST /v1/sync/usage": Shape(None, "UsageRequest", media="application/msgpack"),
     "GET /v1/sync/bundles/{revision}": Shape(media="application/zip"),
     "GET /v1/sync/snapshot": Shape(media=NDJSON),
     "GET /v1/sync/snapshot/pages/{sha256}": Shape(media="application/gzip"),

@@ -85,7 +85,8 @@ class Endpoint:
     """A route: method, path, the action and resource that permissions are checked for, and the handler.
 
     `query`: its parameters; `paged`: `limit` and `cursor` as well. `max_body` in bytes; `media_types` of a body that is
-    not empty. `spooled`: the body is written to a file, `AdminRequest.spool`, which is removed after the response.
+    not empty. `is_binary`: the body is no text. `spooled`: the body is written to a file, `AdminRequest.spool`, which
+    is removed after the response.
     `is_brief`: the handler makes one brief change and waits for nothing else. It runs inside the transaction of the
     change (`brief_changes`), perhaps several times.
     `subjects`: the members of the query and the body, `customer` or `subscription`, that are ids; as in the path,
@@ -101,6 +102,7 @@ class Endpoint:
     paged: bool = False
     max_body: int = _MAX_BODY
     media_types: tuple[str, ...] = JSON
+    is_binary: bool = False
     spooled: bool = False
     subjects: tuple[str, ...] = ()
     is_brief: bool = False

@@ -112,5 +112,10 @@ def sync_schemas() -> dict[str, Schema]:
         "Envelope": object_of(
             {"payload": TEXT, "payloadType": TEXT, "signatures": {"type": "array", "items": signature}},
             description="A signed statement (DSSE).",
-        )
+        ),
+        "UsageRequest": {
+            "type": "string",
+            "format": "binary",
+            "description": "A request of a holder of leases, in MessagePack: docs/reference/sync-api.md.",
+        },
     }
