@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,8 @@ from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
+from tiergate.store.usage_retention import drop_grants, drop_holders, drop_keys, drop_windows
+from tiergate.store.usage_series import drop_days, drop_hours
 from tiergate.store.write_order import delete_old_deletions
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
     from tiergate.model import Instant
-    from tiergate.store import Store
+    from tiergate.store import Store, WriteUnit
 
 
 _DAY: Final = 24 * 60 * 60 * 1000
@@ -81,12 +83,10 @@ async def update_object_store(
             return
 
 
-async def enforce_retention(
-    store: Store, *, feed_days: int, history_days: int | None, every: float = _TIDY_EVERY
-) -> None:
-    """Delete feed lines, history and idempotency keys after their retention."""
+async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:
+    """Delete feed lines, history, usage and idempotency keys after their retention."""
     while True:
-        await run_in_threadpool(apply_retention, store, store.clock(), feed_days=feed_days, history_days=history_days)
+        await run_in_threadpool(apply_retention, store, store.clock(), retention)
         await asyncio.sleep(every)
 
 
@@ -107,15 +107,32 @@ async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None
         await asyncio.sleep(every)
 
 
-def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days: int | None) -> None:
+class Retention(NamedTuple):
+    """For how many days what is kept; `history`: `None` for ever."""
+
+    feed: int = 30
+    history: int | None = None
+    usage: int = 1100
+    usage_hours: int = 100
+
+
+def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
     """Delete once what is older than its retention."""
-    store.change(lambda unit: raise_floor(unit, now - feed_days * _DAY), SYSTEM)
-    if history_days is not None:
-        before = now - history_days * _DAY
-        while store.change(lambda unit: drop_history(unit, before), SYSTEM):
-            pass
+    store.change(lambda unit: raise_floor(unit, now - retention.feed * _DAY), SYSTEM)
+    if retention.history is not None:
+        _repeat(store, drop_history, now - retention.history * _DAY)
     store.change(lambda unit: delete_idempotency(unit, now - _DAY), SYSTEM)
-    while store.change(lambda unit: delete_old_deletions(unit.session, now - feed_days * _DAY), SYSTEM):
+    _repeat(store, lambda unit, before: delete_old_deletions(unit.session, before), now - retention.feed * _DAY)
+    for drop in (drop_windows, drop_grants, drop_days):
+        _repeat(store, drop, now - retention.usage * _DAY)
+    _repeat(store, drop_hours, now - retention.usage_hours * _DAY)
+    for drop_expired in (drop_keys, drop_holders):
+        _repeat(store, drop_expired, now)
+
+
+def _repeat(store: Store, drop: Callable[[WriteUnit, Instant], int], before: Instant) -> None:
+    """Delete some rows in each transaction, until none is left."""
+    while store.change(lambda unit: drop(unit, before), SYSTEM):
         pass
 
 

@@ -30,6 +30,7 @@ from tiergate.control.auth.authentication import Authenticator, TokenVerifier, r
 from tiergate.control.auth.bootstrap_admin import read_admin_key, register_admin_key
 from tiergate.control.auth.recent_callers import RecentCallers
 from tiergate.control.background_jobs import (
+    Retention,
     enforce_retention,
     refresh_snapshots,
     run_forever,
@@ -208,14 +209,19 @@ class _ControlPlane:
 
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         settings = self._settings
-        tidy = {"feed_days": settings.feed_retention, "history_days": settings.history_retention}
+        retention = Retention(
+            settings.feed_retention,
+            settings.history_retention,
+            settings.usage_retention,
+            settings.usage_hours_retention,
+        )
         jobs = [
             run_forever("tail", self._watcher.run),
             run_forever("webhooks", Dispatcher(self._store, self._sender).run),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),
             run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),
-            run_forever("retention", lambda: enforce_retention(self._store, **tidy)),  # type: ignore[arg-type]
+            run_forever("retention", lambda: enforce_retention(self._store, retention)),
         ]
         writer = self._object_store
         if writer is not None:

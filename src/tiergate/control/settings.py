@@ -32,6 +32,7 @@ PREFIX: Final = "TIERGATE_CP_"
 
 _STORE: Final = "Store"
 _SIDECARS: Final = "Sync"
+_USAGE: Final = "Usage"
 _EVENTS: Final = "Events"
 
 
@@ -112,6 +113,15 @@ class Settings:
     max_waiting: int = setting(
         _SIDECARS, COUNT, 5_000, "How many requests may wait for news at once; further ones get 503."
     )
+    usage_retention: int = setting(
+        _USAGE,
+        COUNT,
+        1100,
+        "For how many days closed windows, ended grants and daily series of usage are kept.",
+    )
+    usage_hours_retention: int = setting(
+        _USAGE, COUNT, 100, "For how many days hourly series of usage are kept; daily ones stay."
+    )
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."
     )
@@ -171,3 +181,5 @@ def _fit(settings: Settings) -> None:
         raise SettingsError("host", detail)
     if settings.history_retention is not None and settings.history_retention < settings.feed_retention:
         raise SettingsError("history-retention", "is less than `feed-retention`")
+    if settings.usage_retention < settings.usage_hours_retention:
+        raise SettingsError("usage-retention", "is less than `usage-hours-retention`")

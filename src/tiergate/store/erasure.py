@@ -1,7 +1,8 @@
 """Erasure of personal data from the store, with history and audit log, so that the rest stays true.
 
-Of a customer, it erases name, attributes, metadata, external ids, tags on request, and the texts of reasons. Ids,
-items, values and dates stay: history consists of them. The name of an author is replaced by a pseudonym.
+Of a customer, it erases name, attributes, metadata, external ids, tags on request, the texts of reasons, and past usage
+by its users. Ids, items, values, amounts and dates stay: history consists of them. The name of an author is replaced by
+a pseudonym.
 
 Lines of the feed are rewritten, but not their digests and the chain; and the floor of the feed rises to the last of
 these lines. So they are never served again: readers from there on verify the same chain, and readers behind start again
@@ -33,8 +34,12 @@ from tiergate.store.tables import (
     ONLY_ROW,
     OVERRIDES,
     PUBLICATIONS,
+    USAGE_ACCOUNTS,
+    USAGE_GRANTS,
+    USAGE_WINDOWS,
 )
 from tiergate.store.write_order import delete_deletion_marks
+from tiergate.usage.accounts import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +103,7 @@ def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> ErasureCoun
     rows = connection.execute(select(AUDIT).where(AUDIT.c.customer == customer)).all()
     entries = _rewrite_log(unit, rows, lambda value: _without(value, personal), reasons=True)
     _drop_answers(unit, customer)
+    _erase_usage(unit, customer)
     subscriptions = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
     delete_deletion_marks(unit.session, SubjectType.SUBSCRIPTION, sorted(subscriptions))
     delete_deletion_marks(unit.session, SubjectType.CUSTOMER, [customer])
@@ -117,7 +123,7 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
     rows = connection.execute(select(AUDIT).where(or_(AUDIT.c.actor == author, named))).all()
     entries = _rewrite_log(unit, rows, lambda value: _renamed(value, author, pseudonym), actor=(author, pseudonym))
     changed = entries
-    for column in (OVERRIDES.c.author, PUBLICATIONS.c.author, KEYS.c.created_by):
+    for column in (OVERRIDES.c.author, PUBLICATIONS.c.author, KEYS.c.created_by, USAGE_GRANTS.c.author):
         edit = update(column.table).where(column == author).values({column: pseudonym})
         changed += connection.execute(edit).rowcount
     if not changed:
@@ -225,6 +231,21 @@ def _drop_answers(unit: WriteUnit, customer: str) -> None:
     is_sqlite = unit.store.database.is_sqlite
     has_customer = func.instr(body, quoted) > 0 if is_sqlite else func.bytealike(body, b"%" + quoted + b"%")
     unit.session.connection().execute(delete(IDEMPOTENCY).where(has_customer))
+
+
+def _erase_usage(unit: WriteUnit, customer: str) -> None:
+    """Clear the reasons of the customer's grants, and delete the closed windows of its users.
+
+    Amounts stay, as items and dates do; the current window of a user stays too, because it limits them.
+    """
+    connection = unit.session.connection()
+    connection.execute(update(USAGE_GRANTS).where(USAGE_GRANTS.c.customer == customer).values(reason=""))
+    columns = USAGE_WINDOWS.c
+    is_users = (columns.customer == customer) & (columns.scope == Scope.USER.value) & (columns.leases == 0)
+    connection.execute(delete(USAGE_WINDOWS).where(is_users))
+    latest = USAGE_ACCOUNTS.c
+    is_users = (latest.customer == customer) & (latest.scope == Scope.USER.value) & (latest.leases == 0)
+    connection.execute(delete(USAGE_ACCOUNTS).where(is_users, latest.until <= unit.now))
 
 
 def _drop_snapshots(unit: WriteUnit) -> int:

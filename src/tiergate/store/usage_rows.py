@@ -29,7 +29,11 @@ class UsageAccountRow(SQLModel, table=True):
     """
 
     __tablename__ = "usage_account"
-    __table_args__ = (Index("usage_account_feature", "feature", "scope"), OFTEN_UPDATED)
+    __table_args__ = (
+        Index("usage_account_feature", "feature", "scope"),
+        Index("usage_account_until", "until"),
+        OFTEN_UPDATED,
+    )
 
     customer: str = Field(primary_key=True)
     feature: str = Field(primary_key=True)
@@ -74,7 +78,7 @@ class UsageGrantRow(SQLModel, table=True):
     """
 
     __tablename__ = "usage_grant"
-    __table_args__ = (CLUSTERED,)
+    __table_args__ = (Index("usage_grant_until", "until", postgresql_using="brin"), CLUSTERED)
 
     customer: str = Field(primary_key=True)
     feature: str = Field(primary_key=True)
@@ -152,12 +156,12 @@ class UsageDaysRow(SQLModel, table=True):
 
 
 class UsageHoursRow(SQLModel, table=True):
-    """As `usage_days`, for each hour of the month that had usage: a MessagePack map of hours from 0."""
+    """As `usage_days`, for each hour of a `day` in UTC; `day`: days since 1970."""
 
     __tablename__ = "usage_hours"
     __table_args__ = (OFTEN_UPDATED,)
 
     feature: str = Field(primary_key=True)
-    month: int = Field(primary_key=True)
+    day: int = Field(primary_key=True)
     customer: str = Field(primary_key=True)
     units: bytes = Field(sa_type=LargeBinary)

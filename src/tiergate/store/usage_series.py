@@ -1,26 +1,26 @@
 """Series of usage: what each customer used of each feature, by hours and by days in UTC.
 
-One row has a month, because a row costs more than the numbers in it. Corrections count at the instant of the usage that
-they correct, so a number can become smaller later, and even negative.
+A row has many numbers, because it costs more than they do: the days of a month, or the hours of a day. Corrections
+count at the instant of the usage that they correct, so a number can become smaller later, and even negative.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from tiergate.store.keyed_rows import RowWrites, delete_rows, read_rows
 from tiergate.store.tables import USAGE_DAYS, USAGE_HOURS
 from tiergate.usage.accounts import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
     from tiergate.model import Instant
     from tiergate.store.units import ReadUnit, WriteUnit
@@ -28,21 +28,30 @@ if TYPE_CHECKING:
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-_HOURS: Final = 24
-_DAYS: Final = 31
 _BATCH: Final = 1_000
-_SERIES_KEY: Final = ("feature", "month", "customer")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-SeriesKey = tuple[str, int, str]
-"""Feature, month and customer."""
-
-Hours = dict[int, int]
-"""Units by hours of a month, from 0."""
-
 _encode: Final = msgspec.msgpack.Encoder().encode
-_days_decoder: Final = msgspec.msgpack.Decoder(list[int])
-_hours_decoder: Final = msgspec.msgpack.Decoder(dict[int, list[int]])
+_decode: Final = msgspec.msgpack.Decoder(list[int]).decode
+
+SeriesKey = tuple[str, int, str]
+"""Feature, period and customer."""
+
+
+class _Layout(NamedTuple):
+    """A table of series: the column of its periods, where an instant is, and the numbers of a period."""
+
+    table: Table
+    period: str
+    place_of: Callable[[Instant], tuple[int, int]]
+    first_of: Callable[[int], Instant]
+    length: int
+    step: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The columns of its key."""
+        return "feature", self.period, "customer"
 
 
 class SeriesPoint(NamedTuple):
@@ -52,57 +61,60 @@ class SeriesPoint(NamedTuple):
     units: int
 
 
+def month_of(instant: Instant) -> int:
+    """Return the month of an instant, as `usage_days` numbers them."""
+    return _place_of_day(instant)[0]
+
+
+def first_of_month(month: int) -> Instant:
+    """Return the first instant of a month."""
+    return (datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _place_of_day(instant: Instant) -> tuple[int, int]:
+    moment = _EPOCH + timedelta(milliseconds=instant)
+    return moment.year * 12 + moment.month - 1, moment.day - 1
+
+
+def _place_of_hour(instant: Instant) -> tuple[int, int]:
+    day, rest = divmod(instant, DAY_MS)
+    return day, rest // HOUR_MS
+
+
+_DAYS: Final = _Layout(USAGE_DAYS, "month", _place_of_day, first_of_month, 31, DAY_MS)
+_HOURS: Final = _Layout(USAGE_HOURS, "day", _place_of_hour, lambda day: day * DAY_MS, 24, HOUR_MS)
+
+
 def add_bookings(connection: Connection, writes: RowWrites, bookings: Iterable[Booking]) -> None:
     """Add what was booked on customers to their series. The caller has locked their accounts, and runs the writes."""
-    added: defaultdict[SeriesKey, Hours] = defaultdict(dict)
-    for booking in bookings:
-        account = booking.account
-        if account.scope is Scope.CUSTOMER:
-            month, hour = _month_and_hour(booking.at)
-            hours = added[account.feature, month, account.customer]
-            hours[hour] = hours.get(hour, 0) + booking.units
-    _add(connection, writes, USAGE_DAYS, added, _days_with)
-    _add(connection, writes, USAGE_HOURS, added, _hours_with)
+    of_customers = [booking for booking in bookings if booking.account.scope is Scope.CUSTOMER]
+    for layout in (_DAYS, _HOURS):
+        added: defaultdict[SeriesKey, Counter[int]] = defaultdict(Counter)
+        for account, at, units in of_customers:
+            period, place = layout.place_of(at)
+            added[account.feature, period, account.customer][place] += units
+        _add(connection, writes, layout, added)
 
 
 def _add(
-    connection: Connection,
-    writes: RowWrites,
-    table: Table,
-    added: Mapping[SeriesKey, Hours],
-    with_hours: Callable[[bytes | None, Hours], bytes],
+    connection: Connection, writes: RowWrites, layout: _Layout, added: Mapping[SeriesKey, Mapping[int, int]]
 ) -> None:
     keys = sorted(added)
     stored = {
-        (row.feature, row.month, row.customer): bytes(row.units)
-        for row in read_rows(connection, table, _SERIES_KEY, keys)
+        (row.feature, getattr(row, layout.period), row.customer): bytes(row.units)
+        for row in read_rows(connection, layout.table, layout.key, keys)
     }
-    rows = [
-        {"feature": key[0], "month": key[1], "customer": key[2], "units": with_hours(stored.get(key), added[key])}
-        for key in keys
-    ]
-    writes.update(table, _SERIES_KEY, [row for key, row in zip(keys, rows, strict=True) if key in stored])
-    writes.insert(table, [row for key, row in zip(keys, rows, strict=True) if key not in stored])
-
-
-def _days_with(stored: bytes | None, hours: Hours) -> bytes:
-    days = [0] * _DAYS if stored is None else _padded(_days_decoder.decode(stored), _DAYS)
-    for hour, units in hours.items():
-        days[hour // _HOURS] += units
-    return _encode(_trimmed(days))
-
-
-def _hours_with(stored: bytes | None, hours: Hours) -> bytes:
-    days = {} if stored is None else _hours_decoder.decode(stored)
-    for hour, units in hours.items():
-        day = _padded(days.get(hour // _HOURS, []), _HOURS)
-        day[hour % _HOURS] += units
-        days[hour // _HOURS] = _trimmed(day)
-    return _encode(days)
-
-
-def _padded(values: list[int], length: int) -> list[int]:
-    return values + [0] * (length - len(values))
+    updated: list[dict[str, object]] = []
+    inserted: list[dict[str, object]] = []
+    for key in keys:
+        values = _decode(stored[key]) if key in stored else []
+        values += [0] * (layout.length - len(values))
+        for place, units in added[key].items():
+            values[place] += units
+        row = dict(zip(layout.key, key, strict=True)) | {"units": _encode(_trimmed(values))}
+        (updated if key in stored else inserted).append(row)
+    writes.update(layout.table, layout.key, updated)
+    writes.insert(layout.table, inserted)
 
 
 def _trimmed(values: list[int]) -> list[int]:
@@ -113,52 +125,53 @@ def _trimmed(values: list[int]) -> list[int]:
 
 
 def daily_use(
-    unit: ReadUnit, customer: str, features: Sequence[str], start: Instant, until: Instant
+    unit: ReadUnit, customer: str, features: Collection[str], start: Instant, until: Instant
 ) -> dict[str, list[SeriesPoint]]:
     """Return what a customer used on each day that begins from `start` until `until`, without days of no usage."""
-    series: dict[str, list[SeriesPoint]] = {feature: [] for feature in features}
-    for feature, first, content in _months(unit, USAGE_DAYS, customer, features, start, until):
-        points = (
-            SeriesPoint(first + day * DAY_MS, units) for day, units in enumerate(_days_decoder.decode(content)) if units
-        )
-        series[feature] += [point for point in points if start <= point.start < until]
-    return series
+    return _use(unit, _DAYS, customer, features, start, until)
 
 
 def hourly_use(
-    unit: ReadUnit, customer: str, features: Sequence[str], start: Instant, until: Instant
+    unit: ReadUnit, customer: str, features: Collection[str], start: Instant, until: Instant
 ) -> dict[str, list[SeriesPoint]]:
     """Return what a customer used in each hour that begins from `start` until `until`, without hours of no usage."""
+    return _use(unit, _HOURS, customer, features, start, until)
+
+
+def _use(
+    unit: ReadUnit, layout: _Layout, customer: str, features: Collection[str], start: Instant, until: Instant
+) -> dict[str, list[SeriesPoint]]:
     series: dict[str, list[SeriesPoint]] = {feature: [] for feature in features}
-    for feature, first, content in _months(unit, USAGE_HOURS, customer, features, start, until):
-        points = (
-            SeriesPoint(first + day * DAY_MS + hour * HOUR_MS, units)
-            for day, hours in sorted(_hours_decoder.decode(content).items())
-            for hour, units in enumerate(hours)
-            if units
-        )
-        series[feature] += [point for point in points if start <= point.start < until]
+    if start >= until:
+        return series
+    periods = range(layout.place_of(start)[0], layout.place_of(until - 1)[0] + 1)
+    keys = [(feature, period, customer) for feature in series for period in periods]
+    rows = read_rows(unit.side_session.connection(), layout.table, layout.key, keys)
+    found = sorted((getattr(row, layout.period), row.feature, bytes(row.units)) for row in rows)
+    for period, feature, content in found:
+        first = layout.first_of(period)
+        for place, units in enumerate(_decode(content)):
+            at = first + place * layout.step
+            if units and start <= at < until:
+                series[feature].append(SeriesPoint(at, units))
     return series
 
 
-def _months(
-    unit: ReadUnit, table: Table, customer: str, features: Sequence[str], start: Instant, until: Instant
-) -> list[tuple[str, Instant, bytes]]:
-    """Return the stored months of an interval, in their order: feature, first instant, and content."""
-    if start >= until:
-        return []
-    months = range(_month_and_hour(start)[0], _month_and_hour(until - 1)[0] + 1)
-    keys = [(feature, month, customer) for feature in sorted(set(features)) for month in months]
-    rows = read_rows(unit.side_session.connection(), table, _SERIES_KEY, keys)
-    rows.sort(key=lambda row: row.month)
-    return [(row.feature, first_of_month(row.month), bytes(row.units)) for row in rows]
+def drop_days(unit: WriteUnit, before: Instant) -> int:
+    """Delete daily series of some months that ended before an instant; return how many rows."""
+    return _drop(unit, _DAYS, before)
 
 
-def drop_series(unit: WriteUnit, table: Table, before: Instant) -> int:
-    """Delete some months of `USAGE_DAYS` or `USAGE_HOURS` that ended before an instant; return how many rows."""
+def drop_hours(unit: WriteUnit, before: Instant) -> int:
+    """Delete hourly series of some days that ended before an instant; return how many rows."""
+    return _drop(unit, _HOURS, before)
+
+
+def _drop(unit: WriteUnit, layout: _Layout, before: Instant) -> int:
     connection = unit.session.connection()
-    month = month_of(before)
-    columns = table.c
+    present = layout.place_of(before)[0]
+    columns = layout.table.c
+    period = columns[layout.period]
     feature = ""
     while True:
         # Each of these reads one entry of the index.
@@ -166,24 +179,8 @@ def drop_series(unit: WriteUnit, table: Table, before: Instant) -> int:
         feature = connection.execute(next_feature).scalar_one()
         if feature is None:
             return 0
-        oldest = connection.execute(select(func.min(columns.month)).where(columns.feature == feature)).scalar_one()
-        if oldest < month:
-            is_old = (columns.feature == feature) & (columns.month < month)
-            rows = connection.execute(select(*(columns[name] for name in _SERIES_KEY)).where(is_old).limit(_BATCH))
-            return delete_rows(connection, table, _SERIES_KEY, [tuple(row) for row in rows])
-
-
-def month_of(instant: Instant) -> int:
-    """Return the month of an instant, as series number them."""
-    return _month_and_hour(instant)[0]
-
-
-def first_of_month(month: int) -> Instant:
-    """Return the first instant of a month."""
-    return (datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _month_and_hour(instant: Instant) -> tuple[int, int]:
-    """Return the month of an instant, and its hour in the month."""
-    moment = _EPOCH + timedelta(milliseconds=instant)
-    return moment.year * 12 + moment.month - 1, (moment.day - 1) * _HOURS + moment.hour
+        oldest = connection.execute(select(func.min(period)).where(columns.feature == feature)).scalar_one()
+        if oldest < present:
+            query = select(*(columns[name] for name in layout.key)).where(columns.feature == feature, period < present)
+            rows = connection.execute(query.limit(_BATCH))
+            return delete_rows(connection, layout.table, layout.key, [tuple(row) for row in rows])

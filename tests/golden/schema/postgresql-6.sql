@@ -309,7 +309,7 @@ CREATE TABLE public.usage_holder (
 );
 CREATE TABLE public.usage_hours (
     feature character varying NOT NULL COLLATE pg_catalog."C",
-    month integer NOT NULL,
+    day integer NOT NULL,
     customer character varying NOT NULL COLLATE pg_catalog."C",
     units bytea NOT NULL
 )
@@ -430,7 +430,7 @@ ALTER TABLE ONLY public.usage_grant
 ALTER TABLE ONLY public.usage_holder
     ADD CONSTRAINT usage_holder_pkey PRIMARY KEY (holder);
 ALTER TABLE ONLY public.usage_hours
-    ADD CONSTRAINT usage_hours_pkey PRIMARY KEY (feature, month, customer);
+    ADD CONSTRAINT usage_hours_pkey PRIMARY KEY (feature, day, customer);
 ALTER TABLE ONLY public.usage_key
     ADD CONSTRAINT usage_key_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.usage_lease
@@ -466,6 +466,8 @@ CREATE INDEX ix_subscription_customer ON public.subscription USING btree (custom
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
 CREATE INDEX usage_account_feature ON public.usage_account USING btree (feature, scope);
+CREATE INDEX usage_account_until ON public.usage_account USING btree (until);
+CREATE INDEX usage_grant_until ON public.usage_grant USING brin (until);
 CREATE INDEX usage_key_at ON public.usage_key USING brin (at);
 CREATE INDEX usage_window_until ON public.usage_window USING brin (until);
 CREATE TRIGGER audit_is_kept BEFORE DELETE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_kept();

@@ -382,6 +382,8 @@ CREATE TABLE usage_account (
 
 CREATE INDEX usage_account_feature ON usage_account (feature, scope);
 
+CREATE INDEX usage_account_until ON usage_account (until);
+
 CREATE TABLE usage_days (
 	feature VARCHAR NOT NULL,
 	month INTEGER NOT NULL,
@@ -411,6 +413,8 @@ CREATE TABLE usage_grant (
 
 ;
 
+CREATE INDEX usage_grant_until ON usage_grant (until);
+
 CREATE TABLE usage_holder (
 	holder VARCHAR NOT NULL,
 	epoch BIGINT NOT NULL,
@@ -426,10 +430,10 @@ CREATE TABLE usage_holder (
 
 CREATE TABLE usage_hours (
 	feature VARCHAR NOT NULL,
-	month INTEGER NOT NULL,
+	day INTEGER NOT NULL,
 	customer VARCHAR NOT NULL,
 	units BLOB NOT NULL,
-	PRIMARY KEY (feature, month, customer)
+	PRIMARY KEY (feature, day, customer)
 )
  WITHOUT ROWID
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
 from tiergate.control.api import erasure, imports
-from tiergate.control.background_jobs import apply_retention
+from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.model import SubjectType
 from tiergate.store.write_order import deletion_instants
 
@@ -131,9 +131,9 @@ def test_a_deletion_is_remembered_for_as_long_as_the_feed_goes_back(api: tuple[A
     for id_ in ("s1", "s2"):
         assert admin.delete(f"/v1/subscriptions/{id_}", params={"as_of": DELETED}).status_code == 204
     made(admin.put("/v1/subscriptions/s2/billing", json=BODY | {"as_of": LATE}))
-    apply_retention(store, clock.now + 29 * DAY, feed_days=30, history_days=None)
+    apply_retention(store, clock.now + 29 * DAY, Retention())
     assert made(admin.put(f"{PATH}/billing", json=BODY | {"as_of": EARLY}), 200) == PASSED
-    apply_retention(store, clock.now + 31 * DAY, feed_days=30, history_days=None)
+    apply_retention(store, clock.now + 31 * DAY, Retention())
     made(admin.put(f"{PATH}/billing", json=BODY | {"as_of": EARLY}))
     late = made(admin.put("/v1/subscriptions/s2/billing", json=BODY | {"as_of": EARLY}), 200)
     assert late["applied"] is False

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.control.feeds import publish, remove_customer, write
 from tests.unit.store.clocks import DAY, START
-from tiergate.control.background_jobs import apply_retention
+from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.errors import ConflictError, NotFoundError, NotKeptError
 from tiergate.store import SYSTEM
@@ -70,7 +70,7 @@ def test_what_is_not_kept_any_more_is_never_guessed(store: Store, time: Time) ->
     time.now += 100 * DAY
     write(store, "c")
     Snapshots(store).create(4)
-    apply_retention(store, time.now, feed_days=30, history_days=50)
+    apply_retention(store, time.now, Retention(30, 50))
 
     for position in (1, 2):
         with pytest.raises(NotKeptError):

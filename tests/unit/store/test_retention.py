@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tests.unit.control.feeds import publish, write
 from tests.unit.store.clocks import DAY
-from tiergate.control.background_jobs import apply_retention
+from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.store import SYSTEM
 from tiergate.store.idempotency import IdempotencyKey, StoredResponse, store_response
@@ -36,7 +36,7 @@ def test_the_feed_begins_where_it_was_so_many_days_ago(store: Store, time: Time)
     time.now += 31 * DAY
     write(store, "c")
     Snapshots(store).create(3)
-    apply_retention(store, time.now, feed_days=30, history_days=None)
+    apply_retention(store, time.now, Retention())
     assert floor(store) == 2
     assert positions(store) == [1, 2, 3]
 
@@ -44,13 +44,13 @@ def test_the_feed_begins_where_it_was_so_many_days_ago(store: Store, time: Time)
 def test_the_feed_always_goes_back_to_every_snapshot(store: Store, time: Time) -> None:
     """Who is sent away finds a snapshot to go on from, whatever its age."""
     write(store, "a", "b")
-    apply_retention(store, time.now + 400 * DAY, feed_days=30, history_days=None)
+    apply_retention(store, time.now + 400 * DAY, Retention())
     assert floor(store) == 0
     snapshots = Snapshots(store)
     snapshots.create(2)
     write(store, "c")
     snapshots.create(3)
-    apply_retention(store, time.now + 400 * DAY, feed_days=30, history_days=None)
+    apply_retention(store, time.now + 400 * DAY, Retention())
     assert floor(store) == 2
     assert snapshots.newest() is not None
 
@@ -63,7 +63,7 @@ def test_history_keeps_what_held_at_its_beginning(store: Store, time: Time) -> N
     time.now += 100 * DAY
     write(store, "a", region="fr")
     Snapshots(store).create(5)
-    apply_retention(store, time.now, feed_days=30, history_days=50)
+    apply_retention(store, time.now, Retention(30, 50))
     assert positions(store) == [2, 4, 5]
 
 
@@ -73,5 +73,5 @@ def test_answers_kept_for_requests_sent_again_are_forgotten(store: Store, time: 
     store.change(lambda unit: store_response(unit, key, answer), SYSTEM)
     table = IDEMPOTENCY
     for days, left in ((0, 1), (2, 0)):
-        apply_retention(store, time.now + days * DAY, feed_days=30, history_days=None)
+        apply_retention(store, time.now + days * DAY, Retention())
         assert len(store.read(lambda unit: unit.session.connection().execute(select(table)).all())) == left

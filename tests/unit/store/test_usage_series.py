@@ -13,14 +13,14 @@ from tests.usage_bounds import customer_account
 from tiergate.model import parse_instant
 from tiergate.store import SYSTEM
 from tiergate.store.keyed_rows import RowWrites
-from tiergate.store.tables import USAGE_DAYS, USAGE_HOURS
 from tiergate.store.usage_series import (
     DAY_MS,
     HOUR_MS,
     SeriesPoint,
     add_bookings,
     daily_use,
-    drop_series,
+    drop_days,
+    drop_hours,
     first_of_month,
     hourly_use,
     month_of,
@@ -30,8 +30,6 @@ from tiergate.usage.ledger_records import Booking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from sqlalchemy import Table
 
     from tiergate.model import Instant
     from tiergate.store import Store
@@ -117,14 +115,14 @@ def test_months_are_counted_from_the_year_0() -> None:
         assert first_of_month(month_of(first)) == first
 
 
-@pytest.mark.parametrize("table", [USAGE_DAYS, USAGE_HOURS], ids=lambda table: table.name)
-def test_months_that_ended_before_an_instant_can_be_dropped(store: Store, table: Table) -> None:
-    """Of every feature; the month of the instant stays."""
+@pytest.mark.parametrize("is_daily", [True, False])
+def test_series_that_ended_before_an_instant_can_be_dropped(store: Store, is_daily: bool) -> None:
+    """Of every feature: whole months of daily series, and whole days of hourly ones."""
     for feature in ("calls", "a", "b"):
         book(store, [calls(NOVEMBER - 1, 1, feature=feature), calls(NOVEMBER, 2, feature=feature)])
+    drop, before = (drop_days, NOVEMBER + 7 * DAY_MS) if is_daily else (drop_hours, NOVEMBER + HOUR_MS)
     dropped = 0
-    while count := store.change(lambda unit: drop_series(unit, table, NOVEMBER + DAY_MS), SYSTEM):
+    while count := store.change(lambda unit: drop(unit, before), SYSTEM):
         dropped += count
     assert dropped == 3
-    left = days(store) if table is USAGE_DAYS else hours(store)
-    assert left == [SeriesPoint(NOVEMBER, 2)]
+    assert (days(store) if is_daily else hours(store)) == [SeriesPoint(NOVEMBER, 2)]

@@ -181,7 +181,7 @@ class RandomHolder:
 
 def rows(store: Store, table: Table) -> list[dict[str, object]]:
     """All rows of a table."""
-    found = store.read(lambda unit: unit.session.connection().execute(select(table)).all())
+    found = store.read(lambda unit: unit.session.connection().execute(select(table).order_by(*table.primary_key)).all())
     return [dict(row._mapping) for row in found]
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served
 from tiergate.control.api import erasure, replays
-from tiergate.control.background_jobs import apply_retention
+from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.engine import Evaluator, decision_json
 from tiergate.model import SubjectRecord, format_instant
@@ -242,7 +242,7 @@ def test_revisions_outlive_history_and_history_is_never_guessed(api: tuple[Admin
     made(client.post("/v1/subscriptions/s1/items", json={"item": "extra-movies"}))
     clock.now += 100 * day
     Snapshots(store).create(head(store))  # so that the feed need not go back further
-    apply_retention(store, clock.now, feed_days=30, history_days=50)
+    apply_retention(store, clock.now, Retention(30, 50))
 
     found = replay(client, publication=1, basis={"position": head(store)})
     assert found["decision"]["entitlement"]["value"] == 60

@@ -41,6 +41,7 @@ def upgrade() -> None:
         postgresql_with=_ROOM_FOR_UPDATES,
     )
     op.create_index("usage_account_feature", "usage_account", ["feature", "scope"], unique=False)
+    op.create_index("usage_account_until", "usage_account", ["until"], unique=False)
     op.create_table("usage_window", *_account(), *_window(is_key=True), sqlite_with_rowid=False)
     op.create_index("usage_window_until", "usage_window", ["until"], unique=False, postgresql_using="brin")
     op.create_table(
@@ -56,6 +57,7 @@ def upgrade() -> None:
         PrimaryKeyConstraint("customer", "feature", "id"),
         sqlite_with_rowid=False,
     )
+    op.create_index("usage_grant_until", "usage_grant", ["until"], unique=False, postgresql_using="brin")
     op.create_table(
         "usage_holder",
         Column("holder", _TEXT, nullable=False),
@@ -86,14 +88,14 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("usage_key_at", "usage_key", ["at"], unique=False, postgresql_using="brin")
-    for name in ("usage_days", "usage_hours"):
+    for name, period in (("usage_days", "month"), ("usage_hours", "day")):
         op.create_table(
             name,
             Column("feature", _TEXT, nullable=False),
-            Column("month", Integer(), nullable=False),
+            Column(period, Integer(), nullable=False),
             Column("customer", _TEXT, nullable=False),
             Column("units", LargeBinary(), nullable=False),
-            PrimaryKeyConstraint("feature", "month", "customer"),
+            PrimaryKeyConstraint("feature", period, "customer"),
             sqlite_with_rowid=False,
             postgresql_with=_ROOM_FOR_UPDATES,
         )
