@@ -50,6 +50,11 @@ class Node:
         busy = state.pending or state.leases or self._waiting or holder.has_request_in_flight
         return holder.has_greeted and not busy
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the holder asks for an exchange now, or waits for a reply."""
+        return self._holder.has_request_in_flight or self._holder.due(self.clock) <= self.clock
+
     # ── the process and its disk ─────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:

@@ -142,7 +142,7 @@ class World:
             node.release_all()
         for _ in range(ROUNDS_MAX):
             for node in self.nodes:
-                if not node.is_quiet:
+                if node.is_due:
                     node.exchange()
             self.deliver_all()
             for node in self.nodes:

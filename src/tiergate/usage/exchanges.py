@@ -165,6 +165,7 @@ class Exchanges:
             operations.append(acquire)
         self._look_at = now + self._pace.idle_ms // 2 if self._state.leases else FOREVER
         if not operations and report is None:
+            self._report_at = FOREVER
             return None
         return self._send(tuple(operations), report, records, demands, now)
 
@@ -177,7 +178,8 @@ class Exchanges:
         now: Instant,
     ) -> Outgoing:
         self._sequence += 1
-        self._report_at = FOREVER
+        reported = self._state.booked_through if report is None else report.last
+        self._report_at = now if reported < self._state.last_number else FOREVER
         request = Request(self._identity, self._state.epoch, self._instance, self._sequence, operations, report)
         self._in_flight = Outgoing(request, records, demands, now)
         return self._in_flight

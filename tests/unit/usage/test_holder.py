@@ -380,3 +380,46 @@ def test_a_closing_lease_is_neither_renewed_nor_settled_while_reports_are_behind
         sent.append(outgoing.request.operations)
         holder.receive(ledger.exchange(outgoing.request))
     assert sent == [(Hello(0, 1),), (), (Settle(1, 2),)]
+
+
+# ── when ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_report_that_does_not_cover_all_is_followed_by_the_next(ledger: MemoryLedger) -> None:
+    """At once, until nothing is left; then nothing is due."""
+    one = MemoryHolder(ledger, pace=DEFAULT_PACE._replace(report_max=2))
+    for _ in range(5):
+        assert isinstance(one.holder.consume(consumption(Debit(CALLS, 1, bounded=False)), b"", NOW), Spent)
+    assert one.holder.due(NOW) == NOW + DEFAULT_PACE.report_ms
+    ledger.now += DEFAULT_PACE.report_ms
+    for _ in range(3):
+        assert one.holder.due(ledger.now) == ledger.now
+        one.exchange()
+    assert one.holder.due(ledger.now) == FOREVER
+    assert ledger.booked() == 5
+
+
+def test_a_process_reports_what_it_found_on_disk_at_once(one: MemoryHolder) -> None:
+    """It may have been down for long."""
+    outcome = one.holder.consume(consumption(Debit(CALLS, 1, bounded=False)), b"", NOW)
+    assert isinstance(outcome, Spent)
+    one.journal.append(outcome.record)
+    one.crash(len(one.journal))
+    one.exchange()
+    assert one.holder.due(NOW) == NOW
+    one.exchange()
+    assert one.ledger.booked() == 1
+    assert one.holder.due(NOW) == FOREVER
+
+
+def test_nothing_is_due_if_all_was_booked_before_a_crash(one: MemoryHolder) -> None:
+    """The reply was lost, and the greeting says so."""
+    one.consume(1)
+    outgoing = one.holder.next_request(NOW)
+    assert outgoing is not None
+    one.journal.extend(outgoing.records)
+    one.ledger.exchange(outgoing.request)
+    one.crash(len(one.journal))
+    one.settle()
+    one.exchange()
+    assert one.holder.due(one.ledger.now) > one.ledger.now
