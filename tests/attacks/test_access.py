@@ -320,7 +320,8 @@ def ask(client: httpx.Client, route: str, customer: str, item: str = "gold") -> 
         body = check if route == "POST /v1/explain" else {"check": check}
     elif method in {"POST", "PUT", "PATCH"}:
         body = {"id": customer, "customer": customer}
-    headers = {"content-type": "application/x-ndjson"} if path.startswith("/v1/import/") else None
+    media = {"/v1/import/subjects": "application/x-ndjson", "/v1/sync/usage": "application/msgpack"}
+    headers = {"content-type": media[path]} if path in media else None
     return client.request(method, path, json=body, headers=headers).status_code
 
 
