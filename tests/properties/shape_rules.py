@@ -39,6 +39,11 @@ OPERATORS = (
     "context has userCap || context has limit || context has nothing",
     "context has userCap.limit && context.userCap.limit > 5",
     "context has limit && context.limit >= 30",
+    "context has soft && (context.soft || context.ceiling - context.allowance > 5)",
+    "context has draws && context.draws.used + context.draws.amount < 20",
+    "context.draws.ceiling > 30",  # errs for features that draw on nothing
+    'context has resetsAt && context.resetsAt < datetime("2026-03-01")',
+    'context.resetsAt > datetime("2026-03-01")',  # errs where no window ends
     "context.limit < 30",  # errs for actions without it
     "context has amount && -context.amount < -3",
     "context has used && context.used - context.amount * 2 > 10",

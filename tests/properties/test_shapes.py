@@ -12,7 +12,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.properties.documents import Document, subjects, worlds
+from tests.properties.documents import Document, metered_worlds, subjects, worlds
 from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.shape_rules import shape_rule_files
@@ -22,7 +22,7 @@ from tiergate.engine.shapes import operand_reader, plain_checks, shape_evaluator
 from tiergate.engine.shapes.answer_table import general_answer
 from tiergate.engine.shapes.condition_reader import ConditionReader
 from tiergate.engine.shapes.kept_decision import DecisionWriter
-from tiergate.model import MeteredUsage, Subject, SubjectType
+from tiergate.model import BEGINNING, FOREVER, MeteredUsage, Subject, SubjectType
 from tiergate.wire.decision import decision_json
 
 if TYPE_CHECKING:
@@ -45,8 +45,15 @@ class Usage:
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
         """As `UsageSource`."""
         random = Random(f"{self.seed} {subject} {feature.id} {now}")
+        drawn = None if feature.draws is None else self._drawn(random, now)
+        return self._drawn(random, now)._replace(drawn=drawn)
+
+    @staticmethod
+    def _drawn(random: Random, now: Instant) -> MeteredUsage:
         used, user_used, total_used = (random.choice([0, 1, 9, 30, 50, 2**62, 2**63 - 1, 2**63]) for _ in range(3))
-        return MeteredUsage(used, user_used, total_used)
+        granted = random.choice([0, 0, 0, 1, 30, 2**62])
+        end = random.choice([FOREVER, now + 1, now + 10_000])
+        return MeteredUsage(used, user_used, total_used, granted, random.choice([BEGINNING, now]), end)
 
 
 class Pair:
@@ -68,7 +75,7 @@ class Pair:
         kept = self.keeping.find_kept(check, now)
         if kept is not None:
             self.found += 1
-            made = (kept.reason, kept.facts.start, kept.facts.until, False)
+            made = (kept.reason, kept.start, kept.until, False)
             if made != (decision.reason, decision.start, decision.until, decision.volatile):
                 return True
             if self.writer.write(kept, decision.until) != decision_json(decision):
@@ -85,7 +92,7 @@ class Pair:
                 self.keeping.forget(Subject(subscription.id, SubjectType.SUBSCRIPTION))
 
 
-@given(worlds(), st.data(), SEEDS)
+@given(st.one_of(worlds(), metered_worlds()), st.data(), SEEDS)
 def test_a_kept_answer_is_what_cedar_answers(drawn: tuple[Document, Document], data: st.DataObject, seed: int) -> None:
     """Through changes of subjects, with rules of every operator, and a table that is too small."""
     catalog, known = drawn
@@ -103,7 +110,7 @@ def test_a_kept_answer_is_what_cedar_answers(drawn: tuple[Document, Document], d
     event(f"{bool(pair.found)}: decisions are found")
 
 
-@given(worlds(), st.data(), SEEDS)
+@given(st.one_of(worlds(), metered_worlds()), st.data(), SEEDS)
 def test_rechecks_find_no_difference(drawn: tuple[Document, Document], data: st.DataObject, seed: int) -> None:
     """Every kept answer is asked of Cedar again."""
     world = World(*drawn, data.draw(shape_rule_files(*drawn), label="rules"))

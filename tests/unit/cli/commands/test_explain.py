@@ -33,7 +33,7 @@ def test_an_explanation_says_everything_that_mattered(cli: Cli) -> None:
         "  total: 70 movies/month, 70 used, 0 remaining",
         "  limit       70",
         '  @id("reason/limit-reached")',
-        "    context.used + context.amount > context.limit",
+        "    context.used + context.amount > context.ceiling",
         "  guard/feature-suspended",
     ):
         assert line in out.splitlines()
