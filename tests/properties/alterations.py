@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.properties.choices import Choices, random_strategy
-from tests.properties.documents import INSTANTS, LABELS, chance, entitlement, feature, item, number, rollout
+from tests.properties.documents import INSTANTS, LABELS, chance, entitlement, feature, item, number, rollout, with_limit
 from tests.reference.entitlement import versions
 
 if TYPE_CHECKING:
@@ -86,9 +86,10 @@ def _said_otherwise(choose: Choices, value: Any, of: Document) -> Any:  # noqa: 
         per = default
     if chance(choose, 2) and len(Decimal(number_).as_tuple().digits) < 12:
         number_ = Decimal(f"{Decimal(number_):f}" + ("0" if "." in f"{Decimal(number_):f}" else ".0"))
-    if key == "value" and per is None and chance(choose, 2):
+    own = {it: value[it] for it in ("limit", "overage_max") if isinstance(value, dict) and it in value}
+    if key == "value" and per is None and not own and chance(choose, 2):
         return number_
-    return {key: number_} | ({} if per is None else {"per": per})
+    return {key: number_} | ({} if per is None else {"per": per}) | own
 
 
 def _altered(choose: Choices, catalog: Document) -> Document:
@@ -100,7 +101,8 @@ def _altered(choose: Choices, catalog: Document) -> Document:
         ["value", "value", "value", "drop", "rollouts", "status", "suspend", "numbers", "caps", "new", "item"]
     ):
         case "value":
-            version["entitlements"][of["id"]] = entitlement(choose, of)
+            value = entitlement(choose, of)
+            version["entitlements"][of["id"]] = with_limit(choose, of, value) if "metered" in of else value
         case "drop":
             version["entitlements"].pop(of["id"], None)
         case "rollouts":

@@ -8,7 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.alterations import altered, refactored
-from tests.properties.documents import Document, worlds
+from tests.properties.documents import Document, metered_worlds
 from tests.properties.engines import World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
@@ -59,7 +59,7 @@ def said(world: Catalogue, check: Document, now: int) -> Any:  # noqa: ANN401 - 
 @given(st.data())
 def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
     """Other names, order, numbers of versions, and ways to write a value give no difference, and that is proved."""
-    old, _ = data.draw(worlds())
+    old, _ = data.draw(metered_worlds())
     new = data.draw(refactored(old))
     found = compare_bundles(bundle(old), bundle(new), data.draw(st.sampled_from([BEFORE, BEFORE + 10**11])))
     assert found.is_same, found
@@ -70,7 +70,7 @@ def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
 @given(st.data(), SEEDS)
 def test_what_the_reference_model_tells_apart_is_found(data: st.DataObject, seed: int) -> None:
     """Where any check of any subject is answered otherwise, a difference is found."""
-    old, known = data.draw(worlds())
+    old, known = data.draw(metered_worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
     found = compare_bundles(bundle(old), bundle(new), now)
@@ -122,7 +122,7 @@ def holding(catalog: Document, known: Document, feature: str, *, alone: bool) ->
 @given(st.data())
 def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> None:
     """What is said that a holder had and gets is what the reference model says of it, and so when it is said to end."""
-    old, _ = data.draw(worlds())
+    old, _ = data.draw(metered_worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
     for kind in confirm_differences(old, new, now):
@@ -167,7 +167,7 @@ def test_an_item_ends_with_the_plan_that_no_rollout_gives() -> None:
 @given(st.data(), SEEDS)
 def test_whoever_is_decided_otherwise_is_touched(data: st.DataObject, seed: int) -> None:
     """Looking alone never leaves out anybody who is allowed something else, or holds more or less."""
-    old, known = data.draw(worlds())
+    old, known = data.draw(metered_worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
     found = find_affected_scope(bundle(old), bundle(new), now)
@@ -200,7 +200,7 @@ def concerned(known: Document, check: Document, items: frozenset[str]) -> bool:
 @given(st.data())
 def test_a_catalog_beside_itself_touches_nothing(data: st.DataObject) -> None:
     """Nothing is touched where nothing changes."""
-    old, _ = data.draw(worlds())
+    old, _ = data.draw(metered_worlds())
     assert find_affected_scope(bundle(old), bundle(old), BEFORE) == (frozenset(), frozenset(), False, ())
 
 
@@ -217,7 +217,7 @@ def law(files: dict[str, str]) -> dict[str, str]:
 @given(st.data())
 def test_rules_that_are_only_put_otherwise_mean_nothing(data: st.DataObject) -> None:
     """Other ids, order and files of rules give no difference, whatever they read."""
-    catalog, known = data.draw(worlds())
+    catalog, known = data.draw(metered_worlds())
     rules = data.draw(rule_files(catalog, known))
     found = compare_bundles(bundle(catalog, rules), bundle(catalog, law(rules)), BEFORE)
     assert found.is_same, found
@@ -227,7 +227,7 @@ def test_rules_that_are_only_put_otherwise_mean_nothing(data: st.DataObject) -> 
 @given(st.data(), SEEDS)
 def test_what_rules_come_to_is_found_or_said_to_be_unproved(data: st.DataObject, seed: int) -> None:
     """Where any check of any subject is decided otherwise under other rules, or another catalog, it is not the same."""
-    old, known = data.draw(worlds())
+    old, known = data.draw(metered_worlds())
     rules = data.draw(rule_files(old, known))
     new = data.draw(st.one_of(st.just(old), altered(old)))
     other = data.draw(rule_files(old, known)) if new is old or data.draw(st.booleans()) else rules

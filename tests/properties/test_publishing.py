@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.properties.documents import Document, catalogs
+from tests.properties.documents import Document, metered_catalogs
 from tests.properties.engines import text_of
 from tests.publishing import CATALOG, Press, opened
 from tiergate.bundle import manifest_of
@@ -266,7 +266,7 @@ def in_force(press: Press, unit: ReadUnit) -> tuple[Catalog, Rules, str]:
 
 
 @FEW
-@given(document=catalogs())
+@given(document=metered_catalogs())
 def test_an_applied_file_has_the_revision_of_its_compilation(
     sqlite_template: Any,  # noqa: ANN401 - a path
     tmp_path_factory: Any,  # noqa: ANN401 - pytest's own
@@ -290,7 +290,7 @@ def test_an_applied_file_has_the_revision_of_its_compilation(
 
 
 @FEW
-@given(documents=st.lists(catalogs(), min_size=2, max_size=4), random=st.randoms(use_true_random=False))
+@given(documents=st.lists(metered_catalogs(), min_size=2, max_size=4), random=st.randoms(use_true_random=False))
 def test_compiling_what_changed_is_compiling_everything(documents: list[Document], random: Random) -> None:
     """After any sequence of catalogs, some of which share features and items with the one before."""
     compiler = IncrementalCompiler()
