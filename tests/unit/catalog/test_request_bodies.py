@@ -36,7 +36,7 @@ from tiergate.catalog import (
     value_data,
 )
 from tiergate.errors import BodyError
-from tiergate.model import UNLIMITED, AddedAmount, Amount, Level, OverrideMode
+from tiergate.model import UNLIMITED, AddedAmount, Amount, Feature, FeatureType, Level, OverrideMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_everything_printed_reads_back_equal(data: st.DataObject) -> None:
 @given(st.integers(0, 10**15 - 1), st.integers(0, 6))
 def test_numbers_are_exact_both_ways(units: int, scale: int) -> None:
     """Every number that an edge can carry is printed and read without a binary float."""
-    feature = read_feature_body(f'{{"id": "gb", "type": "quantity", "scale": {scale}}}', ())
+    feature = read_feature_body(f'{{"id": "gb", "type": "quantity", "scale": {scale}}}', {})
     printed = to_json_line(value_data(Amount(units), feature))
     assert json.loads(printed, parse_float=Decimal) == Decimal(units).scaleb(-scale)
     assert read_entitlement_body(printed, feature) == Amount(units)
@@ -133,7 +133,7 @@ def test_a_missing_key_is_a_problem_of_what_lacks_it(reader: SubjectReader) -> N
     """The pointer is of the object."""
     body = '{"id": "s", "customer": "acme", "status": "active", "items": [{"item": "gold"}, {"quantity": 2}]}'
     assert problems(lambda: read_subject_body(body, reader.subscription)) == [("/items/1", "missing-key")]
-    assert problems(lambda: read_feature_body("{}", ())) == [("", "missing-key"), ("", "missing-key")]
+    assert problems(lambda: read_feature_body("{}", {})) == [("", "missing-key"), ("", "missing-key")]
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_missing_key_is_a_problem_of_what_lacks_it(reader: SubjectReader) -> N
 )
 def test_a_body_that_cannot_be_read_says_where(body: str, pointer: str, code: str) -> None:
     """Also inside what is no JSON."""
-    assert (pointer, code) in problems(lambda: read_feature_body(body, ()))
+    assert (pointer, code) in problems(lambda: read_feature_body(body, {}))
 
 
 def test_a_body_that_is_not_utf8_is_refused() -> None:
     """Bytes are read as UTF-8 and nothing else."""
-    assert problems(lambda: read_feature_body(b'{"id": "\xff"}', ())) == [("", "not-utf-8")]
-    assert read_feature_body('{"id": "x", "type": "switch", "name": "Ü"}'.encode(), ()).name == "Ü"
+    assert problems(lambda: read_feature_body(b'{"id": "\xff"}', {})) == [("", "not-utf-8")]
+    assert read_feature_body('{"id": "x", "type": "switch", "name": "Ü"}'.encode(), {}).name == "Ü"
 
 
 def test_a_problem_says_what_was_probably_meant(catalog: Catalog) -> None:
@@ -170,7 +170,7 @@ def test_a_problem_says_what_was_probably_meant(catalog: Catalog) -> None:
 def test_the_problems_of_a_body_are_bounded() -> None:
     """A hundred are named, and how many more there are."""
     body = json.dumps({"id": "x", "type": "switch", **{f"k{number}": 1 for number in range(150)}})
-    found = problems(lambda: read_feature_body(body, ()))
+    found = problems(lambda: read_feature_body(body, {}))
     assert (len(found), found[-1]) == (101, ("", "more-problems"))
 
 
@@ -180,12 +180,12 @@ def test_the_problems_of_a_body_are_bounded() -> None:
 def test_what_the_address_says_can_be_left_out() -> None:
     """And may stand in the body, if it is the same."""
     for body in ('{"type": "switch"}', '{"id": "x", "type": "switch"}'):
-        assert read_feature_body(body, (), {"id": "x"}).id == "x"
+        assert read_feature_body(body, {}, {"id": "x"}).id == "x"
 
 
 def test_what_the_address_says_cannot_be_something_else() -> None:
     """The pointer is of the value."""
-    assert problems(lambda: read_feature_body('{"type": "switch", "id": 5}', (), {"id": "x"})) == [
+    assert problems(lambda: read_feature_body('{"type": "switch", "id": 5}', {}, {"id": "x"})) == [
         ("/id", "fixed-value")
     ]
 
@@ -195,8 +195,9 @@ def test_what_the_address_says_cannot_be_something_else() -> None:
 
 def test_a_feature_is_linked_to_features_that_exist() -> None:
     """Itself is none of them."""
+    known = {id_: Feature(id=id_, type=FeatureType.SWITCH) for id_ in ("x", "y")}
     body = '{"id": "x", "type": "switch", "linked": ["y", "x", "z"]}'
-    assert problems(lambda: read_feature_body(body, {"x", "y"})) == [
+    assert problems(lambda: read_feature_body(body, known)) == [
         ("/linked/1", "self-reference"),
         ("/linked/2", "unknown-feature"),
     ]
@@ -351,10 +352,10 @@ def test_a_patch_is_one_object(patch: str, code: str) -> None:
 
 def test_a_patch_edits_a_feature_and_says_what_becomes_wrong() -> None:
     """The pointers are those of the patch."""
-    feature = read_feature_body('{"id": "gb", "type": "quantity", "scale": 1, "unit": "GB", "levels": [1, 2.5]}', ())
+    feature = read_feature_body('{"id": "gb", "type": "quantity", "scale": 1, "unit": "GB", "levels": [1, 2.5]}', {})
     read = read_feature_body(
-        apply_merge_patch('{"unit": null, "name": "Storage"}', feature_data(feature)), (), {"id": "gb"}
+        apply_merge_patch('{"unit": null, "name": "Storage"}', feature_data(feature)), {}, {"id": "gb"}
     )
     assert read == replace(feature, unit="", name="Storage")
     wrong = apply_merge_patch('{"scale": 0, "levels": [1, null]}', feature_data(feature))
-    assert problems(lambda: read_feature_body(wrong, ())) == [("/levels/1", "wrong-type")]
+    assert problems(lambda: read_feature_body(wrong, {})) == [("/levels/1", "wrong-type")]
