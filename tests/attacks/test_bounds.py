@@ -5,12 +5,16 @@ from __future__ import annotations
 import select
 import socket
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
-from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol
+from tiergate.sidecar.listener_limits import ListenerLimits
+
+if TYPE_CHECKING:
+    from tiergate.sidecar.http_protocol import SidecarProtocol
 
 CHECK = {"subject": "acme", "feature": "movies"}
 SOUND = post("/v1/check", CHECK)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.serving import Service, customer, post
 from tests.wire import Answer, Connection
-from tiergate.sidecar.http_protocol import ListenerLimits
+from tiergate.sidecar.listener_limits import ListenerLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

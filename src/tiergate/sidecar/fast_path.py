@@ -5,8 +5,8 @@ because the first ended before the body of a known head did (`lacks_body`):
 
 1. *Repeats.* The same bytes were answered before: the same response is sent, with a decision id of its own.
 2. *Known heads.* The same head was admitted before, up to the values of `Content-Length`, `traceparent`, `tracestate`
-   and `X-Request-ID`: the parser accepted it, request limits let it pass, and routing found its endpoint. The rest of
-   the segment, of the announced length, is that endpoint's body.
+   `X-Request-ID` and `Idempotency-Key`: the parser accepted it, request limits let it pass, and routing found its
+   endpoint. The rest of the segment, of the announced length, is that endpoint's body. The endpoint may answer later.
 
 Rules:
 
@@ -25,6 +25,7 @@ from time import perf_counter_ns as _nanoseconds
 from typing import TYPE_CHECKING
 
 from tiergate.sidecar.api.responses import encode_response
+from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext, make_context
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.native_decisions import NativeDecision
 
+    Endpoint = Callable[[bytes, RequestContext], HttpResponse | Deferred[HttpResponse] | None]
+    """Answers a body; later, where it returns a `Deferred`. `None`, with nothing done: the slow path must."""
+
 EXTENSION = "tiergate.segment"
 """The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
 
@@ -46,11 +50,12 @@ DEFAULT_CACHE_BYTES = 16 * 2**20
 _HEADS_BYTES = 2 * 2**20
 _MAX_HEAD = 8_192
 _VARYING = re.compile(
-    rb"\r\n((?i:content-length|traceparent|tracestate|x-request-id)):"
+    rb"\r\n((?i:content-length|traceparent|tracestate|x-request-id|idempotency-key)):"
     rb"[ \t]*([!-~]+(?:[ \t]+[!-~]+)*)[ \t]*(?=\r\n[^ \t])"
 )
 _UNUSUAL = re.compile(
-    rb"\r\n(?:content-length|traceparent|tracestate|x-request-id|transfer-encoding|expect|upgrade|trailer|te|[ \t])"
+    rb"\r\n(?:content-length|traceparent|tracestate|x-request-id|idempotency-key"
+    rb"|transfer-encoding|expect|upgrade|trailer|te|[ \t])"
     rb"|\r\nconnection[ \t]*:(?![ \t]*keep-alive[ \t]*\r\n)",
     re.IGNORECASE,
 )
@@ -72,9 +77,7 @@ class _Head:
 
     __slots__ = ("endpoint", "length", "weight")
 
-    def __init__(
-        self, endpoint: Callable[[bytes, RequestContext], HttpResponse | None], weight: int, length: int = -1
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, weight: int, length: int = -1) -> None:
         self.endpoint = endpoint
         self.weight = weight
         self.length = length
@@ -112,8 +115,8 @@ class FastPath:
         service.state.subscribe(self.repeats.clear)
         service.metrics.sizes[name] = lambda: (len(self.repeats), self.repeats.size)
 
-    def answer(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
-        """Return the response to a segment that came at rest; `None` if it must take the slow path.
+    def answer(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | Deferred[bytes] | None:
+        """Return the response to a segment that came at rest, or later; `None` if it must take the slow path.
 
         `defaults`: the headers of every response; a new list means that they changed.
         """
@@ -140,7 +143,7 @@ class FastPath:
             self._log.offer((decision_id, now, decision.check, decision.body, NO_CONTEXT, elapsed, decision.basis))
         return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", decision.body))
 
-    def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
+    def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | Deferred[bytes] | None:
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         length = len(segment) - end
         raw_head = segment[:end]
@@ -161,7 +164,20 @@ class FastPath:
             if context is NO_CONTEXT:
                 self._whole_heads.put(raw_head, _Head(head.endpoint, SLOT + len(raw_head) + 100, length))
         reply = head.endpoint(segment[end:], context)
+        if isinstance(reply, Deferred):
+            return self._encode_later(segment, reply, context, defaults)
         return None if reply is None else self._encode(segment, reply, context, defaults)
+
+    def _encode_later(
+        self,
+        segment: bytes,
+        reply: Deferred[HttpResponse],
+        context: RequestContext,
+        defaults: list[tuple[bytes, bytes]],
+    ) -> Deferred[bytes]:
+        later: Deferred[bytes] = Deferred()
+        reply.then(lambda response: later.resolve(self._encode(segment, response, context, defaults)))
+        return later
 
     def _encode(
         self, segment: bytes, reply: HttpResponse, context: RequestContext, defaults: list[tuple[bytes, bytes]]
@@ -212,7 +228,7 @@ class FastPath:
             return None
         return int(announced), make_context(values) if values else NO_CONTEXT
 
-    def learn(self, segment: bytes, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
+    def learn(self, segment: bytes, endpoint: Endpoint) -> None:
         """Learn the head of a request that was admitted to an endpoint on the slow path."""
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         parts = _VARYING.split(segment[:end])
@@ -243,7 +259,7 @@ class FastPath:
         self._preamble = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
 
 
-def learn(scope: Scope, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
+def learn(scope: Scope, endpoint: Endpoint) -> None:
     """Let the fast path, if there is one, learn from a request that an endpoint is about to answer."""
     found = scope.get("extensions", {}).get(EXTENSION)
     if found is not None:

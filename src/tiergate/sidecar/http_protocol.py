@@ -5,7 +5,8 @@ What it adds to :class:`uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`
 - **Fast path.** A segment that comes while the connection is at rest may be answered before the parser sees it
   (`fast_path`). INVARIANT (at rest): the parser is between messages, no response is pending or queued, writing is not
   paused, and neither the connection nor the server is about to end. Only then does a segment begin a request, and only
-  then is a response the next one. Only `_settle` decides that.
+  then is a response the next one. Only `_settle` decides that. A response that comes later takes the connection from
+  rest; what arrives meanwhile is kept, and reading pauses if it is much.
 - **Limits.** A request's head is limited in bytes, headers and time, even if a connection never sends anything; a
   connection is closed after one to two times `timeout_keep_alive` without a request.
 - **Order.** A malformed request that was pipelined behind valid ones is answered after them.
@@ -19,8 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
@@ -31,13 +30,14 @@ from tiergate.errors import RequestError
 from tiergate.http.connection_protocol import (
     ClosingTransport,
     ConnectionProtocol,
-    ExcessConnections,
     GuardedFlow,
     fixed_response,
     write_nothing,
 )
+from tiergate.http.request_heads import head_without_upgrade, host_of_target
 from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response, rejected
 from tiergate.sidecar.fast_path import EXTENSION
+from tiergate.sidecar.listener_limits import ListenerLimits
 from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from tiergate.sidecar.deferred import Deferred
     from tiergate.sidecar.fast_path import FastPath
     from tiergate.sidecar.metrics import Metrics
 
@@ -56,42 +57,9 @@ _PIECE = 16 * 2**10
 _HELD_SECONDS = 0.05
 """How long a request without the rest of its body stays on the fast path; then the parser's limits of time apply."""
 
-_UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerLimits:
-    """Limits of one listener: of a request's head, in bytes, headers and seconds; of open connections.
-
-    `linger`: the seconds in which a connection at rest still responds after a shutdown began, or reads after its end.
-    """
-
-    head_bytes: int = 32 * 2**10
-    head_fields: int = 100
-    head_timeout: float = 10.0
-    connections: int | None = None
-    linger: float = 0.25
-
-
-def protocol_class(
-    metrics: Metrics, quick: FastPath | None, limits: ListenerLimits | None = None
-) -> type[SidecarProtocol]:
-    """Make the protocol class of one listener, for uvicorn's `http=`. Without a fast path every request is parsed."""
-    return type(
-        "SidecarProtocol",
-        (SidecarProtocol,),
-        {
-            "metrics": metrics,
-            "quick": quick,
-            "limits": limits if limits is not None else ListenerLimits(),
-            "excess": ExcessConnections(),
-        },
-    )
-
 
 class SidecarProtocol(ConnectionProtocol):
-    """One connection. `protocol_class` sets its class attributes."""
+    """One connection. `listener_protocol` sets its class attributes."""
 
     metrics: ClassVar[Metrics]
     quick: ClassVar[FastPath | None] = None
@@ -122,6 +90,9 @@ class SidecarProtocol(ConnectionProtocol):
         self._plain_head = b""  # replaces a head that requests another protocol
         self._held = b""  # a request at rest, without the rest of its body
         self._held_timer: asyncio.TimerHandle | None = None
+        self._late = False  # a response of the fast path is pending
+        self._behind = b""  # what arrived behind its request
+        self._ended_behind = False  # the client has closed its direction behind it
         self._write: Any = None
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +114,7 @@ class SidecarProtocol(ConnectionProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._drop_held()
+        self._behind = b""
         self.metrics.connections -= 1
         self._ending = self._deaf = True
         self._at_rest = False
@@ -174,14 +146,43 @@ class SidecarProtocol(ConnectionProtocol):
                 if answer is not None:
                     self._used = True
                     self.server_state.total_requests += 1
-                    self._write(answer)
+                    if isinstance(answer, bytes):
+                        self._write(answer)
+                    else:
+                        self._await_response(answer)
                     return
                 if lacks_body:
                     self._held = data
                     self._held_timer = self.loop.call_later(_HELD_SECONDS, self._parse_held)
                     return
-        if not self._deaf:
+        if self._late:
+            self._behind += data
+            if len(self._behind) > _PIECE:
+                self.flow.pause_reading()
+        elif not self._deaf:
             self._parse(data)
+
+    def _await_response(self, answer: Deferred[bytes]) -> None:
+        """Write a response of the fast path when it comes, and then handle what arrived meanwhile."""
+        self._late = True
+        self._at_rest = False
+        answer.then(self._write_late)
+
+    def _write_late(self, answer: bytes) -> None:
+        self._late = False
+        if self.transport.is_closing():
+            return
+        self._write(answer)
+        if self._ending:
+            self._finish()
+            return
+        self._settle()
+        behind, self._behind = self._behind, b""
+        if behind:
+            self.flow.resume_reading()
+            self.data_received(behind)
+        if self._ended_behind and not self.eof_received() and not self.transport.is_closing():
+            self.transport.close()
 
     def _parse_held(self) -> None:
         """Parse what was held: its rest did not come soon, or something else happens."""
@@ -198,6 +199,9 @@ class SidecarProtocol(ConnectionProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Respond to the requests before the end, if there are any."""
+        if self._late:
+            self._ended_behind = True
+            return True
         self._parse_held()
         self._ended = True
         if self._lingering:
@@ -241,11 +245,11 @@ class SidecarProtocol(ConnectionProtocol):
 
     def _mark_last(self) -> None:
         """Let the newest response announce the end, if it is the last."""
-        if self._ending and not self._backlog and self._waits():
+        if self._ending and not self._backlog and self._waits() and not self._late:
             self.cycle.keep_alive = False
 
     def _waits(self) -> bool:
-        return not getattr(self.cycle, "response_complete", True)  # no cycle: there was no request yet
+        return self._late or not getattr(self.cycle, "response_complete", True)  # no cycle: there was no request yet
 
     def _settle(self) -> None:
         self._at_rest = (
@@ -368,10 +372,9 @@ class SidecarProtocol(ConnectionProtocol):
             self.metrics.count_problem("too-many-connections")
 
     def _read_absolute_target(self) -> None:
-        """Read `http://host/path`, whose host replaces the header's (RFC 9112, section 3.2.2)."""
-        match = _ABSOLUTE.match(self.url)
-        if match is not None:
-            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
+        host = host_of_target(self.url)
+        if host is not None:
+            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", host)]
         elif self.url != b"*":
             raise self._rejected(RequestError(400, "malformed request", "the request target is not a path"))
 
@@ -384,12 +387,8 @@ class SidecarProtocol(ConnectionProtocol):
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise self._rejected(RequestError(405, "method not allowed", "this server is not a proxy"))
-        kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
-        if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
-            kept.append((b"connection", b"close"))
-        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%b: %b" % pair for pair in kept]
-        self._plain_head = b"\r\n".join((*lines, b"", b""))
+        version = self.parser.get_http_version()
+        self._plain_head = head_without_upgrade(method, self.url, version, self.headers)
 
     def _rejected(self, error: RequestError) -> RequestError:
         """Store why the parser stops in this head."""

@@ -1,4 +1,4 @@
-"""What a request carries beside its check: its id, and its place in a trace (W3C Trace Context)."""
+"""What a request carries beside its body: its id, its place in a trace (W3C Trace Context), its idempotency key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _PRINTABLE = re.compile(rb"[ -~]{1,512}")
-_CONTEXT_HEADERS = frozenset({b"x-request-id", b"traceparent", b"tracestate"})
+_CONTEXT_HEADERS = frozenset({b"x-request-id", b"traceparent", b"tracestate", b"idempotency-key"})
 
 
 class RequestContext(NamedTuple):
-    """The values of the headers that are echoed or logged, if they are safe."""
+    """The values of headers: those that are echoed or logged, if they are safe; and the idempotency key, as it is.
+
+    `idempotency_key` is empty if it is given twice.
+    """
 
     request_id: bytes | None = None
     traceparent: bytes | None = None
     tracestate: bytes | None = None
+    idempotency_key: bytes | None = None
 
 
 NO_CONTEXT = RequestContext()
@@ -45,6 +49,7 @@ def make_context(values: Mapping[bytes, bytes]) -> RequestContext:
         request_id if request_id is not None and is_request_id(request_id) else None,
         _printable(values.get(b"traceparent")),
         _printable(values.get(b"tracestate")),
+        values.get(b"idempotency-key"),
     )
 
 
