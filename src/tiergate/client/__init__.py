@@ -2,14 +2,20 @@
 
 from tiergate.client.answers import Answer, Entitlement, Explanation, Source, read_answer, read_explanation, read_json
 from tiergate.client.sidecar import DEFAULT_URL, Sidecar
+from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation, UsageWindow
 
 __all__ = [
     "DEFAULT_URL",
     "Answer",
+    "Consumption",
     "Entitlement",
     "Explanation",
+    "FeatureUsage",
+    "RecordedUsage",
+    "Reservation",
     "Sidecar",
     "Source",
+    "UsageWindow",
     "read_answer",
     "read_explanation",
     "read_json",

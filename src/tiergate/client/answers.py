@@ -110,7 +110,7 @@ def read_json(body: bytes | str) -> object:
 
 def read_answer(decision: object, decision_id: str = "") -> Answer:
     """Convert the result of `read_json` to an answer; `decision_id` came beside it."""
-    answer = _convert(decision, Answer)
+    answer = convert(decision, Answer)
     value = answer.entitlement.value
     if value is not None and not isinstance(value, bool | int | Decimal | str):
         raise ValueError("the body is not as documented: `value` must be a boolean, a number or a text")
@@ -119,12 +119,13 @@ def read_answer(decision: object, decision_id: str = "") -> Answer:
 
 def read_explanation(explained: object) -> Explanation:
     """Convert the result of `read_json` to an explanation."""
-    known = _convert(explained, _Explained)
-    members = _convert(explained, dict[str, object])
+    known = convert(explained, _Explained)
+    members = convert(explained, dict[str, object])
     return Explanation(answer=read_answer(members["decision"]), sentences=known.sentences, reasoning=members)
 
 
-def _convert(value: object, form: type[T]) -> T:
+def convert(value: object, form: type[T]) -> T:
+    """Convert the result of `read_json` to a type; raises `ValueError` if it does not fit."""
     try:
         return msgspec.convert(value, form)
     except (msgspec.ValidationError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which always returns a boolean.
+"""A sidecar as an object: checks, entitlements and explanations; consumptions and usage, where the sidecar counts it.
 
-A denial and a failure are never confused: a denial is an `Answer`, a failure is a `SidecarUnreachableError`, or the
-`otherwise` of `allows`. An answer to another request counts as a failure.
+`allows` always returns a boolean. A denial and a failure are never confused: a denial is an `Answer`, a failure is a
+`SidecarUnreachableError`, or the `otherwise` of `allows`. An answer to another request counts as a failure.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
 from tiergate.client.check_arguments import check_json, checked, make_check, make_subject
 from tiergate.client.connections import Connections
 from tiergate.client.tokens import FileToken, FixedToken
+from tiergate.client.usage import read_consumption, read_recorded, read_reservation, read_usage
 from tiergate.errors import (
     CallerError,
     CheckError,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from tiergate.client.check_arguments import Quantity, SubjectArgument
     from tiergate.client.connections import Response
+    from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation
     from tiergate.model import Check, Subject
 
 DEFAULT_URL = "http://127.0.0.1:8437"
@@ -44,6 +47,7 @@ DEFAULT_URL = "http://127.0.0.1:8437"
 
 _OK = 200
 _SERVER_ERROR = 500
+_NOT_IMPLEMENTED = 501
 _DECISION_ID = "tiergate-decision-id"
 _TEXT = re.compile(r"[!-~]+(?: +[!-~]+)*")
 _LOGGED_EVERY = 60.0
@@ -199,11 +203,10 @@ class Sidecar:
         traceparent: str | None = None,
     ) -> Explanation:
         """Ask why `check` answers as it does, or would `at` another moment (with an offset). Takes milliseconds."""
-        if at is not None and at.tzinfo is None:
-            raise CheckError("/at", "must have its offset: a local time would be a guess")
+        moment = _at(at)
         fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
         check = make_check(subject, feature, fields)
-        body = check_json(check) | ({} if at is None else {"at": at.isoformat()})
+        body = check_json(check) | moment
         with self._asking():
             response = self._post("/v1/explain", body, check.feature, _trace(request_id, traceparent))
             explanation = read_explanation(read_json(response.body))
@@ -224,6 +227,102 @@ class Sidecar:
             if not _is_about(_members(listing).get("subject"), whom):
                 raise self._misled()
             return [read_answer(answer) for answer in _listed(listing, "entitlements")]
+
+    def consume(
+        self,
+        subject: SubjectArgument,
+        feature: str,
+        *,
+        amount: Quantity | None = None,
+        key: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> Consumption:
+        """Check a metered feature, and count the amount if it is allowed: by default one unit.
+
+        `key`: the idempotency key. With the same key and content it counts once, so a call that failed can be repeated
+        with its key. Without one this makes one for the call.
+
+        Raises:
+            SidecarUnreachableError: nobody answers in time, or nothing can be written; it may have been counted.
+            UnknownFeatureError, CheckError: as `check`; or the feature is not metered.
+            RequestError: the key was used for other content, or the sidecar counts no usage.
+        """
+        check = make_check(subject, feature, {"amount": amount})
+        body = check_json(check) | {"key": _key(key)}
+        with self._asking():
+            response = self._post("/v1/consume", body, check.feature, _trace(request_id, traceparent))
+            found = read_consumption(read_json(response.body), response.headers.get(_DECISION_ID, ""))
+            self._expected(found.answer, check.feature)
+            return found
+
+    def reserve(
+        self,
+        subject: SubjectArgument,
+        feature: str,
+        *,
+        amount: Quantity | None = None,
+        expires_in: int | None = None,
+        key: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> Reservation:
+        """Check a metered feature, and set the amount aside if it is allowed. Use it in a `with` block.
+
+        `expires_in`: seconds until it is given back by itself, by default 600. `key` and errors are as in `consume`.
+        """
+        check = make_check(subject, feature, {"amount": amount})
+        body = check_json(check) | {"key": _key(key)} | ({} if expires_in is None else {"expires_in": expires_in})
+        with self._asking():
+            response = self._post("/v1/reserve", body, check.feature, _trace(request_id, traceparent))
+            found = read_reservation(self, read_json(response.body), response.headers.get(_DECISION_ID, ""))
+            self._expected(found.answer, check.feature)
+            return found
+
+    def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
+        """Commit or release a reservation by its id, as in another process than the one that made it."""
+        number = make_check("any", "any", {"amount": amount}).amount
+        body = {} if number is None else {"amount": number}
+        with self._asking():
+            self._post(f"/v1/reservations/{quote(id_, safe='')}/{verb}", body)
+
+    def report_usage(
+        self,
+        subject: SubjectArgument,
+        feature: str,
+        *,
+        amount: Quantity | None = None,
+        at: datetime | None = None,
+        key: str | None = None,
+    ) -> RecordedUsage:
+        """Count usage that has happened, now or `at` an earlier moment (with an offset); it may exceed the limit.
+
+        `key` and errors are as in `consume`; a `RequestError` also if the moment's window is closed, and if the subject
+        is unknown.
+        """
+        check = make_check(subject, feature, {"amount": amount})
+        body = check_json(check) | {"key": _key(key)} | _at(at)
+        with self._asking():
+            return read_recorded(read_json(self._post("/v1/usage", body, check.feature).body))
+
+    def usage(self, subject: SubjectArgument, feature: str | None = None) -> list[FeatureUsage]:
+        """Return what a subject has used of one metered feature, or of all, in their current windows.
+
+        Raises:
+            SidecarUnreachableError: nobody answers in time.
+            UnknownFeatureError, CheckError: the feature is unknown, or not metered.
+            RequestError: the subject is unknown, or the sidecar counts no usage.
+        """
+        whom = make_subject(subject)
+        query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
+        query |= {} if feature is None else {"feature": feature}
+        with self._asking():
+            target = f"/v1/usage?{urlencode(query)}"
+            response = self._read(self._connections.request("GET", target, None, self._headers()), feature or "")
+            listing = read_json(response.body)
+            if not _is_about(_members(listing).get("subject"), whom):
+                raise self._misled()
+            return read_usage(listing)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -288,9 +387,22 @@ class Sidecar:
         if response.status == _OK:
             return response
         problem = _members(read_json(response.body))
-        if response.status >= _SERVER_ERROR:
+        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
             raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "cannot decide")))
         raise _caller_error(problem, feature)
+
+
+def _at(at: datetime | None) -> dict[str, str]:
+    """Return the member of a moment, which must have an offset."""
+    if at is None:
+        return {}
+    if at.tzinfo is None:
+        raise CheckError("/at", "must have its offset: a local time would be a guess")
+    return {"at": at.isoformat()}
+
+
+def _key(key: str | None) -> str:
+    return uuid4().hex if key is None else key
 
 
 def _trace(request_id: str | None, traceparent: str | None) -> dict[str, str]:
