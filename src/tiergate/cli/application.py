@@ -26,6 +26,7 @@ from tiergate.cli.commands import (
     schema,
     sidecar,
     up,
+    usage,
     version,
 )
 from tiergate.cli.commands import compile as compile_command
@@ -42,7 +43,7 @@ app = typer.Typer(
 for commands in (
     (compile_command, lint, test_command, diff),
     (sidecar, control_plane, injector, cluster),
-    (check, explain, replay),
+    (check, explain, replay, usage),
     (import_catalog, schema, migrate),
     (apply, export, preview, publish, rollback, publications, keys),
     (demo, up, version),

@@ -54,15 +54,16 @@ class CheckOptions(NamedTuple):
         return Check(
             subject=Subject(normalize_subject_id(subject), kind, user),
             feature=feature,
-            amount=_number("amount", self.amount),
-            used=_number("used", self.used),
-            user_used=_number("user_used", self.user_used),
-            value=_number("value", self.value),
+            amount=read_number("amount", self.amount),
+            used=read_number("used", self.used),
+            user_used=read_number("user_used", self.user_used),
+            value=read_number("value", self.value),
             level=None if self.level is None else to_nfc(self.level),
         )
 
 
-def _number(field: str, text: str | None) -> Number | None:
+def read_number(field: str, text: str | None) -> Number | None:
+    """Read a number exactly; raises `CheckError` if the text is none."""
     if text is None:
         return None
     try:

@@ -1,0 +1,130 @@
+"""`tiergate usage`: consume, report and show usage, on a running sidecar that counts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from tiergate.cli.check_options import FeatureArgument, SubjectArgument, read_number
+from tiergate.cli.exit_codes import ExitCode
+from tiergate.cli.option_groups import expand_options
+from tiergate.cli.output.errors import print_json_bytes
+from tiergate.cli.shared_options import AsJson
+from tiergate.cli.sidecar_client import SidecarOptions
+from tiergate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tiergate.model import Subject
+
+app = typer.Typer()
+group = typer.Typer(help="Count usage on a running sidecar, and show it.", no_args_is_help=True)
+app.add_typer(group, name="usage")
+
+Amount = Annotated[str | None, typer.Option(metavar="N", help="How much; default: one, or the smallest amount.")]
+Key = Annotated[
+    str | None, typer.Option(metavar="KEY", help="The idempotency key: the same key counts once; default: a new one.")
+]
+
+
+class SubjectOptions(NamedTuple):
+    """What a subject is beside its id."""
+
+    subscription: Annotated[bool, typer.Option("--subscription", help="SUBJECT is a subscription's id.")] = False
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user of the subject.")] = None
+
+    def subject(self, id_: str) -> Subject:
+        """Return the subject with an id."""
+        from tiergate.model import Subject, SubjectType
+
+        kind = SubjectType.SUBSCRIPTION if self.subscription else SubjectType.CUSTOMER
+        return Subject(id_, kind, self.user)
+
+
+@group.command("consume")
+@expand_options
+def consume(
+    subject: SubjectArgument,
+    feature: FeatureArgument,
+    *,
+    about: SubjectOptions,
+    amount: Amount = None,
+    key: Key = None,
+    connection: SidecarOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Check a metered feature, and count the amount if it is allowed. Exit code 0 is yes, 1 is no."""
+    from tiergate.cli.output.usage import consumption_json, print_consumption
+
+    with connection.open() as sidecar:
+        found = sidecar.consume(about.subject(subject), feature, amount=read_number("amount", amount), key=key)
+    if as_json:
+        print_json_bytes(consumption_json(found))
+    else:
+        print_consumption(found)
+    if not found:
+        raise typer.Exit(ExitCode.NO)
+
+
+@group.command("report")
+@expand_options
+def report(
+    subject: SubjectArgument,
+    feature: FeatureArgument,
+    *,
+    about: SubjectOptions,
+    amount: Amount = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="When it was, such as 2027-01-01T00:00:00Z; default: now.")
+    ] = None,
+    key: Key = None,
+    connection: SidecarOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Count usage that has happened, even if it exceeds the limit."""
+    from tiergate.cli.output.usage import print_recorded, recorded_json
+
+    with connection.open() as sidecar:
+        found = sidecar.report_usage(
+            about.subject(subject), feature, amount=read_number("amount", amount), at=_moment(at), key=key
+        )
+    if as_json:
+        print_json_bytes(recorded_json(found))
+    else:
+        print_recorded(found)
+
+
+@group.command("show")
+@expand_options
+def show(
+    subject: SubjectArgument,
+    feature: Annotated[str | None, typer.Argument(metavar="[FEATURE]", help="A metered feature; default: all.")] = None,
+    *,
+    about: SubjectOptions,
+    connection: SidecarOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a subject has used in the current windows, and what is left."""
+    from tiergate.cli.output.usage import print_usage, usage_json
+
+    with connection.open() as sidecar:
+        found = sidecar.usage(about.subject(subject), feature)
+    if as_json:
+        print_json_bytes(usage_json(found))
+    else:
+        print_usage(found)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    from datetime import UTC, datetime
+
+    from tiergate.model import parse_instant
+
+    try:
+        return datetime.fromtimestamp(parse_instant(text) / 1000, UTC)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError("at", f"`{text}` {error}") from None

@@ -1,0 +1,100 @@
+"""Usage, as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiergate.cli.output.console import print_line
+from tiergate.cli.output.decision import print_answer
+from tiergate.wire.json import encode
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tiergate.client import Consumption, FeatureUsage, RecordedUsage
+    from tiergate.model import Number
+
+
+def print_consumption(consumption: Consumption) -> None:
+    """Print a decision and what was counted."""
+    print_answer(consumption.answer)
+    again = ", counted before" if consumption.replayed else ""
+    print_line(f"consumed {consumption.consumed}, key {consumption.key}{again}")
+
+
+def consumption_json(consumption: Consumption) -> bytes:
+    """Return a consumption as JSON."""
+    answer = consumption.answer
+    members = {
+        "allowed": answer.allowed,
+        "reason": answer.reason,
+        "feature": answer.feature,
+        "entitlement": _present(answer.entitlement),
+        "consumed": consumption.consumed,
+        "key": consumption.key,
+        "replayed": consumption.replayed,
+    }
+    return encode(members)
+
+
+def print_recorded(recorded: RecordedUsage) -> None:
+    """Print what was counted after the fact."""
+    window = recorded.window
+    span = " in the window " + _span(window.start, window.until) if window.start or window.until else ""
+    again = ", counted before" if recorded.replayed else ""
+    print_line(f"counted {recorded.amount} of {recorded.feature}{span}, key {recorded.key}{again}")
+
+
+def recorded_json(recorded: RecordedUsage) -> bytes:
+    """Return usage after the fact as JSON."""
+    return encode(_present(recorded))
+
+
+def print_usage(usage: list[FeatureUsage]) -> None:
+    """Print a table of features."""
+    rows = [
+        (
+            one.feature,
+            str(one.used),
+            "unlimited" if one.unlimited else _text(one.limit),
+            _text(one.remaining),
+            _text(one.overage),
+            _moment(one.resets_at) or "never",
+        )
+        for one in usage
+    ]
+    rows.insert(0, ("feature", "used", "limit", "remaining", "overage", "resets"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def usage_json(usage: list[FeatureUsage]) -> bytes:
+    """Return the usage of features as JSON."""
+    return encode({"usage": [_present(one) for one in usage]})
+
+
+def _present(value: msgspec.Struct) -> dict[str, Any]:
+    """Return the members of a struct that are there."""
+    members: dict[str, Any] = msgspec.to_builtins(value, builtin_types=[])
+    return {
+        name: {inner: text for inner, text in member.items() if text is not None}
+        if isinstance(member, dict)
+        else member
+        for name, member in members.items()
+        if member is not None and member != ""
+    }
+
+
+def _text(number: Number | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _span(start: datetime | None, until: datetime | None) -> str:
+    return f"{_moment(start)}/{_moment(until)}"
