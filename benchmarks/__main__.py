@@ -26,6 +26,7 @@ from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import first_sync_rows, publish_rows
 from benchmarks.table import figure, table_of
 from benchmarks.uncached_rows import full_size_rows, growth_rows, uncached_rows
+from benchmarks.usage_rows import usage_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "uncached": uncached_rows,
     "full-size": full_size_rows,
     "growth": growth_rows,
+    "usage": usage_rows,
     "compile": lambda bench: compile_rows(bench.directory),
     "reload": lambda bench: reload_rows(bench.directory),
     "pause": lambda bench: pause_rows(bench.directory),

@@ -1,0 +1,117 @@
+"""Rows of usage: durable consumptions over HTTP, and checks of a feature whose usage is counted."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.change_rows import postgresql
+from benchmarks.http_rows import baseline, load, repeat_script, write_script
+from benchmarks.processes import ask, sidecar
+from benchmarks.table import Row
+from benchmarks.wrk import drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmarks.http_rows import Bench
+
+_CONNECTIONS: Final = 16
+_CUSTOMERS: Final = 1_000
+_CATALOG: Final = """\
+apiVersion: tiergate/v1
+features:
+  - {id: f0, type: switch}
+  - {id: calls, type: quantity, unit: calls, metered: {reset: month}}
+  - {id: seats, type: quantity}
+items:
+  - {id: pro, kind: plan, entitlements: {f0: true, calls: 1000000000, seats: 5}}
+"""
+_CONSUME: Final = """
+math.randomseed(os.time())
+local head = "POST /v1/consume HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json\\r\\nContent-Length: "
+function request()
+  local body = string.format('{"subject":"c%d","feature":"calls"}', math.random(0, CUSTOMERS - 1))
+  return head .. #body .. "\\r\\n\\r\\n" .. body
+end
+"""
+
+
+def usage_rows(bench: Bench) -> Iterator[Row]:
+    """Measure consumptions of many customers and of one, and repeated checks of a metered feature and of another."""
+    home = bench.directory / "usage"
+    home.mkdir(exist_ok=True)
+    catalog, subjects = home / "catalog.yaml", home / "subjects.ndjson"
+    catalog.write_text(_CATALOG, encoding="utf-8")
+    with subjects.open("w", encoding="utf-8") as lines:
+        for number in range(_CUSTOMERS):
+            lines.write(json.dumps({"customer": {"id": f"c{number}"}}) + "\n")
+            held = {"id": f"s{number}", "customer": f"c{number}", "status": "active", "items": [{"item": "pro"}]}
+            lines.write(json.dumps({"subscription": held}) + "\n")
+    with ExitStack() as stack:
+        car = stack.enter_context(sidecar(catalog, subjects, home / "data"))
+        head, body = ask(car.port, '{"subject":"c1","feature":"f0"}')
+        floor = baseline(stack, bench, "floor", head + body)
+        consume = write_script(bench.directory, "consume", _CONSUME.replace("CUSTOMERS", str(_CUSTOMERS)))
+        hot = write_script(bench.directory, "consume-hot", _CONSUME.replace("CUSTOMERS", "1"))
+        metered, other = (_check_script(bench, feature) for feature in ("calls", "seats"))
+        same = repeat_script(bench.directory)
+        p99 = []
+
+        def consumed() -> float:
+            measured = drive(car.port, consume, bench.seconds, _CONNECTIONS)
+            p99.append(measured.p99_ms)
+            return measured.rate
+
+        base, ours, one, counted, plain = bench.rates(
+            lambda: load(floor, same, bench.seconds),
+            consumed,
+            lambda: load(car.port, hot, bench.seconds),
+            lambda: load(car.port, metered, bench.seconds),
+            lambda: load(car.port, other, bench.seconds),
+        )
+        with postgresql() as url:
+            theirs = _updates(url, bench.seconds)
+    yield Row("a durable consumption / floor", ours / base, 0.12, f"{ours:,.0f} / {base:,.0f} requests/s")
+    yield Row("p99 of a durable consumption, 16 connections", sorted(p99)[len(p99) // 2], 10.0, "", "ms", most=True)
+    text = f"{one:,.0f} / {theirs:,.0f} a second"
+    yield Row("consumptions of one customer / UPDATE … RETURNING in PostgreSQL", one / theirs, 20.0, text)
+    text = f"{counted:,.0f} / {plain:,.0f} requests/s"
+    yield Row("a repeated check of a metered feature / of another quantity", counted / plain, 0.95, text)
+
+
+def _check_script(bench: Bench, feature: str) -> Path:
+    body = json.dumps({"subject": "c1", "feature": feature, "amount": 2})
+    head = 'wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\nwrk.headers["Host"]="localhost"\n'
+    return write_script(bench.directory, f"check-{feature}", f"{head}wrk.path='/v1/check'\nwrk.body='{body}'\n")
+
+
+def _updates(url: str, seconds: float) -> float:
+    """Return how often a second 16 connections can count for one customer in a table."""
+    import psycopg  # noqa: PLC0415 - only for this row
+
+    address = url.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("CREATE TABLE used (customer text PRIMARY KEY, units bigint, most bigint)")
+        connection.execute("INSERT INTO used VALUES ('c0', 0, 1000000000)")
+    counts = [0] * _CONNECTIONS
+    end = time.monotonic() + seconds
+
+    def update(place: int) -> None:
+        with psycopg.connect(address, autocommit=True) as own:
+            while time.monotonic() < end:
+                own.execute(
+                    "UPDATE used SET units = units + 1 WHERE customer = 'c0' AND units + 1 <= most RETURNING units"
+                ).fetchone()
+                counts[place] += 1
+
+    threads = [threading.Thread(target=update, args=(place,)) for place in range(_CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
