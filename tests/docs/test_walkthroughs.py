@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PAGES = [
     "README.md",
+    "docs/tutorial/count-and-limit.md",
     "docs/tutorial/first-check.md",
     "docs/tutorial/publish-a-plan.md",
     "docs/tutorial/test-a-plan.md",

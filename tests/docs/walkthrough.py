@@ -51,7 +51,7 @@ _SHIM = """\
 #!/bin/sh
 case "$1 $*" in
   "check "*--catalog* | "check "*--url*) ;;
-  "check "*) set -- "$@" --url http://127.0.0.1:{port} ;;
+  "check "*|"usage "*) set -- "$@" --url http://127.0.0.1:{port} ;;
 esac
 exec {python} -m tiergate "$@"
 """
