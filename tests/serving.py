@@ -25,6 +25,7 @@ from tiergate import publish
 from tiergate.bundle import Bundle
 from tiergate.engine import EngineOptions, Rechecks
 from tiergate.engine.recent_keys import RecentKeys
+from tiergate.engine.sources import NO_USAGE
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -42,10 +43,13 @@ from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as DEFAULT_FAST_PATH_BYTES
 from tiergate.sidecar.fast_path import FastPath
-from tiergate.sidecar.http_protocol import ListenerLimits, SidecarProtocol, protocol_class
+from tiergate.sidecar.http_protocol import SidecarProtocol
+from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
+from tiergate.sidecar.usage.local_meter import LocalMeter
+from tiergate.sidecar.usage.meter import MeterAbsence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.api.responses import HttpResponse
     from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.decision_log import DecisionLog
+    from tiergate.sidecar.listener_limits import ListenerLimits
 
 CATALOG = """\
 apiVersion: tiergate/v1
@@ -188,9 +193,12 @@ class Service:
         startup_allow: tuple[str, ...] = (),
         ensures: SubjectFetcher | None = None,
         caches_at_once: bool = False,
+        usage: Path | None = None,
     ) -> None:
+        """`usage`: the folder in which usage is counted; without it none is."""
         self.clock = Clock()
         self.state = State(self.clock)
+        self.meter = None if usage is None else LocalMeter.open(self.state, usage)
         self.metrics = Metrics()
         self.log = log
         self.service = CheckService(
@@ -201,7 +209,9 @@ class Service:
             startup_allow=startup_allow,
             subjects=ensures,
         )
-        self.native = NativeApi(self.service, DEFAULT_CACHE_BYTES if memo else 0)
+        self.native = NativeApi(
+            self.service, DEFAULT_CACHE_BYTES if memo else 0, self.meter or MeterAbsence.NO_DATA_FOLDER
+        )
         if caches_at_once:
             self.native.decisions._asked = AllKnown(1)
         self.quick = FastPath(
@@ -250,7 +260,8 @@ class Service:
         self.number += 1
         self.published += 1
         self.subjects = Subjects(*records)
-        engine = EngineOptions(rechecks=Rechecks(1)).build(compiled, self.subjects, self.published)
+        options = EngineOptions(rechecks=Rechecks(1), usage=self.meter or NO_USAGE)
+        engine = options.build(compiled, self.subjects, self.published)
         generation = Generation(self.number, engine, self.published, compiled.revision, self.clock())
         self.run(lambda: self.state.install(generation))
 
@@ -302,6 +313,8 @@ class Service:
 
             async def main() -> None:
                 self.loop = asyncio.get_running_loop()
+                if self.meter is not None:
+                    self.meter.journal.start()
                 serving = asyncio.create_task(self.server.serve([listener]))  # type: ignore[union-attr]
                 while not self.server.started:  # type: ignore[union-attr]  # noqa: ASYNC110 - has no event
                     await asyncio.sleep(0)
@@ -321,6 +334,8 @@ class Service:
                 self.stop()
                 thread.join(10)
                 self.loop = None
+                if self.meter is not None:
+                    self.meter.close()
                 assert not thread.is_alive()
 
     def connections(self) -> list[SidecarProtocol]:

@@ -326,13 +326,16 @@ class UnknownFeatureError(CallerError):
 
 
 class RequestError(CallerError):
-    """A request as a whole is wrong: its body, media type, origin, size or credentials."""
+    """A request is wrong as a whole: its body, media type, origin, size or credentials. `field`: if it is about one."""
 
-    def __init__(self, status: int, title: str, detail: str, suggestion: str | None = None) -> None:
+    def __init__(
+        self, status: int, title: str, detail: str, suggestion: str | None = None, *, field: str | None = None
+    ) -> None:
         self.status = status
         self.title = title
         self.detail = detail
         self.suggestion = suggestion
+        self.field = field
         super().__init__(f"{title}: {detail}{did_you_mean(suggestion)}")
 
 

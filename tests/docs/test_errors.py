@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-MODULES = [*(ROOT / "src/tiergate/sidecar").rglob("*.py"), ROOT / "src/tiergate/wire/check_reader.py"]
+READERS = ("check_reader", "strict_reader", "usage_reader")
+MODULES = [
+    *(ROOT / "src/tiergate/sidecar").rglob("*.py"),
+    *(ROOT / f"src/tiergate/wire/{name}.py" for name in READERS),
+]
 
 _ROW = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 

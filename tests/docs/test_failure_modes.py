@@ -17,7 +17,7 @@ from tiergate.model import BEGINNING
 from tiergate.sidecar import fast_path
 from tiergate.sidecar.api import app
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.http_protocol import ListenerLimits
+from tiergate.sidecar.listener_limits import ListenerLimits
 from tiergate.sidecar.metrics import Metrics, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.replica.file_source import follower, source_copies

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from tiergate.engine import CacheLimits, Difference, EngineOptions, Rechecks
+from tiergate.engine.sources import NO_USAGE
 from tiergate.errors import SettingsError
 from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
@@ -27,9 +28,11 @@ from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.fast_path import DEFAULT_CACHE_BYTES as QUICK_PATH_BYTES
 from tiergate.sidecar.fast_path import FastPath
-from tiergate.sidecar.http_protocol import ListenerLimits, protocol_class
+from tiergate.sidecar.listener_limits import ListenerLimits
+from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.settings import Settings
+from tiergate.sidecar.usage.meter import MeterAbsence
 
 if TYPE_CHECKING:
     import socket
@@ -37,9 +40,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tiergate.engine.sources import UsageSource
     from tiergate.model import Instant
     from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.state import State
+    from tiergate.sidecar.usage.meter import Meter
 
 SWITCH_INTERVAL: Final = 0.0002
 """Seconds after which another thread must release the interpreter's lock to the event loop's thread.
@@ -79,8 +84,11 @@ class ApiServer:
         rechecks: Rechecks,
         connections: int,
         subjects: SubjectFetcher | None = None,
+        meter: Meter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS,
     ) -> None:
         """Prepare to serve. `rechecks`: those of the engines. `connections`: the most of one listener.
+
+        `meter`: what counts usage, or why nothing does.
 
         Raises:
             SettingsError: if the file of the tokens cannot be used.
@@ -99,7 +107,7 @@ class ApiServer:
             startup_allow=settings.startup_allow,
             subjects=subjects,
         )
-        self._native = NativeApi(self._service, int(DEFAULT_CACHE_BYTES * cache_share(settings)))
+        self._native = NativeApi(self._service, int(DEFAULT_CACHE_BYTES * cache_share(settings)), meter)
         self._listeners = [self._on_tcp(sockets.tcp)]
         if sockets.unix is not None:
             self._listeners.append(self._on_unix(sockets.unix, sockets.leave))
@@ -183,12 +191,12 @@ def now_ms() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def engine_options(settings: Settings) -> EngineOptions:
-    """Return the options of the engines of a process that answers checks."""
+def engine_options(settings: Settings, usage: UsageSource = NO_USAGE) -> EngineOptions:
+    """Return the options of the engines of a process that answers checks. `usage`: what was used."""
     usual, share = CacheLimits(), cache_share(settings)
     limits = CacheLimits(**{name: max(1, int(getattr(usual, name) * share)) for name in usual.__struct_fields__})
     rechecks = Rechecks(settings.recheck_one_in, _report_difference)
-    return EngineOptions(limits, not settings.always_ask_cedar, rechecks)
+    return EngineOptions(limits, not settings.always_ask_cedar, rechecks, usage)
 
 
 def _report_difference(difference: Difference) -> None:

@@ -43,6 +43,8 @@ from tiergate.naming import NearestNames
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
 from tiergate.sidecar.subject_versions import ANY_FEATURE, NO_VERSION
+from tiergate.wire.check import check_json
+from tiergate.wire.decision import decision_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from tiergate.model import Decision, Instant, Subject, SubjectRecord
     from tiergate.sidecar.decision_log import DecisionLog
     from tiergate.sidecar.metrics import DecisionCounts, Metrics
+    from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import Generation, State, StateView
     from tiergate.sidecar.subject_versions import SubjectVersion
 
@@ -157,7 +160,7 @@ class CheckService:
             basis = self._basis(decision, DecisionBasis(version=__version__, loaded=False))
             counts = self.metrics.reasons[decision.reason]
             return ServedDecision(decision, now, now, version, counts, basis, is_cacheable=False)
-        self._expect_feature(generation, check)
+        self.expect_feature(generation, check)
         if not once:
             version = self._usage_version(generation, check, version)
         is_known = self.is_known(check.subject)
@@ -212,7 +215,7 @@ class CheckService:
         evaluator = generation.engine.evaluator
         if at is not None:
             evaluator = without_subject_cache(evaluator)
-        self._expect_feature(generation, check)
+        self.expect_feature(generation, check)
         if self.is_known(check.subject):
             evaluation = evaluator.evaluate(check, now)
         else:
@@ -230,7 +233,8 @@ class CheckService:
         """Return a decision as it is once the data is stale."""
         return mark_stale(decision, denied=decision.feature in self._denied_once_stale.features)
 
-    def _expect_feature(self, generation: Generation, check: Check) -> None:
+    def expect_feature(self, generation: Generation, check: Check) -> None:
+        """Raise `UnknownFeatureError`, with the nearest name, if the catalog does not have the feature."""
         if check.feature not in generation.engine.evaluator.index.features:
             raise UnknownFeatureError(check.feature[:_MAX_FEATURE_SHOWN], self._nearest_names.find(check.feature))
 
@@ -289,6 +293,20 @@ class CheckService:
         self.metrics.durations[endpoint].add(elapsed)
         self.metrics.count_request(endpoint, 200)
         return elapsed
+
+    def log_decision(
+        self,
+        served: ServedDecision,
+        check: Check,
+        decision_id: bytes,
+        context: RequestContext,
+        now: Instant,
+        elapsed: int,
+    ) -> None:
+        """Log the decision on a check that was part of another request, unless the log does not want it."""
+        if served.basis and self.log is not None:
+            body = decision_json(served.decision)
+            self.log.offer((decision_id, now, check_json(check), body, context, elapsed, served.basis))
 
     def log_failure(self, error: TiergateError) -> None:
         """Log an error that only an operator can fix, each once a minute."""

@@ -33,18 +33,22 @@ if TYPE_CHECKING:
 _LOWEST, _HIGHEST = 10, 31
 """The first and last bucket that are shown: 2^10 ns, about a microsecond, and 2^31 ns, about two seconds."""
 
+_ENDPOINTS = ("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage")
+_DECIDING = ("check", "checks", "usage")
 _SOURCES = ("engine", "memo", "repeat")
 
 
 class DecisionCounts:
     """Decisions of one reason, by endpoint and source.
 
-    `engine`: decided; `memo`: the same check was cached; `repeat`: the same request was cached.
+    `engine`: decided; `memo`: the same check was cached; `repeat`: the same request was cached. `usage`: consumptions
+    and reservations.
     """
 
-    __slots__ = ("check_engine", "check_memo", "check_repeat", "checks_engine", "checks_memo")
+    __slots__ = ("check_engine", "check_memo", "check_repeat", "checks_engine", "checks_memo", "usage_engine")
 
     def __init__(self) -> None:
+        self.usage_engine = 0
         self.check_engine = self.check_memo = self.check_repeat = 0
         self.checks_engine = self.checks_memo = 0
 
@@ -82,12 +86,32 @@ class WorkerCounts(NamedTuple):
     restarts: int
 
 
+class UsageReport(NamedTuple):
+    """What a sidecar that counts usage reports to `/status` and the metrics.
+
+    `outcomes`: requests by outcome. `journal_bytes`: of all its files, at most `budget_bytes`. `pending`: changes that
+    are not on disk yet. `error`: why the newest could not be written. `syncs`: durations of writing and syncing groups.
+    `keys_forgotten`: idempotency keys that were forgotten before their time, because there were too many.
+    """
+
+    outcomes: dict[str, int]
+    journal_bytes: int
+    budget_bytes: int
+    pending: int
+    error: str | None
+    accounts: int
+    reservations: int
+    keys: int
+    keys_forgotten: int
+    syncs: Durations
+
+
 class Metrics:
     """Every count of one process, or the sum over several. Only the event loop's thread changes them."""
 
     def __init__(self) -> None:
         self.reasons: Mapping[Reason, DecisionCounts] = {reason: DecisionCounts() for reason in Reason}
-        self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements", "explain")}
+        self.durations = {endpoint: Durations() for endpoint in _ENDPOINTS}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
         self.caller_errors = CallerErrorLog()
@@ -98,6 +122,7 @@ class Metrics:
         self.data: Callable[[], DiskReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.workers: Callable[[], WorkerCounts | None] = lambda: None
+        self.usage: Callable[[], UsageReport | None] = lambda: None
 
     def count_request(self, endpoint: str, status: int) -> None:
         """Count a request; single checks that succeed are counted by their reason only."""
@@ -129,6 +154,7 @@ class _StateCollector(Collector):
         yield from self._resources()
         yield from self._data()
         yield from self._sync()
+        yield from _usage(self._metrics.usage())
 
     def _responses(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -136,7 +162,7 @@ class _StateCollector(Collector):
             "tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"]
         )
         for reason, tally in metrics.reasons.items():
-            for endpoint in ("check", "checks"):
+            for endpoint in _DECIDING:
                 for source in _SOURCES:
                     count = getattr(tally, f"{endpoint}_{source}", 0)
                     # From 0 on, so that `increase` sees the first of each reason, which is always the engine's.
@@ -287,6 +313,31 @@ class _StateCollector(Collector):
                 stale_at / 1000 if stale_at < FOREVER else None,
             ),
         )
+
+
+def _usage(report: UsageReport | None) -> Iterator[Metric]:
+    if report is None:
+        return
+    yield _outcomes("tiergate_usage_requests", "Requests that count usage, by outcome.", **report.outcomes)
+    yield from _gauges(
+        ("tiergate_usage_journal_bytes", "The size of the usage journal.", report.journal_bytes),
+        ("tiergate_usage_journal_limit_bytes", "The most bytes of the usage journal.", report.budget_bytes),
+        ("tiergate_usage_journal_failing", "1 if the newest usage cannot be written.", report.error is not None),
+        ("tiergate_usage_pending", "Changes of usage that are not on disk yet.", report.pending),
+        ("tiergate_usage_accounts", "Accounts that usage is booked on.", report.accounts),
+        ("tiergate_usage_reservations", "Open reservations.", report.reservations),
+        ("tiergate_usage_keys", "Idempotency keys that are kept.", report.keys),
+    )
+    yield CounterMetricFamily(
+        "tiergate_usage_keys_forgotten",
+        "Idempotency keys that were forgotten before their time, because there were too many.",
+        value=report.keys_forgotten,
+    )
+    syncs = HistogramMetricFamily(
+        "tiergate_usage_sync_duration_seconds", "The duration of writing and syncing a group of changes of usage."
+    )
+    syncs.add_metric([], report.syncs.buckets(), report.syncs.total / 1e9)
+    yield syncs
 
 
 def _gauges(*gauges: tuple[str, str, float | None]) -> Iterator[Metric]:

@@ -41,7 +41,8 @@ from tiergate.sidecar.api_server import (
     now_ms,
     open_decision_log,
 )
-from tiergate.sidecar.http_protocol import ListenerLimits, protocol_class
+from tiergate.sidecar.listener_limits import ListenerLimits
+from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.disk_health import DiskMonitor
@@ -49,6 +50,9 @@ from tiergate.sidecar.replica.file_source.follower import FileFollower
 from tiergate.sidecar.replica.file_source.source_files import Sources
 from tiergate.sidecar.setting_sources import unknown_variables
 from tiergate.sidecar.state import State
+from tiergate.sidecar.usage.local_meter import LocalMeter
+from tiergate.sidecar.usage.meter import MeterAbsence
+from tiergate.sidecar.usage.open_meter import open_meter
 from tiergate.sidecar.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ _KEPT_BACK: Final = 256
 """Descriptors that are not connections of the API or of probes: files, sync, and rejected connections."""
 
 _PROBE_SHUTDOWN: Final = 1.0
+_COUNT_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -102,10 +107,15 @@ class _Sidecar:
         log = open_decision_log(settings, key)
         if log is not None:
             opened.callback(log.close)
-        engine = engine_options(settings)
         self._api: ApiServer | WorkerPool
+        self._meter: LocalMeter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS
         if settings.workers == 1:
             self._state = State(now_ms)
+            self._meter = open_meter(settings, directory, self._state)
+            engine = engine_options(settings)
+            if isinstance(self._meter, LocalMeter):
+                opened.callback(self._meter.close)
+                engine = engine_options(settings, self._meter)
             self._source = _source(settings, directory, self._state, engine)
             subjects = None if isinstance(self._source, FileFollower) else self._source.on_demand
             unix = (None, lambda: None) if self._unix is None else (self._unix.socket, self._unix.remove)
@@ -118,8 +128,10 @@ class _Sidecar:
                 rechecks=engine.rechecks,
                 connections=connections,
                 subjects=subjects,
+                meter=self._meter,
             )
         else:
+            engine = engine_options(settings)
             if log is not None:
                 log.close()  # it can be opened; each worker opens it again
             self._api = WorkerPool(settings, self._tcp, self._unix, now_ms, log_key=key, connections=connections)
@@ -145,9 +157,12 @@ class _Sidecar:
         self._state.subscribe(self._on_change)
         if self._settings.startup_deadline is not None:
             loop.call_later(self._settings.startup_deadline, self._on_deadline)
+        if isinstance(self._meter, LocalMeter):
+            self._meter.journal.start()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._source.run())
             watching = tasks.create_task(self._data.run())
+            counting = tasks.create_task(self._count())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = tasks.create_task(self._api.run())
             await self._probes.listening.wait()
@@ -156,6 +171,7 @@ class _Sidecar:
             await self._end.wait()
             self._state.drain()
             watching.cancel()
+            counting.cancel()
             self._api.end()
             if isinstance(self._api, WorkerPool):
                 await asyncio.wait([serving])  # the workers read the replica until they end
@@ -198,6 +214,14 @@ class _Sidecar:
             self._api.force_end()
             self._probes.force_exit = True
         self._end.set()
+
+    async def _count(self) -> None:
+        """Do what is due of the usage that is counted here, until cancelled."""
+        meter = self._meter
+        if isinstance(meter, LocalMeter):
+            while True:
+                await asyncio.sleep(_COUNT_SECONDS)
+                await meter.tick(now_ms())
 
     def _look_around(self) -> None:
         """Check, once a second, for changes that nothing reports."""

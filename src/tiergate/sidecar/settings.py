@@ -64,6 +64,7 @@ _EVALUATION: Final = "Evaluation"
 _STALE: Final = "Stale data"
 _STARTUP: Final = "Startup without data"
 _CONTROL_PLANE: Final = "Control plane"
+_USAGE: Final = "Usage"
 _DECISION_LOG: Final = "Decision log"
 
 _REDACTION: Final = choice("keep", "hash", "drop")
@@ -187,6 +188,20 @@ class Settings:
         TEXT,
         (),
         "Allow checks of these features instead: a feature id, or `*` for all. Needs `startup-deadline`.",
+    )
+    usage_disk: int = setting(
+        _USAGE,
+        BYTES,
+        2**30,
+        "How many bytes the usage that is counted here may take in the data folder. When they are used up, nothing is "
+        "counted, and callers get an error.",
+    )
+    usage_keys: int = setting(
+        _USAGE,
+        COUNT,
+        250_000,
+        "How many idempotency keys are kept at most, each for 24 hours; the oldest are forgotten first. Each takes "
+        "about a kilobyte of memory.",
     )
     recheck_one_in: int = setting(
         _EVALUATION,

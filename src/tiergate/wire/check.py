@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
+from tiergate.model import SubjectType
 from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 from tiergate.wire.decision import UNSET, Absent, InstantText
+from tiergate.wire.json import encode
+
+if TYPE_CHECKING:
+    from tiergate.model import Check
 
 MAX_CHECKS: Final = 1_000
 """The most checks of one `POST /v1/checks`."""
@@ -58,6 +63,20 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
         ]
         | Absent
     ) = UNSET
+
+
+def check_json(check: Check) -> bytes:
+    """Encode a check of a quantity as the body that asks for it."""
+    subject = check.subject
+    about: str | dict[str, str] = subject.id
+    if subject.type is not SubjectType.CUSTOMER or subject.user is not None:
+        about = {"type": subject.type.value, "id": subject.id}
+        if subject.user is not None:
+            about["user"] = subject.user
+    body: dict[str, object] = {"subject": about, "feature": check.feature}
+    if check.amount is not None:
+        body["amount"] = check.amount
+    return encode(body)
 
 
 class CheckAtBody(CheckBody, forbid_unknown_fields=True):

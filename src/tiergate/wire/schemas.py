@@ -29,6 +29,15 @@ _NAMES: Final = {
     "Reasoning": "Explanation",
     "EntitlementList": "Entitlements",
     "ProblemDocument": "Problem",
+    "ConsumeBody": "Consume",
+    "ReserveBody": "Reserve",
+    "CommitBody": "Commit",
+    "UsageRecordBody": "UsageRecord",
+    "UsageRecordsBody": "UsageRecords",
+    "ConsumptionDocument": "Consumption",
+    "ReservationDocument": "ReservationEnd",
+    "UsageWindowDocument": "UsageWindow",
+    "UsageList": "Usage",
 }
 _NUMBER: Final[Json] = {"type": "string", "format": "decimal"}
 _UNLOADED: Final = {"Explanation": ("counting", "action"), "ExplainedCheck": ("type",)}

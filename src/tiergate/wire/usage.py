@@ -5,7 +5,7 @@ A consumption is a check and a debit in one step, so that its answer is the chec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -13,8 +13,6 @@ from tiergate.model import FOREVER, Number, format_instant
 from tiergate.model.instants import BEGINNING
 from tiergate.wire.check import SubjectBody, SubjectId
 from tiergate.wire.decision import UNSET, Absent, DecisionDocument, InstantText, ListedSubject, Scale
-from tiergate.wire.json import encode
-from tiergate.wire.problem import ProblemDocument
 
 if TYPE_CHECKING:
     from tiergate.model import Instant, Interval
@@ -176,23 +174,6 @@ class RecordedUsage(msgspec.Struct, frozen=True, kw_only=True):
     replayed: _Replayed
 
 
-class UsageResults(msgspec.Struct, frozen=True):
-    """What became of each record, in the order of the request."""
-
-    results: list[RecordedUsage | ProblemDocument]
-
-
-class GrantDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Units besides the allowance."""
-
-    id: str
-    amount: Number
-    remaining: Number
-    priority: int | Absent = UNSET
-    start: InstantText | Absent = msgspec.field(default=UNSET, name="from")
-    until: InstantText | Absent = UNSET
-
-
 class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one metered feature in the current window.
 
@@ -207,13 +188,13 @@ class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Number
     user_used: Annotated[Number, msgspec.Meta(description="By the user, if the subject names one.")] | Absent = UNSET
     limit: Number | Absent = UNSET
+    granted: Annotated[Number, msgspec.Meta(description="How much of the limit is granted units.")] | Absent = UNSET
     unlimited: bool
     soft: Annotated[bool, msgspec.Meta(description="Whether usage above the limit is allowed.")]
     remaining: Number | Absent = UNSET
     overage: Number | Absent = UNSET
     window: UsageWindowDocument
     resets_at: InstantText | Absent = UNSET
-    grants: tuple[GrantDocument, ...] | Absent = UNSET
 
 
 class UsageList(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,11 +210,6 @@ def window_document(window: Interval) -> UsageWindowDocument:
         start=UNSET if window.start <= BEGINNING else format_instant(window.start),
         until=UNSET if window.until >= FOREVER else format_instant(window.until),
     )
-
-
-def with_counted(decision: bytes, **members: Any) -> bytes:  # noqa: ANN401 - JSON
-    """Return the JSON of a decision with further members at its end, in the order given."""
-    return b"%b,%b" % (decision[:-1], encode(members)[1:])
 
 
 def instant_or_absent(instant: Instant) -> str | Absent:

@@ -16,7 +16,7 @@ from tiergate.model import Reason
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.metrics import Durations, WorkerCounts, registry
+from tiergate.sidecar.metrics import Durations, UsageReport, WorkerCounts, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
@@ -48,7 +48,9 @@ def counted(family: Metric) -> dict[tuple[str, ...], float]:
 def test_every_reason_is_there_from_the_start() -> None:
     """With 0, so that an alert on an increase sees the first decision of a reason."""
     decisions = values(told(Service(customer("acme")))["tiergate_decisions"])
-    assert decisions == {(endpoint, reason, "engine"): 0 for reason in Reason for endpoint in ("check", "checks")}
+    assert decisions == {
+        (endpoint, reason, "engine"): 0 for reason in Reason for endpoint in ("check", "checks", "usage")
+    }
 
 
 def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
@@ -194,6 +196,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     service.state.set_stale_at(NOW)
     service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True)
     service.metrics.workers = lambda: WorkerCounts(2, 1, 3)
+    service.metrics.usage = lambda: UsageReport({"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations())
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from tiergate.errors import TiergateError
+from tiergate.errors import RequestError, TiergateError
 from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.api.checks import CheckAdapter
 from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
@@ -20,9 +20,14 @@ from tiergate.sidecar.api.explanations import ExplanationAdapter
 from tiergate.sidecar.api.openapi import document as openapi_document
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
+from tiergate.sidecar.api.usage import UsageAdapter
 from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.native_decisions import NativeDecisions
 from tiergate.sidecar.request_context import RequestContext, context_of
+from tiergate.sidecar.usage.meter import MeterAbsence
+from tiergate.sidecar.usage.usage_service import UsageService
+from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS
+from tiergate.wire.usage_reader import media_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.api.request_limits import Access
     from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.fast_path import Endpoint
     from tiergate.sidecar.metrics import Metrics
+    from tiergate.sidecar.usage.meter import Meter
 
 DEFAULT_CACHE_BYTES = 24 * 2**20
 """The default memory of cached decisions and entitlement lists, together."""
@@ -40,15 +47,24 @@ _SHARE_OF_DECISIONS = 0.75
 
 
 class NativeApi:
-    """The adapters of the sidecar's own API. They cache at most `cache_bytes`; 0 caches nothing."""
+    """The adapters of the sidecar's own API. They cache at most `cache_bytes`; 0 caches nothing.
 
-    def __init__(self, service: CheckService, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    `meter`: what counts usage, or why nothing does.
+    """
+
+    def __init__(
+        self,
+        service: CheckService,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        meter: Meter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER,
+    ) -> None:
         self.service = service
         self.decisions = NativeDecisions(service, int(cache_bytes * _SHARE_OF_DECISIONS))
         self.checks = CheckAdapter(service, self.decisions)
         self.batches = BatchAdapter(service, self.decisions)
         self.entitlements = EntitlementListAdapter(service, cache_bytes - self.decisions.cache.limit)
         self.explanations = ExplanationAdapter(service)
+        self.usage = UsageAdapter(UsageService(service, meter))
 
 
 def app(api: NativeApi, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
@@ -69,6 +85,11 @@ def routes(api: NativeApi) -> list[Route]:
         Route("/v1/checks", _JsonEndpoint(api.batches.respond, api.batches.respond_now), methods=["POST"]),
         Route("/v1/explain", _JsonEndpoint(api.explanations.respond), methods=["POST"]),
         Route("/v1/entitlements", _EntitlementsEndpoint(api.entitlements), methods=["GET"]),
+        Route("/v1/consume", _JsonEndpoint(api.usage.consume, api.usage.consume_now), methods=["POST"]),
+        Route("/v1/reserve", _JsonEndpoint(api.usage.reserve, api.usage.reserve_now), methods=["POST"]),
+        Route("/v1/reservations/{id}/commit", _ReservationEndpoint(api.usage.commit), methods=["POST"]),
+        Route("/v1/reservations/{id}/release", _ReservationEndpoint(api.usage.release), methods=["POST"]),
+        Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 
@@ -79,7 +100,7 @@ class _JsonEndpoint:
     def __init__(
         self,
         respond: Callable[[bytes, RequestContext], Awaitable[HttpResponse]],
-        respond_now: Callable[[bytes, RequestContext], HttpResponse | None] | None = None,
+        respond_now: Endpoint | None = None,
     ) -> None:
         self._respond = respond
         self._respond_now = respond_now
@@ -102,6 +123,40 @@ class _EntitlementsEndpoint:
         tags = [value for name, value in headers if name == b"if-none-match"]
         response = await self._entitlements.respond(scope["query_string"], b", ".join(tags) if tags else None)
         await send_response(response, context_of(headers), send)
+
+
+class _ReservationEndpoint:
+    """Passes the id of a reservation and a JSON body, which may be empty, to an adapter."""
+
+    def __init__(self, respond: Callable[[str, bytes], Awaitable[HttpResponse]]) -> None:
+        self._respond = respond
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        if body:
+            require_json(scope["headers"])
+        response = await self._respond(scope["path_params"]["id"], body)
+        await send_response(response, context_of(scope["headers"]), send)
+
+
+class _UsageEndpoint:
+    """Passes what was used to an adapter, in one of its media types, or the query of a subject's usage."""
+
+    def __init__(self, usage: UsageAdapter) -> None:
+        self._usage = usage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope["headers"]
+        context = context_of(headers)
+        if scope["method"] == "POST":
+            media_type = media_type_of([value for name, value in headers if name == b"content-type"])
+            if media_type is None:
+                detail = f"the header `Content-Type` must be `application/json`, `{CLOUD_EVENT}` or `{CLOUD_EVENTS}`"
+                raise RequestError(415, "unsupported media type", detail)
+            response = await self._usage.report((await receive())["body"], media_type, context)
+        else:
+            response = await self._usage.read(scope["query_string"])
+        await send_response(response, context, send)
 
 
 class _OpenApiEndpoint:

@@ -10,6 +10,8 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.model import SubjectType
+from tiergate.sidecar.api.openapi_parts import body, header_refs, ref, rejections, response_ref, success
+from tiergate.sidecar.api.openapi_usage import USAGE_STRUCTS, usage_paths
 from tiergate.wire.check import MAX_CHECKS, SUBJECT_ID_SCHEMA, CheckAtBody, CheckBody, ChecksBody
 from tiergate.wire.decision import EntitlementList
 from tiergate.wire.problem import MEDIA_TYPE
@@ -38,6 +40,7 @@ def description() -> Json:
             "/v1/checks": {"post": _checks()},
             "/v1/entitlements": {"get": _entitlements()},
             "/v1/explain": {"post": _explain()},
+            **usage_paths(),
             "/openapi.json": {"get": _self()},
         },
         "components": {
@@ -63,7 +66,7 @@ def _check() -> Json:
         "operationId": "check",
         "summary": "May this subject use this feature?",
         "description": "The status is 200 for allow and deny. An unknown subject is denied; an unknown feature is 404.",
-        "requestBody": _body(
+        "requestBody": body(
             "Check",
             switch={"subject": "acme", "feature": "analytics"},
             quantity={"subject": "acme", "feature": "movies", "amount": 1, "used": 12},
@@ -71,9 +74,9 @@ def _check() -> Json:
             custom={"subject": {"id": "acme", "user": "u1"}, "feature": "support", "level": "chat"},
         ),
         "responses": {
-            "200": _success("A decision.", "Decision", "Tiergate-Decision-Id", "X-Request-ID"),
-            "404": _response_ref("UnknownFeature"),
-            **_rejections("400", "408", "413", "415"),
+            "200": success("A decision.", "Decision", "Tiergate-Decision-Id", "X-Request-ID"),
+            "404": response_ref("UnknownFeature"),
+            **rejections("400", "408", "413", "415"),
         },
     }
 
@@ -84,13 +87,13 @@ def _checks() -> Json:
         "summary": f"Up to {MAX_CHECKS} checks at once.",
         "description": "Results are in the order of the checks; each is a decision or a problem. All use the same "
         "publication and instant. The decision id of the n-th, counted from 0, is the header's with `.n`.",
-        "requestBody": _body(
+        "requestBody": body(
             "Checks",
             two={"checks": [{"subject": "acme", "feature": "analytics"}, {"subject": "acme", "feature": "movies"}]},
         ),
         "responses": {
-            "200": _success("The results.", "Results", "Tiergate-Decision-Id", "X-Request-ID"),
-            **_rejections("400", "408", "413", "415"),
+            "200": success("The results.", "Results", "Tiergate-Decision-Id", "X-Request-ID"),
+            **rejections("400", "408", "413", "415"),
         },
     }
 
@@ -106,14 +109,14 @@ def _entitlements() -> Json:
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
         ],
         "responses": {
-            "200": _success(
+            "200": success(
                 "Every feature of the catalog, by id, with the decision on the smallest check of it.",
                 "Entitlements",
                 "ETag",
                 "X-Request-ID",
             ),
-            "304": {"description": "Not modified.", "headers": _header_refs("ETag", "X-Request-ID")},
-            **_rejections("400"),
+            "304": {"description": "Not modified.", "headers": header_refs("ETag", "X-Request-ID")},
+            **rejections("400"),
         },
     }
 
@@ -124,15 +127,15 @@ def _explain() -> Json:
         "summary": "Why is this check decided as it is?",
         "description": "The decision of the same check at that instant, with everything that it is based on. It has "
         "no id and is not in the decision log.",
-        "requestBody": _body(
+        "requestBody": body(
             "CheckAt",
             now={"subject": "acme", "feature": "movies", "used": 50},
             then={"subject": "acme", "feature": "analytics", "at": "2026-11-17T14:03:00Z"},
         ),
         "responses": {
-            "200": _success("The reasoning, as data and as sentences.", "Explanation", "X-Request-ID"),
-            "404": _response_ref("UnknownFeature"),
-            **_rejections("400", "408", "413", "415"),
+            "200": success("The reasoning, as data and as sentences.", "Explanation", "X-Request-ID"),
+            "404": response_ref("UnknownFeature"),
+            **rejections("400", "408", "413", "415"),
         },
     }
 
@@ -143,24 +146,9 @@ def _self() -> Json:
         "summary": "This document.",
         "responses": {
             "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}},
-            "default": _response_ref("Problem"),
+            "default": response_ref("Problem"),
         },
     }
-
-
-def _body(schema: str, **examples: Json) -> Json:
-    shown = {name: {"value": value} for name, value in examples.items()}
-    return {"required": True, "content": {"application/json": {"schema": _ref(schema), "examples": shown}}}
-
-
-def _success(description: str, schema: str, *headers: str) -> Json:
-    content = {"application/json": {"schema": _ref(schema)}}
-    return {"description": description, "headers": _header_refs(*headers), "content": content}
-
-
-def _rejections(*statuses: str) -> Json:
-    problems = {status: _response_ref("Problem") for status in (*statuses, "401", "403", "421", "431", "503")}
-    return {**dict(sorted(problems.items())), "default": _response_ref("Problem")}
 
 
 # ── shared parts ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,29 +175,21 @@ def _headers() -> Json:
 
 def _responses() -> Json:
     descriptions = {"Problem": "A problem (RFC 9457).", "UnknownFeature": "The catalog has no such feature."}
-    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
+    content = {MEDIA_TYPE: {"schema": ref("Problem")}}
     return {
-        name: {"description": description, "headers": _header_refs("X-Request-ID"), "content": content}
+        name: {"description": description, "headers": header_refs("X-Request-ID"), "content": content}
         for name, description in descriptions.items()
     }
 
 
 def _schemas() -> Json:
     return {
-        **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList]),
+        **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList, *USAGE_STRUCTS]),
         **decision_schemas(unloaded=True),
         **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
-        "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
+        "UsageResults": object_of(
+            {"results": {"type": "array", "items": {"anyOf": [ref("RecordedUsage"), ref("Problem")]}}},
+            description="What became of each record, in the order of the request.",
+        ),
+        "Results": object_of({"results": {"type": "array", "items": {"anyOf": [ref("Decision"), ref("Problem")]}}}),
     }
-
-
-def _ref(schema: str) -> Json:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _response_ref(response: str) -> Json:
-    return {"$ref": f"#/components/responses/{response}"}
-
-
-def _header_refs(*names: str) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

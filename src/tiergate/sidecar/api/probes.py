@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from tiergate.sidecar.metrics import Metrics
+    from tiergate.sidecar.metrics import Metrics, UsageReport
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
@@ -100,7 +100,9 @@ class _Endpoints:
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Report the data that decisions use, its sources, and its age."""
-        return _json(_without_none(status_members(self._state, self._metrics.data(), self._workers())))
+        return _json(
+            _without_none(status_members(self._state, self._metrics.data(), self._workers(), self._metrics.usage()))
+        )
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Return all metrics, for Prometheus."""
@@ -110,7 +112,10 @@ class _Endpoints:
 
 
 def status_members(
-    state: State, data: DiskReport | None, workers: list[dict[str, object]] | None = None
+    state: State,
+    data: DiskReport | None,
+    workers: list[dict[str, object]] | None = None,
+    usage: UsageReport | None = None,
 ) -> dict[str, object]:
     """Return the members of `/status`; the response leaves out those that are `None`."""
     report, current = state.report(), state.current
@@ -151,6 +156,7 @@ def status_members(
             "problems": [_problem(problem) for problem in report.problems],
         },
         "data": None if data is None else _data(data),
+        "usage": None if usage is None else _usage(usage),
         "workers": workers or None,
         "quarantined": report.quarantined,
         "customers": report.customers,
@@ -165,6 +171,18 @@ def _data(data: DiskReport) -> dict[str, object]:
         "free_bytes": data.free,
         "writable": data.writable,
         "stand_in": None if data.stand_in is None else str(data.stand_in),
+    }
+
+
+def _usage(report: UsageReport) -> dict[str, object]:
+    return {
+        "journal_bytes": report.journal_bytes,
+        "limit_bytes": report.budget_bytes,
+        "pending": report.pending,
+        "error": report.error,
+        "accounts": report.accounts,
+        "reservations": report.reservations,
+        "keys": report.keys,
     }
 
 

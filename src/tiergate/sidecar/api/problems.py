@@ -19,7 +19,7 @@ def problem_document(error: Exception, at: str = "") -> ProblemDocument:
             detail = f"no feature `{feature}` in the catalog"
             return problem("unknown feature", 404, detail, suggestion, field=f"{at}/feature")
         case RequestError(status=status, title=title, detail=detail, suggestion=suggestion):
-            return problem(title, status, detail, suggestion)
+            return problem(title, status, detail, suggestion, field=error.field)
         case HTTPException(status_code=status):
             return status_problem(status, str(error.detail))
         case UnreadableError(reason=reason):

@@ -101,6 +101,11 @@ class Journal:
         return self._writer.size
 
     @property
+    def budget(self) -> int:
+        """The most bytes of all files."""
+        return self._writer.budget
+
+    @property
     def pending(self) -> int:
         """The number of records that are not on disk yet."""
         batches = [batch.waiting for batch in (self._writing, self._sealed) if batch is not None]

@@ -164,7 +164,7 @@ class JournalWriter:
 
     def __init__(self, folder: Path, recovery: Recovery, *, budget: int, segment: int) -> None:
         self._folder = folder
-        self._budget = budget
+        self.budget = budget
         self._segment = segment
         self._header = SegmentHeader(
             recovery.next_number - 1, recovery.next_group, recovery.previous_length, recovery.journal_id
@@ -259,8 +259,8 @@ class JournalWriter:
         self._allocated = end
 
     def _expect_budget(self, more: int) -> None:
-        if self.size + more > self._budget:
-            raise OSError(errno.EDQUOT, f"the disk budget of {self._budget} bytes is used up")
+        if self.size + more > self.budget:
+            raise OSError(errno.EDQUOT, f"the disk budget of {self.budget} bytes is used up")
 
     def _begin_segment(self) -> None:
         """Begin the next segment.

@@ -1,0 +1,200 @@
+"""The book of a sidecar that counts alone: usage by account and window, reservations, and idempotency keys.
+
+Pure: no I/O, no clock. Every change is a record (`book_records`): `apply` makes it, and `undo` takes the newest ones
+back in reverse order. INVARIANT (one book): the records of the journal, in their order, give the same book again.
+
+An account's windows do not overlap, and the last one is the newest. Values are immutable, so that a copy of the
+containers is a copy of the book.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from tiergate.model import Interval
+from tiergate.sidecar.usage.book_records import (
+    AccountId,
+    AccountState,
+    Ended,
+    EndedReservation,
+    Entry,
+    KeyState,
+    KeyUse,
+    Nothing,
+    Reservation,
+    Reserved,
+    Used,
+    WindowUse,
+    encode_record,
+)
+from tiergate.usage.idempotency import KEY_TTL_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tiergate.model import Instant
+    from tiergate.sidecar.usage.book_records import BookRecord
+
+DEFAULT_KEYS = 250_000
+"""How many idempotency keys are kept by default."""
+
+
+_STEP = 500
+"""How many accounts are looked at in one step."""
+
+
+class Book:
+    """Usage, reservations and keys. Others only read the attributes. `most_keys`: the oldest beyond are forgotten."""
+
+    def __init__(self, most_keys: int = DEFAULT_KEYS) -> None:
+        self.accounts: dict[AccountId, AccountState] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.ended: dict[str, EndedReservation] = {}
+        self.keys: dict[bytes, KeyUse] = {}
+        self.keys_forgotten = 0
+        """How many keys were forgotten before their time, because there were too many."""
+        self._most_keys = most_keys
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def windows(self, account: AccountId) -> tuple[WindowUse, ...]:
+        """Return the windows of an account that are known, the newest last."""
+        state = self.accounts.get(account)
+        return () if state is None else state.windows
+
+    def find_key(self, key: bytes, now: Instant) -> KeyUse | None:
+        """Return what a key was used for, if that is not too long ago."""
+        use = self.keys.get(key)
+        return use if use is not None and now - use.at < KEY_TTL_MS else None
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, record: BookRecord) -> None:
+        """Make a change."""
+        match record:
+            case Used(_, entries, key):
+                for entry in entries:
+                    self._enter(entry, 1)
+                if key is not None:
+                    self._keep(key)
+            case Reserved(_, reservation, key):
+                for entry in reservation.entries:
+                    self._enter(entry, 1)
+                self.reservations[reservation.id] = reservation
+                if key is not None:
+                    self._keep(key)
+            case Ended(id_, at, state, consumed, entries):
+                for entry in entries:
+                    self._enter(entry, 1)
+                reservation = self.reservations.pop(id_)
+                self.ended[id_] = EndedReservation(reservation, at, state, consumed)
+            case _:
+                self._restore(record)
+
+    def undo(self, record: BookRecord) -> None:
+        """Take back the newest change. A window that it opened stays, without usage."""
+        match record:
+            case Used(_, entries, key):
+                self._revert(entries, key)
+            case Reserved(_, reservation, key):
+                self._revert(reservation.entries, key)
+                del self.reservations[reservation.id]
+            case Ended(id_, entries=entries):
+                self._revert(entries, None)
+                self.reservations[id_] = self.ended.pop(id_).reservation
+            case Nothing():
+                pass
+            case _:
+                raise TypeError(f"a {type(record).__name__} is no change")
+
+    def _restore(self, record: BookRecord) -> None:
+        """Add a part of a snapshot."""
+        match record:
+            case AccountState(account):
+                self.accounts[account] = record
+            case Reservation(id_):
+                self.reservations[id_] = record
+            case EndedReservation(reservation):
+                self.ended[reservation.id] = record
+            case KeyState(use):
+                self._keep(use)
+            case _:  # `Nothing` changes nothing
+                pass
+
+    def _revert(self, entries: tuple[Entry, ...], key: KeyUse | None) -> None:
+        for entry in reversed(entries):
+            self._enter(entry, -1)
+        if key is not None:
+            self.keys.pop(key.key, None)
+
+    def _keep(self, use: KeyUse) -> None:
+        self.keys.pop(use.key, None)
+        self.keys[use.key] = use
+        if len(self.keys) > self._most_keys:
+            del self.keys[next(iter(self.keys))]
+            self.keys_forgotten += 1
+
+    def _enter(self, entry: Entry, sign: int) -> None:
+        id_, start = entry.account, entry.start
+        state = self.accounts.get(id_)
+        used, reserved = sign * entry.used, sign * entry.reserved
+        if state is None:
+            self.accounts[id_] = AccountState(id_, (WindowUse(start, entry.until, used, reserved, entry.granted),))
+            return
+        windows = state.windows
+        last = windows[-1]
+        if last.start == start:  # nearly always
+            window = WindowUse(start, entry.until, last.used + used, last.reserved + reserved, last.granted)
+            self.accounts[id_] = AccountState(id_, (*windows[:-1], window))
+            return
+        place = bisect_left(windows, start, key=lambda window: window.start)
+        if place < len(windows) and windows[place].start == start:
+            old = windows[place]
+            window = WindowUse(start, old.until, old.used + used, old.reserved + reserved, old.granted)
+            changed = (*windows[:place], window, *windows[place + 1 :])
+        else:
+            window = WindowUse(start, entry.until, used, reserved, entry.granted)
+            changed = (*windows[:place], window, *windows[place:])
+        self.accounts[id_] = AccountState(id_, changed)
+
+    # ── forgetting ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def forget_old(self, now: Instant, is_over: Callable[[AccountId, WindowUse], bool]) -> Iterator[None]:
+        """Forget keys and ended reservations whose time is over, and windows that `is_over` says are; in short steps.
+
+        The book may change between the steps.
+        """
+        for key in list(self.keys):
+            if now - self.keys[key].at < KEY_TTL_MS:
+                break
+            del self.keys[key]
+        for id_ in [id_ for id_, ended in self.ended.items() if now - ended.at >= KEY_TTL_MS]:
+            del self.ended[id_]
+        for number, account in enumerate(list(self.accounts)):
+            if number % _STEP == 0:
+                yield
+            state = self.accounts[account]
+            kept = tuple(window for window in state.windows if window.reserved or not is_over(account, window))
+            if not kept:
+                del self.accounts[account]
+            elif len(kept) < len(state.windows):
+                self.accounts[account] = AccountState(account, kept)
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Return the records that give this book as it is now, even if it changes while they are read."""
+        states: list[BookRecord] = [*self.accounts.values(), *self.reservations.values(), *self.ended.values()]
+        keys = list(self.keys.values())
+        return _encoded(states, keys)
+
+
+def _encoded(states: list[BookRecord], keys: list[KeyUse]) -> Iterator[bytes]:
+    for state in states:
+        yield encode_record(state)
+    for use in keys:
+        yield encode_record(KeyState(use))
+
+
+def intervals(windows: tuple[WindowUse, ...]) -> list[Interval]:
+    """Return the windows as intervals."""
+    return [Interval(window.start, window.until) for window in windows]
