@@ -128,7 +128,7 @@ class _Resolver:
         facts = None if subject is None else self._entitled(subject, feature, at).facts
         if facts is None:
             return _NOTHING
-        overage_max = facts.overage_max if facts.soft else 0
+        overage_max = facts.overage_max if facts.soft and facts.held else 0  # nothing above what nobody holds
         return AccountLimit(None if facts.unlimited else facts.total, overage_max)
 
     def _entitled(self, subject: Subject, feature: Feature, at: Instant) -> _Entitled:

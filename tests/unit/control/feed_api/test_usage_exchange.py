@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000_000
 """The store's instant: 2027-01-15T08:00:00Z."""
-JANUARY, FEBRUARY = 1_798_761_600_000, 1_801_440_000_000
+UNANCHORED = JANUARY = 1_798_761_600_000
+FEBRUARY = 1_801_440_000_000
 
 CATALOG = """\
 apiVersion: tiergate/v1
@@ -154,9 +155,13 @@ def test_the_bounds_are_those_of_the_published_catalog(plane: Plane) -> None:
         refused = sidecar.consume(unknown)
         assert refused is not None
         assert refused.reason is Reason.UNKNOWN_ACCOUNT
-    beta = sidecar.consume(Account("calls", Scope.CUSTOMER, "beta", "", JANUARY))
-    assert beta is not None
-    assert beta.reason is Reason.LIMIT_REACHED
+    for nothing in (
+        Account("calls", Scope.CUSTOMER, "beta", "", JANUARY),
+        Account("exports", Scope.CUSTOMER, "beta", "", UNANCHORED),
+    ):
+        refused = sidecar.consume(nothing)
+        assert refused is not None
+        assert refused.reason is Reason.LIMIT_REACHED
 
 
 def test_an_override_and_the_next_window_count_at_once(plane: Plane) -> None:
