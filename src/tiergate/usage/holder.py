@@ -135,6 +135,9 @@ class Holder:
 
         `answer`: kept for the key. `unleased`: what leases do not cover is consumed all the same (a feature that allows
         it offline, and usage that was reported after the fact); it is booked later, whatever the ceiling.
+
+        Raises:
+            ValueError: if an amount is not 1 to `AMOUNT_MAX`, or an account is named twice.
         """
         found = self._find(consumption, now)
         if found is not None:
@@ -159,7 +162,7 @@ class Holder:
     def reserve(
         self, id_: str, consumption: Consumption, answer: bytes, expires: Instant, now: Instant
     ) -> SetAside | Repeated | Conflicting | Short | Full:
-        """Set all of the debits aside until `expires`, or nothing. `id_`: a new id, 1 to 100 characters."""
+        """Set all of the debits aside until `expires`, or nothing. `id_`: a new id. Raises as `consume`."""
         found = self._find(consumption, now)
         if found is not None:
             return found
@@ -266,6 +269,7 @@ class Holder:
 
     def _find(self, consumption: Consumption, now: Instant) -> Repeated | Conflicting | Full | None:
         """Return the answer to a consumption whose key is known, or that there is no room for."""
+        _check(consumption.debits)
         if consumption.key:
             kept = self.state.keys.find(consumption.key, now)
             if kept is not None:
@@ -299,6 +303,15 @@ class Holder:
             else:
                 spends.append(Spend(debit.account, missing))
         return Short(tuple(short)) if short else tuple(spends)
+
+
+def _check(debits: tuple[Debit, ...]) -> None:
+    if not all(1 <= debit.amount <= AMOUNT_MAX for debit in debits):
+        msg = "an amount is out of range"
+        raise ValueError(msg)
+    if len(debits) > 1 and len({debit.account for debit in debits}) < len(debits):
+        msg = "an account is debited twice"
+        raise ValueError(msg)
 
 
 def _how_it_ended(reservation: Reservation | None, now: Instant) -> ReservationState | None:

@@ -65,6 +65,15 @@ def test_all_accounts_are_spent_from_or_none(one: MemoryHolder) -> None:
     assert one.holder.usage_of(CALLS)[1:] == (0, 10, 0)
 
 
+@pytest.mark.parametrize("amounts", [(0,), (-1,), (AMOUNT_MAX + 1,), (3, 3)])
+def test_an_invalid_consumption_is_an_error(one: MemoryHolder, amounts: tuple[int, ...]) -> None:
+    """A negative amount would add units to a lease, and an account named twice would spend them twice."""
+    one.lease(5)
+    with pytest.raises(ValueError, match=r"\w"):
+        one.holder.consume(consumption(*amounts), b"", NOW)
+    assert one.holder.usage_of(CALLS).unreported == 0
+
+
 def test_a_lease_is_not_spent_from_after_its_end(one: MemoryHolder) -> None:
     """Neither by the clock, nor for an instant after the window's end."""
     until = NOW + 5_000
