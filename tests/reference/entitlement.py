@@ -370,7 +370,12 @@ def draws_too_much(world: Catalogue, feature: Document, asked: Document, source:
 
 
 def reason_of(  # noqa: C901, PLR0911, PLR0912 - the closed set, in its order
-    feature: Document, known: Facts, asked: Document, counted: Document, *, draws_too_much: bool
+    feature: Document,
+    known: Facts,
+    asked: Document,
+    counted: Document = NOTHING_COUNTED,
+    *,
+    draws_too_much: bool = False,
 ) -> str:
     """The first reason, in order of precedence, that applies."""
     if feature.get("status", "active") == "draft":

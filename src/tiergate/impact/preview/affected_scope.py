@@ -49,6 +49,7 @@ def find_affected_scope(baseline: BundleSource, candidate: BundleSource, now: In
     search.add_changed_features()
     search.add_changed_items()
     search.add_changed_rules()
+    search.add_drawing_features()
     return search.scope()
 
 
@@ -173,6 +174,13 @@ class _Search:
             self.features |= concerned
             self.items |= items
             self.anybody = self.anybody or bool(features) or rule.policy.reads_tags()
+
+    def add_drawing_features(self) -> None:
+        """Add the features that draw on an affected one: what may be used of that bounds them."""
+        for side in (self.baseline, self.candidate):
+            for feature in side.index.features.values():
+                if feature.draws is not None and feature.draws.source in self.features:
+                    self.features.add(feature.id)
 
     def scope(self) -> AffectedScope:
         by_cedar = self.books[0].builtin != self.books[1].builtin

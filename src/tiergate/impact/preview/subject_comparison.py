@@ -62,11 +62,16 @@ class _Decided(NamedTuple):
 
 
 class _Excerpt:
-    """A bundle whose definitions are reduced to some features and cached: they are read a million times."""
+    """A bundle whose definitions are reduced to some features and cached: they are read a million times.
+
+    What these features draw on is among them.
+    """
 
     def __init__(self, bundle: BundleSource, features: frozenset[str]) -> None:
+        known = bundle.index.features
+        draws = [known[name].draws for name in features if name in known]
         self._bundle = bundle
-        self._features = features
+        self._features = features | {it.source for it in draws if it is not None}
         self._definitions: dict[str, Mapping[str, Value]] = {}
         self.revision, self.index = bundle.revision, bundle.index
         self.text, self.paths = bundle.text, bundle.paths
