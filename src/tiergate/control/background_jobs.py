@@ -113,7 +113,7 @@ class Retention(NamedTuple):
     feed: int = 30
     history: int | None = None
     usage: int = 1100
-    usage_hours: int = 100
+    usage_hours: int = 35
 
 
 def apply_retention(store: Store, now: Instant, retention: Retention) -> None:

@@ -120,7 +120,7 @@ class Settings:
         "For how many days closed windows, ended grants and daily series of usage are kept.",
     )
     usage_hours_retention: int = setting(
-        _USAGE, COUNT, 100, "For how many days hourly series of usage are kept; daily ones stay."
+        _USAGE, COUNT, 35, "For how many days hourly series of usage are kept; daily ones stay."
     )
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."

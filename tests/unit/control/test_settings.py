@@ -41,7 +41,7 @@ def test_variables_of_one_process_are_none_of_the_other() -> None:
         ({**DATABASE, "tls-cert": "c.pem"}, "tls-key"),
         ({**DATABASE, "tls-key": "k.pem"}, "tls-cert"),
         ({**DATABASE, "feed-retention": "30", "history-retention": "7"}, "history-retention"),
-        ({**DATABASE, "usage-retention": "99"}, "usage-retention"),
+        ({**DATABASE, "usage-retention": "34"}, "usage-retention"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(flags: dict[str, object], setting: str) -> None:
