@@ -136,7 +136,10 @@ class Exchanges:
             return FOREVER
         if not self.has_greeted or self.demands:
             return now
-        return max(now, min(self._report_at, self._look_at))
+        at = min(self._report_at, self._look_at)
+        if FOREVER > at > now + max(self._pace.report_ms, self._pace.idle_ms):
+            return now  # the clock went back
+        return max(now, at)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -432,3 +432,11 @@ def test_nothing_is_due_if_all_was_booked_before_a_crash(one: MemoryHolder) -> N
     one.settle()
     one.exchange()
     assert one.holder.due(one.ledger.now) > one.ledger.now
+
+
+def test_a_clock_that_goes_back_does_not_delay_reports(one: MemoryHolder) -> None:
+    """An instant too far in the future is one of the earlier clock."""
+    later = NOW + 3_600_000
+    assert isinstance(one.holder.consume(consumption(Debit(CALLS, 1, bounded=False)), b"", later), Spent)
+    assert one.holder.due(later) == later + DEFAULT_PACE.report_ms
+    assert one.holder.due(NOW) == NOW
