@@ -70,13 +70,6 @@ def drawing(more: str = "") -> str:
 
 
 CASES: dict[str, list[str]] = {
-    "not-enforced": [
-        catalog(gives("plan", "sms: 1"), features=feature("^{id: sms, type: quantity, metered: {reset: month}}")),
-        catalog(
-            gives("plan", "sms: 1"),
-            features=feature("^{id: sms, type: quantity, metered: {reset: never}, caps: {total: 9}}"),
-        ),
-    ],
     "time-zone-without-effect": [
         catalog(
             gives("plan", "sms: 1"),

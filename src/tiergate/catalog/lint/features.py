@@ -25,19 +25,7 @@ def lint_features(catalog: Catalog) -> Iterator[Finding]:
         caps = feature.caps
         if caps.total is not None and caps.per_user is not None and caps.per_user > caps.total:
             yield Finding(key, "cap-without-effect", "the cap per user is above the total cap")
-        yield from _not_enforced(feature)
     yield from _summed_ranges(catalog)
-
-
-def _not_enforced(feature: Feature) -> Iterator[Finding]:
-    """Check settings that need counted usage, which does not exist yet."""
-    named = [
-        f"`{key}`" for key, is_there in (("metered", feature.metered), ("caps.total", feature.caps.total)) if is_there
-    ]
-    if named:
-        verb = "is" if len(named) == 1 else "are"
-        message = f"{' and '.join(named)} {verb} not enforced yet: usage is not counted; each check states it"
-        yield Finding(("feature", feature.id), "not-enforced", message)
 
 
 def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:

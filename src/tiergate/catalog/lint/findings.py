@@ -21,7 +21,6 @@ CODES: Final = {
     "linked-limit-missing": "a plan that gives a switch, but no linked limit",
     "linked-limit-zero": "a limit of zero that is linked to a given switch",
     "no-rollout-for-everybody": "an item that some customers get no version of",
-    "not-enforced": "a setting that is not enforced yet",
     "plan-contained": "a plan that gives no more than one that looks cheaper",
     "plan-not-sellable": "a plan that depends on something that nobody can buy",
     "range-summed": "a range with `combine: sum` in a plan",
