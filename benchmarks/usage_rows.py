@@ -49,9 +49,15 @@ def usage_rows(bench: Bench) -> Iterator[Row]:
     catalog.write_text(_CATALOG, encoding="utf-8")
     with subjects.open("w", encoding="utf-8") as lines:
         for number in range(_CUSTOMERS):
-            lines.write(json.dumps({"customer": {"id": f"c{number}"}}) + "\n")
-            held = {"id": f"s{number}", "customer": f"c{number}", "status": "active", "items": [{"item": "pro"}]}
-            lines.write(json.dumps({"subscription": held}) + "\n")
+            lines.write(json.dumps({"type": "customer", "id": f"c{number}"}) + "\n")
+            held = {
+                "type": "subscription",
+                "id": f"s{number}",
+                "customer": f"c{number}",
+                "status": "active",
+                "items": [{"item": "pro"}],
+            }
+            lines.write(json.dumps(held) + "\n")
     with ExitStack() as stack:
         car = stack.enter_context(sidecar(catalog, subjects, home / "data"))
         head, body = ask(car.port, '{"subject":"c1","feature":"f0"}')
