@@ -150,16 +150,20 @@ def most_volatile(unit: ReadUnit, feature: str, now: Instant, days: int, count: 
         columns.feature == feature, columns.month.in_(list(months))
     )
     # Sums of the numbers and of their squares: integers, so that nothing is rounded before the end.
-    sums: dict[str, tuple[int, int]] = {}
-    begins = {month: (first_of_month(month) - first) // DAY_MS for month in months}
-    for customer, month, content in unit.side_session.connection().execute(query):
-        begin = begins[month]
-        values = _days_decoder.decode(bytes(content))[max(0, -begin) : max(0, days - begin)]
-        total, squares = sums.get(customer, (0, 0))
-        sums[customer] = total + sum(values), squares + sum(map(mul, values, values))
-    found = [
-        Volatility(customer, total / days, sqrt(days * squares - total * total) / total)
-        for customer, (total, squares) in sums.items()
-        if total > 0
+    totals: dict[str, int] = {}
+    squares: dict[str, int] = {}
+    parts = {month: (first_of_month(month) - first) // DAY_MS for month in months}
+    slices = {month: slice(max(0, -begin), max(0, days - begin)) for month, begin in parts.items()}
+    for customer, month, content in unit.side_session.connection().execute(query).cursor.fetchall():
+        values = _days_decoder.decode(content)[slices[month]]
+        totals[customer] = totals.get(customer, 0) + sum(values)
+        squares[customer] = squares.get(customer, 0) + sum(map(mul, values, values))
+    found = ((-squares[customer] / (total * total), customer) for customer, total in totals.items() if total > 0)
+    return [
+        Volatility(
+            customer,
+            totals[customer] / days,
+            sqrt(days * squares[customer] - totals[customer] ** 2) / totals[customer],
+        )
+        for _, customer in nsmallest(count, found)
     ]
-    return nsmallest(count, found, key=lambda volatility: (-volatility.coefficient, volatility.customer))
