@@ -35,8 +35,11 @@ from tiergate.usage.ledger_records import Needs, needs_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from sqlmodel import Session
+
     from tiergate.model import Instant
     from tiergate.store.transactions import Store
+    from tiergate.store.units import WriteUnit
     from tiergate.usage.accounts import Account, Bound, Consumption
     from tiergate.usage.ledger import BoundOf
     from tiergate.usage.ledger_records import LedgerChanges
@@ -117,25 +120,33 @@ class UsageLedger:
     def debit(self, consumption: Consumption, answer: bytes = b"") -> Booked | Refused:
         """Consume within the ceilings, as `Ledger.debit`."""
         return self.run(
-            LedgerCall(_needs_of_consumption(consumption), lambda ledger: ledger.debit(consumption, answer))
+            LedgerCall(needs_of_consumption(consumption), lambda ledger: ledger.debit(consumption, answer))
         )
 
     def record(self, consumption: Consumption, answer: bytes = b"") -> Booked | Refused:
         """Book usage after the fact, as `Ledger.record`."""
         return self.run(
-            LedgerCall(_needs_of_consumption(consumption), lambda ledger: ledger.record(consumption, answer))
+            LedgerCall(needs_of_consumption(consumption), lambda ledger: ledger.record(consumption, answer))
         )
 
     def correct(self, consumption: Consumption, answer: bytes = b"") -> Booked | Refused:
         """Take booked usage back, as `Ledger.correct`."""
         return self.run(
-            LedgerCall(_needs_of_consumption(consumption), lambda ledger: ledger.correct(consumption, answer))
+            LedgerCall(needs_of_consumption(consumption), lambda ledger: ledger.correct(consumption, answer))
         )
 
     def write_off(self, holder: str) -> int:
         """Book all leases of a holder that is lost as spent, as `Ledger.write_off`."""
         needs = Needs(holder, frozenset(), frozenset(), frozenset(), all_leases=True)
         return self.run(LedgerCall(needs, lambda ledger: ledger.write_off(holder)))
+
+    def run_within(self, unit: WriteUnit, call: LedgerCall[T]) -> T:
+        """Make a call in the transaction of a change, which commits or undoes it. The change must not be brief."""
+        if unit.is_brief:
+            raise RuntimeError("a brief change shares its transaction, and cannot change usage")
+        (outcome,) = self._act(unit.session, [call])
+        result: T = outcome.get()
+        return result
 
     def close(self) -> None:
         """Wait until no call is left, and end the thread."""
@@ -184,26 +195,7 @@ class UsageLedger:
         is_committing = False
         try:
             with database.writing() as session:
-                state = UsageState(session.connection())
-                accounts = state.load([call.needs for call in calls])
-                unit = ReadUnit(self._store, session)  # after waiting for locks
-                state.now = unit.now
-                bound_of = _remembering(self._bounds(unit, state, accounts), state)
-                outcomes: list[Outcome[Any]] = []
-                changes: list[LedgerChanges] = []
-                for call in calls:
-                    try:
-                        result = call.act(Ledger(state.records, bound_of, unit.now, self._terms))
-                    except Exception as error:  # noqa: BLE001 - the caller's, who gets it
-                        state.records.rollback()
-                        outcomes.append(Outcome(error=error))
-                    else:
-                        changes.append(state.records.commit())
-                        outcomes.append(Outcome(result))
-                merged = merge(changes)
-                write_changes(state, merged)
-                if self._observer is not None:
-                    self._observer(unit, state, merged)
+                outcomes = self._act(session, calls)
                 is_committing = True
                 database.commit(session)
         except ReadOnlyStoreError as error:
@@ -218,13 +210,38 @@ class UsageLedger:
         database.read_only_error = None
         return outcomes
 
+    def _act(self, session: Session, calls: Sequence[LedgerCall[Any]]) -> list[Outcome[Any]]:
+        """Make calls in an open transaction, and write what they change."""
+        state = UsageState(session.connection())
+        accounts = state.load([call.needs for call in calls])
+        unit = ReadUnit(self._store, session)  # after waiting for locks
+        state.now = unit.now
+        bound_of = _remembering(self._bounds(unit, state, accounts), state)
+        outcomes: list[Outcome[Any]] = []
+        changes: list[LedgerChanges] = []
+        for call in calls:
+            try:
+                result = call.act(Ledger(state.records, bound_of, unit.now, self._terms))
+            except Exception as error:  # noqa: BLE001 - the caller's, who gets it
+                state.records.rollback()
+                outcomes.append(Outcome(error=error))
+            else:
+                changes.append(state.records.commit())
+                outcomes.append(Outcome(result))
+        merged = merge(changes)
+        write_changes(state, merged)
+        if self._observer is not None:
+            self._observer(unit, state, merged)
+        return outcomes
+
 
 def exchange_call(request: Request) -> LedgerCall[Reply]:
     """Return the call that acts on a request of a holder."""
     return LedgerCall(needs_of(request), lambda ledger: ledger.exchange(request))
 
 
-def _needs_of_consumption(consumption: Consumption) -> Needs:
+def needs_of_consumption(consumption: Consumption) -> Needs:
+    """Return the records that a consumption reads."""
     keys = frozenset({consumption.key} - {b""})
     accounts = frozenset(debit.account for debit in consumption.debits)
     return Needs("", accounts, frozenset(), keys, all_leases=False)

@@ -16,6 +16,10 @@ from tiergate.model import Instant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.model import Subject
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
 KEY_TTL_MS: Final = 24 * 3600 * 1000
 """How long keys are kept, in milliseconds: 24 hours."""
 
@@ -37,6 +41,19 @@ def key_of(source: str, key: str) -> bytes:
 def digest_of(content: bytes) -> bytes:
     """Return a digest of what a key stands for, from its canonical encoding."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def digest_of_use(subject: Subject, feature: str, amount: int, *content: object) -> bytes:
+    """Return the digest of what a request counts, in units of the feature: equal for spellings of the same content.
+
+    `content`: what else matters, such as the kind of request. Every process that counts uses this digest.
+    """
+    return digest_of(_encode((subject.type.value, subject.id, subject.user, feature, amount, *content)))
+
+
+def digest_of_record(subject: Subject, feature: str, amount: int, at: Instant | None) -> bytes:
+    """Return the digest of usage after the fact; `at`: as the caller gave it, `None` for now."""
+    return digest_of_use(subject, feature, amount, b"report", at)
 
 
 def _keyed(source: str) -> bytes:

@@ -54,7 +54,7 @@ from tiergate.usage.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.model import Instant
+    from tiergate.model import Instant, Interval
     from tiergate.usage.accounts import Account, AccountRecord, Bound, Consumption, Figures
     from tiergate.usage.leases import LeaseTerms
     from tiergate.usage.ledger_records import LedgerRecords
@@ -393,6 +393,17 @@ class Ledger:
         """Return the figures of an account."""
         record = self._records.account(account)
         return figures_of(self._records, record, self._current_bound(record), self._now)
+
+    def window_of(self, account: Account, at: Instant) -> Interval | None:
+        """Return the window in which usage of an instant counts, whichever `account` names; `None`: unknown account."""
+        bound = self._bound_of(account, at)
+        return None if bound is None else bound.window
+
+    def settle_pools(self, account: Account) -> None:
+        """Let pools take overage over after a grant or a limit has changed; an account without usage stays without."""
+        if self._records.account(account).version:
+            record = self._records.edit_account(account)
+            draw(self._records, record, self._current_bound(record), 0, self._now)
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
