@@ -224,6 +224,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/sync/snapshot/pages/{sha256}
         GET /v1/sync/subjects/{kind}/{subject}
         POST /v1/sync/usage
+        POST /v1/usage
         """,
     ),
     (EVERY_ROLE, "GET /v1/whoami"),

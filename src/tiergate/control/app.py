@@ -25,6 +25,7 @@ from tiergate.control.api import (
     rules,
     subscriptions,
 )
+from tiergate.control.api.usage import UsageEndpoints
 from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.control.feed_api.usage_exchange import UsageExchange
 from tiergate.publish.publisher import Publisher
@@ -77,6 +78,7 @@ def all_endpoints(
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
         *UsageExchange(ledger).endpoints(),
+        *UsageEndpoints(ledger).endpoints(),
         *probes,
     ]
     return [*routes, openapi.endpoint(routes)]

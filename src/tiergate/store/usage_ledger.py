@@ -109,9 +109,17 @@ class UsageLedger:
 
     def run(self, call: LedgerCall[T]) -> T:
         """Make a call and return its result after the commit. Its errors, and those of the database, pass through."""
-        done: Future[Outcome[T]] = Future()
-        self.submit(call, done.set_result)
-        return done.result().get()
+        (outcome,) = self.run_all([call])
+        return outcome.get()
+
+    def run_all(self, calls: Sequence[LedgerCall[T]]) -> list[Outcome[T]]:
+        """Make calls, each on its own, and return their outcomes after the last commit."""
+        waiting: list[Future[Outcome[T]]] = []
+        for call in calls:
+            done: Future[Outcome[T]] = Future()
+            self.submit(call, done.set_result)
+            waiting.append(done)
+        return [done.result() for done in waiting]
 
     def exchange(self, request: Request) -> Reply:
         """Act on a request of a holder, as `Ledger.exchange`."""
@@ -119,9 +127,7 @@ class UsageLedger:
 
     def debit(self, consumption: Consumption, answer: bytes = b"") -> Booked | Refused:
         """Consume within the ceilings, as `Ledger.debit`."""
-        return self.run(
-            LedgerCall(needs_of_consumption(consumption), lambda ledger: ledger.debit(consumption, answer))
-        )
+        return self.run(LedgerCall(needs_of_consumption(consumption), lambda ledger: ledger.debit(consumption, answer)))
 
     def record(self, consumption: Consumption, answer: bytes = b"") -> Booked | Refused:
         """Book usage after the fact, as `Ledger.record`."""

@@ -189,6 +189,10 @@ _SYNC: Final = {
     "GET /v1/sync/subjects/{kind}/{subject}": Shape("Envelope"),
 }
 
+_USAGE: Final = {
+    "POST /v1/usage": Shape("UsageReported", "UsageReport"),
+}
+
 SHAPES: Final[dict[str, Shape]] = {
     **_FEATURES,
     **_ITEMS,
@@ -197,6 +201,7 @@ SHAPES: Final[dict[str, Shape]] = {
     **_ACCESS,
     **_WEBHOOKS,
     **_SYNC,
+    **_USAGE,
     "GET /openapi.json": Shape("OpenApi"),
     "GET /livez": Shape("Health"),
     "GET /readyz": Shape("Health"),

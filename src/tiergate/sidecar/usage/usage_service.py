@@ -15,7 +15,6 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from tiergate.engine.normalized_check import normalize_check
@@ -25,7 +24,7 @@ from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.usage.answers import AnswerWriter, as_replay, with_members
 from tiergate.sidecar.usage.book_records import Entry, KeyUse, Reservation
 from tiergate.sidecar.usage.meter import MeterAbsence
-from tiergate.usage.idempotency import digest_of, key_of
+from tiergate.usage.idempotency import digest_of_use, key_of
 from tiergate.wire.usage import MADE_KEY_PREFIX
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.usage.meter import Done, Draft, Meter
 
 _LIMITS: Final = frozenset({Reason.LIMIT_REACHED, Reason.CAP_REACHED})
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class UsageCounts:
@@ -249,8 +247,7 @@ class UsageService:
 def digest_check(generation: Generation, check: Check, *content: object) -> bytes:
     """Return the digest of what a request counts: equal for spellings of the same content."""
     amount = normalize_check(check, generation.engine.evaluator.index.features)[1].amount
-    subject = check.subject
-    return digest_of(_encode((subject.type.value, subject.id, subject.user, check.feature, amount, *content)))
+    return digest_of_use(check.subject, check.feature, amount, *content)
 
 
 def _with_answer(use: KeyUse | None, answer: Counted) -> KeyUse | None:

@@ -30,6 +30,7 @@ from tiergate.control.api.schemas.subscribing import (
     stored_subscription,
     subscribing_schemas,
 )
+from tiergate.control.api.schemas.usage import usage_schemas
 from tiergate.model import Reason
 from tiergate.wire.schemas import decision_schemas, object_of, problem_schemas
 
@@ -155,6 +156,7 @@ def component_schemas() -> dict[str, Schema]:
         **rule_schemas(),
         **webhook_schemas(),
         **sync_schemas(),
+        **usage_schemas(),
         "SubjectEntitlements": _subject_entitlements(),
         **replay_schemas(),
         **_answers(),
