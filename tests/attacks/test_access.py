@@ -155,6 +155,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/customers/{customer}/overrides
         GET /v1/customers/{customer}/overrides/{override}
         GET /v1/customers/{customer}/suspensions
+        GET /v1/customers/{customer}/grants
+        GET /v1/customers/{customer}/grants/{grant}
         GET /v1/subscriptions
         GET /v1/subscriptions/{subscription}
         GET /v1/subscriptions/{subscription}/entitlements
@@ -169,6 +171,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         SUPPORT,
         """
         POST /v1/customers/{customer}/overrides
+        POST /v1/customers/{customer}/grants
         POST /v1/subscriptions/{subscription}/overrides
         """,
     ),
@@ -188,6 +191,9 @@ WHO: list[tuple[frozenset[str], str]] = [
         PUT /v1/customers/{customer}/overrides/{override}
         DELETE /v1/customers/{customer}/overrides/{override}
         POST /v1/customers/{customer}/suspensions
+        POST /v1/customers/{customer}/usage/corrections
+        PATCH /v1/customers/{customer}/grants/{grant}
+        DELETE /v1/customers/{customer}/grants/{grant}
         DELETE /v1/customers/{customer}/suspensions/{feature}
         POST /v1/subscriptions
         PUT /v1/subscriptions/{subscription}

@@ -174,6 +174,23 @@ returns 200 with `"applied": false`, and changes nothing. In bodies it is a memb
 
 A change is rejected for problems that it adds, never for existing items that a change of the catalog made impossible.
 
+## Usage
+
+Usage after the fact, corrections and grants are told in [count on the control
+plane](../how-to/count-on-the-control-plane.md). The idempotency keys of `POST /v1/usage` are those of the sidecars: a
+key counts once here and there, is kept for 24 hours, and with other content returns 409.
+
+| code | problem |
+|---|---|
+| `usage-too-late` | the window of the usage ended longer ago than the feature's `late`; 422 |
+| `usage-in-the-future` | the usage is of an instant more than a minute ahead; 422 |
+| `usage-too-large` | so much cannot be counted: at most 10^18 units at once; 422 |
+| `idempotency-key-reused` | the key was used for a record with other content; 409 |
+| `usage-below-zero` | less was used than a correction takes back; 409 |
+| `windows-moving` | the windows of the usage have changed too often meanwhile: repeat it; 409 or 503 |
+| `too-many-grants` | the customer has 200 grants for the feature that are neither used up nor ended; 409 |
+| `rolled-over` | what rolled over from the window before cannot be changed; 409 |
+
 ## Routes
 
 """

@@ -1,8 +1,8 @@
 """Erasure of personal data from the store, with history and audit log, so that the rest stays true.
 
-Of a customer, it erases name, attributes, metadata, external ids, tags on request, the texts of reasons, and past usage
-by its users. Ids, items, values, amounts and dates stay: history consists of them. The name of an author is replaced by
-a pseudonym.
+Of a customer, it erases name, attributes, metadata, external ids, tags on request, the texts of reasons, past usage by
+its users, and their ids in the audit log. Other ids, items, values, amounts and dates stay: history consists of them.
+The name of an author is replaced by a pseudonym.
 
 Lines of the feed are rewritten, but not their digests and the chain; and the floor of the feed rises to the last of
 these lines. So they are never served again: readers from there on verify the same chain, and readers behind start again
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tiergate.store.units import WriteUnit
 
 
-_PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids"})
+_PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids", "user"})
 _AUTHORS = frozenset({"author", "created_by", "actor"})
 
 _read = msgspec.json.Decoder().decode

@@ -38,6 +38,9 @@ _NAMES: Final = {
     "ReservationDocument": "ReservationEnd",
     "UsageWindowDocument": "UsageWindow",
     "UsageList": "Usage",
+    "CorrectionBody": "UsageCorrection",
+    "GrantBody": "NewGrant",
+    "GrantEditBody": "GrantEdit",
 }
 _NUMBER: Final[Json] = {"type": "string", "format": "decimal"}
 _UNLOADED: Final = {"Explanation": ("counting", "action"), "ExplainedCheck": ("type",)}

@@ -517,3 +517,27 @@ def test_a_restored_ledger_learns_the_numbers_again(ledger: MemoryLedger) -> Non
     (granted,) = reply.results
     assert isinstance(granted, Granted)
     assert granted.leases[0].number == 8
+
+
+def test_the_window_of_an_instant_is_asked_for_without_booking() -> None:
+    """Whichever window the account names; none of what is not known."""
+    ledger = MemoryLedger()
+    ledger.bounds[CALLS] = Bound(Interval(0, 1_000), 100)
+    assert ledger.open.window_of(CALLS.in_window(7), 1_500) == ALWAYS
+    assert ledger.open.window_of(CALLS, 1_500) == Interval(1_000, 2_000)
+    ledger.bounds[CALLS] = None
+    assert ledger.open.window_of(CALLS, 1_500) is None
+    assert list(ledger.records.accounts()) == []
+
+
+def test_a_new_grant_takes_overage_over_and_is_seen() -> None:
+    """By the version of the account; an account without usage gets no record."""
+    ledger = MemoryLedger()
+    ledger.open.settle_pools(CALLS)
+    assert ledger.records.commit().accounts == {}
+    ledger.open.record(consumption(130))
+    ledger.records.commit()
+    ledger.bounds[CALLS] = Bound(ALWAYS, 100, grants=(Grant("g", 20),))
+    ledger.open.settle_pools(CALLS)
+    (account,) = ledger.records.commit().accounts.values()
+    assert (account.drawn, account.booked, account.version) == ({"": 100, "+": 10, "g": 20}, 130, 2)

@@ -191,6 +191,12 @@ _SYNC: Final = {
 
 _USAGE: Final = {
     "POST /v1/usage": Shape("UsageReported", "UsageReport"),
+    "POST /v1/customers/{customer}/usage/corrections": Shape("CorrectedUsage", "UsageCorrection"),
+    "GET /v1/customers/{customer}/grants": _page("Grant"),
+    "POST /v1/customers/{customer}/grants": _made("Grant", "NewGrant"),
+    "GET /v1/customers/{customer}/grants/{grant}": Shape("Grant"),
+    "PATCH /v1/customers/{customer}/grants/{grant}": Shape("Grant", "GrantEdit"),
+    "DELETE /v1/customers/{customer}/grants/{grant}": Shape("Grant"),
 }
 
 SHAPES: Final[dict[str, Shape]] = {

@@ -1,20 +1,34 @@
-"""The endpoints of usage: after the fact, for services that have no sidecar beside them."""
+"""The endpoints of usage: after the fact, for services that have no sidecar beside them; corrections and grants."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from tiergate.admin import usage
+from tiergate.admin import usage, usage_corrections, usage_grants
+from tiergate.control.api.customers import the_customer
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
+from tiergate.control.api.request_values import MERGE_PATCH
+from tiergate.control.api.responses import reading
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem, CheckError
+from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS, RecordedUsage
+from tiergate.wire.usage_changes import read_correction, read_grant, read_grant_edit
 from tiergate.wire.usage_reader import UsageRecord, choose_key, media_type_of, read_key_header, read_records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.store import WriteUnit
     from tiergate.store.usage_ledger import UsageLedger
+
+_CORRECTIONS: Final = "/v1/customers/{customer}/usage/corrections"
+_GRANTS: Final = "/v1/customers/{customer}/grants"
+_GRANT: Final = f"{_GRANTS}/{{grant}}"
+
+T = TypeVar("T")
 
 USAGE_TYPES: Final = ("application/json", CLOUD_EVENT, CLOUD_EVENTS)
 """The media types of usage after the fact."""
@@ -29,7 +43,13 @@ class UsageEndpoints:
     def endpoints(self) -> list[Endpoint]:
         """Return the routes."""
         return [
-            Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, Resource.store(), media_types=USAGE_TYPES)
+            Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, Resource.store(), media_types=USAGE_TYPES),
+            Endpoint("POST", _CORRECTIONS, Action.EDIT_ENTITLEMENT, self.correct, the_customer),
+            Endpoint("GET", _GRANTS, Action.VIEW, list_grants, the_customer, query=("feature",)),
+            Endpoint("POST", _GRANTS, Action.OVERRIDE, self.give, the_customer),
+            Endpoint("GET", _GRANT, Action.VIEW, reading(usage_grants.read_grant), the_customer),
+            Endpoint("PATCH", _GRANT, Action.EDIT_ENTITLEMENT, self.change, the_customer, media_types=MERGE_PATCH),
+            Endpoint("DELETE", _GRANT, Action.EDIT_ENTITLEMENT, self.end, the_customer),
         ]
 
     def report(self, request: AdminRequest) -> Response:
@@ -44,6 +64,56 @@ class UsageEndpoints:
         if not isinstance(result, RecordedUsage):
             raise result
         return Response.json(result)
+
+    def correct(self, request: AdminRequest) -> Response:
+        """Take usage of a customer back, with a reason; a window of the past is named by an instant in it."""
+        customer = request.params["customer"]
+        correction = _read_body(read_correction, request)
+        return request.change(
+            lambda unit: Response.json(
+                usage_corrections.correct_usage(request.actor, unit, self._ledger, customer, correction)
+            )
+        )
+
+    def give(self, request: AdminRequest) -> Response:
+        """Give a customer units of a metered feature besides the allowance, once."""
+        customer = request.params["customer"]
+        wanted = _read_body(read_grant, request)
+
+        def work(unit: WriteUnit) -> Response:
+            data = usage_grants.give(request.actor, unit, self._ledger, customer, wanted)
+            path = f"/v1/customers/{path_segment(customer)}/grants/{data['id']}"
+            return Response.json(data, 201, location=path)
+
+        return request.change(work)
+
+    def change(self, request: AdminRequest) -> Response:
+        """Change a grant of a customer: its amount, dates, priority or reason; or top it up with `add`."""
+        customer, id_ = request.params["customer"], request.params["grant"]
+        edit = _read_body(read_grant_edit, request)
+        return request.change(
+            lambda unit: Response.json(usage_grants.change(request.actor, unit, self._ledger, customer, id_, edit))
+        )
+
+    def end(self, request: AdminRequest) -> Response:
+        """End a grant of a customer now: what is left of it is lost."""
+        customer, id_ = request.params["customer"], request.params["grant"]
+        return request.change(
+            lambda unit: Response.json(usage_grants.end(request.actor, unit, self._ledger, customer, id_))
+        )
+
+
+def list_grants(request: AdminRequest) -> Response:
+    """List the grants of a customer, past and future ones and what rolled over too."""
+    customer, feature = request.params["customer"], request.query.get("feature")
+    return Response.page(request.read(lambda unit: usage_grants.list_grants(unit, customer, feature)), None)
+
+
+def _read_body(read: Callable[[bytes], T], request: AdminRequest) -> T:
+    try:
+        return read(request.body)
+    except CheckError as error:
+        raise BodyError([BodyProblem(error.field, "wrong-value", error.detail, error.suggestion)]) from None
 
 
 def _read(request: AdminRequest) -> tuple[list[UsageRecord | CheckError], bool]:

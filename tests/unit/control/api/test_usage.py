@@ -7,87 +7,22 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.admin import serving
-from tests.stores import put_in_force
-from tests.unit.control.subjects import made
-from tiergate.admin.usage_bounds import PublishedBounds
-from tiergate.control.api import customers, subscriptions
-from tiergate.control.api.usage import UsageEndpoints
+from tests.unit.control.usage_plane import DECEMBER, JANUARY, NOW, TENTH, problem, usage_plane
 from tiergate.model import BEGINNING, Subject, parse_instant
-from tiergate.store import Store
-from tiergate.store.usage_ledger import LedgerCall, UsageLedger
 from tiergate.usage.accounts import Account, Consumption, Debit, Scope
 from tiergate.usage.idempotency import digest_of_record, key_of
-from tiergate.usage.ledger_records import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.admin import Admin
-
-NOW = parse_instant("2027-01-15T08:00:00Z")
-JANUARY = parse_instant("2027-01-01T00:00:00Z")
-DECEMBER = parse_instant("2026-12-01T00:00:00Z")
-TENTH = parse_instant("2027-01-10T00:00:00Z")
-
-CATALOG = """\
-apiVersion: tiergate/v1
-features:
-  - {id: calls, type: quantity, metered: {reset: month}, caps: {total: 150, per_user: 30}}
-  - {id: exports, type: quantity, scale: 2, metered: {reset: month, anchor: subscription}}
-  - {id: trips, type: quantity, metered: {reset: day, anchor: first_use}}
-  - {id: credits, type: quantity, scale: 1, metered: {reset: never}}
-  - {id: renders, type: quantity, scale: 1, metered: {reset: month}, draws: {from: credits, cost: 2.5}}
-  - {id: seats, type: quantity}
-  - {id: sso, type: switch}
-items:
-  - {id: gold, kind: plan, entitlements: {calls: 100, exports: 10, trips: 5, credits: 50, renders: 9, seats: 3}}
-"""
-
-
-class Plane:
-    """A control plane whose clock stands until it is set."""
-
-    def __init__(self, admin: Admin, store: Store, ledger: UsageLedger, clock: list[int]) -> None:
-        self.admin, self.store, self.ledger, self.clock = admin, store, ledger, clock
-        self.service = admin.as_("sidecar")
-
-    def report(self, **record: object) -> httpx.Response:
-        """Report one record, of calls of acme unless it says otherwise."""
-        return self.service.post("/v1/usage", json={"subject": "acme", "feature": "calls"} | record)
-
-    def booked(
-        self, feature: str = "calls", window: int = JANUARY, scope: Scope = Scope.CUSTOMER, member: str = ""
-    ) -> int:
-        """What the ledger has booked on an account of acme, or of everybody."""
-        account = Account(feature, scope, "" if scope is Scope.EVERYBODY else "acme", member, window)
-        needs = Needs("", frozenset({account}), frozenset(), frozenset(), all_leases=False)
-        return self.ledger.run(LedgerCall(needs, lambda ledger: ledger.figures(account))).booked
+    from tests.unit.control.usage_plane import Plane
 
 
 @pytest.fixture
 def plane(store_url: str) -> Iterator[Plane]:
-    """A ledger with the customer `acme`, who has the subscription `s1` since 10 January."""
-    clock = [NOW]
-    store = Store.open(store_url, clock=lambda: clock[0])
-    ledger = UsageLedger(store, PublishedBounds())
-    try:
-        put_in_force(store, CATALOG)
-        endpoints = [*customers.endpoints(), *subscriptions.endpoints(), *UsageEndpoints(ledger).endpoints()]
-        with serving(store, endpoints) as admin:
-            client = admin.as_("admin")
-            made(client.post("/v1/customers", json={"id": "acme"}))
-            body = {"id": "s1", "status": "active", "items": [{"item": "gold"}], "start": "2027-01-10T00:00:00Z"}
-            made(client.post("/v1/customers/acme/subscriptions", json=body))
-            yield Plane(admin, store, ledger, clock)
-    finally:
-        ledger.close()
-        store.close()
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    """The status and the last part of the type of a problem."""
-    return answer.status_code, answer.json()["type"].rpartition(":")[2]
+    """A ledger with the customer `acme`."""
+    with usage_plane(store_url) as opened:
+        yield opened
 
 
 def test_one_record_counts_on_all_accounts_that_it_concerns(plane: Plane) -> None:
