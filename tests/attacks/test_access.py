@@ -155,6 +155,9 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/customers/{customer}/overrides
         GET /v1/customers/{customer}/overrides/{override}
         GET /v1/customers/{customer}/suspensions
+        GET /v1/customers/{customer}/usage
+        GET /v1/customers/{customer}/usage/series
+        GET /v1/features/{id}/usage
         GET /v1/customers/{customer}/grants
         GET /v1/customers/{customer}/grants/{grant}
         GET /v1/subscriptions

@@ -99,6 +99,11 @@ class UsageLedger:
         """The number of calls that wait for their turn."""
         return self._thread.waiting
 
+    @property
+    def bounds(self) -> Bounds:
+        """What resolves the limits of accounts."""
+        return self._bounds
+
     def submit(self, call: LedgerCall[T], finished: Callable[[Outcome[T]], None]) -> None:
         """Make a call soon; call `finished`, which must be brief and not raise, from another thread after the commit.
 

@@ -75,9 +75,10 @@ class Limits(NamedTuple):
 class UsageState:
     """Records that a transaction has loaded. Belongs to one thread and one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Read nothing yet."""
+    def __init__(self, connection: Connection, *, locking: bool = True) -> None:
+        """Read nothing yet. Without `locking` nothing may be written on what is read."""
         self.connection = connection
+        self._locking = locking
         self.now: Instant = BEGINNING
         """When the transaction had its locks; set by its owner."""
         self.records = LedgerRecords()
@@ -112,7 +113,9 @@ class UsageState:
         return accounts
 
     def _load_holders(self, holders: Collection[str]) -> None:
-        rows = read_rows(self.connection, USAGE_HOLDERS, ("holder",), [(id_,) for id_ in sorted(holders)], lock=True)
+        rows = read_rows(
+            self.connection, USAGE_HOLDERS, ("holder",), [(id_,) for id_ in sorted(holders)], lock=self._locking
+        )
         self.holders |= {row.holder for row in rows}
         self.records.load(holders=map(_holder, rows))
 
@@ -128,7 +131,7 @@ class UsageState:
 
     def _load_accounts(self, accounts: Collection[Account]) -> None:
         keys = sorted({key_of(account) for account in accounts})
-        rows = read_rows(self.connection, USAGE_ACCOUNTS, ACCOUNT_KEY, keys, lock=True)
+        rows = read_rows(self.connection, USAGE_ACCOUNTS, ACCOUNT_KEY, keys, lock=self._locking)
         self._add_accounts(rows)
         self.latest |= {key_of(record.account): record for record in map(_account, rows)}
         earlier = [account for account in accounts if self._is_earlier(account)]
@@ -147,7 +150,7 @@ class UsageState:
 
     def _load_grants(self, keys: Collection[tuple[str, str]]) -> None:
         self._grants.update((key, []) for key in keys)
-        for row in read_rows(self.connection, USAGE_GRANTS, ("customer", "feature"), sorted(keys), lock=True):
+        for row in read_rows(self.connection, USAGE_GRANTS, ("customer", "feature"), sorted(keys), lock=self._locking):
             self._grants[row.customer, row.feature].append(stored_grant(row))
             self.grant_keys.add((row.customer, row.feature, row.id))
         spent = [((owner_of(*key), stored.grant.id), stored.spent) for key in keys for stored in self._grants[key]]

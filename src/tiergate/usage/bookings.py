@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from tiergate.usage.pools import Part
 
 
+def limit_of(records: LedgerRecords, record: AccountRecord, bound: Bound, at: Instant) -> int | None:
+    """Return the limit of the window of an account: the allowance, and what grants add; `None`: unlimited."""
+    if bound.allowance is None or not bound.grants:
+        return bound.allowance
+    return bound.allowance + _pools(records, record, bound).added(at)
+
+
 def ceiling_of(records: LedgerRecords, record: AccountRecord, bound: Bound, at: Instant) -> int | None:
     """Return how many units may be booked and leased in the window of an account; `None`: any number."""
     if bound.allowance is None or bound.overage_max is None:
         return None
     if not bound.grants:
         return bound.allowance + bound.overage_max
-    return bound.allowance + _pools(records, record, bound).added(at) + bound.overage_max
+    limit = limit_of(records, record, bound, at)
+    return None if limit is None else limit + bound.overage_max
 
 
 def figures_of(records: LedgerRecords, record: AccountRecord, bound: Bound | None, at: Instant) -> Figures:

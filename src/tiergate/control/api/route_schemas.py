@@ -191,6 +191,9 @@ _SYNC: Final = {
 
 _USAGE: Final = {
     "POST /v1/usage": Shape("UsageReported", "UsageReport"),
+    "GET /v1/customers/{customer}/usage": _page("CustomerUsage"),
+    "GET /v1/customers/{customer}/usage/series": Shape("UsageSeries"),
+    "GET /v1/features/{id}/usage": _page("FeatureCustomer"),
     "POST /v1/customers/{customer}/usage/corrections": Shape("CorrectedUsage", "UsageCorrection"),
     "GET /v1/customers/{customer}/grants": _page("Grant"),
     "POST /v1/customers/{customer}/grants": _made("Grant", "NewGrant"),

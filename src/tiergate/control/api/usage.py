@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tiergate.admin import usage, usage_corrections, usage_grants
+from tiergate.admin import usage, usage_corrections, usage_grants, usage_views
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
-from tiergate.control.api.request_values import MERGE_PATCH
+from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter
 from tiergate.control.api.responses import reading
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import BodyError, BodyProblem, CheckError
+from tiergate.control.api.subject_requests import instant_parameter
+from tiergate.errors import BodyError, BodyProblem, CheckError, ParameterError
 from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
+from tiergate.usage.accounts import Scope
 from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS, RecordedUsage
 from tiergate.wire.usage_changes import read_correction, read_grant, read_grant_edit
 from tiergate.wire.usage_reader import UsageRecord, choose_key, media_type_of, read_key_header, read_records
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
     from tiergate.store.usage_ledger import UsageLedger
 
-_CORRECTIONS: Final = "/v1/customers/{customer}/usage/corrections"
+_OF_CUSTOMER: Final = "/v1/customers/{customer}/usage"
+_CORRECTIONS: Final = f"{_OF_CUSTOMER}/corrections"
+_PERIOD: Final = ("feature", "scope", "at", "from", "until")
+_SERIES: Final = ("feature", "by", "from", "until")
 _GRANTS: Final = "/v1/customers/{customer}/grants"
 _GRANT: Final = f"{_GRANTS}/{{grant}}"
 
@@ -32,6 +38,21 @@ T = TypeVar("T")
 
 USAGE_TYPES: Final = ("application/json", CLOUD_EVENT, CLOUD_EVENTS)
 """The media types of usage after the fact."""
+
+
+class UsageScope(StrEnum):
+    """Whose usage is listed."""
+
+    CUSTOMER = "customer"
+    SUBSCRIPTION = "subscription"
+    USER = "user"
+
+
+class SeriesStep(StrEnum):
+    """The periods of a series."""
+
+    HOUR = "hour"
+    DAY = "day"
 
 
 class UsageEndpoints:
@@ -42,8 +63,14 @@ class UsageEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the routes."""
+        view = Action.VIEW
         return [
             Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, Resource.store(), media_types=USAGE_TYPES),
+            Endpoint("GET", _OF_CUSTOMER, view, self.show, the_customer, query=_PERIOD, paged=True),
+            Endpoint("GET", f"{_OF_CUSTOMER}/series", view, show_series, the_customer, query=_SERIES),
+            Endpoint(
+                "GET", "/v1/features/{id}/usage", view, list_customers, Resource.store(), query=("order",), paged=True
+            ),
             Endpoint("POST", _CORRECTIONS, Action.EDIT_ENTITLEMENT, self.correct, the_customer),
             Endpoint("GET", _GRANTS, Action.VIEW, list_grants, the_customer, query=("feature",)),
             Endpoint("POST", _GRANTS, Action.OVERRIDE, self.give, the_customer),
@@ -64,6 +91,21 @@ class UsageEndpoints:
         if not isinstance(result, RecordedUsage):
             raise result
         return Response.json(result)
+
+    def show(self, request: AdminRequest) -> Response:
+        """List the usage of a customer by windows: now, `at` an instant, or from one to another; what it came from."""
+        at, start, until = (instant_parameter(request, name) for name in ("at", "from", "until"))
+        if at is not None:
+            if start is not None or until is not None:
+                raise ParameterError("at", "cannot be given with `from` or `until`")
+            start, until = at, at + 1
+        scope = enum_parameter(request, "scope", UsageScope) or UsageScope.CUSTOMER
+        wanted = usage_views.WantedUsage(request.query.get("feature"), Scope(scope), start, until)
+        customer, bounds = request.params["customer"], self._ledger.bounds
+        items, cursor = request.read(
+            lambda unit: usage_views.usage_of_customer(unit, bounds, customer, wanted, request.cursor, request.limit)
+        )
+        return Response.page(items, cursor)
 
     def correct(self, request: AdminRequest) -> Response:
         """Take usage of a customer back, with a reason; a window of the past is named by an instant in it."""
@@ -101,6 +143,25 @@ class UsageEndpoints:
         return request.change(
             lambda unit: Response.json(usage_grants.end(request.actor, unit, self._ledger, customer, id_))
         )
+
+
+def show_series(request: AdminRequest) -> Response:
+    """Return what a customer used of features, by each hour or day in UTC; periods without usage are left out."""
+    features = [name for name in request.query.get("feature", "").split(",") if name]
+    by = enum_parameter(request, "by", SeriesStep) or SeriesStep.DAY
+    start, until = instant_parameter(request, "from"), instant_parameter(request, "until")
+    customer = request.params["customer"]
+    return Response.json(
+        request.read(lambda unit: usage_views.usage_series(unit, customer, features, by, start, until))
+    )
+
+
+def list_customers(request: AdminRequest) -> Response:
+    """List customers by their usage of a feature: most used, closest to the limit, largest amount, most volatile."""
+    order = usage_views.usage_order(request.query.get("order"))
+    place, limit, feature = request.number_cursor or 0, request.limit, request.params["id"]
+    found = request.read(lambda unit: usage_views.customers_of_feature(unit, feature, order, place, limit + 1))
+    return Response.page(found[:limit], str(place + limit) if len(found) > limit else None)
 
 
 def list_grants(request: AdminRequest) -> Response:

@@ -65,6 +65,7 @@ def usage_schemas() -> dict[str, Schema]:
             },
             optional=("from", "until", "rolled_over", "reason", "author"),
         ),
+        **_views(),
         "UsageReported": {
             "description": "What became of the record; of several under `results`, each or why it does not count.",
             "anyOf": [
@@ -82,4 +83,75 @@ def usage_schemas() -> dict[str, Schema]:
                 },
             ],
         },
+    }
+
+
+def _views() -> dict[str, Schema]:
+    exact = {"scale": COUNT | {"description": "Decimal digits of its numbers."}}
+    pool = object_of(
+        {
+            "pool": {"enum": ["allowance", "grant", "rollover", "overage"]},
+            "grant": TEXT | {"description": "The id of the grant."},
+            "units": _NUMBER,
+        },
+        optional=("grant",),
+    )
+    point = object_of({"at": ref("Instant"), "used": _NUMBER})
+    return {
+        "CustomerUsage": object_of(
+            {
+                "feature": ref("Id"),
+                **exact,
+                "unit": TEXT,
+                "subscription": ref("SubjectId"),
+                "user": ref("SubjectId"),
+                "window": ref("UsageWindow"),
+                "used": _NUMBER,
+                "leased": _NUMBER | {"description": "Held by sidecars besides, which may give it back."},
+                "unlimited": FLAG,
+                "limit": _NUMBER | {"description": "The allowance, and what grants add in this window."},
+                "remaining": _NUMBER,
+                "overage": _NUMBER | {"description": "Above the limit."},
+                "resets_at": ref("Instant"),
+                "pools": {
+                    "type": "array",
+                    "items": pool,
+                    "description": "What used and leased units came from.",
+                },
+            },
+            optional=("unit", "subscription", "user", "limit", "remaining", "overage", "resets_at"),
+        ),
+        "UsageSeries": object_of(
+            {
+                "by": {"enum": ["hour", "day"]},
+                "from": ref("Instant"),
+                "until": ref("Instant"),
+                "series": {
+                    "type": "array",
+                    "items": object_of(
+                        {
+                            "feature": ref("Id"),
+                            **exact,
+                            "total": _NUMBER,
+                            "points": {"type": "array", "items": point, "description": "Without those of no usage."},
+                        }
+                    ),
+                },
+            }
+        ),
+        "FeatureCustomer": object_of(
+            {
+                "customer": ref("SubjectId"),
+                "window": ref("UsageWindow"),
+                "used": _NUMBER,
+                "limit": _NUMBER,
+                "remaining": _NUMBER,
+                "utilisation": _NUMBER | {"description": "The used part of the limit."},
+                "reaches_limit_at": ref("Instant")
+                | {"description": "At the rate of the window so far; absent if the window ends before."},
+                "daily_mean": _NUMBER,
+                "variation": _NUMBER | {"description": "The coefficient of variation of the last 28 days."},
+            },
+            required=("customer",),
+        ),
     }
