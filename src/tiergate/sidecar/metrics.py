@@ -86,6 +86,23 @@ class WorkerCounts(NamedTuple):
     restarts: int
 
 
+class LeaseReport(NamedTuple):
+    """What a sidecar that counts by leases reports about the ledger. `unreported`: consumptions that are not booked.
+
+    `last_exchange`: the last reply of the ledger. `error`: why the last request has none. `offline`: whether the ledger
+    is out of reach. `disagreements`: leases that the ledger settled with other figures; 0, unless something is wrong.
+    """
+
+    leases: int
+    unreported: int
+    exchanges: int
+    failures: int
+    disagreements: int
+    offline: bool
+    last_exchange: float | None
+    error: str | None
+
+
 class UsageReport(NamedTuple):
     """What a sidecar that counts usage reports to `/status` and the metrics.
 
@@ -104,6 +121,7 @@ class UsageReport(NamedTuple):
     keys: int
     keys_forgotten: int
     syncs: Durations
+    leasing: LeaseReport | None = None
 
 
 class Metrics:
@@ -338,6 +356,24 @@ def _usage(report: UsageReport | None) -> Iterator[Metric]:
     )
     syncs.add_metric([], report.syncs.buckets(), report.syncs.total / 1e9)
     yield syncs
+    leasing = report.leasing
+    if leasing is None:
+        return
+    yield from _gauges(
+        ("tiergate_usage_leases", "Leases that are held here.", leasing.leases),
+        ("tiergate_usage_unreported", "Consumptions that the ledger has not booked yet.", leasing.unreported),
+        ("tiergate_usage_offline", "1 if the ledger is out of reach.", leasing.offline),
+        ("tiergate_usage_exchange_timestamp_seconds", "When the ledger replied last.", leasing.last_exchange),
+    )
+    answered = leasing.exchanges
+    yield _outcomes(
+        "tiergate_usage_exchanges", "Requests to the ledger, by outcome.", ok=answered, failed=leasing.failures
+    )
+    yield CounterMetricFamily(
+        "tiergate_usage_disagreements",
+        "Leases that the ledger settled with other figures: 0, unless something is wrong.",
+        value=leasing.disagreements,
+    )
 
 
 def _gauges(*gauges: tuple[str, str, float | None]) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import structlog
 import uvloop
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from tiergate.engine import EngineOptions
     from tiergate.sidecar.replica.sync.feed_follower import FeedFollower
     from tiergate.sidecar.settings import Settings
+    from tiergate.sidecar.usage.lease_meter import LeaseMeter
 
 _PROBE_CONNECTIONS: Final = 256
 _KEPT_BACK: Final = 256
@@ -68,6 +69,8 @@ _KEPT_BACK: Final = 256
 
 _PROBE_SHUTDOWN: Final = 1.0
 _COUNT_SECONDS: Final = 1.0
+_LEAST_END: Final = 1.0
+"""Seconds in which usage may be reported at the end, however long the shutdown took."""
 
 _log = structlog.get_logger(__name__)
 
@@ -108,12 +111,12 @@ class _Sidecar:
         if log is not None:
             opened.callback(log.close)
         self._api: ApiServer | WorkerPool
-        self._meter: LocalMeter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS
+        self._meter: LocalMeter | LeaseMeter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS
         if settings.workers == 1:
             self._state = State(now_ms)
             self._meter = open_meter(settings, directory, self._state)
             engine = engine_options(settings)
-            if isinstance(self._meter, LocalMeter):
+            if not isinstance(self._meter, MeterAbsence):
                 opened.callback(self._meter.close)
                 engine = engine_options(settings, self._meter)
             self._source = _source(settings, directory, self._state, engine)
@@ -157,18 +160,20 @@ class _Sidecar:
         self._state.subscribe(self._on_change)
         if self._settings.startup_deadline is not None:
             loop.call_later(self._settings.startup_deadline, self._on_deadline)
-        if isinstance(self._meter, LocalMeter):
-            self._meter.journal.start()
+        if not isinstance(self._meter, MeterAbsence):
+            self._meter.start()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._source.run())
             watching = tasks.create_task(self._data.run())
             counting = tasks.create_task(self._count())
+            leasing = tasks.create_task(self._lease())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = tasks.create_task(self._api.run())
             await self._probes.listening.wait()
             await self._api.listening()
             _log.info("listening", version=__version__, **self._addresses())
             await self._end.wait()
+            end_at = loop.time() + self._settings.shutdown_timeout
             self._state.drain()
             watching.cancel()
             counting.cancel()
@@ -177,6 +182,10 @@ class _Sidecar:
                 await asyncio.wait([serving])  # the workers read the replica until they end
             following.cancel()
             await asyncio.wait([following, serving])
+            leasing.cancel()
+            await asyncio.wait([leasing])
+            if _is_leasing(self._meter):
+                await self._meter.shut_down(max(_LEAST_END, end_at - loop.time()))
             self._probes.end()
             await probing
         _log.info("ended")
@@ -218,10 +227,15 @@ class _Sidecar:
     async def _count(self) -> None:
         """Do what is due of the usage that is counted here, until cancelled."""
         meter = self._meter
-        if isinstance(meter, LocalMeter):
+        if not isinstance(meter, MeterAbsence):
             while True:
                 await asyncio.sleep(_COUNT_SECONDS)
                 await meter.tick(now_ms())
+
+    async def _lease(self) -> None:
+        """Report usage and lease units, until cancelled."""
+        if _is_leasing(self._meter):
+            await self._meter.run()
 
     def _look_around(self) -> None:
         """Check, once a second, for changes that nothing reports."""
@@ -248,6 +262,10 @@ class _Sidecar:
             self._ready = True
             self._garbage.begin()
             _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
+
+
+def _is_leasing(meter: LocalMeter | LeaseMeter | MeterAbsence) -> TypeGuard[LeaseMeter]:
+    return not isinstance(meter, MeterAbsence | LocalMeter)
 
 
 def _source(

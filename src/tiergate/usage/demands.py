@@ -50,9 +50,23 @@ class Demands:
         self._waiting: dict[tuple[Account, ...], Waiting] = {}
         self._ahead: dict[Account, Instant] = {}
         self._sizes: dict[Account, Size] = {}
+        self._looks: dict[Account, Instant] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._ahead)
+        return bool(self._waiting or self._ahead or self._looks)
+
+    def look(self, account: Account, at: Instant) -> None:
+        """Want to know the figures of an account, and of which window an instant is; no units."""
+        if len(self._looks) < SIZES_MAX:
+            self._looks[account] = at
+
+    def take_looks(self, most: int) -> list[Acquire]:
+        """Take up to `most` questions about figures out: each leases nothing, and is refused for another window."""
+        looks: list[Acquire] = []
+        while self._looks and len(looks) < most:
+            account, at = self._looks.popitem()
+            looks.append(Acquire(at, (Need(account, 0, 0),)))
+        return looks
 
     def add(self, needs: tuple[Need, ...], at: Instant) -> int:
         """Add a consumption of an instant that waits; return its ticket."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.model import FOREVER
+from tiergate.model import BEGINNING, FOREVER
 from tiergate.usage.demands import Demands
 from tiergate.usage.journal_records import (
     BookedThrough,
@@ -130,6 +130,11 @@ class Exchanges:
                 left = sum(lease.left for lease in self._state.leases_of.get(spend.account, {}).values())
                 self.demands.add_ahead(spend.account, left, now)
 
+    def give_back(self) -> None:
+        """Settle all leases with the next request, except those with reserved units."""
+        self._to_close.update(self._state.leases)
+        self._look_at = BEGINNING
+
     def due(self, now: Instant) -> Instant:
         """Return when `next_request` should be called: `now` or later; `FOREVER` while a request is in flight."""
         if self._in_flight is not None or self.fault is not None:
@@ -166,6 +171,7 @@ class Exchanges:
             if waiting is not None:
                 demands[len(operations)] = waiting
             operations.append(acquire)
+        operations.extend(self.demands.take_looks(OPERATIONS_MAX - len(operations)))
         self._look_at = now + self._pace.idle_ms // 2 if self._state.leases else FOREVER
         if not operations and report is None:
             self._report_at = FOREVER
@@ -308,6 +314,8 @@ class Exchanges:
     def _note_leases(self, acquire: Acquire, result: Result) -> None:
         units = {lease.account: lease.units for lease in result.leases} if isinstance(result, Granted) else {}
         for need in acquire.needs:
+            if not need.want:  # only a look at the figures
+                continue
             self.demands.note_granted(need.account, units.get(need.account, 0))
 
     def _keep_figures(self, figures: Sequence[Figures]) -> None:

@@ -217,6 +217,11 @@ class Holder:
             self.state.apply(record)
         return records
 
+    def shortage(self, debits: tuple[Debit, ...], at: Instant, now: Instant) -> tuple[Need, ...]:
+        """Return what leases do not cover of a consumption: what `consume` would be short of."""
+        covered = self._cover(debits, at, now, unleased=False)
+        return covered.needs if isinstance(covered, Short) else ()
+
     def usage_of(self, account: Account) -> HeldUsage:
         """Return what is known about an account."""
         leases = self.state.leases_of.get(account, {}).values()
@@ -252,6 +257,14 @@ class Holder:
     def demand(self, needs: tuple[Need, ...], at: Instant) -> int:
         """Ask for units in the next request. Return a ticket, which `receive` answers; never if there is a `fault`."""
         return self._exchanges.demands.add(needs, at)
+
+    def look(self, account: Account, at: Instant) -> None:
+        """Ask in the next request for the figures of an account, in the window of an instant."""
+        self._exchanges.demands.look(account, at)
+
+    def give_back(self) -> None:
+        """Settle all leases with the next requests, because nothing will be consumed; reserved units are kept."""
+        self._exchanges.give_back()
 
     def due(self, now: Instant) -> Instant:
         """Return when `next_request` should be called: `now` or later; `FOREVER` while a request is in flight."""

@@ -16,7 +16,7 @@ from tiergate.model import Reason
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.metrics import Durations, UsageReport, WorkerCounts, registry
+from tiergate.sidecar.metrics import Durations, LeaseReport, UsageReport, WorkerCounts, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
@@ -196,7 +196,8 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     service.state.set_stale_at(NOW)
     service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True)
     service.metrics.workers = lambda: WorkerCounts(2, 1, 3)
-    service.metrics.usage = lambda: UsageReport({"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations())
+    leasing = LeaseReport(1, 2, 3, 0, 0, offline=False, last_exchange=1.0, error=None)
+    service.metrics.usage = lambda: UsageReport({"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations(), leasing)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

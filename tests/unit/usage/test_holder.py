@@ -440,3 +440,33 @@ def test_a_clock_that_goes_back_does_not_delay_reports(one: MemoryHolder) -> Non
     assert isinstance(one.holder.consume(consumption(Debit(CALLS, 1, bounded=False)), b"", later), Spent)
     assert one.holder.due(later) == later + DEFAULT_PACE.report_ms
     assert one.holder.due(NOW) == NOW
+
+
+def test_a_look_leases_nothing_and_says_which_window_it_is() -> None:
+    """The figures of an account are known after it, and sizes of leases stay as they were."""
+    ledger = MemoryLedger()
+    other = MemoryHolder(ledger, "other")
+    assert other.consume(42) is None
+    other.exchange()
+    holder = MemoryHolder(ledger)
+    holder.holder.look(CALLS, ledger.now)
+    assert holder.holder.due(ledger.now) == ledger.now
+    holder.exchange()
+    figures = holder.holder.usage_of(CALLS).figures
+    assert figures is not None
+    assert (figures.booked, holder.holder.state.leases) == (42, {})
+    assert holder.exchange() is None
+
+
+def test_everything_is_given_back_at_the_end() -> None:
+    """At once, except what is reserved; what was spent is reported with it."""
+    ledger = MemoryLedger()
+    holder = MemoryHolder(ledger)
+    for _ in range(20):
+        assert holder.consume(1) is None
+    holder.lease(30)
+    holder.holder.give_back()
+    for _ in range(3):
+        holder.exchange()
+    assert (ledger.booked(), ledger.leased()) == (20, 0)
+    assert not holder.holder.state.leases

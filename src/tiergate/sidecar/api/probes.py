@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from tiergate.sidecar.metrics import Metrics, UsageReport
+    from tiergate.sidecar.metrics import LeaseReport, Metrics, UsageReport
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
@@ -175,6 +175,7 @@ def _data(data: DiskReport) -> dict[str, object]:
 
 
 def _usage(report: UsageReport) -> dict[str, object]:
+    leasing = report.leasing
     return {
         "journal_bytes": report.journal_bytes,
         "limit_bytes": report.budget_bytes,
@@ -183,6 +184,18 @@ def _usage(report: UsageReport) -> dict[str, object]:
         "accounts": report.accounts,
         "reservations": report.reservations,
         "keys": report.keys,
+        "leasing": None if leasing is None else _leasing(leasing),
+    }
+
+
+def _leasing(leasing: LeaseReport) -> dict[str, object]:
+    at = leasing.last_exchange
+    return {
+        "leases": leasing.leases,
+        "unreported": leasing.unreported,
+        "offline": leasing.offline,
+        "last_exchange_at": None if at is None else _instant(int(at * 1000)),
+        "error": leasing.error,
     }
 
 

@@ -7,7 +7,8 @@
     sync/<n>.sqlite         sync: a replica, with its bundle
     sync/floor.json         sync: the rollback floor
     scratch/                file mode: temporary files of a load
-    usage/                  the usage that is counted here (`sidecar.usage.journal_files`); never swept
+    usage/                  file mode: the usage that is counted here (`sidecar.usage.journal_files`); never swept
+    usage-leases/           sync: unreported usage, and leases (`sidecar.usage.holder_files`); never swept
 
 A directory that cannot be written is still read: a temporary directory with the same state replaces it, from the start
 or from the moment when a write fails.

@@ -386,6 +386,10 @@ class LocalMeter:
             syncs=journal.counts.syncs,
         )
 
+    def start(self) -> None:
+        """Begin to write, in the running event loop."""
+        self.journal.start()
+
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()

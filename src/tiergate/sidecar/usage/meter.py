@@ -20,17 +20,23 @@ if TYPE_CHECKING:
     from tiergate.sidecar.metrics import UsageReport
     from tiergate.sidecar.usage.book_records import EndedReservation, Entry, KeyUse, Reservation
     from tiergate.sidecar.usage.usage_service import UsageCounts
+    from tiergate.usage.accounts import Debit
 
     Done = Callable[[JournalError | None], None]
 
 
 class Draft(NamedTuple):
-    """A change of usage that is not made yet: `entries` of accounts; who and what it concerns, for caches."""
+    """A change of usage that is not made yet: `entries` of accounts; who and what it concerns, for caches.
+
+    With leases: `debits`, the entries as the holder debits them; `unleased`, whether they count without leases.
+    """
 
     entries: tuple[Entry, ...]
     customer: str
     subscriptions: tuple[str, ...]
     features: tuple[str, ...]
+    debits: tuple[Debit, ...] = ()
+    unleased: bool = False
 
 
 class Meter(Protocol):
@@ -45,7 +51,13 @@ class Meter(Protocol):
         ...
 
     def prepare(self, subject: Subject, feature: Feature, amount: int, now: Instant) -> Awaitable[None] | None:
-        """Get what is needed to consume an amount, as far as it can be had; `None` if nothing must be waited for."""
+        """Get what is needed to consume an amount, as far as it can be had; `None` if nothing must be waited for.
+
+        After it, `usage_of` allows no more than what was had, and `count` in the same turn of the loop counts it.
+
+        Raises:
+            RequestError: 503, nothing can be counted now; the awaitable raises it too.
+        """
         ...
 
     def draft(self, subject: Subject, feature: Feature, amount: int, now: Instant, at: Instant | None = None) -> Draft:
@@ -61,7 +73,11 @@ class Meter(Protocol):
         ...
 
     def count(self, draft: Draft, at: Instant, key: KeyUse | None, done: Done) -> None:
-        """Count usage of an instant."""
+        """Count usage of an instant.
+
+        Raises:
+            RequestError: 503, it cannot be counted now.
+        """
         ...
 
     def reserve(self, draft: Draft, reservation: Reservation, now: Instant, key: KeyUse | None, done: Done) -> None:
@@ -91,7 +107,6 @@ class MeterAbsence(Enum):
     NO_DATA_FOLDER = auto()
     READ_ONLY_FOLDER = auto()
     SEVERAL_WORKERS = auto()
-    FOLLOWS_CONTROL_PLANE = auto()
 
     def error(self) -> RequestError:
         """Return it as the answer to a request."""
@@ -102,6 +117,4 @@ class MeterAbsence(Enum):
                 return RequestError(503, "usage not written", "the data folder of this sidecar cannot be written")
             case MeterAbsence.SEVERAL_WORKERS:
                 detail = "only one process can count: start this sidecar with the setting `workers` at 1"
-            case MeterAbsence.FOLLOWS_CONTROL_PLANE:
-                detail = "a sidecar that follows a control plane does not count usage; one that reads files does"
         return RequestError(501, "usage not counted", detail)

@@ -11,14 +11,16 @@ It knows neither bytes of requests nor HTTP. Rules:
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tiergate.engine.normalized_check import normalize_check
-from tiergate.errors import CheckError, RequestError
+from tiergate.errors import CheckError, RequestError, TiergateError
 from tiergate.model import Check, Reason, Subject, SubjectType, format_instant, from_units
 from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.usage.answers import AnswerWriter, as_replay, with_members
@@ -28,6 +30,8 @@ from tiergate.usage.idempotency import digest_of_use, key_of
 from tiergate.wire.usage import MADE_KEY_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.errors import JournalError
     from tiergate.model import Feature, Instant
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.usage.meter import Done, Draft, Meter
 
 _LIMITS: Final = frozenset({Reason.LIMIT_REACHED, Reason.CAP_REACHED})
+_logger = logging.getLogger(__name__)
 
 
 class UsageCounts:
@@ -76,6 +81,7 @@ class UsageService:
         self.checks = checks
         self._meter = meter
         self.counts = UsageCounts()
+        self._waiting: set[asyncio.Task[None]] = set()
         self._writer = AnswerWriter()
         self._made = itertools.count(1)
         self._made_prefix = f"{MADE_KEY_PREFIX}{os.urandom(6).hex()}"
@@ -99,11 +105,18 @@ class UsageService:
             RequestError: 501 or 503, nothing can be counted here; 409, the key was used for other content.
             UnknownFeatureError, CheckError: as a check; or the feature is not metered.
         """
+        return self._consume(view, check, key, now)
+
+    def _consume(
+        self, view: StateView, check: Check, key: str | None, now: Instant, *, is_prepared: bool = False
+    ) -> Counted | Outcome:
         generation, feature = self.counted_feature(view, check)
         use, replay = self._key_use(generation, check, key, now, b"consume")
         if replay is not None:
             return replay
         decided = self._decide(view, generation, check, now)
+        if not is_prepared and (waiting := self._prepare(check, feature, decided, now)) is not None:
+            return self._after(waiting, lambda view, now: self._consume(view, check, key, now, is_prepared=True))
         name = key if key is not None else self.make_key()
         counted = decided.amount if decided.allowed else 0
         members = ("consumed", from_units(counted, feature.scale)), ("key", name)
@@ -119,11 +132,20 @@ class UsageService:
 
     def reserve(self, view: StateView, check: Check, key: str | None, seconds: int, now: Instant) -> Counted | Outcome:
         """Set the amount of a check aside for so many seconds, if it is allowed. Raises as `consume`."""
+        return self._reserve(view, check, key, seconds, now)
+
+    def _reserve(
+        self, view: StateView, check: Check, key: str | None, seconds: int, now: Instant, *, is_prepared: bool = False
+    ) -> Counted | Outcome:
         generation, feature = self.counted_feature(view, check)
         use, replay = self._key_use(generation, check, key, now, b"reserve", seconds)
         if replay is not None:
             return replay
         decided = self._decide(view, generation, check, now)
+        if not is_prepared and (waiting := self._prepare(check, feature, decided, now)) is not None:
+            return self._after(
+                waiting, lambda view, now: self._reserve(view, check, key, seconds, now, is_prepared=True)
+            )
         name = key if key is not None else self.make_key()
         if not decided.allowed:
             self.counts.denied += 1
@@ -141,6 +163,40 @@ class UsageService:
         outcome: Outcome = Deferred()
         self.meter.reserve(draft, reservation, now, _with_answer(use, answer), self._done(outcome, answer))
         self.counts.reserved += 1
+        return outcome
+
+    # ── waiting for what the meter must get ──────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, check: Check, feature: Feature, decided: _Decided, now: Instant) -> Awaitable[None] | None:
+        """Get what the meter needs, unless Cedar denies for another reason than a limit, which may be outdated."""
+        if not decided.amount or not (decided.allowed or decided.reason in _LIMITS):
+            return None
+        return self.meter.prepare(check.subject, feature, decided.amount, now)
+
+    def _after(self, waiting: Awaitable[None], perform: Callable[[StateView, Instant], Counted | Outcome]) -> Outcome:
+        """Perform when the meter has what is needed, in the same turn of the loop."""
+        outcome: Outcome = Deferred()
+
+        async def run() -> None:
+            try:
+                await waiting
+                result = perform(self.checks.view(), self.checks.clock())
+            except RequestError as error:
+                outcome.resolve(error)
+            except TiergateError as error:  # the data changed meanwhile
+                outcome.resolve(RequestError(503, "usage not counted now", f"the data changed meanwhile: {error}"))
+            except Exception as error:
+                _logger.exception("unexpected error while waiting for leases; this is a bug in Tiergate")
+                outcome.resolve(RequestError(500, "internal error", f"{type(error).__name__}"))
+            else:
+                if isinstance(result, Counted):
+                    outcome.resolve(result)
+                else:
+                    result.then(outcome.resolve)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
         return outcome
 
     # ── parts that other requests about usage share ──────────────────────────────────────────────────────────────────
@@ -219,7 +275,9 @@ class UsageService:
         served = self.checks.decide(view, check, now, once=True)
         decision = replace(served.decision, allowed=False, reason=whole.reason, policies=whole.policies)
         counts = self.checks.metrics.reasons[whole.reason]
-        return _Decided(False, whole.reason, 0, served=served._replace(decision=decision, basis=b"", counts=counts))
+        return _Decided(
+            False, whole.reason, decided.amount, served=served._replace(decision=decision, basis=b"", counts=counts)
+        )
 
     def _decide_one(self, view: StateView, generation: Generation, check: Check, now: Instant) -> _Decided:
         find = self.checks.kept_finder(view) if now < view.stale_at else None

@@ -36,6 +36,9 @@ MAX_FEED_BYTES: Final = 64 * 1024**2
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
 _MAX_SUBJECT_BYTES: Final = 8 * 1024**2
 _MAX_PROBLEM_BYTES: Final = 64 * 1024
+_MAX_USAGE_BYTES: Final = 64 * 1024**2
+_USAGE_SECONDS: Final = 10.0
+_USAGE_CONNECT_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 20.0
 _WHOLE_SECONDS: Final = 60.0
@@ -127,6 +130,23 @@ class ControlPlaneClient:
         """Fetch the envelope of a statement about one subject."""
         path = f"subjects/{subject.type}s/{path_segment(subject.id)}"
         return await self._get(path, _MAX_SUBJECT_BYTES)
+
+    async def exchange_usage(self, request: bytes) -> bytes:
+        """Send a request of a holder of leases to the ledger, and return the reply, both in MessagePack."""
+        url = f"{self.url}/v1/sync/usage"
+        timeout = httpx.Timeout(_USAGE_SECONDS, connect=_USAGE_CONNECT_SECONDS)
+        try:
+            async with asyncio.timeout(_USAGE_SECONDS) as limit:
+                headers = {**await self._headers(packed=True), "content-type": "application/msgpack"}
+                stream = self._client.stream("POST", url, content=request, headers=headers, timeout=timeout)
+                async with stream as response:
+                    if response.status_code != httpx.codes.OK:
+                        raise await self._rejection(url, response)
+                    return await _read(response, url, _MAX_USAGE_BYTES, limit=limit)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise SyncError(url, f"no response: {str(error) or type(error).__name__}") from None
+        except TimeoutError:
+            raise SyncError(url, f"no response in {_USAGE_SECONDS:g} seconds") from None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -252,3 +252,32 @@ def test_a_subject_is_asked_for_by_one_segment_of_the_path(id_: str) -> None:
     asyncio.run(plane(answer).subject(Subject(id_, SubjectType.SUBSCRIPTION)))
     (path,) = seen
     assert path == b"/v1/sync/subjects/subscriptions/" + path_segment(id_).encode()
+
+
+def test_usage_is_exchanged_with_the_key(key_file: Path) -> None:
+    """As MessagePack; what is not a reply is an error with its status and code."""
+    seen: list[httpx.Request] = []
+    answers = [reply(content=b"\x01\x02"), reply(403, json.dumps({"title": "forbidden"}).encode()), reply(302)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return answers[len(seen) - 1]
+
+    async def scenario() -> list[int | None]:
+        control = plane(answer, key_file)
+        assert await control.exchange_usage(b"\x93") == b"\x01\x02"
+        statuses = []
+        for _ in range(2):
+            with pytest.raises(SyncError) as refused:
+                await control.exchange_usage(b"\x93")
+            statuses.append(refused.value.status)
+        return statuses
+
+    assert asyncio.run(scenario()) == [403, 302]
+    assert (seen[0].method, str(seen[0].url), seen[0].content) == (
+        "POST",
+        "https://plane.example/v1/sync/usage",
+        b"\x93",
+    )
+    assert seen[0].headers["content-type"] == "application/msgpack"
+    assert seen[0].headers["authorization"] == f"Bearer {KEY}"
