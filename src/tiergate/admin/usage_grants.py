@@ -37,11 +37,16 @@ MAX_OPEN_GRANTS: Final = 200
 
 
 def list_grants(unit: ReadUnit, customer: str, feature: str | None = None) -> list[dict[str, object]]:
-    """List the grants of a customer, for one feature or all, past and future ones and what rolled over too."""
+    """List the grants of a customer, for one feature or all, past and future ones and what rolled over too.
+
+    Windows from which nothing rolled over are left out.
+    """
     if unit.record(customer) is None:
         raise NotFoundError("customer", customer)
     index = unit.published.index
-    return [_data(index, stored, unit.now) for stored in read_grants(unit, customer, feature)]
+    grants = read_grants(unit, customer, feature)
+    shown = [stored for stored in grants if stored.grant.amount or not stored.grant.id.startswith(ROLLOVER)]
+    return [_data(index, stored, unit.now) for stored in shown]
 
 
 def read_grant(unit: ReadUnit, customer: str, id_: str) -> dict[str, object]:

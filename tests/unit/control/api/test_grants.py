@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.control.usage_plane import JANUARY, problem, usage_plane
+from tests.stores import put_in_force
+from tests.unit.control.usage_plane import CATALOG, JANUARY, problem, usage_plane
+from tiergate.admin import usage_grants
 from tiergate.model import parse_instant
 from tiergate.store.keyed_rows import read_rows
 from tiergate.store.tables import USAGE_ACCOUNTS
@@ -198,3 +201,56 @@ def test_what_is_not_there_is_not_found(plane: Plane) -> None:
     assert admin.post(path, json={"feature": "calls", "amount": 1, "reason": "r"}).status_code == 404
     for answer in (admin.get(f"{PATH}/g"), admin.patch(f"{PATH}/g", json={}), admin.delete(f"{PATH}/g")):
         assert answer.status_code == 404
+
+
+def test_what_rolled_over_is_listed_and_cannot_be_changed(plane: Plane) -> None:
+    """It follows from the window before; usage shows how much came from it."""
+    rolling = "metered: {reset: month, rollover: {max: 20}}, caps: {total"
+    put_in_force(plane.store, CATALOG.replace("metered: {reset: month}, caps: {total", rolling))
+    plane.report(amount=90)
+    plane.clock[0] = parse_instant("2027-02-02T00:00:00Z")
+    admin = plane.admin.as_("admin")
+    (before,) = admin.get("/v1/customers/acme/usage", params={"feature": "calls"}).json()["items"]
+    assert (before["limit"], before["used"]) == (110, 0)
+    plane.report(amount=105)
+    (usage,) = admin.get("/v1/customers/acme/usage", params={"feature": "calls"}).json()["items"]
+    assert [(it["pool"], it["units"]) for it in usage["pools"]] == [("allowance", 100), ("rollover", 5)]
+    (grant,) = admin.get(PATH).json()["items"]
+    assert (grant["amount"], grant["spent"], grant["rolled_over"]) == (10, 5, True)
+    for answer in (admin.patch(f"{PATH}/{grant['id']}", json={"add": 1}), admin.delete(f"{PATH}/{grant['id']}")):
+        assert problem(answer) == (409, "rolled-over")
+
+
+def test_concurrent_top_ups_usage_and_corrections_lose_nothing(plane: Plane) -> None:
+    """Each is counted once, whatever meets it."""
+    give(plane, id="g", amount=1)
+    plane.report(amount=100)
+
+    def top_up(number: int) -> int:
+        client = plane.admin.as_("admin")
+        plane.report(amount=2)
+        headers = {"tiergate-reason": "r", "idempotency-key": f"k{number}"}
+        body = {"feature": "calls", "amount": -1}
+        answers = [
+            client.patch(f"{PATH}/g", json={"add": 2}, headers={"idempotency-key": f"t{number}"}),
+            client.patch(f"{PATH}/g", json={"add": 2}, headers={"idempotency-key": f"t{number}"}),
+            client.post("/v1/customers/acme/usage/corrections", json=body, headers=headers),
+        ]
+        return sum(answer.status_code == 200 for answer in answers)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(top_up, range(12))) == [3] * 12
+    assert plane.booked() == 112
+    grant = plane.admin.as_("admin").get(f"{PATH}/g").json()
+    assert (grant["amount"], grant["spent"]) == (25, 12)
+
+
+def test_a_customer_has_only_so_many_open_grants(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each consumption reads them; ended ones and those of other features do not count."""
+    monkeypatch.setattr(usage_grants, "MAX_OPEN_GRANTS", 2)
+    give(plane, id="a")
+    give(plane, id="b")
+    assert problem(give(plane, id="c")) == (409, "too-many-grants")
+    assert give(plane, id="c", feature="credits").status_code == 201
+    plane.admin.as_("admin").delete(f"{PATH}/a")
+    assert give(plane, id="d").status_code == 201
