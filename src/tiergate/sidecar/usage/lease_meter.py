@@ -126,7 +126,9 @@ class LeaseMeter:
         link, clock = self.link, asyncio.get_running_loop().time
         deadline = clock() + LEASE_SECONDS
         windows = 0
-        has_waited = False
+        before = self._state.clock()
+        bookings = self._plan(subject, feature, amount, before, before).bookings
+        has_waited = any(self._usage.is_exhausted(booking.account, before) for booking in bookings)
         while True:
             now = self._state.clock()
             link.expect_usable()

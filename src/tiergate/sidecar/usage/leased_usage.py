@@ -92,6 +92,11 @@ class LeasedUsage:
         self._exhausted[account] = _Exhausted(used, now + _EXHAUSTED_MS)
         self.announce((account,), now)
 
+    def is_exhausted(self, account: Account, now: Instant) -> bool:
+        """Return whether somebody could not get units of an account a moment ago."""
+        exhausted = self._exhausted.get(account)
+        return exhausted is not None and now < exhausted.until
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
@@ -138,7 +143,7 @@ class LeasedUsage:
         read_at = self._read_at.get(account)
         if held.figures is None or read_at is None or not 0 <= now - read_at < REFRESH_MS:
             self._link.look(account, now)
-            until = now + _ASK_AGAIN_MS
+            until = now - now % _ASK_AGAIN_MS + 2 * _ASK_AGAIN_MS  # the same for a while: answers are kept
         else:
             until = read_at + REFRESH_MS
         exhausted = self._exhausted.get(account)

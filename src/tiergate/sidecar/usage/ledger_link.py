@@ -310,6 +310,7 @@ class LedgerLink:
                 meaning = "another sidecar uses a copy of this data folder; taking another identity"
             case _:
                 meaning = "the control plane is of another version; no usage is counted until it is upgraded"
+        self.error = f"{fault.value}: {meaning}"
         _log.error("the ledger refuses this sidecar", fault=fault.value, meaning=meaning)
 
     # ── beginning anew ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -401,11 +402,15 @@ class LedgerLink:
         """Report everything and give leases back, if that can be done in this time. `run` must have ended."""
         if self.is_offline(self._clock()):
             seconds = min(seconds, 2 * _LAST_RETRY)
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 while self._has_to_say():
                     self.holder.give_back()
                     await self._exchange()
+        except TimeoutError:
+            pass  # it is on the disk
+        except Exception:  # noqa: BLE001 - what is unreported stays on the disk
+            _log.exception("unexpected error while reporting usage at the end; this is a bug in Tiergate")
         state = self.holder.state
         if state.pending:
             _log.warning(

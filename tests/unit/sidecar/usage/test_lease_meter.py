@@ -15,7 +15,7 @@ from tiergate.sidecar.usage import reservation_ends
 from tiergate.sidecar.usage.journal_files import JournalWriter
 from tiergate.usage.accounts import Account, Bound, Debit, Scope
 from tiergate.usage.holder import SetAside
-from tiergate.usage.protocol import Fault
+from tiergate.usage.protocol import Acquire, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,9 +117,18 @@ class TestConsuming:
         other.lease(60)
 
         async def test() -> None:
-            async with LeasingSidecar(tmp_path, Wire(ledger)).running() as sidecar:
+            wire = Wire(ledger)
+
+            def asked() -> int:
+                operations = [it for request in wire.requests for it in request.operations if isinstance(it, Acquire)]
+                return sum(need.need == 50 for it in operations for need in it.needs)
+
+            async with LeasingSidecar(tmp_path, wire).running() as sidecar:
                 denied = await sidecar.consume(amount=50)
                 assert (denied["reason"], denied["entitlement"]["used"]) == ("limit_reached", 60)
+                assert asked() == 2
+                assert (await sidecar.consume(amount=50))["reason"] == "limit_reached"
+                assert asked() == 3  # without waiting again
                 assert (await sidecar.consume(amount=40))["allowed"]
 
         run(test)
