@@ -163,6 +163,21 @@ class TestConsuming:
 
         run(test)
 
+    def test_what_is_not_leased_is_not_counted(self, ledger: MemoryLedger, tmp_path: Path) -> None:
+        """Whoever does not prepare a consumption is refused."""
+
+        async def test() -> None:
+            async with LeasingSidecar(tmp_path, Wire(ledger)).running() as sidecar:
+                current = sidecar.state.current
+                assert current is not None
+                feature = current.engine.evaluator.index.features["calls"]
+                draft = sidecar.meter.draft(Subject("acme"), feature, 1, now_ms())
+                with pytest.raises(RequestError) as error:
+                    sidecar.meter.count(draft, now_ms(), None, lambda _: None)
+                assert (error.value.status, error.value.title) == (503, "usage not leased")
+
+        run(test)
+
     def test_what_others_used_is_asked_for(self, ledger: MemoryLedger, tmp_path: Path) -> None:
         """The first time a check reads it; then answers that rest on it are forgotten."""
         other = MemoryHolder(ledger, "another holder's identity")
@@ -245,6 +260,8 @@ class TestOutOfReach:
                 for _ in range(20):
                     await sidecar.consume()
                 await sidecar.stop()
+                stands = now_ms()
+                sidecar.link._clock = lambda: stands  # nothing becomes idle
                 await sidecar.meter.shut_down(10)
                 assert (ledger.booked(), ledger.leased()) == (20, 0)
 
