@@ -54,7 +54,7 @@ def test_a_chart_of_ones_own_makes_pods_that_a_restricted_namespace_takes(
 def test_such_a_pod_starts_while_the_control_plane_is_away(
     cluster: Cluster, node: Node, helm: Helm, tmp_path: Path
 ) -> None:
-    """Its sidecar is ready after the deadline of the values, and denies; the pod is not held up."""
+    """Its sidecar has started after the deadline of the values, and denies: the pod goes on, and gets no callers."""
     namespace = cluster.namespace("away")
     plane = f"http://127.0.0.1:{free_port()}"
     sidecar = {"publicKeys": [PUBLIC_KEY], "controlPlane": {"url": plane}, "startupDeadline": 1}
@@ -62,8 +62,8 @@ def test_such_a_pod_starts_while_the_control_plane_is_away(
     helm("install", "shop", assembled(tmp_path), "--namespace", namespace, "--values", said)
     pod = node.create_pod(namespace, "shop-0", template(cluster, namespace, "deployments", "shop"))
     with node.start(pod, "tiergate") as process:
-        process.event("startup deadline passed; ready without data, denying checks")
-        assert process.probe("/readyz")[0] == 200
+        process.event("startup deadline passed; serving checks without data")
+        assert (process.probe("/startupz")[0], process.probe("/readyz")[0]) == (200, 503)
         answer = json.loads(process.ask(check_request("ada")).body)
     assert (answer["allowed"], answer["reason"]) == (False, "stale_data")
 

@@ -48,7 +48,7 @@ def value_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
     for entities in written.values():
         for name, text in _given(entities)["tags"].items():
             if features[name]["type"] in {"quantity", "range"} and text != "unlimited":
-                numbers.setdefault(name, []).append(Decimal(text.removeprefix("+").partition(" per ")[0]))
+                numbers.setdefault(name, []).append(Decimal(re.split(" per |,", text.removeprefix("+"))[0]))
     for path, entities in written.items():
         tags = _given(entities)["tags"]
         ref = _given(entities)["uid"]["id"]
@@ -107,7 +107,9 @@ def _otherwise(text: str, feature: dict[str, Any], numbers: list[Decimal]) -> It
         yield "unlimited", f"{most:f}"
         return
     sign = "+" if text.startswith("+") else ""
-    digits, per, each = text.removeprefix("+").partition(" per ")
+    number, comma, kind = text.removeprefix("+").partition(",")  # a kind of limit of its own stays
+    digits, per, each = number.partition(" per ")
+    each += comma + kind
     value = Decimal(digits)
     if value:
         yield "decides", None

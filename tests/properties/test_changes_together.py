@@ -164,7 +164,8 @@ def state(store: Store) -> dict[str, object]:
         found: dict[str, object] = {}
         for table in TABLES:
             columns = [column for column in table.c if column.name != "id" or table is not AUDIT]
-            rows = unit.session.connection().execute(select(*columns)).all()
+            query = select(*columns)
+            rows = unit.session.connection().execute(query.order_by(AUDIT.c.id) if table is AUDIT else query).all()
             found[table.name] = [*map(tuple, rows)] if table is AUDIT else sorted(map(repr, rows))
         entries = read_after(unit.session, 0, 10_000)
         chain = chain_start(store.id)

@@ -50,6 +50,7 @@ from tiergate.publish.rollouts import RolloutTarget
 from tiergate.store import SYSTEM, Store, WriteUnit, shared_changes
 from tiergate.store.blobs import put_blobs
 from tiergate.store.shared_changes import SharedChanges
+from tiergate.store.webhooks import WebhookSettings, add_webhook
 from tiergate.store.working_catalog import read_working
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ STEPS = {
 @pytest.mark.parametrize("step", STEPS)
 def test_a_publish_that_fails_changes_nothing(press: Press, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever step fails, the whole database is as before; and once more it works."""
+    press.store.change(lambda unit: add_webhook(unit, WebhookSettings("https://hooks.example/")), SYSTEM)
     before = press.rows()
     owner, name, times = STEPS[step]
     with failing(monkeypatch, owner, name, times), pytest.raises(BrokenError):

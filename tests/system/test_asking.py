@@ -133,12 +133,16 @@ def test_the_command_line_asks_a_sidecar(sidecar: Running, question: list[str], 
 
 
 def test_a_sidecar_and_the_files_say_the_same(sidecar: Running) -> None:
-    """Asked or decided without it, a question has one answer but for the number of the publication."""
+    """Asked or decided without it, a question has one answer but for the number of the publication.
+
+    And only the sidecar counts, so that it alone knows when the usage resets.
+    """
     question = ("check", "ada", "movies", "--used", "70", "--json")
     online = json.loads(tiergate(*question, "--url", sidecar.url, "--token-file", sidecar.token).stdout)
     offline = json.loads(tiergate(*question, *FILES).stdout)
     assert online.pop("publication") == 1
     assert offline.pop("publication") == 0
+    assert online.pop("resets_at") == online.pop("valid_until")
     assert online == offline
 
 

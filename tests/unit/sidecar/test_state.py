@@ -29,10 +29,15 @@ def test_a_state_is_ready_from_its_first_generation_on() -> None:
     assert (before, state.ready) == (False, True)
 
 
-def test_a_state_that_gives_up_waiting_is_ready_and_stale_until_there_is_something() -> None:
-    """Whoever asks is answered without data, and by data as soon as there is some; it never goes back to none."""
+@pytest.mark.parametrize("allows", [False, True])
+def test_a_state_that_gives_up_waiting_has_started_and_is_stale_until_there_is_something(allows: bool) -> None:
+    """Whoever asks is answered without data, and by data as soon as there is some; it never goes back to none.
+
+    Without data it is ready only if something is allowed then.
+    """
     state = State(Clock())
-    seen: list[tuple[bool, bool, bool]] = []
+    state.ready_unloaded = allows
+    seen: list[tuple[bool, bool, bool, bool]] = []
 
     steps: list[Callable[[], None]] = [
         lambda: None,
@@ -42,9 +47,10 @@ def test_a_state_that_gives_up_waiting_is_ready_and_stale_until_there_is_somethi
     ]
     for step in steps:
         step()
-        seen.append((state.ready, state.unloaded, state.stale))
+        seen.append((state.started, state.ready, state.unloaded, state.stale))
 
-    assert seen == [(False, False, False), (True, True, True), (True, False, False), (True, False, False)]
+    loaded = (True, True, False, False)
+    assert seen == [(False, False, False, False), (True, allows, True, True), loaded, loaded]
 
 
 def test_giving_up_does_not_make_a_draining_state_ready() -> None:
