@@ -90,7 +90,7 @@ class Sidecar:
     def check(self, check: Document) -> Document:
         """Ask one check, the quickest way there is."""
         raw = self.quick.answer(post("/v1/check", text_of(check)), NO_DEFAULTS)
-        assert raw is not None
+        assert isinstance(raw, bytes)
         answer: Document = json.loads(raw.partition(b"\r\n\r\n")[2])
         return without_end(answer)
 
