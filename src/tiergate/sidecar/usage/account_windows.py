@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.evaluator import Denial
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
+from tiergate.engine.window_anchor import subscription_anchor
 from tiergate.errors import OperatorError
 from tiergate.model import BEGINNING, FOREVER, Interval, SpendOrder, WindowAnchor
 from tiergate.sidecar.usage.book import intervals
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.engine import Evaluator
-    from tiergate.engine.subject_cache import ActiveSubject
     from tiergate.model import Feature, Instant, Subject, SubjectRecord
     from tiergate.sidecar.usage.book_records import WindowUse
 
@@ -67,7 +67,7 @@ class AccountWindows:
             return known[2]
         if len(self._anchors) >= _MOST_CACHED:
             self._anchors.clear()
-        anchor = _anchor_of(active, feature, evaluator)
+        anchor = subscription_anchor(feature, active.items, active.record, evaluator.bundle)
         self._anchors[key] = active.serial, evaluator, anchor
         return anchor
 
@@ -116,23 +116,6 @@ def allowance_at(
     except (OperatorError, TotalOverflowError, ValueError):
         return None
     return None if facts.unlimited else facts.total
-
-
-def _anchor_of(active: ActiveSubject, feature: Feature, evaluator: Evaluator) -> Instant:
-    """Return the anchor of the first subscription that gives a feature, by start, then id."""
-    giving = {
-        subscription.id
-        for subscription in active.items.subscriptions
-        if any(feature.id in evaluator.bundle.definition(version.ref) for version in subscription.versions)
-        or any(override.feature == feature.id for override in subscription.overrides)
-    }
-    found = [subscription for subscription in active.record.subscriptions if subscription.id in giving]
-    if not found:
-        return DEFAULT_ANCHOR
-    first = min(found, key=lambda it: (BEGINNING if it.start is None else it.start, it.id))
-    if first.term is not None:
-        return first.term.anchor
-    return DEFAULT_ANCHOR if first.start is None else first.start
 
 
 def is_window_over(windows: UsageWindows | None, use: WindowUse, now: Instant, late: int, *, rolls: bool) -> bool:
