@@ -54,6 +54,15 @@ from tiergate.model.instants import (
 from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemKind, ItemStatus, Rollout
 from tiergate.model.metered_usage import NO_METERED_USAGE, MeteredUsage
 from tiergate.model.problems import Problem, Severity
+from tiergate.model.service_levels import (
+    MILLIONTHS,
+    Reporter,
+    ReporterKind,
+    ServiceLevel,
+    Status,
+    StatusAudience,
+    StatusReport,
+)
 from tiergate.model.subjects import (
     Customer,
     Override,
