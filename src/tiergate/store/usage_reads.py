@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from heapq import nsmallest
-from math import sqrt
+from math import hypot, sqrt
 from operator import mul
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,7 +22,7 @@ from tiergate.usage.accounts import Account, Scope
 from tiergate.usage.pools import ALLOWANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Row, Table
 
@@ -144,26 +144,37 @@ def most_volatile(unit: ReadUnit, feature: str, now: Instant, days: int, count: 
     """
     last = now // DAY_MS * DAY_MS
     first = last - days * DAY_MS
-    columns = USAGE_DAYS.c
-    months = range(month_of(first), month_of(last - 1) + 1)
-    query = select(columns.customer, columns.month, columns.units).where(
-        columns.feature == feature, columns.month.in_(list(months))
+    # Ranked by floats, as one of many customers takes a microsecond of that; those that are found are exact.
+    ranked = (
+        (-hypot(*values) / total, customer, values)
+        for customer, values in _daily_values(unit, feature, first, days)
+        if (total := sum(values)) > 0
     )
-    # Sums of the numbers and of their squares: integers, so that nothing is rounded before the end.
-    totals: dict[str, int] = {}
-    squares: dict[str, int] = {}
-    parts = {month: (first_of_month(month) - first) // DAY_MS for month in months}
-    slices = {month: slice(max(0, -begin), max(0, days - begin)) for month, begin in parts.items()}
-    for customer, month, content in unit.side_session.connection().execute(query).cursor.fetchall():
-        values = _days_decoder.decode(content)[slices[month]]
-        totals[customer] = totals.get(customer, 0) + sum(values)
-        squares[customer] = squares.get(customer, 0) + sum(map(mul, values, values))
-    found = ((-squares[customer] / (total * total), customer) for customer, total in totals.items() if total > 0)
-    return [
-        Volatility(
-            customer,
-            totals[customer] / days,
-            sqrt(days * squares[customer] - totals[customer] ** 2) / totals[customer],
-        )
-        for _, customer in nsmallest(count, found)
-    ]
+    return [_volatility(customer, values, days) for _, customer, values in nsmallest(count, ranked)]
+
+
+def _volatility(customer: str, values: Sequence[int], days: int) -> Volatility:
+    total = sum(values)
+    deviation = sqrt(days * sum(map(mul, values, values)) - total * total)
+    return Volatility(customer, total / days, deviation / total)
+
+
+def _daily_values(unit: ReadUnit, feature: str, first: Instant, days: int) -> Iterator[tuple[str, list[int]]]:
+    """Yield each customer of a feature with its daily usage from a day on, without days at the ends of months."""
+    columns, connection = USAGE_DAYS.c, unit.side_session.connection()
+    stored: list[tuple[slice, dict[str, bytes]]] = []
+    for month in range(month_of(first), month_of(first + (days - 1) * DAY_MS) + 1):
+        query = select(columns.customer, columns.units).where(columns.feature == feature, columns.month == month)
+        begin = (first_of_month(month) - first) // DAY_MS
+        rows = dict(connection.execute(query).cursor.fetchall())
+        stored.append((slice(max(0, -begin), max(0, days - begin)), rows))
+    while stored:  # those of the first month, with what they have in later ones; then those who are new in the next
+        cut, rows = stored.pop(0)
+        while rows:
+            customer, content = rows.popitem()
+            values = _days_decoder.decode(content)[cut]
+            for later_cut, later in stored:
+                later_content = later.pop(customer, None)
+                if later_content is not None:
+                    values += _days_decoder.decode(later_content)[later_cut]
+            yield customer, values
