@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
 from tiergate.process.worker import Worker, worker_command
+from tiergate.publish.stored_usage import StoredUsage
 from tiergate.store.affected_records import count_affected_customers, read_affected_records, read_changed_records
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ MAX_IN_PROCESS: Final = 2_000
 
 _MOST_CHANGED: Final = 2_000
 _PROGRESS_EVERY: Final = 2_000
+_USAGE_AT_ONCE: Final = 500
 _WORKER: Final = worker_command("tiergate.publish.loss_worker")
 
 _decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
@@ -154,15 +157,19 @@ def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing
     touched, impact, lost = preview.touched, Impact(), LossAccumulator()
     with store.database.reading() as session:
         total = count_affected_customers(session, touched.items, touched.features)
-        for record in read_affected_records(session, touched.items, touched.features):
-            effects = preview.effects(record)
-            impact.count(effects)
-            lost.add(record.customer.id, losses_of(effects, now))
-            if listing:
-                for effect in effects:
-                    yield {"effect": effect_data(effect)}
-            if not impact.examined % _PROGRESS_EVERY:
-                yield {"progress": {"examined": impact.examined, "of": total}}
+        usage = StoredUsage(session, preview.sides[0].index, touched.features, now)
+        records = read_affected_records(session, touched.items, touched.features)
+        while part := list(islice(records, _USAGE_AT_ONCE)):
+            usage.choose([record.customer.id for record in part])
+            for record in part:
+                effects = preview.effects(record, usage)
+                impact.count(effects)
+                lost.add(record.customer.id, losses_of(effects, now))
+                if listing:
+                    for effect in effects:
+                        yield {"effect": effect_data(effect)}
+                if not impact.examined % _PROGRESS_EVERY:
+                    yield {"progress": {"examined": impact.examined, "of": total}}
     yield {"impact": impact_data(impact), "loss": lost.token(_basis(preview, lost.features))}
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Row, Table
+    from sqlmodel import Session
 
     from tiergate.model import Instant
     from tiergate.store.units import ReadUnit
@@ -93,6 +94,20 @@ def used_windows(
     return sorted(
         found, key=lambda used: (used.account.feature, used.account.scope, used.account.member, used.window.start)
     )
+
+
+def current_windows(
+    session: Session, customers: Collection[str], features: Collection[str], now: Instant
+) -> list[UsedWindow]:
+    """Return the windows that some customers, their subscriptions and users have now, of some features."""
+    columns = USAGE_ACCOUNTS.c
+    query = select(USAGE_ACCOUNTS).where(
+        columns.customer.in_(sorted(customers)),
+        columns.feature.in_(sorted(features)),
+        columns.start <= now,
+        columns.until > now,
+    )
+    return [_used_window(row) for row in session.connection().execute(query)]
 
 
 def _overlaps(

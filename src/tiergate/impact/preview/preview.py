@@ -37,11 +37,18 @@ _MOST_SHAPES: Final = 50_000
 _PROGRESS_EVERY: Final = 1_000
 
 
+class KnownUsage(NamedTuple):
+    """What a subject has used of a quantity. `granted`: how much of that may be above its value, by grants."""
+
+    used: Number
+    granted: Number = 0
+
+
 class UsageLookup(Protocol):
     """The usage of subjects."""
 
-    def used(self, subject: Subject, feature: str) -> Number | None:
-        """Return what a subject has used of a quantity; `None` if unknown."""
+    def known(self, subject: Subject, feature: str, at: Instant) -> KnownUsage | None:
+        """Return what a subject will have used at an instant, if it uses no more until then; `None` if unknown."""
         ...
 
 
@@ -128,12 +135,16 @@ class ImpactPreview:
         """How many checks were decided so far, on both sides."""
         return self._comparison.decided
 
-    def effects(self, record: SubjectRecord) -> list[SubjectEffect]:
-        """Return the effects on a customer and its subscriptions, each once, at its first instant."""
+    def effects(self, record: SubjectRecord, usage: UsageLookup | None = None) -> list[SubjectEffect]:
+        """Return the effects on a customer and its subscriptions, each once, at its first instant.
+
+        `usage` takes the place of the one that the preview was made with.
+        """
         if not self.touched.features or not self._shapes.concerns(record):
             return []
         shape = self._shapes.of(record)
-        return [self._subject_effect(effect, record, shape) for effect in self._class_effects(record, shape)]
+        usage = self._usage if usage is None else usage
+        return [self._subject_effect(effect, record, shape, usage) for effect in self._class_effects(record, shape)]
 
     def _compute(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_ClassEffect]:
         subjects = [(-1, Subject(record.customer.id))]
@@ -204,7 +215,9 @@ class ImpactPreview:
                 features |= self._by_item[held.item]
         return sorted(features & self.touched.features)
 
-    def _subject_effect(self, found: _ClassEffect, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
+    def _subject_effect(
+        self, found: _ClassEffect, record: SubjectRecord, shape: EquivalenceClass, usage: UsageLookup | None
+    ) -> SubjectEffect:
         subject = Subject(record.customer.id)
         if found.subscription >= 0:
             subject = Subject(shape.subscriptions[found.subscription].id, SubjectType.SUBSCRIPTION)
@@ -214,15 +227,17 @@ class ImpactPreview:
                 since = max(since, shown_by.at)
             else:  # the check shows the effect at any instant, and another record's instants are not this one's
                 shown_by = shown_by._replace(at=since)
-        used = self._usage.used(subject, found.feature) if self._usage is not None and found.effect.reduces else None
-        above = used is not None and self._is_above(found, used, record, subject, since)
+        known = usage.known(subject, found.feature, since) if usage is not None and found.effect.reduces else None
+        above = known is not None and self._is_above(found, known, record, subject, since)
+        used = None if known is None else known.used
         customer, effect, before, after = record.customer.id, found.effect, found.before, found.after
         return SubjectEffect(customer, subject, found.feature, effect, since, before, after, used, above, shown_by)
 
     def _is_above(
-        self, found: _ClassEffect, used: Number, record: SubjectRecord, subject: Subject, since: Instant
+        self, found: _ClassEffect, known: KnownUsage, record: SubjectRecord, subject: Subject, since: Instant
     ) -> bool:
         feature = self._comparison.engines[0].index.features.get(found.feature)
+        used = max(0, known.used - known.granted)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
             return False
         if found.effect is Effect.LOSES:

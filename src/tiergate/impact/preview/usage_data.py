@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tiergate.catalog.reading.scalars import read_number
 from tiergate.errors import SubjectsError, did_you_mean
+from tiergate.impact.preview.preview import KnownUsage
 from tiergate.model import Number, Problem, Subject, SubjectType
 from tiergate.naming import nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+
+    from tiergate.model import Instant
 
 _MOST_PROBLEMS: Final = 1_000
 _COLUMNS: Final = ("subject", "feature", "used")
@@ -73,6 +76,11 @@ class UsageTable:
             return None
         text = str(row[0])
         return int(text) if text.isdecimal() else Decimal(text)
+
+    def known(self, subject: Subject, feature: str, _at: Instant) -> KnownUsage | None:
+        """Return the usage that was put in, whatever the instant; `None` if unknown."""
+        used = self.used(subject, feature)
+        return None if used is None else KnownUsage(used)
 
     def read(self, path: Path, features: Collection[str]) -> None:
         """Read a usage file; `features`: those of the catalog.
