@@ -84,7 +84,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         plane.client().post("/v1/apply", json={"catalog": [catalog]}).raise_for_status()
         arguments: list[str | Path] = [
             *("--control-plane", plane.url, "--key-file", plane.key_file("sidecar")),
-            *("--public-key", plane.public_key_file, "--data", folder / "sidecar"),
+            *("--public-key", plane.public_key_file, "--data", folder / "sidecar", "--data-limit", "1GiB"),
         ]
         with sidecar(*arguments) as follower:
             follower.until(lambda status: status.get("last_sync_at"))

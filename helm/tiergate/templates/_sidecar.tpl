@@ -231,12 +231,17 @@ httpGet: {path: /{{ .path }}, port: {{ .words.probePort }}, scheme: HTTP}
 {{- $said = append $said (list "public-key-pem" (join "," .publicKeys)) -}}
 {{- $said = append $said (list "store-id" .storeId) -}}
 {{- $said = append $said (list "data" "/var/lib/tiergate") -}}
+{{- $size := dig "emptyDir" "sizeLimit" "" .data -}}
+{{- if hasKey .data "ephemeral" -}}
+{{- $size = dig "ephemeral" "volumeClaimTemplate" "spec" "resources" "requests" "storage" "" .data -}}
+{{- end -}}
+{{- $said = append $said (list "data-limit" (get .settings "data-limit" | default (toString $size))) -}}
 {{- $said = append $said (list "port" (toJson .port)) -}}
 {{- $said = append $said (list "probe-port" (toJson .probePort)) -}}
 {{- $said = append $said (list "uds" .socketPath) -}}
 {{- $said = append $said (list "uds-mode" "666") -}}
 {{- $said = append $said (list "startup-deadline" (empty .startupDeadline | ternary "" (toJson .startupDeadline))) -}}
-{{- $settings := deepCopy .settings -}}
+{{- $settings := omit .settings "data-limit" -}}
 {{- if .objectStoreVolume -}}
 {{- $_ := set $settings "object-store" "file:///var/cache/tiergate" -}}
 {{- end -}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_UNITS = {"": 1, "b": 1} | {
+    unit: base**power
+    for power, letter in enumerate("kmgtpe", 1)
+    for base, units in ((1024, (f"{letter}i", f"{letter}ib")), (1000, (letter, f"{letter}b")))
+    for unit in units
+}
+"""The units of sizes, in lower case, Kubernetes' among them."""
 _PEM = re.compile(r"(-----BEGIN PUBLIC KEY-----)([A-Za-z0-9+/=\s]{1,4096})(-----END PUBLIC KEY-----)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,16384})-----END CERTIFICATE-----", re.ASCII)
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
@@ -130,10 +137,11 @@ def _read_decimal(text: str, least: float, most: float, rule: str) -> float:
 
 
 def _read_bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,15}) ?([a-z]*)", text.lower(), re.ASCII)
-    if match is None or match[2] not in _UNITS or not int(match[1]):
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([a-z]*)", text.lower(), re.ASCII)
+    size = 0 if match is None or match[2] not in _UNITS else int(Decimal(match[1]) * _UNITS[match[2]])
+    if not size:
         raise ValueError("must be a size, such as `65536`, `512KiB` or `1MiB`")
-    return int(match[1]) * _UNITS[match[2]]
+    return size
 
 
 def _show_bytes(size: int) -> str:

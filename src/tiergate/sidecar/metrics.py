@@ -214,6 +214,7 @@ class _StateCollector(Collector):
         yield from _gauges(
             ("tiergate_connections", "Open connections of the API.", metrics.connections),
             ("tiergate_data_bytes", "The size of the data folder.", data and data.used),
+            ("tiergate_data_limit_bytes", "The most bytes that the data folder may take.", data and data.limit),
             ("tiergate_data_free_bytes", "The free space of its disk.", data and data.free),
             ("tiergate_data_writable", "1 if the data folder is writable.", data and data.writable),
         )

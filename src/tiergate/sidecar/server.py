@@ -144,7 +144,7 @@ class _Sidecar:
             self._api.on_ready = self._on_change
         self._state.report = self._source.report
         self._state.ready_unloaded = bool(settings.startup_allow)
-        self._data = DiskMonitor(directory)
+        self._data = DiskMonitor(directory, settings.data_limit)
         self._api.metrics.data = lambda: self._data.report
         self._probes = self._probe_listener()
         self._garbage = GarbageCollection(self._api.count_requests)
@@ -280,6 +280,7 @@ def _source(
             engine=engine,
             load_timeout=settings.load_timeout,
             strict=settings.strict_subjects,
+            data_limit=settings.data_limit,
         )
     # The HTTP client takes long to import, and file mode does not need it.
     with block_imports("pygments", "rich"):  # httpx has a command line, for colours

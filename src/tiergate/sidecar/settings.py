@@ -92,6 +92,13 @@ class Settings:
         "Folder that keeps loaded data, so that a restart is ready at once and survives broken files. Without it, a "
         "private temporary folder is used and removed at exit.",
     )
+    data_limit: int | None = setting(
+        _DATA,
+        BYTES,
+        None,
+        "How many bytes the data folder may take, such as the size limit of its volume. A new replica that would not "
+        "fit beside the present data is not built, and `/status` reports it. By default without limit.",
+    )
     strict_subjects: bool = setting(
         _DATA,
         BOOLEAN,

@@ -74,6 +74,8 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     [
         ("max-body", "65536", "max_body", 65536),
         ("max-body", "512KiB", "max_body", 512 * 1024),
+        ("data-limit", "2Gi", "data_limit", 2 * 1024**3),
+        ("data-limit", "1.5M", "data_limit", 1_500_000),
         ("max-body", "2 mib", "max_body", 2 * 1024**2),
         ("uds-mode", "660", "uds_mode", 0o660),
         ("uds-mode", "0660", "uds_mode", 0o660),
@@ -97,7 +99,7 @@ def test_texts_are_read_by_kind(name: str, text: str, field: str, value: object)
         ("port", "http"),
         ("port", "٣"),
         ("max-body", "0"),
-        ("max-body", "1TB"),
+        ("max-body", "1XB"),
         ("max-connections", "0"),
         ("uds-mode", "999"),
         ("insecure", "maybe"),

@@ -262,6 +262,7 @@ def sidecar_variables(sidecar: Sidecar) -> Mapping[str, str]:
         "public-key-pem": ",".join(sidecar.public_keys),
         "store-id": sidecar.store_id,
         "data": _DATA_FOLDER,
+        "data-limit": _data_size(sidecar.data),
         "port": str(sidecar.port),
         "probe-port": str(sidecar.probe_port),
         "uds": sidecar.socket_path,
@@ -270,6 +271,17 @@ def sidecar_variables(sidecar: Sidecar) -> Mapping[str, str]:
         **dict(sorted(settings.items())),
     }
     return {variable_name(name): value for name, value in said.items() if value}
+
+
+def _data_size(source: Mapping[str, object]) -> str | None:
+    """Return the size of the volume for data, if its source has one."""
+    found: object = source
+    names: tuple[str, ...] = ("emptyDir", "sizeLimit")
+    if "ephemeral" in source:
+        names = ("ephemeral", "volumeClaimTemplate", "spec", "resources", "requests", "storage")
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return None if found is None else str(found)
 
 
 def variable_name(setting: str) -> str:

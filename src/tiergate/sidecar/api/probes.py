@@ -168,6 +168,7 @@ def _data(data: DiskReport) -> dict[str, object]:
     return {
         "folder": str(data.folder),
         "bytes": data.used,
+        "limit_bytes": data.limit,
         "free_bytes": data.free,
         "writable": data.writable,
         "stand_in": None if data.stand_in is None else str(data.stand_in),

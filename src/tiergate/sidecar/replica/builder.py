@@ -18,6 +18,7 @@ import msgspec
 from tiergate.bundle import encode_manifest
 from tiergate.errors import ReplicaError
 from tiergate.process.atomic_files import sync_directory, sync_file
+from tiergate.sidecar.replica.disk_room import DiskRoom
 from tiergate.sidecar.replica.schema import create_tables, write_counts, write_floor, write_state
 
 if TYPE_CHECKING:
@@ -44,8 +45,12 @@ class DuplicateIdError(ReplicaError):
 class ReplicaBuilder:
     """A file under construction; end with `finish` or `abandon`. All calls block, for up to seconds."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin the file that will be named `path`."""
+    def __init__(self, path: Path, folder: Path | None = None, limit: int | None = None) -> None:
+        """Begin the file that will be named `path`.
+
+        `limit`: how many bytes `folder`, by default the file's own, may take with it. Beyond it, adding raises
+        `NoRoomError`.
+        """
         self.path = path
         self._unfinished = path.with_name(f".{path.name}.part")
         try:
@@ -53,6 +58,7 @@ class ReplicaBuilder:
             for name in (f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
             self._connection = open_fast(self._unfinished)
+            self._room = DiskRoom(folder or path.parent, limit)
             create_tables(self._connection)
             self._connection.execute("BEGIN")
         except (sqlite3.Error, OSError) as error:
@@ -112,7 +118,8 @@ class ReplicaBuilder:
 
     def _insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         try:
-            self._connection.executemany(statement, rows)
+            self._connection.executemany(statement, self._room.checked(rows, self._connection))
+            self._room.check(self._connection)
         except sqlite3.IntegrityError as error:
             raise DuplicateIdError(f"replica `{self.path}` cannot be written: {error}") from error
         except sqlite3.Error as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from tiergate.process.detached_threads import run_detached
+from tiergate.sidecar.replica.disk_room import folder_size
 from tiergate.sidecar.replica.read_only_fallback import write_error
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.data_directory import DataDirectory
 
 _CHECK_INTERVAL: Final = 30.0
-_BLOCK: Final = 512
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +26,8 @@ _log = structlog.get_logger(__name__)
 class DiskReport(NamedTuple):
     """`folder`: the configured one, or a temporary one; `used`, `free`: bytes on its disk.
 
-    `writable`: whether it can be written; if not, `stand_in` may be the folder in use.
+    `writable`: whether it can be written; if not, `stand_in` may be the folder in use. `limit`: the bytes that it may
+    take, if they are limited.
     """
 
     folder: Path
@@ -34,13 +35,15 @@ class DiskReport(NamedTuple):
     free: int
     writable: bool
     stand_in: Path | None = None
+    limit: int | None = None
 
 
 class DiskMonitor:
     """Monitors a data directory. Belongs to the event loop's thread."""
 
-    def __init__(self, directory: DataDirectory) -> None:
+    def __init__(self, directory: DataDirectory, limit: int | None = None) -> None:
         self._directory = directory
+        self._limit = limit
         self.report: DiskReport | None = None
 
     async def run(self) -> None:
@@ -62,22 +65,9 @@ class DiskMonitor:
             free = found.f_bavail * found.f_frsize
         return DiskReport(
             folder=named,
-            used=_size(root),
+            used=folder_size(root),
             free=free,
             writable=write_error(named) is None,
             stand_in=None if root == named else root,
+            limit=self._limit,
         )
-
-
-def _size(folder: Path) -> int:
-    """Return the size of a folder on disk, in bytes. Links are not followed; hard links count once."""
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                found = os.lstat(os.path.join(where, name))  # noqa: PTH118 - thousands of them
-                if (found.st_dev, found.st_ino) not in seen:
-                    seen.add((found.st_dev, found.st_ino))
-                    total += found.st_blocks * _BLOCK
-    return total

@@ -131,7 +131,7 @@ def test_a_data_watch_says_what_a_folder_holds(directory: DataDirectory) -> None
     (directory.subjects / "1.sqlite").write_bytes(b"x" * 100_000)
 
     async def scenario() -> None:
-        watch = DiskMonitor(directory)
+        watch = DiskMonitor(directory, 2**30)
         running = asyncio.create_task(watch.run())
         while watch.report is None:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
@@ -140,6 +140,7 @@ def test_a_data_watch_says_what_a_folder_holds(directory: DataDirectory) -> None
         assert 100_000 <= watch.report.used < 200_000
         assert watch.report.free > 0
         assert watch.report.writable
+        assert watch.report.limit == 2**30
         assert watch.report.stand_in is None
 
     asyncio.run(scenario())

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.unit.sidecar.subjects import customer, override, subscription, suspension
 from tiergate.errors import ReplicaError
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
+from tiergate.sidecar.replica.disk_room import NoRoomError
 from tiergate.sidecar.replica.file_source.subject_staging import build_replica, content_digest
 from tiergate.sidecar.replica.reader import Replica
 
@@ -149,6 +150,18 @@ def test_a_stream_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
         build_replica(tmp_path / "r", torn())
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
     assert Replica(tmp_path / "r").find(Subject("old")) is not None
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5], ids=["staging", "writing"])
+def test_a_file_that_would_not_fit_is_not_built(tmp_path: Path, share: float) -> None:
+    """Neither what is staged nor the file itself may go beyond the limit; the former file stays, and nothing else."""
+    subjects = [customer(f"c{n:05}") for n in range(12_000)]
+    size = build_replica(tmp_path / "r", subjects).size
+    limit = int(size * (1 + share))
+    with pytest.raises(NoRoomError, match=f"`data-limit`, {limit} bytes"):
+        build_replica(tmp_path / "s", subjects, folder=tmp_path, limit=limit)
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    build_replica(tmp_path / "s", subjects, folder=tmp_path, limit=size * 4)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tiergate.model import (
     SubscriptionItem,
     SubscriptionStatus,
 )
+from tiergate.sidecar.replica.disk_room import NoRoomError
 from tiergate.sidecar.replica.reader import Replica
 from tiergate.sidecar.replica.schema import ReplicaState
 from tiergate.sidecar.replica.sync.bootstrap import SnapshotBuilder
@@ -199,6 +200,18 @@ def test_the_log_is_folded_into_the_file(writer: ReplicaWriter, replica: Replica
     replica.renew()
     assert log.stat().st_size == 0
     assert replica.find(Subject("acme")) == SubjectRecord(Customer("acme"))
+
+
+def test_a_snapshot_that_would_not_fit_is_not_built(tmp_path: Path) -> None:
+    """A volume that grows beyond its limit would end the pod, the application with it."""
+    (tmp_path / "present").write_bytes(b"x" * 500_000)
+    (tmp_path / "sync").mkdir()
+    building = SnapshotBuilder(tmp_path / "sync" / "1.sqlite", tmp_path, 1_000_000)
+    building.add_page(*write_snapshot_page([record("acme")]))
+    with pytest.raises(NoRoomError, match="1000000 bytes"):
+        building.add_page(*write_snapshot_page([record(f"c{n:05}") for n in range(20_000)]))
+    building.abandon()
+    assert list((tmp_path / "sync").iterdir()) == []
 
 
 def test_an_unfinished_file_has_no_name(tmp_path: Path) -> None:

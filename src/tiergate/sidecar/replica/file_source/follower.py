@@ -71,10 +71,12 @@ class FileFollower:
         loader: Sequence[str] = LOADER,
         load_timeout: float = DEFAULT_LOAD_TIMEOUT,
         strict: bool = False,
+        data_limit: int | None = None,
     ) -> None:
         """Prepare; `run` does the work. `loader` is the command of the loader's process, `load_timeout` in seconds.
 
-        `strict`: one problem in the subjects rejects all of them.
+        `strict`: one problem in the subjects rejects all of them. `data_limit`: how many bytes the data directory may
+        take while a new replica is built in it.
         """
         self._sources = sources
         self._paths = (*sources.catalog_paths, *sources.subject_paths)
@@ -84,6 +86,7 @@ class FileFollower:
         self._loader = loader
         self._load_timeout = load_timeout
         self._strict = strict
+        self._data_limit = data_limit
         self._wake = asyncio.Event()
         self._report = LoadReport(sources)
         self._loaded = directory.read()
@@ -166,7 +169,12 @@ class FileFollower:
 
     async def _load(self) -> LoadResult:
         job = LoadJob(
-            self._sources, str(self._directory.root), self._loaded, verify=not self._is_verified, strict=self._strict
+            self._sources,
+            str(self._directory.root),
+            self._loaded,
+            verify=not self._is_verified,
+            strict=self._strict,
+            limit=self._data_limit,
         )
         result = await run_loader(job, self._loader, timeout=self._load_timeout)
         if result.error is None and not result.changed:

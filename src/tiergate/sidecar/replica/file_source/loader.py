@@ -64,6 +64,7 @@ class _Load:
         self._copies = copies
         self._data = data
         self._strict = job.strict
+        self._limit = job.limit
         self._state = job.state
         self._has_bundle = self._has_replica = job.state is not None
         if job.state is not None and job.verify:
@@ -148,7 +149,8 @@ class _Load:
         path = ReplicaFolder(self._data.subjects).next()
         bounds = TotalBounds(opened.index, opened.definition)
         if self._strict:
-            made = build_replica(path, read_subjects(copied.paths, opened.index, bounds))
+            subjects = read_subjects(copied.paths, opened.index, bounds)
+            made = build_replica(path, subjects, folder=self._data.root, limit=self._limit)
         else:
             quarantine = Quarantine()
             previous = PreviousRecords(self._data, self._state if self._has_replica else None)
@@ -156,6 +158,8 @@ class _Load:
                 path,
                 read_subjects(copied.paths, opened.index, bounds, quarantine=quarantine),
                 lambda staged: previous.exchange(staged, quarantine, opened.index, bounds),
+                folder=self._data.root,
+                limit=self._limit,
             )
             problems = tuple(self._copies.map_problem(problem) for problem in quarantine.problems[:MAX_PROBLEMS])
             quarantined = len(quarantine.customers) + len(quarantine.subscriptions)

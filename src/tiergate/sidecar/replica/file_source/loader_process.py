@@ -29,7 +29,7 @@ _LAST_SECONDS: Final = 5.0
 class LoadJob(msgspec.Struct, frozen=True):
     """The files to load, the data directory, and the state in it. `verify`: verify first that its data is undamaged.
 
-    `strict`: one problem in the subjects rejects all of them.
+    `strict`: one problem in the subjects rejects all of them. `limit`: how many bytes the data directory may take.
     """
 
     sources: Sources
@@ -37,6 +37,7 @@ class LoadJob(msgspec.Struct, frozen=True):
     state: LoadedState | None = None
     verify: bool = False
     strict: bool = False
+    limit: int | None = None
 
 
 class LoadResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.errors import ReplicaError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Customer, Override, Subscription
 from tiergate.sidecar.replica.builder import ReplicaBuilder, open_fast
+from tiergate.sidecar.replica.disk_room import DiskRoom
 from tiergate.sidecar.replica.loaded_state import ReplicaFile
 from tiergate.sidecar.replica.record_encoding import NO_CUSTOMER, QUARANTINED, encode_subject, join_record
 
@@ -34,22 +35,28 @@ _TABLES: Final = (
 
 
 def build_replica(
-    path: Path, subjects: Iterable[Customer | Subscription], exchange: Callable[[StagedSubjects], None] = lambda _: None
+    path: Path,
+    subjects: Iterable[Customer | Subscription],
+    exchange: Callable[[StagedSubjects], None] = lambda _: None,
+    *,
+    folder: Path | None = None,
+    limit: int | None = None,
 ) -> ReplicaFile:
     """Write the replica `path`; an existing one is replaced by a rename. `exchange` may replace staged records.
 
-    Ids must be unique, and every subscription's customer among the customers. The reader of subjects files checks that
-    with positions in the files; here a violation is only rejected. Errors of `subjects` pass through. Raises
-    `ReplicaError` if an id is there twice, a customer is missing, or the disk refuses.
+    `limit`: how many bytes `folder`, by default the file's own, may take meanwhile. Ids must be unique, and every
+    subscription's customer among the customers. The reader of subjects files checks that with positions in the files;
+    here a violation is only rejected. Errors of `subjects` pass through. Raises `ReplicaError` if an id is there twice,
+    a customer is missing, the disk refuses, or the replica does not fit.
     """
     scratch = path.with_name(f".{path.name}.staged")
     builder = None
     try:
         with closing(open_fast(scratch)) as connection:
             staged = StagedSubjects(connection)
-            staged.add(subjects)
+            staged.add(DiskRoom(folder or path.parent, limit).checked(subjects, connection))
             exchange(staged)
-            builder = ReplicaBuilder(path)
+            builder = ReplicaBuilder(path, folder, limit)
             records = _Records(connection)
             builder.add_records(records)
             builder.add_subscriptions(connection.execute("SELECT id, customer FROM staged_subscriptions ORDER BY id"))

@@ -31,23 +31,31 @@ _FETCHED_AHEAD: Final = 4
 
 
 async def bootstrap(
-    path: Path, trust: TrustedFeed, origins: BundleOrigins, now: Instant, *, with_subjects: bool = True
+    path: Path,
+    trust: TrustedFeed,
+    origins: BundleOrigins,
+    now: Instant,
+    *,
+    with_subjects: bool = True,
+    folder: Path | None = None,
+    limit: int | None = None,
 ) -> VerifiedSnapshot:
     """Build the file `path` as a whole, and return its snapshot.
 
     `trust` has the cursor before which no snapshot is accepted. Without subjects, only the bundle is fetched.
+    `limit`: how many bytes `folder` may take with the new file.
 
     Raises:
         SyncError: if something cannot be fetched.
         TrustError, BundleError: if something is not what the store signed.
-        ReplicaError: if the disk refuses.
+        ReplicaError: if the disk refuses, or the file does not fit.
     """
     head, manifest = await origins.snapshot()
     snapshot = await asyncio.to_thread(trust.verify_snapshot, head, manifest, now)
     loop = asyncio.get_running_loop()
     # One thread, so that `abandon` waits for the work in progress.
     with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as thread:
-        building = await loop.run_in_executor(thread, SnapshotBuilder, path)
+        building = await loop.run_in_executor(thread, SnapshotBuilder, path, folder, limit)
         try:
             if with_subjects:
                 async with aclosing(_fetch_pages(snapshot.manifest.pages, origins)) as pages:
@@ -74,9 +82,9 @@ async def bootstrap(
 class SnapshotBuilder:
     """Feeds a `ReplicaBuilder` with the pages of a snapshot. It lets other threads run between records."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin the file that will be named `path`."""
-        self._builder = ReplicaBuilder(path)
+    def __init__(self, path: Path, folder: Path | None = None, limit: int | None = None) -> None:
+        """Begin the file that will be named `path`; see `ReplicaBuilder`."""
+        self._builder = ReplicaBuilder(path, folder, limit)
         self.abandon = self._builder.abandon
         self._customers = self._subscriptions = 0
         self._unreadable: list[UnreadableRecord] = []

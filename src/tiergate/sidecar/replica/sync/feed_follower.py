@@ -69,12 +69,16 @@ class OnDemandOptions(NamedTuple):
 
 
 class FollowOptions(NamedTuple):
-    """Options of following. `max_staleness` in seconds; `random`: from [0, 1), for the jitter."""
+    """Options of following. `max_staleness` in seconds; `random`: from [0, 1), for the jitter.
+
+    `data_limit`: how many bytes the data folder may take while a new replica is built in it.
+    """
 
     max_staleness: float
     engine: EngineOptions = EngineOptions()
     on_demand: OnDemandOptions | None = None
     random: Callable[[], float] = random.random
+    data_limit: int | None = None
 
 
 class FeedFollower:
@@ -253,7 +257,15 @@ class FeedFollower:
             cursor=None if floor is None else floor.cursor,
         )
         whole = self.on_demand is None
-        snapshot = await bootstrap(path, trust, self._origins, self._state.clock(), with_subjects=whole)
+        snapshot = await bootstrap(
+            path,
+            trust,
+            self._origins,
+            self._state.clock(),
+            with_subjects=whole,
+            folder=self._folder.path.parent,
+            limit=self._options.data_limit,
+        )
         trust = trust.with_cursor(snapshot.cursor)
         candidate = await asyncio.to_thread(ActiveReplica, path, trust, asyncio.get_running_loop())
         self._candidate = candidate

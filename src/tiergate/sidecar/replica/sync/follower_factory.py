@@ -37,7 +37,7 @@ def create_follower(settings: Settings, directory: DataDirectory, state: State, 
     if settings.object_store is not None:
         objects = ObjectStoreOrigin(settings.object_store, insecure=settings.insecure)
     on_demand = OnDemandOptions(settings.on_demand_timeout, settings.on_demand_keep) if settings.on_demand else None
-    options = FollowOptions(settings.max_staleness, engine, on_demand)
+    options = FollowOptions(settings.max_staleness, engine, on_demand, data_limit=settings.data_limit)
     report = SyncReport(control.url, settings.object_store, max_staleness=settings.max_staleness)
     try:
         return FeedFollower(trusted, control, BundleOrigins(control, objects), directory, state, options, report)

@@ -220,10 +220,15 @@ def test_a_change_during_a_load_is_for_the_next_one(work: Work, monkeypatch: pyt
     before = stamp_files([work.files.catalog, work.files.rules, work.files.subjects])
 
     def meanwhile(
-        path: Path, subjects: Iterable[Customer | Subscription], mend: Callable[[StagedSubjects], None]
+        path: Path,
+        subjects: Iterable[Customer | Subscription],
+        mend: Callable[[StagedSubjects], None],
+        *,
+        folder: Path,
+        limit: int | None,
     ) -> ReplicaFile:
         work.files.write(work.files.subjects, subjects_text("beta"))
-        return build_replica(path, subjects, mend)
+        return build_replica(path, subjects, mend, folder=folder, limit=limit)
 
     monkeypatch.setattr(loader, "build_replica", meanwhile)
     outcome = work.load()
@@ -336,3 +341,12 @@ def test_an_outcome_survives_its_journey(work: Work) -> None:
     outcome = work.load()
     assert msgspec.json.decode(msgspec.json.encode(outcome), type=LoadResult) == outcome
     assert json.loads(msgspec.json.encode(outcome))["problems"][0]["file"] == str(work.files.catalog)
+
+
+def test_a_load_that_would_not_fit_says_so(work: Work) -> None:
+    """The data folder stays below its limit, and the former state stays."""
+    standing = work.publish()
+    work.files.write(work.files.subjects, subjects_text(*(f"c{number}" for number in range(3_000))))
+    outcome = load(LoadJob(work.files.sources, str(work.data.root), standing, limit=150_000))
+    assert "`data-limit`, 150000 bytes" in str(outcome.error)
+    assert outcome.state == standing
