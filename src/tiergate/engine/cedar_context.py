@@ -106,8 +106,8 @@ class ContextTerm(NamedTuple):
 
 _SHARED: Final = {
     name: ContextTerm("bool", f"facts.{name}")
-    for name in ("active", "suspended", "live", "held", "given", "overridden", "disabled")
-}
+    for name in ("active", "suspended", "live", "given", "overridden", "disabled")
+} | {"held": ContextTerm("bool", "(facts.unlimited or facts.total > 0)")}  # as `Facts.held`, without the call
 _TIME: Final = {"now": ContextTerm("datetime", "now"), "weekday": ContextTerm("long", "weekday(now)")}
 _BY_TYPE: Final[Mapping[FeatureType, Mapping[str, ContextTerm]]] = {
     FeatureType.SWITCH: {},

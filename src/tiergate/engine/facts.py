@@ -436,7 +436,10 @@ def combined(feature: Feature, given: Sequence[tuple[str, ActiveVersion, Value]]
             number, per = value.units, value.per
             if version.quantity != 1 and (is_sum if per is None else per is _UNIT):
                 number *= version.quantity
-            units = units + number if is_sum else max(units, number)
+            if is_sum:
+                units += number
+            elif number > units:
+                units = number
         elif type(value) is Switch:
             units = 1 if value.on else units
         elif type(value) is Level:

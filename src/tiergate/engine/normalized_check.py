@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, ScaleError, to_units
@@ -23,7 +25,7 @@ _TYPES = dict(zip(_FIELDS, [*[FeatureType.QUANTITY] * 3, FeatureType.RANGE, Feat
 """The type of feature that accepts each field."""
 
 
-class NormalizedCheck(NamedTuple):
+class NormalizedCheck(msgspec.Struct, frozen=True, gc=False):
     """A check in whole units; `used` and `user_used` are `None` if the check does not contain them.
 
     `value` is 0 and `rank` 1, the smallest, if the check names none.

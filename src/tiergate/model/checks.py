@@ -44,6 +44,8 @@ REASON_PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enume
 class SubjectType(StrEnum):
     """What a subject's id identifies."""
 
+    __hash__ = str.__hash__  # as that of `Reason`
+
     CUSTOMER = "customer"
     SUBSCRIPTION = "subscription"
 

@@ -64,6 +64,15 @@ _MAX_LOGGED_ERRORS = 1_000
 _MAX_FEATURE_SHOWN = 200
 
 
+def decision_ids(prefix: bytes) -> Iterator[bytes]:
+    """Yield decision ids: a prefix and ten hexadecimal digits that count from 1."""
+    last_digits = [b"%02x" % number for number in range(256)]
+    for block in itertools.count():
+        first_digits = b"%b%08x" % (prefix, block)
+        for digits in last_digits if block else last_digits[1:]:
+            yield first_digits + digits
+
+
 class SubjectFetcher(Protocol):
     """Customers and subscriptions (never users) that are loaded when they are first needed.
 
@@ -118,8 +127,8 @@ class CheckService:
         self.clock = state.clock
         self.subjects = subjects
         self.unloaded = UnloadedDecisions(startup_allow)
-        self._ids = itertools.count(1)
-        self._id_prefix = os.urandom(5).hex().encode()
+        self.next_id: Callable[[], bytes] = decision_ids(os.urandom(5).hex().encode()).__next__
+        """Returns a decision id that is unique in this process and, by its random part, among processes."""
         self._logged_errors: dict[str, Instant] = {}
         self._nearest_names = NearestNames(())
         self._stale_deny = tuple(stale_deny)
@@ -282,10 +291,6 @@ class CheckService:
             await asyncio.gather(*(self.subjects.fetch(subject) for subject in missing))
 
     # ── counting and logging ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def next_id(self) -> bytes:
-        """Return a decision id that is unique in this process and, by its random part, among processes."""
-        return b"%b%010x" % (self._id_prefix, next(self._ids))
 
     def count_success(self, endpoint: str, begun: int) -> int:
         """Count a request that succeeds, and return its nanoseconds since `begun`."""

@@ -147,7 +147,7 @@ class FastPath:
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         length = len(segment) - end
         raw_head = segment[:end]
-        head = self._whole_heads.get(raw_head)
+        head = self._whole_heads.young.get(raw_head) or self._whole_heads.revive(raw_head)
         if head is not None:
             context = NO_CONTEXT
             if head.length != length:

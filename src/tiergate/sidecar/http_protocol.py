@@ -23,6 +23,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
+from msgspec.structs import replace
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -436,7 +437,7 @@ class SidecarProtocol(ConnectionProtocol):
         self._stop_head_timer()
         reply = rejected(error, self.metrics)
         if (b"connection", b"close") not in reply.extra:
-            reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
+            reply = replace(reply, extra=(*reply.extra, (b"connection", b"close")))
         if self._in_head or self._between:
             if not self._waits():
                 self._write_last(reply)

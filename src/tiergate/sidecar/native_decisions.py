@@ -87,7 +87,9 @@ class NativeDecisions:
 
     def recall(self, check: bytes, now: Instant) -> NativeDecision | None:
         """Return the cached decision of the JSON of a check, if it is valid at `now`."""
-        cached = self.cache.get(check)
+        cached = self.cache.young.get(check)
+        if cached is None:
+            cached = self.cache.revive(check)
         if cached is None or not cached.start <= now < cached.until or cached.version.is_outdated:
             return None
         return cached
@@ -109,10 +111,6 @@ class NativeDecisions:
             decision.weigh()
             self.cache.put(body, decision)
         return decision
-
-    def decide_new(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
-        """Decide for a response that is made at once, as `decider` does."""
-        return self.decider(view)(check, body, now)
 
     def decider(self, view: StateView, *, at_once: bool = True) -> Callable[[Check, bytes, Instant], NativeDecision]:
         """Return what decides as `decide` by a view, but caches only what was asked before: most checks are asked once.

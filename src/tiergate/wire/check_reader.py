@@ -15,7 +15,7 @@ A body that is not JSON is a `RequestError`. A field that is missing, unknown, r
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import msgspec
 
@@ -58,16 +58,19 @@ class _AboutBody(msgspec.Struct):
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 
 
-class _WholeCheck(msgspec.Struct, forbid_unknown_fields=True):
-    """A check as nearly all are: its numbers are integers, which msgspec reads exactly; it rejects `1.0` and `1e3`."""
+class _WholeCheck(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A check as nearly all are: its numbers are integers, which msgspec reads exactly; it rejects `1.0` and `1e3`.
+
+    A field that is absent is `None`; one that is `null` is rejected.
+    """
 
     subject: str | SubjectBody
     feature: str
-    amount: _Whole | msgspec.UnsetType = UNSET
-    used: _Whole | msgspec.UnsetType = UNSET
-    user_used: _Whole | msgspec.UnsetType = UNSET
-    value: _Whole | msgspec.UnsetType = UNSET
-    level: str | msgspec.UnsetType = UNSET
+    amount: _Whole = cast("int", None)
+    used: _Whole = cast("int", None)
+    user_used: _Whole = cast("int", None)
+    value: _Whole = cast("int", None)
+    level: str = cast("str", None)
 
 
 _decode_whole = msgspec.json.Decoder(_WholeCheck).decode
@@ -156,16 +159,8 @@ def _read_quickly(body: bytes) -> Check | None:
         whole = _decode_whole(body)
     except _UNREADABLE:
         return _read_decimals(body)
-    amount, used, user_used, value = whole.amount, whole.used, whole.user_used, whole.value
     return _certain(
-        body,
-        whole.subject,
-        whole.feature,
-        None if amount is UNSET else amount,
-        None if used is UNSET else used,
-        None if user_used is UNSET else user_used,
-        None if value is UNSET else value,
-        None if whole.level is UNSET else whole.level,
+        body, whole.subject, whole.feature, whole.amount, whole.used, whole.user_used, whole.value, whole.level
     )
 
 

@@ -12,6 +12,7 @@ from tiergate.model import Check, Subject
 from tiergate.sidecar import time_slicing
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.batches import BatchAdapter
+from tiergate.sidecar.check_service import decision_ids
 from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
@@ -396,3 +397,8 @@ def test_answers_about_metered_features_rest_on_usage() -> None:
     assert found["movies"] is versions.of_usage(acme, "movies")
     versions.outdate_usage("acme", (), ["movies"])
     assert [version.is_outdated for version in found.values()] == [True, False, False]
+
+
+def test_decision_ids_count_from_one_in_ten_hexadecimal_digits() -> None:
+    ids = decision_ids(b"abc")
+    assert [next(ids) for _ in range(70_000)] == [b"abc%010x" % number for number in range(1, 70_001)]

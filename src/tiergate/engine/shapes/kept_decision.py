@@ -194,20 +194,17 @@ def _sources(facts: Facts) -> str:
     if facts.overridden:
         return ",".join([encode(source_of(feature, *it)).decode() for it in contributions])
     texts: list[str] = []
-    last, where = "", ""
+    last, where, scale = "", "", feature.scale
     for subscription, by, value in contributions:  # items alone contribute, nearly always a plain value
-        shown: str | int
-        if type(by) is not ActiveVersion:
-            shown = ""
-        elif type(value) is Amount and value.per is None:
-            shown = format_units(value.units, feature.scale) if feature.scale else value.units
+        shown: str | int | None = None
+        if type(value) is Amount:
+            if value.per is None:
+                shown = format_units(value.units, scale) if scale else value.units
         elif type(value) is Switch:
             shown = "true" if value.on else "false"
         elif type(value) is Level:
             shown = _text(value.label)
-        else:
-            shown = ""
-        if shown == "" or type(by) is not ActiveVersion:
+        if shown is None or type(by) is not ActiveVersion:
             texts.append(encode(source_of(feature, subscription, by, value)).decode())
             continue
         if subscription is not last:

@@ -7,12 +7,14 @@ INVARIANT (one reply, two forms): tests compare them byte by byte.
 from __future__ import annotations
 
 import http
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tiergate.sidecar.api.problems import problem_document
+from tiergate.sidecar.native_decisions import NativeDecision
 from tiergate.sidecar.request_context import context_of
 from tiergate.wire.problem import MEDIA_TYPE, ProblemDocument, problem_headers, problem_json
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from tiergate.errors import TiergateError
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.metrics import Metrics
-    from tiergate.sidecar.native_decisions import NativeDecision
     from tiergate.sidecar.request_context import RequestContext
 
 JSON = b"application/json"
@@ -35,7 +36,7 @@ _STATUS_LINES = {
 }
 
 
-class HttpResponse(NamedTuple):
+class HttpResponse(msgspec.Struct, frozen=True, gc=False):
     """A status, a body, and the headers that are not the same for all.
 
     `decision_id` is none if nothing was decided. `decision` is the cached one that may be repeated for the same
