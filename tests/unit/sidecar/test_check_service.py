@@ -400,5 +400,6 @@ def test_answers_about_metered_features_rest_on_usage() -> None:
 
 
 def test_decision_ids_count_from_one_in_ten_hexadecimal_digits() -> None:
+    """None is given twice, also where the digits that change least often do."""
     ids = decision_ids(b"abc")
     assert [next(ids) for _ in range(70_000)] == [b"abc%010x" % number for number in range(1, 70_001)]
