@@ -37,6 +37,7 @@ fault = Ledger._fault
 available = Ledger._available
 records_of = Exchanges._records_of
 receive = Exchanges.receive
+next_request = Exchanges.next_request
 record = Node.record
 end = Ledger._end
 
@@ -118,10 +119,13 @@ def _send_at_once(self: Node) -> None:
     """A request is sent before the records are durable."""
     outgoing = self._holder.next_request(self.clock)
     if outgoing is not None:
-        if outgoing is not self._sent:
-            self._write(*outgoing.records)
-            self._sent = outgoing
+        self._write(*outgoing.records)
         self._world.send(self.index, outgoing.request)
+
+
+def _repeat_records(self: Exchanges, now: int) -> exchanges.Outgoing | None:
+    """The records of a request are appended each time it is sent."""
+    return next_request(self, now) if self._in_flight is None else self._in_flight
 
 
 def _reserve_nothing(self: HolderState, entry: Reserved) -> None:
@@ -145,6 +149,7 @@ MUTATIONS: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "replies that come twice act twice": (Exchanges, "receive", _take_replies_twice),
     "callers are answered before the record is durable": (Node, "record", _answer_at_once),
     "requests are sent before the records are durable": (Node, "exchange", _send_at_once),
+    "records of a repeated request are appended again": (Exchanges, "next_request", _repeat_records),
     "reservations set nothing aside": (HolderState, "_reserve", _reserve_nothing),
 }
 

@@ -14,7 +14,6 @@ from tiergate.usage.reservations import ReservationState
 if TYPE_CHECKING:
     from tests.simulation.world import World
     from tiergate.usage.accounts import Account
-    from tiergate.usage.exchanges import Outgoing
     from tiergate.usage.journal_records import JournalRecord
     from tiergate.usage.protocol import Reply
 
@@ -36,7 +35,6 @@ class Node:
         self._unsynced: list[tuple[int, Attempt]] = []
         self._waiting: dict[int, tuple[Attempt, int]] = {}
         self._holder = Holder(self.identity, b"")
-        self._sent: Outgoing | None = None
 
     @property
     def clock(self) -> int:
@@ -187,9 +185,7 @@ class Node:
         self._write(*self._holder.expire(self.clock))
         outgoing = self._holder.next_request(self.clock)
         if outgoing is not None:
-            if outgoing is not self._sent:  # otherwise it is sent again
-                self._write(*outgoing.records)
-                self._sent = outgoing
+            self._write(*outgoing.records)
             self.sync()
             self._world.send(self.index, outgoing.request)
 

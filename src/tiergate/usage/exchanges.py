@@ -149,9 +149,12 @@ class Exchanges:
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def next_request(self, now: Instant) -> Outgoing | None:
-        """Return the request to send: the one in flight, or a new one; none if there is nothing to say."""
+        """Return the request to send: the one in flight, or a new one; none if there is nothing to say.
+
+        The one in flight comes without its records, which were appended when it came first.
+        """
         if self._in_flight is not None:
-            return self._in_flight
+            return self._in_flight._replace(records=())
         if self.fault is not None:
             return None
         if not self.has_greeted:

@@ -114,7 +114,11 @@ class Holder:
 
     def apply(self, record: JournalRecord) -> None:
         """Apply a record of the journal, before `start`; raises `ValueError` if it does not continue the others."""
-        self.state.apply(record)
+        try:
+            self.state.apply(record)
+        except KeyError as error:
+            msg = f"a record of a lease or reservation that is not in this state: {error}"
+            raise ValueError(msg) from error
 
     def start(self, now: Instant) -> Started:
         """Begin an epoch: the first record of a process."""
@@ -271,7 +275,10 @@ class Holder:
         return self._exchanges.due(now)
 
     def next_request(self, now: Instant) -> Outgoing | None:
-        """Return the request to send: the one in flight, or a new one; none if there is nothing to say."""
+        """Return the request to send: the one in flight, or a new one; none if there is nothing to say.
+
+        Append its records each time: they come only once.
+        """
         return self._exchanges.next_request(now)
 
     def receive(self, reply: Reply) -> Received:

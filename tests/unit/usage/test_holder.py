@@ -15,7 +15,15 @@ from tiergate.usage.holder import (
     Spent,
 )
 from tiergate.usage.idempotency import KEY_TTL_MS
-from tiergate.usage.journal_records import Consumed, LeasesClosing, LeasesEnded, LeasesGranted, Started
+from tiergate.usage.journal_records import (
+    Consumed,
+    JournalRecord,
+    LeaseRenewed,
+    LeasesClosing,
+    LeasesEnded,
+    LeasesGranted,
+    Started,
+)
 from tiergate.usage.leases import DEFAULT_PACE, HeldLease, HeldState
 from tiergate.usage.protocol import Acquire, Fault, Hello, Need, Reason, Refused, Renew, Reply, Settle, Spend
 
@@ -165,8 +173,29 @@ def test_a_request_is_the_same_until_its_reply(one: MemoryHolder) -> None:
     one.holder.demand((Need(CALLS, 1, 1),), NOW)
     first = one.holder.next_request(NOW)
     one.holder.demand((Need(USER, 1, 1),), NOW)
-    assert one.holder.next_request(NOW + 5_000) is first
+    again = one.holder.next_request(NOW + 5_000)
+    assert first is not None
+    assert again is not None
+    assert again.request is first.request
     assert one.holder.has_request_in_flight
+
+
+def test_a_request_that_is_sent_again_has_no_records(one: MemoryHolder) -> None:
+    """A journal with the same records twice could not be read."""
+    one.lease(3)
+    one.holder.consume(consumption(3), b"", NOW)
+    first, again = one.holder.next_request(NOW + 5_000), one.holder.next_request(NOW + 6_000)
+    assert first is not None
+    assert again is not None
+    assert [type(record) for record in first.records] == [LeasesClosing]
+    assert again == first._replace(records=())
+
+
+@pytest.mark.parametrize("record", [LeasesClosing((7,)), LeaseRenewed(7, NOW)])
+def test_a_record_that_does_not_continue_the_others_is_an_error(one: MemoryHolder, record: JournalRecord) -> None:
+    """Of a lease that there is not."""
+    with pytest.raises(ValueError, match="7"):
+        one.holder.apply(record)
 
 
 def test_a_reply_to_another_request_changes_nothing(one: MemoryHolder) -> None:

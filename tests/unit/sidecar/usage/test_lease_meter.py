@@ -285,6 +285,24 @@ class TestFaults:
 
         run(test)
 
+    def test_a_request_that_is_sent_again_leaves_a_journal_that_can_be_read(
+        self, ledger: MemoryLedger, tmp_path: Path
+    ) -> None:
+        """Also if it settles leases, and the process is killed before there is a reply."""
+
+        async def test() -> None:
+            wire = Wire(ledger)
+            async with LeasingSidecar(tmp_path, wire).running() as sidecar:
+                await sidecar.consume(amount=3)
+                wire.is_cut = True
+                await sidecar.until(lambda: sidecar.link.counts.failures >= 3)
+            wire.is_cut = False
+            async with LeasingSidecar(tmp_path, wire).running() as again:
+                await again.reported()
+                assert (ledger.booked(), ledger.leased()) == (3, 0)
+
+        run(test)
+
     def test_the_copy_of_a_disk_takes_another_identity(self, ledger: MemoryLedger, tmp_path: Path) -> None:
         """With what it counted meanwhile; nothing is lost or counted twice."""
 
