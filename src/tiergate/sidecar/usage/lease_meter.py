@@ -314,12 +314,13 @@ class LeaseMeter:
     # ── in the background ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def tick(self, now: Instant) -> None:
-        """Do what is due: end reservations whose time is over, and replace a long journal by a snapshot."""
+        """Do what is due: forget answers that rest on old figures, end reservations, replace a long journal."""
+        if self._state.current is None:
+            return
+        self._usage.forget_old(now)
         try:
             self.link.expect_usable()
         except RequestError:
-            return
-        if self._state.current is None:
             return
         for record in self.link.holder.expire(now):
             self.link.append(record, _ignore)

@@ -1,7 +1,8 @@
 """Usage as a sidecar with leases knows it: the ledger's last figures, and what was consumed here since.
 
-Figures of accounts that are only read are asked for, and again when they are older than `REFRESH_MS`: answers that rest
-on them are valid so long. What a consumption could not get is shown as usage for a moment, so that Cedar denies it.
+Figures of accounts that are only read are asked for, and again by who reads them when they are older than `REFRESH_MS`:
+so long answers that rest on them are kept. What a consumption could not get is shown as usage for a moment, so that
+Cedar denies it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from tiergate.engine.evaluator import Denial
 from tiergate.errors import RequestError
 from tiergate.model import BEGINNING, FOREVER, NO_METERED_USAGE, MeteredUsage, Subject
 from tiergate.sidecar.usage.lease_accounts import LeaseAccounts
+from tiergate.sidecar.usage.watched_accounts import WatchedAccounts
 from tiergate.usage.accounts import Account, Scope
 from tiergate.usage.reservations import ReservationState
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 REFRESH_MS: Final = 5_000
 """How old the figures of an account may be, in milliseconds, when they are read: then they are asked for again."""
 
-_ASK_AGAIN_MS: Final = 1_000
+_ASK_AGAIN_MS: Final = 2_000
 _EXHAUSTED_MS: Final = 1_000
 _MOST_CACHED: Final = 200_000
 
@@ -49,6 +51,7 @@ class LeasedUsage:
         self._read_at: dict[Account, Instant] = {}
         self._exhausted: dict[Account, _Exhausted] = {}
         self._reserved: dict[Account, int] = {}
+        self._watched = WatchedAccounts()
         link.on_figures = self._learn
         link.on_reopened = self._begin
         self._begin()
@@ -136,22 +139,33 @@ class LeasedUsage:
         return MeteredUsage(used, user_used, total_used, granted, start, end, BEGINNING, until)
 
     def _used(self, account: Account, now: Instant) -> tuple[int, Instant]:
-        """Return the units that are known to be used, reserved ones included, and how long that may be shown."""
+        """Return the units that are known to be used, reserved ones included, and until when, unless that is news."""
         held = self._link.holder.usage_of(account)
         booked = 0 if held.figures is None else held.figures.booked
         used = booked + held.unreported + self._reserved.get(account, 0)
         read_at = self._read_at.get(account)
         if held.figures is None or read_at is None or not 0 <= now - read_at < REFRESH_MS:
             self._link.look(account, now)
-            until = now - now % _ASK_AGAIN_MS + 2 * _ASK_AGAIN_MS  # the same for a while: answers are kept
+            self._watched.watch(account, now + _ASK_AGAIN_MS)
         else:
-            until = read_at + REFRESH_MS
+            self._watched.watch(account, read_at + REFRESH_MS)
         exhausted = self._exhausted.get(account)
         if exhausted is not None:
             if now < exhausted.until:
-                return max(used, exhausted.used), min(until, exhausted.until)
+                return max(used, exhausted.used), exhausted.until
             del self._exhausted[account]
-        return used, until
+        return used, FOREVER
+
+    def forget_old(self, now: Instant) -> None:
+        """Have the answers forgotten that rest on figures which are too old. To be called about once a second."""
+        old = []
+        for account in self._watched.take_due(now):
+            read_at = self._read_at.get(account)
+            if read_at is not None and 0 <= now - read_at < REFRESH_MS:  # news came meanwhile
+                self._watched.watch(account, read_at + REFRESH_MS)
+            else:
+                old.append(account)
+        self.announce(old, now)
 
     def reserved_of(self, subject: Subject, feature: Feature, now: Instant) -> int:
         """Return the units of reservations here in the current window of a subject."""
