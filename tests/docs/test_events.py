@@ -41,7 +41,7 @@ def test_every_event_has_an_example(type_: str) -> None:
     """In its section, with the members that all have."""
     section = TEXT.partition(f"\n## {type_}\n")[2].partition("\n## ")[0]
     shown = json.loads(section.partition("```json\n")[2].partition("```")[0])
-    assert list(shown) == ["type", "timestamp", "data"]
+    assert list(shown) == ["id", "type", "timestamp", "data"]
     assert shown["type"] == type_
 
 

@@ -119,7 +119,7 @@ STEPS = {
     "writing the items": (publication_writer, "update_published_items", 1),
     "writing the audit log": (WriteUnit, "audit", 1),
     "growing the feed": (SharedChanges, "_write_records", 1),
-    "telling the webhooks": (shared_changes, "enqueue", 1),
+    "telling the webhooks": (shared_changes, "write_events", 1),
 }
 
 

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from tiergate.errors import BodyError, BodyProblem, ConflictError
-from tiergate.model import format_instant
+from tiergate.model import format_instant, parse_instant
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
 from tiergate.store import deliveries
 from tiergate.store import webhooks as stored_webhooks
 from tiergate.store.deliveries import DeliveryStatus
+from tiergate.store.events import EventQuery, deliver_missing, redeliver_finished
 from tiergate.store.outbox import TEST_EVENT, Event, EventType, write_delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tiergate.admin.actor import Actor
     from tiergate.admin.precondition import Precondition
@@ -44,6 +45,19 @@ _MAX_DESCRIPTION: Final = 1000
 
 DEFAULT_OVERLAP: Final = _DAY
 """Seconds for which a previous secret keeps signing."""
+
+
+class Redelivery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What to deliver again: the dead deliveries, or all events since an instant, of some types and a customer.
+
+    `until`: events before this instant only.
+    """
+
+    status: DeliveryStatus | None = None
+    since: str | None = None
+    until: str | None = None
+    types: tuple[str, ...] = ()
+    customer: str | None = None
 
 
 def create_webhook(
@@ -128,6 +142,31 @@ def redeliver(actor: Actor, unit: WriteUnit, webhook: str, id_: str) -> dict[str
     return _delivery_data(delivery)
 
 
+def redeliver_many(actor: Actor, unit: WriteUnit, webhook: str, wanted: Redelivery) -> dict[str, object]:
+    """Deliver again what is dead, or all events of an interval, also those that the webhook was never sent.
+
+    Deliveries that are repeated keep their ids. Return how many are `repeated`, and how many are `new`.
+    """
+    _authorize(actor)
+    subscribed = _enabled_webhook(unit, webhook).settings.events
+    dead_only = wanted.status is DeliveryStatus.DEAD
+    if wanted.status not in {None, DeliveryStatus.DEAD}:
+        raise BodyError([BodyProblem("/status", "wrong-value", "must be `dead`, or left out")])
+    since, until = _read_instant(wanted.since, "/since"), _read_instant(wanted.until, "/until")
+    if since is None and not dead_only:
+        raise BodyError([BodyProblem("/since", "required", "is required, or `status` must be `dead`")])
+    problems = list(_type_problems("/types", wanted.types))
+    if problems:
+        raise BodyError(problems)
+    query = EventQuery(types=wanted.types, customer=wanted.customer, since=since, until=until)
+    has_conditions = bool(query.conditions())
+    repeated = redeliver_finished(unit, webhook, status=wanted.status, query=query if has_conditions else None)
+    new = 0 if dead_only else deliver_missing(unit, webhook, subscribed, query)
+    after = {**msgspec.to_builtins(wanted), "repeated": repeated, "new": new}
+    unit.audit("webhook.redelivered", "webhook", webhook, after={key: it for key, it in after.items() if it or it == 0})
+    return {"repeated": repeated, "new": new}
+
+
 def webhook_data(webhook: Webhook) -> dict[str, object]:
     """Return a webhook as JSON data, without its version."""
     return {
@@ -168,17 +207,30 @@ def _problems(settings: WebhookSettings, check_url: CheckUrl) -> Iterator[BodyPr
         check_url(settings.url)
     except ValueError as error:
         yield BodyProblem("/url", "bad-url", str(error))
-    known = [event.value for event in EventType]
-    for index, event in enumerate(settings.events):
-        if event not in known:
-            detail = f"there is no event `{event[:100]}`"
-            yield BodyProblem(f"/events/{index}", "unknown-event", detail, nearest(event, known))
+    yield from _type_problems("/events", settings.events)
     if len(set(settings.events)) < len(settings.events):
         yield BodyProblem("/events", "duplicate", "names an event twice")
     if len(settings.description) > _MAX_DESCRIPTION:
         yield BodyProblem("/description", "too-long", f"has more than {_MAX_DESCRIPTION} characters")
     if "\x00" in settings.description:
         yield BodyProblem("/description", "bad-character", "has a NUL character")
+
+
+def _type_problems(pointer: str, types: Iterable[str]) -> Iterator[BodyProblem]:
+    known = [event.value for event in EventType]
+    for index, event in enumerate(types):
+        if event not in known:
+            detail = f"there is no event `{event[:100]}`"
+            yield BodyProblem(f"{pointer}/{index}", "unknown-event", detail, nearest(event, known))
+
+
+def _read_instant(text: str | None, pointer: str) -> Instant | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise BodyError([BodyProblem(pointer, "wrong-value", str(error))]) from None
 
 
 def _settings(webhook: Webhook) -> dict[str, object]:
@@ -189,6 +241,7 @@ def _delivery_data(delivery: Delivery) -> dict[str, object]:
     is_waiting = delivery.status is DeliveryStatus.WAITING
     return {
         "id": delivery.id,
+        "event": delivery.event,
         "type": delivery.type,
         "status": delivery.status.value,
         "attempts": delivery.attempts,

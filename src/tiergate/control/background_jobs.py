@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
+from tiergate.store.events import delete_events
 from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
 from tiergate.store.usage_retention import drop_grants, drop_holders, drop_keys, drop_windows
@@ -84,7 +85,7 @@ async def update_object_store(
 
 
 async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:
-    """Delete feed lines, history, usage and idempotency keys after their retention."""
+    """Delete feed lines, history, usage, events and idempotency keys after their retention."""
     while True:
         await run_in_threadpool(apply_retention, store, store.clock(), retention)
         await asyncio.sleep(every)
@@ -114,6 +115,7 @@ class Retention(NamedTuple):
     history: int | None = None
     usage: int = 1100
     usage_hours: int = 35
+    events: int = 30
 
 
 def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
@@ -126,6 +128,7 @@ def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
     for drop in (drop_windows, drop_grants, drop_days):
         _repeat(store, drop, now - retention.usage * _DAY)
     _repeat(store, drop_hours, now - retention.usage_hours * _DAY)
+    _repeat(store, delete_events, now - retention.events * _DAY)
     for drop_expired in (drop_keys, drop_holders):
         _repeat(store, drop_expired, now)
 

@@ -148,6 +148,7 @@ class _ControlPlane:
             self._sender = WebhookSender(targets, proxy=settings.webhook_proxy)
         except ValueError as error:
             raise SettingsError("webhook-proxy", f"is not the URL of a proxy: {error}") from None
+        self._dispatcher = Dispatcher(self._store, self._sender)
         roles = PublishedRoles(self._store)
         self._ledger = UsageLedger(self._store, PublishedBounds())
         opened.callback(self._ledger.close)
@@ -214,10 +215,11 @@ class _ControlPlane:
             settings.history_retention,
             settings.usage_retention,
             settings.usage_hours_retention,
+            settings.events_retention,
         )
         jobs = [
             run_forever("tail", self._watcher.run),
-            run_forever("webhooks", Dispatcher(self._store, self._sender).run),
+            run_forever("webhooks", self._dispatcher.run),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),
             run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),
@@ -257,6 +259,9 @@ class _ControlPlane:
         return {
             "connections_refused": ("Connections beyond what the open files allow.", self._connections.refused),
             "open_files_exhausted": ("How often no descriptor was left.", self._shortage.count),
+            "deliveries_succeeded": ("Attempts to deliver an event that succeeded.", self._dispatcher.delivered),
+            "deliveries_failed": ("Attempts to deliver an event that failed.", self._dispatcher.failed),
+            "deliveries_given_up": ("Deliveries that are dead after their last attempt.", self._dispatcher.given_up),
         }
 
     def _gauges(self) -> Mapping[str, tuple[str, float]]:
@@ -270,6 +275,11 @@ class _ControlPlane:
                 int(self._store.database.read_only_error is not None),
             ),
         }
+        backlog = self._dispatcher.backlog
+        gauges["deliveries_waiting"] = ("Deliveries that wait, to all enabled webhooks.", backlog.waiting)
+        gauges["deliveries_dead"] = ("Deliveries that are dead.", backlog.dead)
+        waited = 0 if backlog.oldest is None else max(0, self._store.clock() - backlog.oldest) / 1000
+        gauges["deliveries_oldest_age_seconds"] = ("How long the oldest of those that wait has waited.", waited)
         state = self._watcher.state
         if state is not None:
             age = max(0, self._store.clock() - state.confirmed_at) / 1000

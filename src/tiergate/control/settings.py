@@ -122,6 +122,7 @@ class Settings:
     usage_hours_retention: int = setting(
         _USAGE, COUNT, 35, "For how many days hourly series of usage are kept; daily ones stay."
     )
+    events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."
     )

@@ -2,7 +2,10 @@
 
 A worker *claims* a delivery first: a short transaction counts the attempt and moves the due time by a lease. If the
 worker dies, the delivery falls due again. So every delivery is made at least once, and by one worker at a time. Several
-control planes claim from one database without waiting for each other (`SKIP LOCKED`). The order is not guaranteed.
+control planes claim from one database without waiting for each other (`SKIP LOCKED`).
+
+INVARIANT (in order per customer): a delivery is claimed only when no earlier one of its webhook and line waits, be it
+because it is being sent or because it failed. A dead one lets the next ones pass.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.store.tables import DELIVERIES, WEBHOOKS
@@ -50,6 +54,7 @@ class Delivery(NamedTuple):
     created_at: Instant
     finished_at: Instant | None
     answer: str
+    event: str = ""
 
 
 _COLUMNS: Final = [DELIVERIES.c[name] for name in Delivery._fields]
@@ -64,6 +69,15 @@ class Claim(NamedTuple):
     url: str
     secrets: tuple[str, ...]
     payload: bytes
+    line: str = ""
+
+
+class Backlog(NamedTuple):
+    """How many deliveries wait, to all webhooks; how many are dead; and since when the oldest of the former waits."""
+
+    waiting: int = 0
+    dead: int = 0
+    oldest: Instant | None = None
 
 
 class DeliveryResult(NamedTuple):
@@ -108,6 +122,17 @@ def list_deliveries(
     return [_delivery(row) for row in unit.session.connection().execute(query)]
 
 
+def read_backlog(unit: ReadUnit) -> Backlog:
+    """Return what waits and what is dead. What waits for a disabled webhook does not count."""
+    columns = DELIVERIES.c
+    connection = unit.session.connection()
+    is_enabled = columns.webhook.in_(select(WEBHOOKS.c.id).where(WEBHOOKS.c.enabled))
+    waiting = select(func.count(), func.min(columns.created_at)).where(_waiting(), is_enabled)
+    count, oldest = connection.execute(waiting).one()
+    dead = select(func.count()).where(columns.status == DeliveryStatus.DEAD.value)
+    return Backlog(count, connection.execute(dead).scalar_one(), oldest)
+
+
 def next_due(unit: ReadUnit) -> Instant | None:
     """Return when the next delivery to an enabled webhook falls due; none if none waits."""
     query = (
@@ -126,6 +151,14 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
     """
     connection = unit.session.connection()
     columns = DELIVERIES.c
+    before = aliased(DELIVERIES)
+    is_earlier = (
+        before.c.webhook == columns.webhook,
+        before.c.line == columns.line,
+        before.c.position < columns.position,
+        before.c.status == DeliveryStatus.WAITING.value,
+    )
+    has_earlier = select(before.c.id).where(*is_earlier).exists()
     query = select(WEBHOOKS.c.id, WEBHOOKS.c.url, WEBHOOKS.c.secrets, WEBHOOKS.c.failing_since).where(
         WEBHOOKS.c.enabled,
         WEBHOOKS.c.id.in_(select(columns.webhook).where(_waiting(), columns.due_at <= unit.now)),
@@ -133,18 +166,26 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
     claims: list[Claim] = []
     for webhook in connection.execute(query.order_by(WEBHOOKS.c.id)).all():
         room = (1 if webhook.failing_since is not None else each) - busy.get(webhook.id, 0)
+        room = max(0, min(room, most - len(claims)))
         due = (
-            select(columns.id, columns.attempts, columns.payload)
+            select(columns.id, columns.attempts, columns.payload, columns.line)
             .where(columns.webhook == webhook.id, _waiting(), columns.due_at <= unit.now)
-            .order_by(columns.due_at)
-            .limit(max(0, min(room, most - len(claims))))
+            .where(or_(columns.line == "", ~has_earlier))
+            .order_by(columns.due_at, columns.position)
+            .limit(room)
             .with_for_update(skip_locked=True)
         )
         secrets = signing_secrets(webhook.secrets, unit.now)
+        found = connection.execute(due).all()
         claims += [
-            Claim(row.id, webhook.id, row.attempts + 1, webhook.url, secrets, bytes(row.payload))
-            for row in connection.execute(due).all()
+            Claim(row.id, webhook.id, row.attempts + 1, webhook.url, secrets, bytes(row.payload), row.line)
+            for row in found
         ]
+        if len(found) < room:  # what is due otherwise must wait for another: it is not looked at until then
+            behind = and_(columns.webhook == webhook.id, _waiting(), columns.due_at <= unit.now, columns.line != "")
+            first_due = select(func.max(before.c.due_at)).where(*is_earlier).scalar_subquery()
+            later = update(DELIVERIES).where(behind, first_due > unit.now)
+            connection.execute(later.values(due_at=first_due))
     if claims:
         is_claimed = columns.id.in_([claim.id for claim in claims])
         lease_values = {"attempts": columns.attempts + 1, "due_at": unit.now + lease}
@@ -168,6 +209,8 @@ def record_result(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None
         mine = and_(mine, columns.attempts == claim.attempt)
     if not connection.execute(update(DELIVERIES).where(mine).values(values)).rowcount:
         return
+    if claim.line:
+        _move_behind(unit, claim, result)
     webhook = connection.execute(
         select(WEBHOOKS.c.failing_since, WEBHOOKS.c.enabled, WEBHOOKS.c.etag)
         .where(WEBHOOKS.c.id == claim.webhook)
@@ -185,6 +228,16 @@ def record_result(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None
         unit.audit("webhook.disabled", "webhook", claim.webhook, before={"enabled": True}, after=after)
     if change:
         connection.execute(update(WEBHOOKS).where(WEBHOOKS.c.id == claim.webhook).values(change))
+
+
+def _move_behind(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None:
+    """Let the deliveries behind one wait for its next attempt, or be next; none of them was attempted."""
+    columns = DELIVERIES.c
+    behind = and_(columns.webhook == claim.webhook, columns.line == claim.line, _waiting(), columns.id != claim.id)
+    due = unit.now if result.retry_at is None else result.retry_at
+    is_other = columns.due_at < due if result.retry_at is not None else columns.due_at > due
+    move = update(DELIVERIES).where(behind, columns.attempts == 0, is_other).values(due_at=due)
+    unit.session.connection().execute(move)
 
 
 def redeliver(unit: WriteUnit, webhook: str, id_: str) -> Delivery:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import chain_start
-from tiergate.store.tables import FEED_HEAD, ONLY_ROW, STORE
+from tiergate.store.tables import EVENT_HEAD, FEED_HEAD, ONLY_ROW, STORE
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -39,6 +39,8 @@ def initialize_store(database: Database, now: Instant) -> None:
             connection.execute(insert(STORE), [{"key": ONLY_ROW, "id": id_, "created_at": now}])
             head = {"key": ONLY_ROW, "position": 0, "chain": chain_start(id_), "floor": 0, "publication": 0}
             connection.execute(insert(FEED_HEAD), [head])
+            events = {"key": ONLY_ROW, "position": 0, "checked_publication": 0}
+            connection.execute(insert(EVENT_HEAD), [events])
             session.commit()
         except IntegrityError:  # another control plane was first
             session.rollback()

@@ -1,4 +1,9 @@
-"""The outbox: events become deliveries to webhooks in the transaction that makes them true."""
+"""The outbox: events, written in the transaction that makes them true, with a delivery to each webhook that wants them.
+
+INVARIANT (event order): positions are assigned under a lock on the one row of `event_head`, which the transaction holds
+until its commit. So they become visible in order, and a reader that has seen position n never finds a smaller new one.
+It is the last lock that a transaction takes.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,33 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, select, update
 
 from tiergate.model import format_instant
-from tiergate.store.prepared_queries import Query
-from tiergate.store.tables import DELIVERIES, WEBHOOKS
+from tiergate.store.prepared_queries import Query, fetch_together
+from tiergate.store.row_inserts import insert_rows
+from tiergate.store.tables import DELIVERIES, EVENT_HEAD, EVENTS, ONLY_ROW, WEBHOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlmodel import Session
+    from sqlalchemy import Connection
 
     from tiergate.model import Instant
     from tiergate.store.units import WriteUnit
 
 SUBSCRIBED: Final = Query(select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled))
-"""The enabled webhooks; `enqueue` takes its rows."""
+"""The enabled webhooks; `write_events` takes its rows."""
+
+_ADVANCE: Final = (
+    update(EVENT_HEAD)
+    .where(EVENT_HEAD.c.key == ONLY_ROW)
+    .values(position=EVENT_HEAD.c.position + bindparam("more"))
+    .returning(EVENT_HEAD.c.position)
+)
+
+NO_CUSTOMER: Final = "*"
+"""The line of deliveries of events that are about no customer."""
 
 TEST_EVENT: Final = "webhook.test"
 """The type of the event that is sent only on request."""
@@ -39,39 +55,101 @@ class EventType(StrEnum):
 
 
 class Event(NamedTuple):
-    """An event for webhooks: a type such as `publication.created`, and its data."""
+    """An event: a type such as `publication.created`, and its data.
+
+    Of its data, `customer` names the customer that it is about, and `feature` or `entitlements` the features. INVARIANT
+    (nothing personal): ids, values, amounts and dates, which an erasure leaves; no names, attributes, reasons, authors.
+    """
 
     type: str
     data: Mapping[str, object]
 
+    @property
+    def customer(self) -> str | None:
+        """The customer that it is about, if any."""
+        found = self.data.get("customer")
+        return found if isinstance(found, str) else None
 
-def enqueue(session: Session, subscribed: Iterable[tuple[str, str]], events: Sequence[tuple[Instant, Event]]) -> bool:
-    """Write a delivery of each event, with its instant, to each enabled webhook that subscribes to its type.
+    def features(self) -> list[str]:
+        """Return the features that it is about, sorted."""
+        found = {self.data["feature"]} if "feature" in self.data else set()
+        entitlements = self.data.get("entitlements", ())
+        if isinstance(entitlements, (list, tuple)):
+            found |= {entry["feature"] for entry in entitlements}
+        return sorted(map(str, found))
 
-    `subscribed`: the rows of `SUBSCRIBED`. Return whether there is any delivery.
+
+def write_events(
+    connection: Connection,
+    events: Sequence[tuple[Instant, Event]],
+    recorded_at: Instant,
+    subscribed: Iterable[tuple[str, str]] | None = None,
+) -> bool:
+    """Write events, with their own instants, and a delivery of each to every enabled webhook that wants its type.
+
+    `subscribed`: the rows of `SUBSCRIBED`, if they were read. Return whether there is any delivery.
     """
-    webhooks = [(id_, set(msgspec.json.decode(types))) for id_, types in subscribed]
+    if not events:
+        return False
+    if subscribed is None:
+        (subscribed,) = fetch_together(connection, [(SUBSCRIBED, {})])
+    webhooks = [(id_, frozenset(msgspec.json.decode(types))) for id_, types in subscribed]
+    position = connection.execute(_ADVANCE, {"more": len(events)}).scalar_one() - len(events)
     rows: list[dict[str, object]] = []
-    for at, event in events if webhooks else ():
-        rows += _rows(event, [id_ for id_, types in webhooks if not types or event.type in types], at)
-    _insert(session, rows)
-    return bool(rows)
+    deliveries: list[dict[str, object]] = []
+    for at, event in events:
+        position += 1
+        id_, payload = _payload(event, at)
+        customer = event.customer
+        rows.append(
+            {
+                "position": position,
+                "id": id_,
+                "type": str(event.type),
+                "customer": customer,
+                "features": msgspec.json.encode(event.features()).decode(),
+                "at": at,
+                "recorded_at": recorded_at,
+                "payload": payload,
+            }
+        )
+        wanted = [webhook for webhook, types in webhooks if not types or event.type in types]
+        deliveries += [delivery_columns(webhook, rows[-1], recorded_at) for webhook in wanted]
+    insert_rows(connection, EVENTS, rows)
+    insert_rows(connection, DELIVERIES, deliveries)
+    return bool(deliveries)
+
+
+def delivery_columns(webhook: str, event: Mapping[str, object], now: Instant) -> dict[str, object]:
+    """Return a new delivery of an event, given its columns, which is due now."""
+    customer = event["customer"]
+    return {
+        "id": f"msg_{secrets.token_hex(12)}",
+        "webhook": webhook,
+        "type": event["type"],
+        "payload": event["payload"],
+        "status": "waiting",
+        "attempts": 0,
+        "due_at": now,
+        "created_at": now,
+        "finished_at": None,
+        "answer": "",
+        "event": event["id"],
+        "line": NO_CUSTOMER if customer is None else f"customer:{customer}",
+        "position": event["position"],
+    }
 
 
 def write_delivery(unit: WriteUnit, webhook: str, event: Event) -> str:
-    """Write a delivery to one webhook, which need not subscribe to the type, and return its id."""
-    rows = _rows(event, [webhook], unit.now)
-    _insert(unit.session, rows)
-    return str(rows[0]["id"])
+    """Write a delivery to one webhook, in no order and not in the list of events, and return its id."""
+    id_, payload = _payload(event, unit.now)
+    columns = {"id": id_, "type": str(event.type), "customer": None, "payload": payload, "position": 0}
+    delivery = delivery_columns(webhook, columns, unit.now) | {"line": ""}
+    insert_rows(unit.session.connection(), DELIVERIES, [delivery])
+    return str(delivery["id"])
 
 
-def _insert(session: Session, rows: list[dict[str, object]]) -> None:
-    if rows:
-        session.connection().execute(insert(DELIVERIES), rows)
-
-
-def _rows(event: Event, webhooks: Iterable[str], now: Instant) -> list[dict[str, object]]:
-    payload = msgspec.json.encode({"type": event.type, "timestamp": format_instant(now), "data": event.data})
-    shared = {"type": event.type, "payload": payload, "status": "waiting", "attempts": 0, "due_at": now}
-    shared |= {"created_at": now, "finished_at": None, "answer": ""}
-    return [{"id": f"msg_{secrets.token_hex(12)}", "webhook": webhook, **shared} for webhook in webhooks]
+def _payload(event: Event, at: Instant) -> tuple[str, bytes]:
+    id_ = f"evt_{secrets.token_hex(12)}"
+    body = {"id": id_, "type": event.type, "timestamp": format_instant(at), "data": event.data}
+    return id_, msgspec.json.encode(body)

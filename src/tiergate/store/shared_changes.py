@@ -21,7 +21,7 @@ from tiergate.model import SubjectType, format_instant
 from tiergate.store.batches import in_batches
 from tiergate.store.feed import LOCK_HEAD, READ_HEAD, FeedAppend, FeedHead, append, head_of, read_head
 from tiergate.store.id_lists import is_among
-from tiergate.store.outbox import SUBSCRIBED, Event, enqueue
+from tiergate.store.outbox import SUBSCRIBED, Event, write_events
 from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.row_differences import write_differences
 from tiergate.store.row_inserts import insert_rows
@@ -254,10 +254,11 @@ class SharedChanges:
         audit = [row for change in self._finished for row in change.audit]
         if head is not None:
             self._write_feed(head, entries)
-        if subscribed:
-            events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
-            self.delivers = enqueue(self.session, subscribed, events)
+        events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
         self._write_audit(audit)
+        if events:  # last, because all transactions with events wait for this lock
+            recorded_at = max(change.at for change in self._finished)
+            self.delivers = write_events(self.session.connection(), events, recorded_at, subscribed)
 
     def _lock_head(self) -> tuple[FeedHead, Sequence[tuple[str, str]]]:
         """Return the head, locked, and the webhooks that events go to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 
@@ -152,10 +152,22 @@ class PlanEndingRow(SQLModel, table=True):
 
 
 class RecordRow(SQLModel, table=True):
-    """The last record of a customer in the feed: the JSON of its redacted `SubjectRecord`."""
+    """The last record of a customer in the feed: the JSON of its redacted `SubjectRecord`.
+
+    `next_at`: when something in it begins or ends, the first of what was not told yet; 0: to be found out.
+    """
 
     __tablename__ = "subject_record"
+    __table_args__ = (
+        Index(
+            "subject_record_next_at",
+            "next_at",
+            sqlite_where=text("next_at IS NOT NULL"),
+            postgresql_where=text("next_at IS NOT NULL"),
+        ),
+    )
 
     customer: str = Field(primary_key=True)
     position: int = Field(sa_type=BigInteger)
     record: bytes = Field(sa_type=LargeBinary)
+    next_at: int | None = Field(default=None, sa_type=BigInteger)

@@ -7,7 +7,7 @@ rules on ids and texts of the files limit them.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 from sqlmodel import Field, SQLModel
 
 from tiergate.store import catalog_rows as catalog
@@ -158,11 +158,58 @@ class WebhookRow(SQLModel, table=True):
     updated_at: int = Field(sa_type=BigInteger)
 
 
+class EventHeadRow(SQLModel, table=True):
+    """One row, locked to append events: the last position.
+
+    `checked_publication`: the last one after which the thresholds of all customers were checked.
+    """
+
+    __tablename__ = "event_head"
+
+    key: int = Field(default=ONLY_ROW, primary_key=True, sa_type=BigInteger)
+    position: int = Field(default=0, sa_type=BigInteger)
+    checked_publication: int = Field(default=0, sa_type=BigInteger)
+
+
+class EventRow(SQLModel, table=True):
+    """An event that happened `at` an instant, about a `customer` or none, and was recorded at another.
+
+    `features`: the JSON list of the features concerned. `payload` is the body of its deliveries.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("event_customer_position", "customer", "position"),
+        Index("event_type_position", "type", "position"),
+        Index("event_recorded_at", "recorded_at"),
+    )
+
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str
+    type: str
+    customer: str | None = None
+    features: str = Field(default="[]", sa_type=Text)
+    at: int = Field(sa_type=BigInteger)
+    recorded_at: int = Field(sa_type=BigInteger)
+    payload: bytes = Field(sa_type=LargeBinary)
+
+
 class DeliveryRow(SQLModel, table=True):
-    """A delivery of one event to one webhook. `status` is `waiting`, `delivered` or `dead`."""
+    """A delivery of one event to one webhook. `status` is `waiting`, `delivered` or `dead`.
+
+    `event` and `position` are those of the event. Deliveries with the same `line` are made one after the other, by
+    position; those without a line at any time.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
+        Index(
+            "delivery_line",
+            *("webhook", "line", "position"),
+            sqlite_where=text("status = 'waiting'"),
+            postgresql_where=text("status = 'waiting'"),
+        ),
+        Index("delivery_webhook_position", "webhook", "position"),
         Index("delivery_due", "status", "due_at"),
         Index("delivery_webhook_due", "webhook", "status", "due_at"),
         Index("delivery_webhook_created", "webhook", "created_at", "id"),
@@ -178,6 +225,9 @@ class DeliveryRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger)
     answer: str = Field(default="", sa_type=Text)
+    event: str = ""
+    line: str = ""
+    position: int = Field(default=0, sa_type=BigInteger)
 
 
 def _table(row: type[SQLModel]) -> Table:
@@ -214,6 +264,8 @@ KEYS = _table(KeyRow)
 AUDIT = _table(AuditRow)
 IDEMPOTENCY = _table(IdempotencyRow)
 WEBHOOKS = _table(WebhookRow)
+EVENT_HEAD = _table(EventHeadRow)
+EVENTS = _table(EventRow)
 DELIVERIES = _table(DeliveryRow)
 USAGE_ACCOUNTS = _table(usage.UsageAccountRow)
 USAGE_WINDOWS = _table(usage.UsageWindowRow)
@@ -221,5 +273,6 @@ USAGE_GRANTS = _table(usage.UsageGrantRow)
 USAGE_HOLDERS = _table(usage.UsageHolderRow)
 USAGE_LEASES = _table(usage.UsageLeaseRow)
 USAGE_KEYS = _table(usage.UsageKeyRow)
+USAGE_THRESHOLDS = _table(usage.UsageThresholdRow)
 USAGE_DAYS = _table(usage.UsageDaysRow)
 USAGE_HOURS = _table(usage.UsageHoursRow)

@@ -10,7 +10,7 @@ moves to `usage_window`.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 CLUSTERED = {"sqlite_with_rowid": False}
@@ -20,16 +20,22 @@ OFTEN_UPDATED = {**CLUSTERED, "postgresql_with": {"fillfactor": 75}}
 """Pages have room for new versions of their rows, so that no index changes with them."""
 
 
+COMES = {"sqlite_where": text("next_at IS NOT NULL"), "postgresql_where": text("next_at IS NOT NULL")}
+"""The condition of indexes of what the clock has still to do."""
+
+
 class UsageAccountRow(SQLModel, table=True):
     """The latest window of an account: from `start` until `until`; `BEGINNING` and `FOREVER` if it never resets.
 
     `booked` and `leased` units; `drawn`: the JSON of where they came from, none if all came from the allowance.
     `leases`: the number of leases that are not settled. `allowance` and `limit_units` as they were at the last change;
-    none: unlimited.
+    none: unlimited. `fired`: the JSON list of the thresholds that fired in this window. `next_at`: the end of a window
+    whose end was not told yet.
     """
 
     __tablename__ = "usage_account"
     __table_args__ = (
+        Index("usage_account_next_at", "next_at", **COMES),
         Index("usage_account_feature", "feature", "scope"),
         Index("usage_account_until", "until"),
         OFTEN_UPDATED,
@@ -48,6 +54,8 @@ class UsageAccountRow(SQLModel, table=True):
     allowance: int | None = Field(default=None, sa_type=BigInteger)
     limit_units: int | None = Field(default=None, sa_type=BigInteger)
     drawn: str | None = Field(default=None, sa_type=Text)
+    fired: str | None = Field(default=None, sa_type=Text)
+    next_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class UsageWindowRow(SQLModel, table=True):
@@ -69,16 +77,22 @@ class UsageWindowRow(SQLModel, table=True):
     allowance: int | None = Field(default=None, sa_type=BigInteger)
     limit_units: int | None = Field(default=None, sa_type=BigInteger)
     drawn: str | None = Field(default=None, sa_type=Text)
+    fired: str | None = Field(default=None, sa_type=Text)
 
 
 class UsageGrantRow(SQLModel, table=True):
     """Units that a customer has once for a feature, and how many of them were `spent`, in all windows.
 
-    Those that rolled over from a window have an id that names it (`tiergate.usage.pools`).
+    Those that rolled over from a window have an id that names it (`tiergate.usage.pools`). `next_at`: when it begins or
+    ends, until that was told.
     """
 
     __tablename__ = "usage_grant"
-    __table_args__ = (Index("usage_grant_until", "until", postgresql_using="brin"), CLUSTERED)
+    __table_args__ = (
+        Index("usage_grant_next_at", "next_at", **COMES),
+        Index("usage_grant_until", "until", postgresql_using="brin"),
+        CLUSTERED,
+    )
 
     customer: str = Field(primary_key=True)
     feature: str = Field(primary_key=True)
@@ -91,6 +105,19 @@ class UsageGrantRow(SQLModel, table=True):
     reason: str = Field(default="", sa_type=Text)
     author: str = ""
     created_at: int = Field(sa_type=BigInteger)
+    next_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class UsageThresholdRow(SQLModel, table=True):
+    """The thresholds of one customer for a feature, in place of the feature's: a JSON list of levels."""
+
+    __tablename__ = "usage_threshold"
+
+    customer: str = Field(primary_key=True)
+    feature: str = Field(primary_key=True)
+    levels: str = Field(sa_type=Text)
+    etag: int = Field(default=1, sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
 
 
 class UsageHolderRow(SQLModel, table=True):

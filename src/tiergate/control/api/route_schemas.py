@@ -177,6 +177,8 @@ _WEBHOOKS: Final = {
     "GET /v1/webhooks/{webhook}/deliveries": _page("Delivery"),
     "GET /v1/webhooks/{webhook}/deliveries/{delivery}": Shape("Delivery"),
     "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": Shape("Delivery", status=202),
+    "POST /v1/webhooks/{webhook}/redeliver": Shape("Redelivered", "Redelivery", status=202),
+    "GET /v1/events": _page("Event"),
 }
 
 _SYNC: Final = {

@@ -63,6 +63,7 @@ class WebhookEndpoints:
             Endpoint("GET", f"{one}/deliveries", manage, list_deliveries, store, query=("status",), paged=True),
             Endpoint("GET", delivery, manage, reading(webhooks.get_delivery), store),
             Endpoint("POST", f"{delivery}/redeliver", manage, redeliver, store),
+            Endpoint("POST", f"{one}/redeliver", manage, redeliver_many, store, subjects=("customer",)),
         ]
 
     def create(self, request: AdminRequest) -> Response:
@@ -132,6 +133,12 @@ def redeliver(request: AdminRequest) -> Response:
     """Deliver a finished delivery again, with the same id."""
     webhook, id_ = request.params["webhook"], request.params["delivery"]
     return _accepted(request, lambda unit: webhooks.redeliver(request.actor, unit, webhook, id_))
+
+
+def redeliver_many(request: AdminRequest) -> Response:
+    """Deliver again what is dead, or all events of an interval, also those that a webhook was never sent."""
+    wanted, webhook = request.decode(webhooks.Redelivery), request.params["webhook"]
+    return _accepted(request, lambda unit: webhooks.redeliver_many(request.actor, unit, webhook, wanted))
 
 
 def _accepted(request: AdminRequest, enqueue: Callable[[WriteUnit], dict[str, object]]) -> Response:

@@ -15,7 +15,15 @@ import structlog
 
 from tiergate.errors import OperatorError
 from tiergate.store import SYSTEM
-from tiergate.store.deliveries import DeliveryResult, claim_due, delete_finished_deliveries, next_due, record_result
+from tiergate.store.deliveries import (
+    Backlog,
+    DeliveryResult,
+    claim_due,
+    delete_finished_deliveries,
+    next_due,
+    read_backlog,
+    record_result,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +45,7 @@ _EACH: Final = 8
 _LEASE: Final = 60_000  # milliseconds; longer than any attempt
 _KEPT: Final = 30 * 24 * 60 * 60 * 1000  # milliseconds for which finished deliveries are kept
 _CLEANING: Final = 60 * 60 * 1000
+_COUNTING: Final = 15_000
 _GONE: Final = 410
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +67,12 @@ class Dispatcher:
         self._poll = poll
         self._busy: dict[str, int] = {}
         self._cleaned: Instant = 0
+        self._counted: Instant = 0
         self._is_waiting = False
+        self.backlog = Backlog()
+        """What waited and was dead some seconds ago, in all processes."""
+        self.delivered = self.failed = self.given_up = 0
+        """The attempts of this process that succeeded and failed, and the deliveries that died."""
 
     async def run(self) -> None:
         """Deliver forever; wait while the database is unavailable."""
@@ -116,6 +130,9 @@ class Dispatcher:
         if now - self._cleaned >= _CLEANING:
             self._cleaned = now
             self._store.change(lambda unit: delete_finished_deliveries(unit, unit.now - _KEPT), SYSTEM)
+        if abs(now - self._counted) >= _COUNTING:
+            self._counted = now
+            self.backlog = self._store.read(read_backlog)
         room = _AT_ONCE - sum(self._busy.values())
         due = self._store.read(next_due)
         if due is None or due > now or room <= 0:
@@ -138,6 +155,9 @@ class Dispatcher:
 
     def _record(self, claim: Claim, attempt: Attempt) -> None:
         result = _result(claim, attempt, self._store.clock())
+        self.delivered += result.delivered
+        self.failed += not result.delivered
+        self.given_up += not result.delivered and result.retry_at is None
         if not result.delivered:
             _log.warning(
                 "delivery failed" if result.retry_at is not None else "delivery given up",

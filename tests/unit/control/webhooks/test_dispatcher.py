@@ -336,7 +336,7 @@ def test_control_planes_share_the_work(store: Store, receiver: Receiver) -> None
     """Of several dispatchers on one database each takes its part, and nothing is sent twice."""
     webhook, _ = add(store, receiver.url())
     for number in range(24):
-        emit(store, number=number)
+        emit(store, number=number, customer=f"c{number}")
     together = threading.Barrier(3)
     counts: list[int] = []
 
@@ -394,11 +394,11 @@ def test_a_failing_webhook_keeps_nobody_waiting(store: Store, receiver: Receiver
     emit(store)
     drain(store)
     clock.ahead = HOUR
-    for _ in range(20):
-        emit(store)
+    for number in range(20):
+        emit(store, customer=f"c{number}")
     well, _ = add(store, receiver.url())
-    for _ in range(3):
-        emit(store)
+    for number in range(3):
+        emit(store, customer=f"d{number}")
     claimed = claim(store, most=8)
     assert sorted(claimed) == sorted([failing] + [well] * 3)
 

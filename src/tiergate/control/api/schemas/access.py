@@ -89,9 +89,30 @@ def webhook_schemas() -> dict[str, Schema]:
         "MadeWebhook": object_of(
             webhook | {"secret": TEXT | {"description": "Shown this once."}}, optional=("secret",)
         ),
+        "Event": object_of(
+            {
+                "id": TEXT,
+                "type": TEXT,
+                "timestamp": ref("Instant"),
+                "data": {"type": "object"},
+                "position": COUNT,
+                "recorded_at": ref("Instant"),
+            }
+        ),
+        "Redelivery": optional_object(
+            {
+                "status": {"type": "string", "enum": ["dead"]},
+                "since": ref("Instant"),
+                "until": ref("Instant"),
+                "types": TEXTS,
+                "customer": ref("SubjectId"),
+            }
+        ),
+        "Redelivered": object_of({"repeated": COUNT, "new": COUNT}),
         "Delivery": object_of(
             {
                 "id": TEXT,
+                "event": TEXT,
                 "type": TEXT,
                 "status": TEXT,
                 "attempts": COUNT,
