@@ -21,8 +21,8 @@ from tiergate.admin.usage_debits import (
     find_use,
     unknown_subject,
 )
-from tiergate.errors import BodyError, BodyProblem, CheckError, RequestError, UnknownFeatureError
-from tiergate.model import format_instant, from_units
+from tiergate.errors import BodyError, BodyProblem, CheckError, ForbiddenError, RequestError, UnknownFeatureError
+from tiergate.model import SubjectType, format_instant, from_units
 from tiergate.permissions import Action, Resource
 from tiergate.usage.accounts import AMOUNT_MAX, Consumption
 from tiergate.usage.idempotency import digest_of_record, key_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tiergate.admin.actor import Actor
     from tiergate.model import CatalogIndex, Instant, Interval
+    from tiergate.permissions import Caller
     from tiergate.store import ReadUnit
     from tiergate.store.usage_ledger import LedgerCall, UsageLedger
     from tiergate.usage.ledger import Ledger
@@ -52,7 +53,7 @@ class PlannedRecord(NamedTuple):
     consumption: Consumption
 
 
-Result = RecordedUsage | RequestError | BodyError
+Result = RecordedUsage | RequestError | BodyError | ForbiddenError
 """What became of a record."""
 
 
@@ -65,17 +66,43 @@ class _Booked(NamedTuple):
 
 def plan_records(
     actor: Actor, unit: ReadUnit, records: Sequence[UsageRecord | CheckError]
-) -> list[PlannedRecord | RequestError | BodyError]:
+) -> list[PlannedRecord | RequestError | BodyError | ForbiddenError]:
     """Find out what records are booked on; for those that cannot be booked, why.
+
+    A caller that is limited to some customers gets an error for each record of another, known or not.
 
     Raises:
         ForbiddenError: the actor may not report usage.
     """
-    actor.require(Action.REPORT_USAGE, Resource.store())
+    actor.require(Action.REPORT_USAGE, reporting_resource(actor.caller))
     index = unit.published.index
     subjects = [record.check.subject for record in records if not isinstance(record, CheckError)]
     customers = customers_of_subjects(unit, subjects)
-    return [_plan(index, customers, record, unit.now) for record in records]
+    allowed = actor.caller.scope.customers
+    return [
+        _forbidden() if _is_forbidden(record, customers, allowed) else _plan(index, customers, record, unit.now)
+        for record in records
+    ]
+
+
+def reporting_resource(caller: Caller) -> Resource:
+    """Return what a caller must be allowed to report usage of: the store; of a limited one, one of its customers."""
+    customers = caller.scope.customers
+    return Resource.store() if customers is None else Resource.customer_of(min(customers, default=""))
+
+
+def _is_forbidden(
+    record: UsageRecord | CheckError, customers: Mapping[str, str], allowed: frozenset[str] | None
+) -> bool:
+    if allowed is None or isinstance(record, CheckError):
+        return False
+    subject = record.check.subject
+    is_customer = subject.type is SubjectType.CUSTOMER
+    return (subject.id if is_customer else customers.get(subject.id)) not in allowed
+
+
+def _forbidden() -> ForbiddenError:
+    return ForbiddenError(Action.REPORT_USAGE, "Customer", scoped=True)
 
 
 def _plan(
@@ -107,7 +134,9 @@ def _plan(
     return PlannedRecord(record, use, name, Consumption(key, digest, at, debits))
 
 
-def book_records(ledger: UsageLedger, planned: Sequence[PlannedRecord | RequestError | BodyError]) -> list[Result]:
+def book_records(
+    ledger: UsageLedger, planned: Sequence[PlannedRecord | RequestError | BodyError | ForbiddenError]
+) -> list[Result]:
     """Book records, and return what became of each, in their order.
 
     Raises:

@@ -65,7 +65,7 @@ class UsageEndpoints:
         """Return the routes."""
         view = Action.VIEW
         return [
-            Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, Resource.store(), media_types=USAGE_TYPES),
+            Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, _reported, media_types=USAGE_TYPES),
             Endpoint("GET", _OF_CUSTOMER, view, self.show, the_customer, query=_PERIOD, paged=True),
             Endpoint("GET", f"{_OF_CUSTOMER}/series", view, show_series, the_customer, query=_SERIES),
             Endpoint(
@@ -143,6 +143,10 @@ class UsageEndpoints:
         return request.change(
             lambda unit: Response.json(usage_grants.end(request.actor, unit, self._ledger, customer, id_))
         )
+
+
+def _reported(request: AdminRequest) -> Resource:
+    return usage.reporting_resource(request.actor.caller)
 
 
 def show_series(request: AdminRequest) -> Response:

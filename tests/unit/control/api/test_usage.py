@@ -183,8 +183,24 @@ def test_what_is_no_usage_is_refused(plane: Plane, content: str, status: int) ->
 
 
 def test_only_who_may_report_usage_may(plane: Plane) -> None:
-    """A key that is limited to one customer may not."""
+    """By the action, which a key may be limited to."""
     body = {"subject": "acme", "feature": "calls"}
-    for client in (plane.admin.as_("sales-manager"), plane.admin.as_("sidecar", customers=["acme"])):
-        assert client.post("/v1/usage", json=body).status_code == 403
+    assert plane.admin.as_("sales-manager").post("/v1/usage", json=body).status_code == 403
     assert plane.admin.as_("sidecar", actions=["reportUsage"]).post("/v1/usage", json=body).status_code == 200
+
+
+def test_a_key_for_some_customers_reports_for_these(plane: Plane) -> None:
+    """Whatever is not theirs is refused alike, whether it exists or not, and does not keep the rest from counting."""
+    made = plane.admin.as_("admin").post("/v1/customers", json={"id": "beta"})
+    assert made.status_code == 201
+    limited = plane.admin.as_("sidecar", customers=["acme", "gone"])
+    of_subscription = {"type": "subscription", "id": "s1"}
+    subjects = ["acme", "beta", of_subscription, {"type": "subscription", "id": "other"}, "nobody", "gone"]
+    answer = limited.post("/v1/usage", json={"usage": [{"subject": it, "feature": "calls"} for it in subjects]})
+    assert answer.status_code == 200, answer.text
+    results = [it.get("status", "counted") for it in answer.json()["results"]]
+    assert results == ["counted", 403, "counted", 403, 403, 404]
+    assert plane.booked() == 2
+    assert problem(limited.post("/v1/usage", json={"subject": "beta", "feature": "calls"})) == (403, "forbidden")
+    nobody = plane.admin.as_("sidecar", customers=["acme"], actions=["sync"])
+    assert problem(nobody.post("/v1/usage", json={"subject": "acme", "feature": "calls"})) == (403, "forbidden")
