@@ -66,7 +66,8 @@ def test_the_control_plane_takes_its_settings(scenario: Path, tmp_path: Path) ->
     assert not is_loopback(settings.host)
     pod = pod_of(one_of(found, "Deployment", "control-plane"))
     assert pod is not None
-    assert [it["containerPort"] for it in pod["containers"][0]["ports"]] == [settings.port]
+    ports = [it for it in (settings.port, settings.probe_port) if it is not None]
+    assert [it["containerPort"] for it in pod["containers"][0]["ports"]] == ports
     at = mounted(pod)
     optional = (settings.tls_cert, settings.tls_key, settings.issuers_file, settings.bootstrap_admin_key_file)
     for path in [*settings.signing_key_file, *(it for it in optional if it is not None)]:
@@ -92,7 +93,7 @@ def test_every_setting_can_be_given_once() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
     given = {
         "bootstrap-admin-key-file", "database", "host", "insecure", "issuers-file", "migrate", "object-store", "port",
-        "signing-key-file", "tls-cert", "tls-key",
+        "probe-host", "probe-port", "signing-key-file", "tls-cert", "tls-key",
     }  # fmt: skip
     assert schema["definitions"]["settings"]["properties"].keys() == {it.name for it in SETTINGS} - given
 

@@ -72,3 +72,12 @@ def test_a_certificate_of_somebody_else_fails(plane: ControlPlane, tmp_path: Pat
         done = reach(plane.url, plane.key_file("admin"), authority)
         assert done.returncode != 0
         assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+
+
+def test_probes_may_be_on_a_port_of_their_own(tmp_path: Path) -> None:
+    """A Service has ready pods alone, so any answer of the API is enough."""
+    with control_plane(tmp_path, None, "--probe-port", "0", "--probe-host", "127.0.0.1") as served:
+        served.process.event("ready")
+        done = reach(served.url, tmp_path / "none", tmp_path / "none")
+    assert done.returncode == 0, done.stderr
+    assert "/openapi.json:" in done.stdout

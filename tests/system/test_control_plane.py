@@ -65,6 +65,26 @@ def test_probes_and_metrics_need_no_key(plane: ControlPlane) -> None:
     assert "tiergate_cp_feed_position 0.0" in text
 
 
+def test_probes_and_metrics_can_have_a_port_of_their_own(tmp_path: Path) -> None:
+    """What the public reaches has none of them then; the image's health check asks there too."""
+    arguments = ("--probe-port", "0", "--probe-host", "127.0.0.1")
+    with control_plane(tmp_path, None, *arguments) as plane:
+        probes = str(plane.process.event("listening")["probes"])
+        plane.process.event("ready")
+        with httpx.Client(base_url=plane.url) as client:
+            assert {client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")} == {404}
+            assert client.get("/v1/features").status_code == 401
+            assert "/metrics" not in client.get("/openapi.json").json()["paths"]
+        with httpx.Client(base_url=probes) as client:
+            assert client.get("/livez").json() == {"status": "live"}
+            assert client.get("/readyz").json() == {"status": "ready", "read_only": False}
+            assert (
+                'tiergate_cp_requests_total{group="features",method="GET",status="401"} 1.0'
+                in client.get("/metrics").text
+            )
+            assert client.get("/v1/features").status_code == 404
+
+
 def test_requests_are_logged_with_their_ids(plane: ControlPlane) -> None:
     """What changes something, or fails, is a line of the log; what only reads is not."""
     plane.client("analyst").get("/v1/features")

@@ -34,6 +34,14 @@ def test_it_asks_the_port_that_the_control_plane_was_given(tmp_path: Path) -> No
     assert health("--control-plane", PORT=free_port()) == 5
 
 
+def test_it_asks_the_port_that_probes_have_of_their_own(tmp_path: Path) -> None:
+    """Over plain HTTP, whatever the other port speaks."""
+    with control_plane(tmp_path, None, "--probe-port", "0", "--probe-host", "127.0.0.1") as plane:
+        port = str(plane.process.event("listening")["probes"]).rpartition(":")[2]
+        plane.process.event("ready")
+        assert health("--control-plane", PORT=free_port(), TLS_CERT="cert.pem", PROBE_PORT=port) == 0
+
+
 @pytest.mark.slow
 def test_it_speaks_https_where_the_control_plane_has_a_certificate(tmp_path: Path) -> None:
     """Whosever the certificate is: it is another name's than the one that is asked by."""

@@ -62,6 +62,11 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The address that a process listens on: every one of the cluster's families. */}}
+{{- define "tiergate.everyAddress" -}}
+{{- ternary "0.0.0.0" "::" (eq .Values.ipFamily "IPv4") -}}
+{{- end -}}
+
 {{/* Takes `root` and `image`: the reference of an image; its digest stands before its tag. */}}
 {{- define "tiergate.imageReference" -}}
 {{- $name := .image.repository -}}
@@ -252,8 +257,17 @@ the password stands in a variable that PostgreSQL's client library reads itself,
 
 {{/* Takes a group of values: the fields of a Service that they set. */}}
 {{- define "tiergate.serviceOptions" -}}
-{{- $options := pick . "clusterIP" "ipFamilyPolicy" "ipFamilies" "loadBalancerClass" "loadBalancerSourceRanges" -}}
-{{- range $key, $value := merge $options (pick . "externalTrafficPolicy" "internalTrafficPolicy" "trafficDistribution") }}
+{{- $root := .root -}}
+{{- $service := deepCopy .service -}}
+{{- if not (or $service.ipFamilyPolicy $service.ipFamilies) -}}
+{{- if eq $root.Values.ipFamily "dual" -}}
+{{- $_ := set $service "ipFamilyPolicy" "PreferDualStack" -}}
+{{- else if eq $root.Values.ipFamily "IPv6" -}}
+{{- $_ := set $service "ipFamilies" (list "IPv6") -}}
+{{- end -}}
+{{- end -}}
+{{- $options := pick $service "clusterIP" "ipFamilyPolicy" "ipFamilies" "loadBalancerClass" "loadBalancerSourceRanges" -}}
+{{- range $key, $value := merge $options (pick $service "externalTrafficPolicy" "internalTrafficPolicy" "trafficDistribution") }}
 {{- if $value }}
 {{ $key }}: {{ toJson $value }}
 {{- end }}

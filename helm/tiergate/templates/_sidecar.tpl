@@ -74,6 +74,9 @@ What follows is the chart's own.
 {{- if hasPrefix "http://" $url -}}
 {{- $_ := set $settings "insecure" "true" -}}
 {{- end -}}
+{{- if ne $root.Values.ipFamily "IPv4" -}}
+{{- $_ := set $settings "probe-host" (include "tiergate.everyAddress" $root) -}}
+{{- end -}}
 {{- range $name, $value := $sidecar.settings -}}
 {{- with include "tiergate.sidecar.text" $value -}}
 {{- $_ := set $settings $name . -}}

@@ -86,6 +86,8 @@ def _main(arguments: list[str]) -> int:
     port, tls = probe_port(), False
     if "--control-plane" in arguments:
         port, tls = _port("TIERGATE_CP_PORT", _CONTROL_PLANE_PORT), bool(os.environ.get("TIERGATE_CP_TLS_CERT"))
+        own = _port("TIERGATE_CP_PROBE_PORT", 0)
+        port, tls = (own, False) if own else (port, tls)
     code, message = probe("127.0.0.1", port, _TIMEOUT, path=path, tls=tls)
     sys.stdout.write(message + "\n")
     return code

@@ -74,6 +74,9 @@ _SWITCH_INTERVAL: Final = 0.001
 _KEPT_BACK: Final = 256
 """Descriptors for the database (three for each connection to SQLite), webhooks, files and rejected connections."""
 
+_PROBE_CONNECTIONS: Final = 64
+_PROBE_SHUTDOWN: Final = 1.0
+
 _NOT_WAITING: Final = 100
 """Connections that are reserved for requests that do not wait for news."""
 
@@ -115,12 +118,14 @@ class _ControlPlane:
         """Open the store, keys and sockets; `opened` closes them."""
         self._settings = settings
         self._connections, self._shortage = ConnectionTally(), DescriptorShortage()
-        room = connection_limit(open_files, _KEPT_BACK)
+        probe_connections = 0 if settings.probe_port is None else min(_PROBE_CONNECTIONS, max(1, open_files // 8))
+        room = connection_limit(open_files, _KEPT_BACK + probe_connections)
         targets = _webhook_targets(settings)
         tokens = _tokens(settings)
         admin_key = read_admin_key(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
-        for bound in self._sockets:
+        self._probe_sockets = [] if settings.probe_port is None else bind_tcp(settings.probe_host, settings.probe_port)
+        for bound in (*self._sockets, *self._probe_sockets):
             opened.callback(bound.close)
         migrating = settings.migrate or settings.database.startswith("sqlite")
         self._store = Store.open(settings.database, migrating=migrating)
@@ -159,7 +164,7 @@ class _ControlPlane:
             ledger=self._ledger,
             targets=targets,
             published_roles=roles,
-            probes=self._probes.endpoints(),
+            probes=self._probes.endpoints() if settings.probe_port is None else (),
         )
         authenticator = Authenticator(self._store, tokens)
         self._known = RecentCallers(self._store, authenticator, roles)
@@ -175,12 +180,29 @@ class _ControlPlane:
             ObservedApp(api, self._requests, [endpoint.path for endpoint in endpoints], settings.log_requests),
             self._sockets,
             protocol=bounded(
-                ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
+                ConnectionLimits(
+                    most=room,
+                    probes=PATHS if settings.probe_port is None else frozenset(),
+                    max_age=settings.max_connection_age,
+                ),
+                self._connections,
             ),
             each_second=self._look_around,
             keep_alive=settings.keep_alive,
             shutdown_timeout=settings.shutdown_timeout,
             certificate=_certificate(settings),
+        )
+        probing = self._probes.endpoints()
+        self._probe_listener = Listener(
+            ObservedApp(
+                AdminApi(probing, identify=authenticator.identify, roles=roles, store=self._store),
+                self._requests,
+                [endpoint.path for endpoint in probing],
+                settings.log_requests,
+            ),
+            self._probe_sockets,
+            protocol=bounded(ConnectionLimits(most=probe_connections)),
+            shutdown_timeout=_PROBE_SHUTDOWN,
         )
         self._end = asyncio.Event()
 
@@ -195,18 +217,26 @@ class _ControlPlane:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(work) for work in self._background()]
             serving = tasks.create_task(self._listener.run_until_end())
+            probing = tasks.create_task(self._serve_probes())
             await self._listener.listening.wait()
-            _log.info("listening", version=__version__, api=self._address(), store=self._store.id)
+            _log.info("listening", version=__version__, store=self._store.id, **self._addresses())
             waiting = tasks.create_task(self._log_ready())
             await self._end.wait()
             self._probes.draining = True
             self._watcher.end()
             self._listener.end()
             await serving
+            self._probe_listener.end()
+            await probing
             for task in (*background, waiting):
                 task.cancel()
         await self._sender.close()
         _log.info("ended")
+
+    async def _serve_probes(self) -> None:
+        """Serve probes and metrics on a port of their own, if there is one; they answer during the shutdown, too."""
+        if self._probe_sockets:
+            await self._probe_listener.run_until_end()
 
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         settings = self._settings
@@ -250,6 +280,10 @@ class _ControlPlane:
         """Check, once a second, for changes that nothing reports."""
         self._shortage.check()
         self._garbage.look()
+
+    def _addresses(self) -> dict[str, str]:
+        own = {"probes": " ".join(url_of(bound) for bound in self._probe_sockets)} if self._probe_sockets else {}
+        return {"api": self._address(), **own}
 
     def _address(self) -> str:
         addresses = " ".join(url_of(bound) for bound in self._sockets)
@@ -303,7 +337,7 @@ class _ControlPlane:
         if not self._end.is_set():
             exit_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
-            self._listener.force_exit = True
+            self._listener.force_exit = self._probe_listener.force_exit = True
         self._end.set()
 
     def _reload_certificate(self) -> bool:

@@ -14,13 +14,14 @@ from tiergate.process.server_settings import (
     LOGS,
     certificate_key_setting,
     certificate_setting,
+    every_address_setting,
     keep_alive_setting,
     log_format_setting,
     log_level_setting,
     port_setting,
     shutdown_timeout_setting,
 )
-from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, SECONDS, TEXT, choice
+from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, PORT, SECONDS, TEXT, choice
 from tiergate.process.settings import build_table, setting
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ class Settings:
         LISTENING, HOST, "127.0.0.1", "Address. Beyond loopback it needs `tls-cert` and `tls-key`, or `insecure`."
     )
     port: int = port_setting(8440)
+    probe_host: str = every_address_setting("probes and metrics, if `probe-port` is set")
+    probe_port: int | None = setting(
+        LISTENING,
+        PORT,
+        None,
+        "Port of probes and metrics alone, over plain HTTP. They are then not on `port`, which the public may reach. "
+        "By default they are on `port`.",
+    )
     tls_cert: Path | None = certificate_setting(LISTENING, "; read again when it changes.")
     tls_key: Path | None = certificate_key_setting(LISTENING)
     insecure: bool = setting(
