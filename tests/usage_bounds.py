@@ -12,7 +12,7 @@ from tiergate.usage.windows import UsageWindows
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.model import Instant
+    from tiergate.model import Instant, Threshold
     from tiergate.store import ReadUnit
     from tiergate.store.usage_state import UsageState
     from tiergate.usage.ledger import BoundOf
@@ -29,6 +29,7 @@ class PlainBounds:
     limits: dict[str, int | None] = field(default_factory=dict)
     overage_max: int | None = 0
     anchor: Instant = 0
+    thresholds: tuple[Threshold, ...] = ()
 
     def __call__(self, unit: ReadUnit, state: UsageState, accounts: Collection[Account]) -> BoundOf:  # noqa: ARG002
         """The bounds of one transaction."""
@@ -47,6 +48,7 @@ class PlainBounds:
                 self.overage_max,
                 grants if account.scope is Scope.CUSTOMER else (),
                 late_ms=self.metered.late,
+                thresholds=self.thresholds if account.scope is Scope.CUSTOMER else (),
             )
 
         return bound_of

@@ -24,6 +24,7 @@ from tiergate.model import FOREVER, Customer, ItemStatus, OverrideMode, SubjectT
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
 from tiergate.store.items import item_statuses
+from tiergate.store.usage_thresholds import delete_own_thresholds
 from tiergate.store.write_order import clear_deletions, record_deletion
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def delete_customer(actor: Actor, unit: WriteUnit, account: Account, as_of: Inst
     customer = account.customer
     require_change(actor, customer, None)
     account.remove()
+    delete_own_thresholds(unit, customer.id)
     record_deletion(unit.session, SubjectType.CUSTOMER, customer.id, as_of, unit.now)
     record_change(unit, customer, None)
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.window_anchor import subscription_anchor
 from tiergate.errors import OperatorError
 from tiergate.model import Subject, SubjectType, WindowAnchor
 from tiergate.publish.bundle_cache import BundleCache
+from tiergate.store.prepared_queries import fetch_together
 from tiergate.store.subjects import read_stored
 from tiergate.store.usage_state import StoredGrant
+from tiergate.store.usage_thresholds import OWN_THRESHOLDS, levels_of_rows
 from tiergate.usage.accounts import Account, Scope
 from tiergate.usage.bounds import AccountLimit, resolve_bound
 from tiergate.usage.windows import DEFAULT_ANCHOR, UsageWindows
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Bundle
     from tiergate.engine.facts import Facts
-    from tiergate.model import CatalogIndex, Feature, Instant, Metered, SubjectRecord
+    from tiergate.model import CatalogIndex, Feature, Instant, Metered, SubjectRecord, Threshold
     from tiergate.store import ReadUnit
     from tiergate.store.usage_state import UsageState
     from tiergate.usage.accounts import Bound
@@ -52,9 +56,10 @@ class PublishedBounds:
             return lambda account, at: None  # noqa: ARG005 - nothing is published, so no account is known
         customers = sorted({account.customer for account in accounts if account.customer})
         stored = read_stored(unit.session, customers)
+        (own,) = fetch_together(unit.session.connection(), [(OWN_THRESHOLDS, {"ids": customers})])
         bundle = self._bundles.open(unit.store, published.revision)
         records = {customer: found.record for customer, found in stored.items()}
-        return _Resolver(published.index, bundle, records, state, unit.now).bound_of
+        return _Resolver(published.index, bundle, records, state, unit.now, levels_of_rows(own)).bound_of
 
 
 class _Entitled(NamedTuple):
@@ -74,7 +79,9 @@ class _Resolver:
         records: Mapping[str, SubjectRecord],
         state: UsageState,
         now: Instant,
+        own_thresholds: Mapping[tuple[str, str], tuple[Threshold, ...]],
     ) -> None:
+        self._own_thresholds = own_thresholds
         self._index = index
         self._bundle = bundle
         self._records = records
@@ -101,7 +108,10 @@ class _Resolver:
         )
         if resolved.grant is not None:
             self._state.add_grant(StoredGrant(account.customer, account.feature, resolved.grant, created_at=self._now))
-        return resolved.bound
+        if account.scope is not Scope.CUSTOMER:
+            return resolved.bound
+        thresholds = self._own_thresholds.get((account.customer, account.feature), feature.metered.thresholds)
+        return replace(resolved.bound, thresholds=thresholds) if thresholds else resolved.bound
 
     def _subject(self, account: Account) -> Subject | None:
         """Return the subject whose windows an account has; a user has those of the customer."""

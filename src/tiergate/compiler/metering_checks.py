@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.model import FeatureType, LimitKind, Metered
+from tiergate.model import MAX_PERCENT, MAX_THRESHOLDS, FeatureType, LimitKind, Metered, sorted_thresholds
 from tiergate.model.amounts import MAX_EDGE_UNITS
 
 if TYPE_CHECKING:
@@ -60,8 +60,22 @@ def _limit_faults(metered: Metered) -> Iterator[str]:
             yield "has a hard limit, but units above it"
         elif not 1 <= metered.overage_max <= MAX_EDGE_UNITS:
             yield f"allows units above its limit outside 1 to {MAX_EDGE_UNITS}"
+    yield from _threshold_faults(metered)
     if not 0 <= metered.rollover_max <= MAX_EDGE_UNITS:
         yield f"rolls over units outside 0 to {MAX_EDGE_UNITS}"
+
+
+def _threshold_faults(metered: Metered) -> Iterator[str]:
+    thresholds = metered.thresholds
+    if len(set(thresholds)) < len(thresholds) or thresholds != sorted_thresholds(list(thresholds)):
+        yield "has thresholds that are out of order, or one twice"
+    if len(thresholds) > MAX_THRESHOLDS:
+        yield f"has more than {MAX_THRESHOLDS} thresholds"
+    for threshold in thresholds:
+        if (threshold.percent is None) == (threshold.units is None):
+            yield "has a threshold that is no percentage and no amount, or both"
+        elif not 1 <= (threshold.percent or 1) <= MAX_PERCENT or not 1 <= (threshold.units or 1) <= MAX_EDGE_UNITS:
+            yield "has a threshold out of range"
 
 
 def _source_faults(feature: Feature, features: Mapping[str, Feature]) -> Iterator[str]:

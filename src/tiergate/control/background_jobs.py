@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from tiergate.admin.usage_thresholds import check_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.events import delete_events
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
     from tiergate.model import Instant
     from tiergate.store import Store, WriteUnit
+    from tiergate.store.usage_ledger import UsageLedger
 
 
 _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
+_THRESHOLDS_EVERY: Final = 60.0
 _WRITES_EVERY: Final = 5.0
 _CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
 
@@ -79,6 +82,18 @@ async def update_object_store(
         before = -1 if watcher.state is None else watcher.state.head.publication
         revision = await run_in_threadpool(_revision, store)
         await run_in_threadpool(writer.write, revision, snapshot, sync.snapshot_head(snapshot))
+        await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
+        if watcher.ending:
+            return
+
+
+async def check_thresholds(
+    store: Store, ledger: UsageLedger, watcher: FeedWatcher, *, every: float = _THRESHOLDS_EVERY
+) -> None:
+    """Check everybody's thresholds after each publication, which may have moved limits."""
+    while True:
+        await run_in_threadpool(check_publication, store, ledger)
+        before = -1 if watcher.state is None else watcher.state.head.publication
         await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if watcher.ending:
             return

@@ -74,6 +74,14 @@ from tiergate.model.subjects import (
     Suspension,
     Term,
 )
+from tiergate.model.thresholds import (
+    MAX_PERCENT,
+    MAX_THRESHOLDS,
+    Threshold,
+    parse_percent,
+    sorted_thresholds,
+    threshold_data,
+)
 from tiergate.model.value_text import format_value, parse_value
 from tiergate.model.values import (
     UNLIMITED,

@@ -8,6 +8,7 @@ import msgspec
 
 from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.subjects import Suspension
+from tiergate.model.thresholds import Threshold
 from tiergate.model.values import LimitKind
 from tiergate.text_normalization import to_nfc
 
@@ -99,6 +100,7 @@ class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
     `anchor`. `overage_max`: units above a soft limit; `None`: any number. `rollover_max`: how many units of a window's
     unused allowance become a grant for the next window, at most; 0: none. `late`: milliseconds after the end of its
     window in which usage is still accepted. `offline`: `None` stands for `deny` with a hard limit, `allow` with a soft.
+    `thresholds`: the levels at which somebody is told, in their order, unless a customer has others.
     """
 
     reset: CalendarUnit | None = None
@@ -111,6 +113,7 @@ class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
     late: int = DEFAULT_LATE_MS
     spend: SpendOrder = SpendOrder.ALLOWANCE_FIRST
     offline: OfflineUse | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
 
 class Draws(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -130,7 +130,7 @@ class ChangeQueue:
         committing = False
         try:
             with self._store.database.writing() as session:
-                shared = SharedChanges(self._store.database, session)
+                shared = SharedChanges(self._store.database, session, self._store.limits_watch)
                 until = time.monotonic() + _MAX_SECONDS
                 while len(taken) < _MAX_CHANGES and time.monotonic() < until and self._thread.waiting:
                     first = len(taken)

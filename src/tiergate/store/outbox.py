@@ -18,6 +18,7 @@ from tiergate.model import format_instant
 from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import DELIVERIES, EVENT_HEAD, EVENTS, ONLY_ROW, WEBHOOKS
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +53,7 @@ class EventType(StrEnum):
     FEATURE_RESUMED = "feature.resumed"
     ENTITLEMENTS_CHANGED = "customer.entitlements_changed"
     CUSTOMER_ERASED = "customer.erased"
+    THRESHOLD_REACHED = "usage.threshold_reached"
 
 
 class Event(NamedTuple):
@@ -152,4 +154,4 @@ def write_delivery(unit: WriteUnit, webhook: str, event: Event) -> str:
 def _payload(event: Event, at: Instant) -> tuple[str, bytes]:
     id_ = f"evt_{secrets.token_hex(12)}"
     body = {"id": id_, "type": event.type, "timestamp": format_instant(at), "data": event.data}
-    return id_, msgspec.json.encode(body)
+    return id_, encode(body)

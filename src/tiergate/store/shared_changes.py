@@ -13,7 +13,7 @@ wrote at once is undone to its savepoint.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sqlalchemy import delete, insert, select
 
@@ -61,6 +61,13 @@ class Publishing(NamedTuple):
     envelope: bytes
 
 
+class LimitsWatch(Protocol):
+    """Learns which customers a transaction has changed, after it has written them; returns events that this causes."""
+
+    def __call__(self, session: Session, customers: Collection[str]) -> Sequence[tuple[Instant, Event]]:
+        """Act in the transaction. An error undoes it."""
+
+
 class PendingPublication(NamedTuple):
     """A publication to activate at the end; `make` gets sequence, position and instant, under the feed's lock."""
 
@@ -87,9 +94,10 @@ class FinishedChange(NamedTuple):
 class SharedChanges:
     """The state of one writing transaction. Belongs to one thread."""
 
-    def __init__(self, database: Database, session: Session) -> None:
+    def __init__(self, database: Database, session: Session, limits_watch: LimitsWatch | None = None) -> None:
         """Read nothing yet."""
         self.session = session
+        self._limits_watch = limits_watch
         self.grown = False
         """Whether the feed grows, known after `write`."""
         self.delivers = False
@@ -236,6 +244,9 @@ class SharedChanges:
         self.write_subjects()
         events = [(change.at, event) for change in self._finished for event in change.events]
         publications = [change.publication for change in self._finished if change.publication is not None]
+        changed = {customer for change in self._finished for customer, _ in change.records}
+        if changed and self._limits_watch is not None:  # before the feed's lock, as whoever has locks of usage
+            events += self._limits_watch(self.session, changed)
         entries = [
             (change.at, FeedAppend(customer, None, content))
             for change in self._finished

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.store.change_queue import Outcome
+    from tiergate.store.shared_changes import LimitsWatch
     from tiergate.store.units import Author
 
 _ATTEMPTS: Final = 12
@@ -60,6 +61,8 @@ class Store:
         self.id = ""
         self._queue = ChangeQueue(self, self._run_alone)
         self.working = RecentWorkingState()
+        self.limits_watch: LimitsWatch | None = None
+        """Called before the commit of a change of customers, whose limits of usage may have moved."""
         self.access_version = 0
         """How often this process has revoked a key or published."""
 
@@ -148,7 +151,7 @@ class Store:
         is_committing = False
         try:
             with self.database.writing() as session:
-                shared = SharedChanges(self.database, session)
+                shared = SharedChanges(self.database, session, self.limits_watch)
                 unit = WriteUnit(self, shared, change.actor, change.request_id, change.reason)
                 result = change.work(unit)
                 unit.settle()

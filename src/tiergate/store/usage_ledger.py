@@ -25,8 +25,11 @@ from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.store.batch_thread import BatchThread
 from tiergate.store.change_queue import Outcome
 from tiergate.store.database_errors import ConnectionLostError, first_line
+from tiergate.store.feed import read_head
+from tiergate.store.outbox import write_events
 from tiergate.store.units import ReadUnit
 from tiergate.store.usage_state import UsageState
+from tiergate.store.usage_thresholds import features_with_thresholds, find_reached, open_accounts, threshold_event
 from tiergate.store.usage_writes import merge, write_changes
 from tiergate.usage.leases import LeaseTerms
 from tiergate.usage.ledger import Ledger
@@ -38,12 +41,16 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
+    from tiergate.store.outbox import Event
     from tiergate.store.transactions import Store
     from tiergate.store.units import WriteUnit
     from tiergate.usage.accounts import Account, Bound, Consumption
     from tiergate.usage.ledger import BoundOf
     from tiergate.usage.ledger_records import LedgerChanges
     from tiergate.usage.protocol import Booked, Refused, Reply, Request
+
+    Events = list[tuple[Instant, Event]]
+    """Events with their instants."""
 
 _MAX_CALLS: Final = 64
 _ATTEMPTS: Final = 6
@@ -93,6 +100,7 @@ class UsageLedger:
         self._terms = terms
         self._observer = observer
         self._thread: BatchThread[_Waiting] = BatchThread("usage", self._run_batch)
+        store.limits_watch = self.check_customers
 
     @property
     def waiting(self) -> int:
@@ -155,9 +163,25 @@ class UsageLedger:
         """Make a call in the transaction of a change, which commits or undoes it. The change must not be brief."""
         if unit.is_brief:
             raise RuntimeError("a brief change shares its transaction, and cannot change usage")
-        (outcome,) = self._act(unit.session, [call])
+        (outcome,), events = self._act(unit.session, [call])
+        for _, event in events:
+            unit.emit(event.type, event.data)
         result: T = outcome.get()
         return result
+
+    def check_customers(self, session: Session, customers: Collection[str]) -> Events:
+        """Let the accounts of customers follow limits that may have moved; return the events of thresholds.
+
+        In an open transaction, which has written what changes of the customers.
+        """
+        sequence = read_head(session).publication
+        features = features_with_thresholds(self._store.published_state(session, sequence).index)
+        accounts = open_accounts(session.connection(), customers, features, self._store.clock())
+        if not accounts:
+            return []
+        (outcome,), events = self._act(session, [check_call(accounts)])
+        outcome.get()
+        return events
 
     def close(self) -> None:
         """Wait until no call is left, and end the thread."""
@@ -206,7 +230,8 @@ class UsageLedger:
         is_committing = False
         try:
             with database.writing() as session:
-                outcomes = self._act(session, calls)
+                outcomes, events = self._act(session, calls)
+                delivers = write_events(session.connection(), events, self._store.clock())
                 is_committing = True
                 database.commit(session)
         except ReadOnlyStoreError as error:
@@ -219,10 +244,11 @@ class UsageLedger:
                 ) from error
             raise
         database.read_only_error = None
+        database.notify_committed(grown=False, delivers=delivers)
         return outcomes
 
-    def _act(self, session: Session, calls: Sequence[LedgerCall[Any]]) -> list[Outcome[Any]]:
-        """Make calls in an open transaction, and write what they change."""
+    def _act(self, session: Session, calls: Sequence[LedgerCall[Any]]) -> tuple[list[Outcome[Any]], Events]:
+        """Make calls in an open transaction, and write what they change. Return their outcomes, and what they cause."""
         state = UsageState(session.connection())
         accounts = state.load([call.needs for call in calls])
         unit = ReadUnit(self._store, session)  # after waiting for locks
@@ -240,15 +266,29 @@ class UsageLedger:
                 changes.append(state.records.commit())
                 outcomes.append(Outcome(result))
         merged = merge(changes)
+        reached = find_reached(state, merged.accounts.values(), bound_of)
         write_changes(state, merged)
         if self._observer is not None:
             self._observer(unit, state, merged)
-        return outcomes
+        if not reached:
+            return outcomes, []
+        index = unit.published.index
+        return outcomes, [(unit.now, threshold_event(one, index)) for one in reached]
 
 
 def exchange_call(request: Request) -> LedgerCall[Reply]:
     """Return the call that acts on a request of a holder."""
     return LedgerCall(needs_of(request), lambda ledger: ledger.exchange(request))
+
+
+def check_call(accounts: Collection[Account]) -> LedgerCall[None]:
+    """Return the call that lets accounts follow limits that may have moved."""
+
+    def act(ledger: Ledger) -> None:
+        for account in accounts:
+            ledger.settle_pools(account)
+
+    return LedgerCall(Needs("", frozenset(accounts), frozenset(), frozenset(), all_leases=False), act)
 
 
 def needs_of_consumption(consumption: Consumption) -> Needs:

@@ -20,8 +20,10 @@ OFTEN_UPDATED = {**CLUSTERED, "postgresql_with": {"fillfactor": 75}}
 """Pages have room for new versions of their rows, so that no index changes with them."""
 
 
-COMES = {"sqlite_where": text("next_at IS NOT NULL"), "postgresql_where": text("next_at IS NOT NULL")}
-"""The condition of indexes of what the clock has still to do."""
+def _of_what_comes(name: str) -> Index:
+    """Return an index of the rows for which the clock has still to do something."""
+    comes = text("next_at IS NOT NULL")
+    return Index(name, "next_at", sqlite_where=comes, postgresql_where=comes)
 
 
 class UsageAccountRow(SQLModel, table=True):
@@ -35,7 +37,7 @@ class UsageAccountRow(SQLModel, table=True):
 
     __tablename__ = "usage_account"
     __table_args__ = (
-        Index("usage_account_next_at", "next_at", **COMES),
+        _of_what_comes("usage_account_next_at"),
         Index("usage_account_feature", "feature", "scope"),
         Index("usage_account_until", "until"),
         OFTEN_UPDATED,
@@ -89,7 +91,7 @@ class UsageGrantRow(SQLModel, table=True):
 
     __tablename__ = "usage_grant"
     __table_args__ = (
-        Index("usage_grant_next_at", "next_at", **COMES),
+        _of_what_comes("usage_grant_next_at"),
         Index("usage_grant_until", "until", postgresql_using="brin"),
         CLUSTERED,
     )

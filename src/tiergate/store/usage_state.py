@@ -51,6 +51,7 @@ SCOPES: Final = {scope: scope.value for scope in Scope}
 GrantKey = tuple[str, str, str]
 """Customer, feature and id."""
 
+_fired_decoder: Final = msgspec.json.Decoder(list[str])
 _drawn_decoder: Final = msgspec.json.Decoder(dict[str, int])
 
 
@@ -86,6 +87,10 @@ class UsageState:
         """The latest window of each account that has a row."""
         self.stored: dict[Account, Limits] = {}
         """The accounts that have a row."""
+        self.fired: dict[Account, frozenset[str]] = {}
+        """The thresholds that fired in the window of an account, those of this transaction included."""
+        self.told: set[Account] = set()
+        """The accounts with a row whose window's end was told, or has none to tell."""
         self.leases: set[tuple[str, int]] = set()
         self.holders: set[str] = set()
         self.keys: set[bytes] = set()
@@ -133,7 +138,9 @@ class UsageState:
         keys = sorted({key_of(account) for account in accounts})
         rows = read_rows(self.connection, USAGE_ACCOUNTS, ACCOUNT_KEY, keys, lock=self._locking)
         self._add_accounts(rows)
-        self.latest |= {key_of(record.account): record for record in map(_account, rows)}
+        latest = [_account(row) for row in rows]
+        self.latest |= {key_of(record.account): record for record in latest}
+        self.told |= {record.account for record, row in zip(latest, rows, strict=True) if row.next_at is None}
         earlier = [account for account in accounts if self._is_earlier(account)]
         window_keys = [(*key_of(account), account.window) for account in earlier]
         self._add_accounts(read_rows(self.connection, USAGE_WINDOWS, WINDOW_KEY, window_keys))
@@ -147,6 +154,8 @@ class UsageState:
         self.records.load(accounts=records)
         for record, row in zip(records, rows, strict=True):
             self.stored[record.account] = Limits(row.allowance, row.limit_units)
+            if row.fired is not None:
+                self.fired[record.account] = frozenset(_fired_decoder.decode(row.fired))
 
     def _load_grants(self, keys: Collection[tuple[str, str]]) -> None:
         self._grants.update((key, []) for key in keys)
@@ -283,7 +292,7 @@ def grant_columns(stored: StoredGrant) -> dict[str, object]:
     }
 
 
-def account_columns(record: AccountRecord, limits: Limits) -> dict[str, object]:
+def account_columns(record: AccountRecord, limits: Limits, fired: Collection[str]) -> dict[str, object]:
     """Return the columns of a window of an account."""
     account = record.account
     return {
@@ -300,6 +309,7 @@ def account_columns(record: AccountRecord, limits: Limits) -> dict[str, object]:
         "allowance": limits.allowance,
         "limit_units": limits.limit,
         "drawn": _drawn_text(record.drawn, record.booked + record.leased),
+        "fired": msgspec.json.encode(sorted(fired)).decode() if fired else None,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from tiergate.model import FOREVER
 from tiergate.store.keyed_rows import RowWrites
 from tiergate.store.tables import (
     USAGE_ACCOUNTS,
@@ -29,6 +30,7 @@ from tiergate.store.usage_state import (
     key_of,
     lease_columns,
 )
+from tiergate.usage.accounts import Scope
 from tiergate.usage.ledger_records import LedgerChanges
 from tiergate.usage.pools import ALLOWANCE, OVERAGE
 from tiergate.usage.protocol import encode
@@ -106,10 +108,10 @@ def _write_accounts(state: UsageState, writes: RowWrites, accounts: Iterable[Acc
         latest = state.latest.get(key)
         others = records
         if latest is None:
-            opened.append(_columns(state, records[-1]))
+            opened.append(_latest_columns(state, records[-1]))
             others = records[:-1]
         elif records[-1].account.window >= latest.account.window:
-            updated.append(_columns(state, records[-1]))
+            updated.append(_latest_columns(state, records[-1]))
             others = records[:-1]
             if records[-1].account != latest.account:
                 before = next((record for record in others if record.account == latest.account), latest)
@@ -140,7 +142,13 @@ def _moved_ends(state: UsageState, changes: LedgerChanges) -> list[AccountRecord
 def _columns(state: UsageState, record: AccountRecord) -> Row:
     bound = state.bounds.get(record.account)
     limits = state.stored.get(record.account, Limits()) if bound is None else _limits(state, record, bound)
-    return account_columns(record, limits)
+    return account_columns(record, limits, state.fired.get(record.account, ()))
+
+
+def _latest_columns(state: UsageState, record: AccountRecord) -> Row:
+    """Return the columns of the latest window of an account, whose end is to be told if it has one."""
+    has_end = record.account.scope is Scope.CUSTOMER and record.until < FOREVER and record.account not in state.told
+    return _columns(state, record) | {"next_at": record.until if has_end else None}
 
 
 def _limits(state: UsageState, record: AccountRecord, bound: Bound) -> Limits:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from tiergate.model import FOREVER, Instant, Interval, SpendOrder
+from tiergate.model import FOREVER, Instant, Interval, SpendOrder, Threshold
 from tiergate.usage.pools import Grant
 
 AMOUNT_MAX: Final = 10**18
@@ -82,7 +82,7 @@ class Bound(msgspec.Struct, frozen=True):
     `window`: the window in which usage of the instant counts. `allowance`: the entitlement; `None`: unlimited, or the
     account only counts. `overage_max`: units above the limit: 0 if it is hard, `None` for any number. `grants`: all of
     the account, also those that do not count yet or any more. `late_ms`: how long after the window's end usage is
-    still recorded.
+    still recorded. `thresholds`: the levels of usage at which somebody is told; the ledger does not look at them.
     """
 
     window: Interval
@@ -91,6 +91,7 @@ class Bound(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...] = ()
     order: SpendOrder = SpendOrder.ALLOWANCE_FIRST
     late_ms: int = 0
+    thresholds: tuple[Threshold, ...] = ()
 
 
 class AccountRecord(msgspec.Struct):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import msgspec
 
 from tiergate.errors import CheckError
-from tiergate.model import FOREVER, Number, parse_instant
+from tiergate.model import FOREVER, MAX_THRESHOLDS, Number, parse_instant
 from tiergate.naming import is_id, parse_subject_id
 from tiergate.wire.check import SubjectId
 from tiergate.wire.decision import UNSET, Absent, InstantText
@@ -75,6 +75,26 @@ class GrantEditBody(msgspec.Struct, forbid_unknown_fields=True):
     start: InstantText | Absent = msgspec.field(default=UNSET, name="from")
     until: InstantText | Absent | None = UNSET
     priority: _Priority | Absent = UNSET
+
+
+class ThresholdsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The thresholds of a customer for a feature, in place of the feature's. An empty list: none."""
+
+    thresholds: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(
+            max_length=MAX_THRESHOLDS,
+            description="Percentages of the limit, such as `80%`, and amounts.",
+            extra_json_schema={
+                "items": {
+                    "anyOf": [
+                        {"type": "string", "pattern": "^(1000|[1-9][0-9]{0,2})%$"},
+                        {"type": "number", "exclusiveMinimum": 0},
+                    ]
+                }
+            },
+        ),
+    ]
 
 
 class Correction(NamedTuple):
@@ -156,6 +176,18 @@ def read_grant_edit(body: bytes) -> GrantEdit:
         FOREVER if "until" in fields and fields["until"] is None else _instant(fields, "until"),
         _priority(fields),
     )
+
+
+def read_thresholds(body: bytes) -> list[str | Number]:
+    """Read the thresholds of a customer: percentages as they are written, and numbers."""
+    fields = _fields(body, ("thresholds",), ("thresholds",))
+    levels = fields["thresholds"]
+    if not isinstance(levels, list):
+        raise CheckError("/thresholds", "must be a list")
+    return [
+        level if isinstance(level, str) else number_field(level, f"/thresholds/{place}")
+        for place, level in enumerate(levels)
+    ]
 
 
 def _fields(body: bytes, known: tuple[str, ...], required: tuple[str, ...]) -> JsonObject:

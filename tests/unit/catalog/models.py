@@ -52,9 +52,11 @@ from tiergate.model import (
     Suspension,
     Switch,
     Term,
+    Threshold,
     Value,
     WindowAnchor,
     parse_instant,
+    sorted_thresholds,
 )
 from tiergate.text_normalization import to_nfc
 
@@ -175,6 +177,11 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
     return replace(found, numbers=numbers, unlimited_level=draw(st.booleans()) or not numbers)
 
 
+def thresholds() -> st.SearchStrategy[Threshold]:
+    """Levels of usage."""
+    return st.builds(Threshold, percent=st.integers(1, 1000)) | st.builds(Threshold, units=units(1))
+
+
 @st.composite
 def meterings(draw: st.DrawFn) -> Metered:
     """How usage is counted."""
@@ -184,6 +191,7 @@ def meterings(draw: st.DrawFn) -> Metered:
         overage_max=draw(st.none() | units(1)) if limit is LimitKind.SOFT else None,
         spend=draw(st.sampled_from(SpendOrder)),
         offline=draw(st.none() | st.sampled_from(OfflineUse)),
+        thresholds=sorted_thresholds(draw(st.lists(thresholds(), max_size=3, unique=True))),
     )
     unit = draw(st.none() | st.sampled_from(CalendarUnit))
     if unit is None:

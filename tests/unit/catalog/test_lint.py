@@ -79,6 +79,12 @@ CASES: dict[str, list[str]] = {
         )
         for anchor in ("subscription", "first_use")
     ],
+    "threshold-above-hard-limit": [
+        catalog(
+            gives("plan", "sms: 1"),
+            features=feature("^{id: sms, type: quantity, metered: {reset: day, thresholds: [80%, 120%]}}"),
+        ),
+    ],
     "draws-on-draft": [
         catalog(
             gives("plan", "sms: 1, credits: 1"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.admin import serving
 from tests.stores import put_in_force
 from tests.unit.control.subjects import made
 from tiergate.admin.usage_bounds import PublishedBounds
-from tiergate.control.api import audit, customers, erasure, overrides, subscriptions
+from tiergate.control.api import audit, customers, erasure, events, overrides, subscriptions
 from tiergate.control.api.usage import UsageEndpoints
 from tiergate.model import parse_instant
 from tiergate.store import Store
@@ -55,6 +55,12 @@ class Plane:
         """Report one record, of calls of acme unless it says otherwise."""
         return self.service.post("/v1/usage", json={"subject": "acme", "feature": "calls"} | record)
 
+    def events(self, type_: str, customer: str = "acme") -> list[dict[str, Any]]:
+        """The bodies of the events of a type about a customer, in their order."""
+        answer = self.admin.as_("admin").get(f"/v1/events?type={type_}&customer={customer}&limit=500")
+        assert answer.status_code == 200, answer.text
+        return [event["data"] for event in answer.json()["items"]]
+
     def booked(
         self, feature: str = "calls", window: int = JANUARY, scope: Scope = Scope.CUSTOMER, member: str = ""
     ) -> int:
@@ -65,14 +71,14 @@ class Plane:
 
 
 @contextmanager
-def usage_plane(store_url: str) -> Iterator[Plane]:
+def usage_plane(store_url: str, catalog: str = CATALOG) -> Iterator[Plane]:
     """A ledger with the customer `acme`, who has the subscription `s1` since 10 January."""
     clock = [NOW]
     store = Store.open(store_url, clock=lambda: clock[0])
     ledger = UsageLedger(store, PublishedBounds())
     try:
-        put_in_force(store, CATALOG)
-        others = (customers, subscriptions, overrides, audit, erasure)
+        put_in_force(store, catalog)
+        others = (customers, subscriptions, overrides, audit, erasure, events)
         endpoints = [route for module in others for route in module.endpoints()]
         with serving(store, [*endpoints, *UsageEndpoints(ledger).endpoints()]) as admin:
             client = admin.as_("admin")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
 from tiergate.catalog.entries.calendar_periods import read_calendar_period
+from tiergate.catalog.entries.thresholds import read_thresholds
 from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_any_number, read_units
 from tiergate.model import (
@@ -45,7 +46,7 @@ MAX_LATE_MS = 90 * 24 * 3600 * 1000
 """Longest time after the end of its window in which usage is accepted, in milliseconds: 90 days."""
 
 METERED_KEYS = frozenset(
-    {"reset", "anchor", "timezone", "limit", "overage_max", "rollover", "late", "spend", "offline"}
+    {"reset", "anchor", "timezone", "limit", "overage_max", "rollover", "late", "spend", "offline", "thresholds"}
 )
 DRAWS_KEYS = frozenset({"from", "cost"})
 WINDOW_KEYS = ("anchor", "timezone", "rollover", "late")
@@ -72,6 +73,7 @@ def read_metered(fields: Fields, scale: int, report: Report) -> Metered | None:
         _late(inner),
         inner.choice("spend", SpendOrder) or SpendOrder.ALLOWANCE_FIRST,
         inner.choice("offline", OfflineUse),
+        read_thresholds(inner, scale, report),
     )
 
 

@@ -29,6 +29,7 @@ CODES: Final = {
     "soft-limit-zero": "a soft limit of 0",
     "source-below-cost": "a plan that gives less of what a feature draws on than its least use costs",
     "source-missing": "a plan that gives a feature, but nothing of what it draws on",
+    "threshold-above-hard-limit": "a threshold above 100 % of a limit that is hard",
     "time-zone-without-effect": "a `timezone` of hours that are counted from the subscription or the first use",
     "version-not-rolled-out": "a highest version that nobody gets",
 }

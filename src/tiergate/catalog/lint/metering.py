@@ -45,11 +45,21 @@ def _settings(feature: Feature, catalog: Catalog) -> Iterator[Finding]:
     if metered is not None and metered.timezone != "UTC" and _is_real_time(metered):
         message = "the time zone has no effect: hours have the same length everywhere"
         yield Finding(key, "time-zone-without-effect", message)
+    if metered is not None and metered.limit is LimitKind.HARD:
+        above = [threshold.key for threshold in metered.thresholds if (threshold.percent or 0) > 100]
+        if above and not _is_ever_soft(feature.id, catalog):
+            message = f"usage passes `{above[0]}` of a hard limit only when the limit falls, or by late usage"
+            yield Finding(key, "threshold-above-hard-limit", message)
     if feature.draws is None or feature.status is FeatureStatus.DRAFT:
         return
     if catalog.features[feature.draws.source].status is FeatureStatus.DRAFT:
         message = f"`{feature.id}` draws on `{feature.draws.source}`, which is a draft: nothing of it can be used"
         yield Finding(key, "draws-on-draft", message)
+
+
+def _is_ever_soft(feature: str, catalog: Catalog) -> bool:
+    values = (current_definition(item).entitlements.get(feature) for item in catalog.items.values())
+    return any(isinstance(value, MeteredAmount) and value.limit is LimitKind.SOFT for value in values)
 
 
 def _is_real_time(metered: Metered) -> bool:

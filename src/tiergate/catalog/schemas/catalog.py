@@ -26,6 +26,7 @@ from tiergate.catalog.schemas.parts import (
     soft_for_overage,
     subject_id,
     suspension,
+    thresholds,
     whole,
     words,
 )
@@ -213,6 +214,7 @@ def _metered() -> Schema:
                 "What a sidecar does that has nothing left to give out and cannot reach its control plane. Left out: "
                 "deny with a hard limit, allow with a soft one.",
             ),
+            "thresholds": thresholds(),
         },
         ["reset"],
         "Usage is counted.",

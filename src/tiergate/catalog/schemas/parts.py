@@ -8,7 +8,7 @@ from tiergate.catalog.entries.calendar_periods import MAX_PERIODS
 from tiergate.catalog.entries.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
 from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
 from tiergate.catalog.reading.files import API_VERSION
-from tiergate.model import CalendarUnit, LimitKind
+from tiergate.model import MAX_THRESHOLDS, CalendarUnit, LimitKind
 from tiergate.naming import EXTERNAL_PREFIX, ID, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 if TYPE_CHECKING:
@@ -123,6 +123,19 @@ def limit_kind(description: str) -> Schema:
 def overage_max() -> Schema:
     """Return the units above a soft limit."""
     return number("How much may be used above a soft limit; left out: any amount.", positive=True)
+
+
+def thresholds() -> Schema:
+    """Return the levels of usage at which somebody is told."""
+    percent: Schema = {"type": "string", "pattern": r"^(1000|[1-9][0-9]{0,2})%$"}
+    amount: Schema = {"type": "number", "exclusiveMinimum": 0}
+    return {
+        "type": "array",
+        "items": {"anyOf": [percent, amount]},
+        "uniqueItems": True,
+        "maxItems": MAX_THRESHOLDS,
+        "description": "Levels of usage at which an event is sent: percentages of the limit, such as 80%, and amounts.",
+    }
 
 
 def soft_for_overage() -> Schema:

@@ -40,6 +40,7 @@ from tiergate.model import (
     format_duration,
     format_instant,
     from_units,
+    threshold_data,
 )
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def metered_data(metered: Metered, scale: int) -> _Data:
             "late": None if metered.late == DEFAULT_LATE_MS else format_duration(metered.late),
             "spend": _unless(metered.spend, SpendOrder.ALLOWANCE_FIRST),
             "offline": None if metered.offline is None else metered.offline.value,
+            "thresholds": [threshold_data(threshold, scale) for threshold in metered.thresholds],
         }
     )
 

@@ -68,6 +68,10 @@ def _metered(value: Any) -> str:  # noqa: ANN401 - plain data of a file
     return ", ".join(parts)
 
 
+def _thresholds(value: Any) -> str:  # noqa: ANN401 - plain data of a file
+    return "no level" if not value else ", ".join(map(str, value))
+
+
 def _draws(value: Any) -> str:  # noqa: ANN401 - plain data of a file
     return "nothing" if value is None else f"{value['cost']} of {value['from']}"
 
@@ -86,6 +90,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "metered/late": ("late usage is accepted for", _word({}, "3 days")),
     "metered/spend": ("used up first", _word(_SPENT, _SPENT["allowance_first"])),
     "metered/offline": ("use without the control plane", _word(_OFFLINE, "as the limit says")),
+    "metered/thresholds": ("somebody is told at", _thresholds),
     "draws": ("each unit draws", _draws),
     "draws/from": ("draws on", str),
     "draws/cost": ("each unit costs", str),

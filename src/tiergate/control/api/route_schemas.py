@@ -202,6 +202,10 @@ _USAGE: Final = {
     "GET /v1/customers/{customer}/grants/{grant}": Shape("Grant"),
     "PATCH /v1/customers/{customer}/grants/{grant}": Shape("Grant", "GrantEdit"),
     "DELETE /v1/customers/{customer}/grants/{grant}": Shape("Grant"),
+    "GET /v1/customers/{customer}/thresholds": _page("CustomerThresholds"),
+    "GET /v1/customers/{customer}/thresholds/{feature}": Shape("CustomerThresholds"),
+    "PUT /v1/customers/{customer}/thresholds/{feature}": Shape("CustomerThresholds", "Thresholds"),
+    "DELETE /v1/customers/{customer}/thresholds/{feature}": _GONE,
 }
 
 SHAPES: Final[dict[str, Shape]] = {

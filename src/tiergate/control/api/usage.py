@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tiergate.admin import usage, usage_corrections, usage_grants, usage_views
+from tiergate.admin import usage, usage_corrections, usage_grants, usage_thresholds, usage_views
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
@@ -18,7 +18,7 @@ from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.usage.accounts import Scope
 from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS, RecordedUsage
-from tiergate.wire.usage_changes import read_correction, read_grant, read_grant_edit
+from tiergate.wire.usage_changes import read_correction, read_grant, read_grant_edit, read_thresholds
 from tiergate.wire.usage_reader import UsageRecord, choose_key, media_type_of, read_key_header, read_records
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _PERIOD: Final = ("feature", "scope", "at", "from", "until")
 _SERIES: Final = ("feature", "by", "from", "until")
 _GRANTS: Final = "/v1/customers/{customer}/grants"
 _GRANT: Final = f"{_GRANTS}/{{grant}}"
+_THRESHOLDS: Final = "/v1/customers/{customer}/thresholds"
+_OF_FEATURE: Final = f"{_THRESHOLDS}/{{feature}}"
 
 T = TypeVar("T")
 
@@ -77,6 +79,10 @@ class UsageEndpoints:
             Endpoint("GET", _GRANT, Action.VIEW, reading(usage_grants.read_grant), the_customer),
             Endpoint("PATCH", _GRANT, Action.EDIT_ENTITLEMENT, self.change, the_customer, media_types=MERGE_PATCH),
             Endpoint("DELETE", _GRANT, Action.EDIT_ENTITLEMENT, self.end, the_customer),
+            Endpoint("GET", _THRESHOLDS, Action.VIEW, list_thresholds, the_customer),
+            Endpoint("GET", _OF_FEATURE, Action.VIEW, reading(usage_thresholds.read_thresholds), the_customer),
+            Endpoint("PUT", _OF_FEATURE, Action.EDIT_CUSTOMER, self.set_thresholds, the_customer),
+            Endpoint("DELETE", _OF_FEATURE, Action.EDIT_CUSTOMER, self.remove_thresholds, the_customer),
         ]
 
     def report(self, request: AdminRequest) -> Response:
@@ -144,6 +150,26 @@ class UsageEndpoints:
             lambda unit: Response.json(usage_grants.end(request.actor, unit, self._ledger, customer, id_))
         )
 
+    def set_thresholds(self, request: AdminRequest) -> Response:
+        """Give a customer thresholds of a feature in place of the feature's; an empty list: none."""
+        customer, feature = request.params["customer"], request.params["feature"]
+        wanted = _read_body(read_thresholds, request)
+        return request.change(
+            lambda unit: Response.json(
+                usage_thresholds.set_thresholds(request.actor, unit, self._ledger, customer, feature, wanted)
+            )
+        )
+
+    def remove_thresholds(self, request: AdminRequest) -> Response:
+        """Let the thresholds of the feature apply to a customer again."""
+        customer, feature = request.params["customer"], request.params["feature"]
+
+        def work(unit: WriteUnit) -> Response:
+            usage_thresholds.remove_thresholds(request.actor, unit, self._ledger, customer, feature)
+            return Response.empty()
+
+        return request.change(work)
+
 
 def _reported(request: AdminRequest) -> Resource:
     return usage.reporting_resource(request.actor.caller)
@@ -166,6 +192,12 @@ def list_customers(request: AdminRequest) -> Response:
     place, limit, feature = request.number_cursor or 0, request.limit, request.params["id"]
     found = request.read(lambda unit: usage_views.customers_of_feature(unit, feature, order, place, limit + 1))
     return Response.page(found[:limit], str(place + limit) if len(found) > limit else None)
+
+
+def list_thresholds(request: AdminRequest) -> Response:
+    """List the thresholds of a customer by feature, and which of them have fired in the current window."""
+    customer = request.params["customer"]
+    return Response.page(request.read(lambda unit: usage_thresholds.list_thresholds(unit, customer)), None)
 
 
 def list_grants(request: AdminRequest) -> Response:

@@ -19,6 +19,7 @@ from tiergate.model import (
     OfflineUse,
     Per,
     SpendOrder,
+    Threshold,
     WindowAnchor,
 )
 
@@ -49,6 +50,13 @@ def metered(text: str) -> str:
         ("{reset: day, timezone: UTC}", Metered(CalendarUnit.DAY)),
         ("{reset: day, late: 3 days}", Metered(CalendarUnit.DAY)),
         ("{reset: day, late: 0 minutes}", Metered(CalendarUnit.DAY, late=0)),
+        (
+            "{reset: day, thresholds: [50, 100%, 0.5, 80%]}",
+            Metered(
+                CalendarUnit.DAY,
+                thresholds=(Threshold(80), Threshold(100), Threshold(units=5), Threshold(units=500)),
+            ),
+        ),
         ("{reset: day, late: 1 hour}", Metered(CalendarUnit.DAY, late=3_600_000)),
         ("{reset: day, late: 90 days}", Metered(CalendarUnit.DAY, late=90 * 86_400_000)),
         ("{reset: never, limit: soft}", Metered(limit=LimitKind.SOFT)),

@@ -7,7 +7,7 @@ from typing import Final
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, Schema, ref
 from tiergate.wire.schemas import object_of, struct_schemas
 from tiergate.wire.usage import MAX_RECORDS, RecordedUsage, UsageEvent, UsageRecordBody, UsageRecordsBody
-from tiergate.wire.usage_changes import CorrectionBody, GrantBody, GrantEditBody
+from tiergate.wire.usage_changes import CorrectionBody, GrantBody, GrantEditBody, ThresholdsBody
 
 _STRUCTS: Final = (
     UsageRecordBody,
@@ -17,8 +17,10 @@ _STRUCTS: Final = (
     CorrectionBody,
     GrantBody,
     GrantEditBody,
+    ThresholdsBody,
 )
 _NUMBER: Final[Schema] = {"type": "number"}
+_LEVELS: Final[Schema] = {"type": "array", "items": {"type": ["string", "number"]}}
 _ELSEWHERE: Final = ("Problem", "ProblemDetail")
 
 
@@ -46,6 +48,14 @@ def usage_schemas() -> dict[str, Schema]:
                 "used": _NUMBER | {"description": "In this window, after the correction."},
             },
             optional=("subscription", "user"),
+        ),
+        "CustomerThresholds": object_of(
+            {
+                "feature": ref("Id"),
+                "thresholds": _LEVELS,
+                "own": FLAG | {"description": "Whether they are this customer's own."},
+                "fired": _LEVELS | {"description": "Those that have fired in the current window."},
+            }
         ),
         "Grant": object_of(
             {
