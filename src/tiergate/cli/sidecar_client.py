@@ -19,7 +19,7 @@ _TIMEOUT: Final = 5.0
 
 SidecarUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The sidecar: `http://host:port` or `unix:/path`; default: localhost:8437."),
+    typer.Option(metavar="URL", help="The sidecar: `http(s)://host:port` or `unix:/path`; default: localhost:8437."),
 ]
 TokenFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The sidecar's token.")]
 

@@ -1,4 +1,4 @@
-"""Connections to a sidecar over TCP or a Unix socket, kept alive and reused. Safe to use from several threads.
+"""Connections to a sidecar over TCP, TLS or a Unix socket, kept alive and reused. Safe to use from several threads.
 
 Rules:
 
@@ -25,6 +25,7 @@ import httptools
 from tiergate.errors import SettingsError, SidecarUnreachableError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
 _SCHEME: Final = "unix:"
@@ -153,22 +154,56 @@ class _Connection:
         return response, reading.reusable and reading.begun == 1  # a second response is unexpected
 
 
+class _TlsConnection(_Connection):
+    """A connection with TLS. The other side may send parts of TLS at any time, which are no response."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        super().__init__(sock)
+        self._tls = sock
+
+    def is_quiet(self) -> bool:
+        import ssl  # noqa: PLC0415 - it takes long to import, and most clients need none
+
+        if super().is_quiet() and not self._tls.pending():
+            return True
+        self._tls.settimeout(0)
+        try:
+            self._tls.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def ask(self, request: bytes, deadline: float) -> tuple[Response, bool]:
+        import ssl  # noqa: PLC0415 - as above
+
+        try:
+            return super().ask(request, deadline)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            raise ConnectionError("the connection was closed") from None
+
+
 _FAILURES = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade, _LateError, _UnansweredError)
 
 
 class Connections:
     """Sends requests to one address. Keeps up to eight idle connections."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, ca_file: str | None = None) -> None:
         """Prepare to connect; nothing is sent yet. `timeout`: seconds for a whole request.
 
-        Raises `SettingsError` if `url` is neither `http://host:port` nor `unix:/path`.
+        `ca_file`: the certificates, in PEM, that verify an `https://` server, instead of the system's. Raises
+        `SettingsError` if `url` is neither `http(s)://host:port` nor `unix:/path`, or the certificates cannot be used.
         """
         self.url = url
         self._timeout = timeout
         self._idle: deque[_Connection] = deque()
         self._path = url.removeprefix(_SCHEME) if url.startswith(_SCHEME) else ""
         self._host, self._port = ("", 0) if self._path else _address(url)
+        self._tls = _tls_context(ca_file) if url.lower().startswith("https:") else None
+        if ca_file is not None and self._tls is None:
+            raise SettingsError("ca_file", "is for a `url` that begins with `https:`")
         self._named = "localhost" if self._path else _authority(self._host, self._port)
 
     def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
@@ -233,20 +268,26 @@ class Connections:
         failure: OSError | None = None
         for family, _, _, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
             try:
-                return _connected(family, address, deadline)
+                return _connected(family, address, deadline, self._tls, self._host)
             except OSError as error:
                 failure = failure or error
         raise failure or OSError("the host has no address")
 
 
-def _connected(family: int, address: object, deadline: float) -> _Connection:
+def _connected(
+    family: int, address: object, deadline: float, tls: ssl.SSLContext | None = None, host: str = ""
+) -> _Connection:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(_left(deadline))
         sock.connect(address)  # type: ignore[arg-type] # as `getaddrinfo` says it, or a path
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _Connection(sock)
+        if tls is None:
+            return _Connection(sock)
+        sock.settimeout(_left(deadline))
+        sock = wrapped = tls.wrap_socket(sock, server_hostname=host)
+        return _TlsConnection(wrapped)
     except BaseException:
         sock.close()
         raise
@@ -271,16 +312,27 @@ def _written(method: str, target: str, host: str, headers: Mapping[str, str], bo
 
 
 def _address(url: str) -> tuple[str, int]:
-    rule = "must be `http://host:port` or `unix:/path/of/the/socket`"
+    rule = "must be `http://host:port`, `https://host:port` or `unix:/path/of/the/socket`"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise SettingsError("url", f"`{url}` {rule}") from None
     is_host = bool(parts.hostname) and (parts.hostname or "").isascii()
-    if parts.scheme != "http" or not is_host or parts.path not in {"", "/"} or parts.query or parts.username:
+    is_plain = parts.path in {"", "/"} and not parts.query and not parts.username
+    if parts.scheme not in {"http", "https"} or not is_host or not is_plain:
         raise SettingsError("url", f"`{url}` {rule}")
-    return parts.hostname or "", 80 if port is None else port
+    default = 80 if parts.scheme == "http" else 443
+    return parts.hostname or "", default if port is None else port
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - as above
+
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError("ca_file", f"`{ca_file}` cannot be used: {error.strerror or error}") from None
 
 
 def _authority(host: str, port: int) -> str:
@@ -293,6 +345,8 @@ def _detail(error: Exception) -> str:
             return "the request timed out"
         case _UnansweredError():
             return "the connection was closed"
+        case OSError() if getattr(error, "verify_message", ""):
+            return f"the certificate is not valid: {getattr(error, 'verify_message', '')}"
         case OSError() if error.strerror:
             return error.strerror[:1].lower() + error.strerror[1:]
         case OSError():

@@ -82,21 +82,23 @@ class Sidecar:
         token: str | None = None,
         token_file: str | Path | None = None,
         timeout: float = 1.0,
+        ca_file: str | Path | None = None,
         on_no_answer: Callable[[SidecarUnreachableError], object] | None = None,
         on_mistake: Callable[[CallerError], object] | None = None,
     ) -> None:
         """Prepare; nothing is sent yet.
 
-        `url`: `http://host:port` or `unix:/path`. `token`: what the sidecar's token file holds, if it has one;
-        `token_file`: a file whose first line it is, which is read again when it changes. `timeout`: seconds for a call,
-        from its beginning to the last byte of the answer. `on_no_answer`: called with the error of each call that gets
-        no answer, before `allows` gives its `otherwise`; for a metric. `on_mistake`: with it, `allows` gives its
+        `url`: `http://host:port`, `https://host:port` or `unix:/path`. `token`: what the sidecar's token file holds, if
+        it has one; `token_file`: a file whose first line it is, which is read again when it changes. `timeout`: seconds
+        for a call, from its beginning to the last byte of the answer. `ca_file`: the certificates, in PEM, that verify
+        an `https:` URL, instead of the system's. `on_no_answer`: called with the error of each call that gets no
+        answer, before `allows` gives its `otherwise`; for a metric. `on_mistake`: with it, `allows` gives its
         `otherwise` for a mistake in the question, too, and calls this with the error; without it, `allows` raises it.
 
         Raises:
-            SettingsError: `url` is neither of these, the token is none, or both are given.
+            SettingsError: `url` is none of these, the token or `ca_file` is unusable, or both tokens are given.
         """
-        self._connections = Connections(url, timeout)
+        self._connections = Connections(url, timeout, None if ca_file is None else str(ca_file))
         if token is not None and token_file is not None:
             raise SettingsError("token_file", "stands in place of `token`: give one of them")
         self._token: FixedToken | FileToken | None = FixedToken(token) if token is not None else None

@@ -3,17 +3,20 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import ssl
 import threading
 import time
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from tests.certificates import certify
 from tiergate.client.connections import Connections
 from tiergate.errors import SettingsError, SidecarUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.unit.client.conftest import Server
@@ -222,7 +225,6 @@ def test_half_an_answer_is_none(sent: bytes) -> None:
     [
         "",
         "localhost:8437",
-        "https://localhost:8437",
         "http://",
         "http://localhost:port",
         "http://localhost/v1",
@@ -231,5 +233,65 @@ def test_half_an_answer_is_none(sent: bytes) -> None:
 )
 def test_an_address_of_another_form_is_refused_at_once(url: str) -> None:
     """A URL is `http://host:port` or `unix:/path`; anything else is a mistake of the caller."""
-    with pytest.raises(SettingsError, match="must be `http://host:port`"):
+    with pytest.raises(SettingsError, match="must be `http://host:port`, `https://host:port`"):
         Connections(url, 1)
+
+
+@contextlib.contextmanager
+def speaking_tls(server: Server, folder: Path) -> Iterator[Path]:
+    """Serve over TLS behind the server's own port; give the certificate."""
+    certificate, key = certify(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    behind = ThreadingHTTPServer(("127.0.0.1", 0), server.handler())
+    behind.socket = context.wrap_socket(behind.socket, server_side=True)
+    thread = threading.Thread(target=behind.serve_forever, daemon=True)
+    thread.start()
+    server.url = f"https://localhost:{behind.server_address[1]}"
+    try:
+        yield certificate
+    finally:
+        behind.shutdown()
+        behind.server_close()
+
+
+def test_a_proxy_that_ends_tls_is_asked_over_kept_connections(server: Server, tmp_path: Path) -> None:
+    """Session tickets, which TLS sends when it likes, are no answers and end no connection."""
+    with speaking_tls(server, tmp_path) as certificate:
+        connections = Connections(server.url, 5, str(certificate))
+        before = server.connections
+        for _ in range(3):
+            assert connections.request("POST", "/v1/check", b"{}", {}).body == b"{}"
+        assert server.connections == before + 1
+        server.closes = True
+        connections.request("GET", "/", None, {})
+        server.closed.acquire()
+        server.closes = False
+        assert connections.request("GET", "/", None, {}).status == 200
+        assert server.connections == before + 2
+        connections.close()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_answer(server: Server, tmp_path: Path) -> None:
+    """And one that cannot be read is a mistake at once, as is one for a URL without TLS."""
+    with (
+        speaking_tls(server, tmp_path),
+        pytest.raises(SidecarUnreachableError, match="the certificate is not valid: self-signed"),
+    ):
+        Connections(server.url, 5).request("GET", "/", None, {})
+    for url in ("https://localhost", "http://localhost"):
+        with pytest.raises(SettingsError) as refused:
+            Connections(url, 5, str(tmp_path / "none.pem"))
+        assert refused.value.setting == "ca_file"
+
+
+def test_a_handshake_that_does_not_come_is_given_up() -> None:
+    """It counts to the time of the request."""
+
+    def wait(connection: socket.socket) -> None:
+        connection.recv(1)
+
+    with Peer(wait) as peer:
+        url = peer.url.replace("http:", "https:").replace("127.0.0.1", "localhost")
+        with pytest.raises(SidecarUnreachableError, match="timed out"):
+            Connections(url, 0.2).request("GET", "/", None, {})
