@@ -34,6 +34,10 @@ MAX_PROBLEMS = 10_000
 """Largest number of problems of one load in an error; the others are counted."""
 
 _FILE_KEYS = frozenset({"apiVersion", "plans", "features", "items", "ladders"})
+_ELSEWHERE = {
+    **dict.fromkeys(("customers", "subscriptions"), "a subjects file (`--subjects`)"),
+    **dict.fromkeys(("suite", "tests", "cases"), "a test file, `*_test.yaml` (`tiergate test`)"),
+}
 _LADDER_KEYS = frozenset({"id", "plans"})
 _NUMBERED = frozenset({"version", "versions", "rollouts"})
 
@@ -145,7 +149,7 @@ class _Loader:
             report.add(place, "empty-file", "the file is empty: it needs at least `apiVersion` and `features`")
             self._complete = False
             return
-        fields = Fields.of(root, place, report, _FILE_KEYS, ("apiVersion",))
+        fields = Fields.of(root, place, report, _FILE_KEYS, ("apiVersion",), _ELSEWHERE)
         if fields is None:
             self._complete = False
             return

@@ -31,6 +31,10 @@ MAX_LINE_BYTES = 2**20
 """Largest number of bytes of one line."""
 
 _FILE_KEYS = frozenset({"apiVersion", "customers", "subscriptions"})
+_ELSEWHERE = {
+    **dict.fromkeys(("plans", "features", "items", "ladders"), "a catalog file (`--catalog`)"),
+    **dict.fromkeys(("suite", "tests", "cases"), "a test file, `*_test.yaml` (`tiergate test`)"),
+}
 _HEAD_KEYS = frozenset({"apiVersion"})
 _PLACELESS = PlacelessReport()
 
@@ -69,7 +73,7 @@ class SubjectFileReader:
         if root is None:
             report.add(place, "empty-file", "the file is empty: it needs at least `apiVersion`")
             return
-        fields = Fields.of(root, place, report, _FILE_KEYS, ("apiVersion",))
+        fields = Fields.of(root, place, report, _FILE_KEYS, ("apiVersion",), _ELSEWHERE)
         if fields is None:
             self.is_complete = False
             return

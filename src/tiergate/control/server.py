@@ -125,7 +125,11 @@ class _ControlPlane:
         tokens = _tokens(settings)
         admin_key = read_admin_key(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
-        self._probe_sockets = [] if settings.probe_port is None else bind_tcp(settings.probe_host, settings.probe_port)
+        self._probe_sockets = (
+            []
+            if settings.probe_port is None
+            else bind_tcp(settings.probe_host, settings.probe_port, option="probe-port")
+        )
         for bound in (*self._sockets, *self._probe_sockets):
             opened.callback(bound.close)
         migrating = settings.migrate or settings.database.startswith("sqlite")

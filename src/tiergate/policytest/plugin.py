@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tiergate.policytest.pytest_fixtures import Files, FixtureFactory, LiveSidecar
 
 _PARTS = ("catalog", "subjects", "rules")
+_LEFT_ALONE: pytest.StashKey[list[Path]] = pytest.StashKey()
 _WORKBENCH: pytest.StashKey[FixtureFactory] = pytest.StashKey()
 
 
@@ -51,11 +52,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     from tiergate.policytest.pytest_collection import SuiteFile, is_ours
 
     if not parent.session.isinitpath(file_path) and not is_ours(file_path):
-        text = f"{file_path} has no `apiVersion: tiergate/v1`: it is not collected (see `tiergate_test_files`)"
-        parent.warn(pytest.PytestCollectionWarning(text))
+        parent.config.stash.setdefault(_LEFT_ALONE, []).append(file_path)
         return None
     file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
     return file
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Name the files of other tools. No warning: they may be as they should, and some runs make errors of warnings."""
+    return [
+        f"tiergate: {path} has no `apiVersion: tiergate/v1`: it is not collected (see `tiergate_test_files`)"
+        for path in config.stash.get(_LEFT_ALONE, [])
+    ]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -23,10 +23,11 @@ BACKLOG: Final = 2048
 _ALL_IPV6: Final = "::"
 
 
-def bind_tcp(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+def bind_tcp(host: str, port: int, *, option: str = "port", is_shared: bool = False) -> list[socket.socket]:
     """Bind all addresses of a host to one port, without listening yet. Port 0 selects a free one; `::` includes IPv4.
 
-    `is_shared`: other sockets of this user may share the port.
+    `option`: the name of the setting of the port, for errors. `is_shared`: other sockets of this user may share the
+    port.
 
     Raises:
         ListenError: the host does not exist, or no address can be bound.
@@ -44,7 +45,7 @@ def bind_tcp(host: str, port: int, *, is_shared: bool = False) -> list[socket.so
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 _close(bound)
-                raise ListenError(f"cannot listen on `{host}` port {port}: {os.strerror(error.errno or 0)}") from None
+                raise ListenError(_refused(host, port, option, error.errno or 0)) from None
             failure = error
             continue
         port = bound[0].getsockname()[1]
@@ -71,6 +72,15 @@ def bind_shared_tcp(host: str, port: int, count: int) -> list[list[socket.socket
             _close(sockets)
         raise
     return shared
+
+
+def _refused(host: str, port: int, option: str, number: int) -> str:
+    """Return why a port cannot be bound, and what to do about it."""
+    cures = {
+        errno.EADDRINUSE: f": choose another one with `--{option}`, or any free one with `--{option} 0`",
+        errno.EACCES: f": ports below 1024 need a right of their own; choose another one with `--{option}`",
+    }
+    return f"cannot listen on `{host}` port {port}: {os.strerror(number)}{cures.get(number, '')}"
 
 
 def url_of(bound: socket.socket) -> str:

@@ -102,7 +102,7 @@ class _Sidecar:
         listeners = 1 if settings.uds is None else 2
         connections = fit_to_limit(room, "max-connections", settings.max_connections, times=listeners)
         self._tcp = _bind_workers(settings, opened)
-        self._probe_sockets = _keep(bind_tcp(settings.probe_host, settings.probe_port), opened)
+        self._probe_sockets = _keep(bind_tcp(settings.probe_host, settings.probe_port, option="probe-port"), opened)
         self._unix = _bind_unix(settings, opened)
         directory = DataDirectory.open(settings.data)
         opened.callback(directory.close)

@@ -244,3 +244,20 @@ def test_more_problems_than_anybody_reads_are_counted(tmp_path: Path) -> None:
     problems = catalog_problems(tmp_path, f"apiVersion: tiergate/v1\nfeatures:\n{listed}items: []\n")
     assert len(problems) == 10_001
     assert problems[-1].message == "3 more problems are not shown"
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        ("customers", "subjects file"),
+        ("subscriptions", "subjects file"),
+        ("tests", "test file"),
+        ("suite", "test file"),
+    ],
+)
+def test_a_key_of_another_file_is_told_where_it_belongs(key: str, where: str, tmp_path: Path) -> None:
+    """A folder may have files of several kinds, and each reader takes its own."""
+    (tmp_path / "all.yaml").write_text(f"apiVersion: tiergate/v1\n{key}: []\n")
+    problem = next(it for it in problems_of(tmp_path) if it.code == "unknown-key")
+    assert problem.suggestion is None
+    assert where in problem.message

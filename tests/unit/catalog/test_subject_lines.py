@@ -95,6 +95,10 @@ def test_a_head_alone_has_no_subjects(catalog: Catalog, tmp_path: Path) -> None:
             '{"type": "subscription", "id": "x", "customer": ^"nobody", "status": "active", "items": []}',
             "unknown-customer",
         ),
+        (
+            '{"type": "subscription", "id": "x", "customer": ^"nobody", "status": ^"due", "items": [{"item": ^"gld"}]}',
+            "unknown-customer unknown-word unknown-item",
+        ),
         ('{"type": "customer", "id": ^"acme"}', "duplicate-id"),
         ('{"apiVersion": "tiergate/v1"^}', "missing-key"),
     ],
@@ -220,3 +224,13 @@ def _read(path: Path, catalog: Catalog, *, placed: bool) -> tuple[list[object], 
     log = ProblemLog()
     records = SubjectFileReader(SubjectReader(catalog.index(), TotalBounds.of(catalog)), log)
     return [record.subject for record in records.read(path, placed=placed)], log.sorted()
+
+
+@pytest.mark.parametrize(
+    ("key", "where"), [("items", "catalog file"), ("features", "catalog file"), ("tests", "test file")]
+)
+def test_a_key_of_another_file_is_told_where_it_belongs(key: str, where: str, catalog: Catalog, tmp_path: Path) -> None:
+    """As the catalog's reader does."""
+    (problem,) = subjects_problems(tmp_path, catalog, f"apiVersion: tiergate/v1\n{key}: []\n", "s.yaml")
+    assert problem.code == "unknown-key"
+    assert where in problem.message

@@ -36,7 +36,7 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
     """It shows at the start."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"`127.0.0.1` port {port}: Address already in use"):
+        with pytest.raises(ListenError, match=f"`127.0.0.1` port {port}: Address already in use: .*`--port 0`"):
             bind_tcp("127.0.0.1", port)
 
 

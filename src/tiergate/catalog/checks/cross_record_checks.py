@@ -41,13 +41,17 @@ class CrossRecordChecks:
         self._count = 0
 
     def note(self, record: SubjectEntry) -> None:
-        """Collect a record; of a record with problems, its id if it can be read."""
+        """Collect a record; of a record with problems, its ids if they can be read."""
         self._count += 1
         subject = record.subject
         if subject is None:
             id_ = read_written_id(record, "id")
             if id_ is not None:
                 (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
+            customer = None if record.is_customer else read_written_id(record, "customer")
+            if customer is not None:
+                self._holders.append(hash(customer))
+                self._totals.append(0)
         elif isinstance(subject, Customer):
             self._customers.append(hash(subject.id))
             added = self._bounds.cheap_customer(subject) if subject.overrides else 0
@@ -112,19 +116,24 @@ class SuspectIds:
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
             self._settle_twice(record, id_, log, quarantine)
         subject = record.subject
-        if subject is None:
-            return
+        if not record.is_customer:
+            self._settle_missing(record, id_, log, quarantine)
         if isinstance(subject, Customer):
             if hash(subject.id) in self._large:
                 self._totals_of(subject.id, record, "id").add_customer(subject)
-            return
-        holder = hash(subject.customer)
-        if holder in self._missing:
-            log.add(_position(record, "customer"), "unknown-customer", f"no customer `{subject.customer}`")
-            if quarantine is not None:
-                quarantine.blame(subject.customer, (subject.id,), 1)
-        if holder in self._large:
+        elif subject is not None and hash(subject.customer) in self._large:
             self._totals_of(subject.customer, record, "customer").add(subject)
+
+    def _settle_missing(
+        self, record: SubjectEntry, id_: str | None, log: ProblemLog, quarantine: Quarantine | None
+    ) -> None:
+        """Report the customer of a subscription who does not exist, whatever else is wrong with the subscription."""
+        customer = read_written_id(record, "customer")
+        if customer is None or hash(customer) not in self._missing:
+            return
+        log.add(_position(record, "customer"), "unknown-customer", f"no customer `{customer}`")
+        if quarantine is not None:
+            quarantine.blame(customer, () if id_ is None else (id_,), 1)
 
     def _totals_of(self, customer: str, record: SubjectEntry, key: str) -> SubjectTotals:
         """Return the totals of a customer, reported at its first subscription, else at the customer."""

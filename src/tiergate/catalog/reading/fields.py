@@ -16,6 +16,7 @@ from tiergate.naming import ID, ID_RULE, nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Mapping as Dictionary
     from enum import StrEnum
 
     from tiergate.catalog.reading.problem_report import Report
@@ -152,24 +153,35 @@ class Fields:
         report: Report,
         known: frozenset[str],
         required: Sequence[str] = (),
+        elsewhere: Dictionary[str, str] = {},
     ) -> Fields | None:
-        """Return the fields of `node`, reporting unknown and missing keys; `None` if it is not a mapping."""
+        """Return the fields of `node`, reporting unknown and missing keys; `None` if it is not a mapping.
+
+        `elsewhere`: keys of other files, with the file that they belong into.
+        """
         if not isinstance(node, Mapping):
             if node is not BROKEN:
                 report.add(place, "wrong-type", f"must be a mapping, not {describe(node)}")
             return None
         fields = cls(node, place, report)
-        fields.expect(known, required)
+        fields.expect(known, required, elsewhere)
         return fields
 
-    def expect(self, known: frozenset[str], required: Sequence[str] = ()) -> None:
-        """Report keys that are not `known`, and `required` keys that are missing."""
+    def expect(
+        self,
+        known: frozenset[str],
+        required: Sequence[str] = (),
+        elsewhere: Dictionary[str, str] = {},
+    ) -> None:
+        """Report keys that are not `known`, and `required` keys that are missing; `elsewhere` as in `of`."""
         entries = self.entries
         if not entries.keys() <= known:
             for key in entries:
                 if key not in known:
-                    near = find_suggestion(key, known, self._report)
-                    self._report.add(self._mapping.key_place(key), "unknown-key", f"unknown key `{shorten(key)}`", near)
+                    where = elsewhere.get(key)
+                    near = None if where else find_suggestion(key, known, self._report)
+                    message = f"unknown key `{shorten(key)}`" + (f": it belongs into {where}" if where else "")
+                    self._report.add(self._mapping.key_place(key), "unknown-key", message, near)
         for key in required:
             if key not in entries:
                 self._report.add(self.place, "missing-key", f"the key `{key}` is missing")

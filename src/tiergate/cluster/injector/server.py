@@ -94,8 +94,8 @@ class _Injector:
         probe_connections = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
         self._most = connection_limit(open_files, _RESERVED + probe_connections)
         self._files = _files(settings, environ, opened)
-        self._sockets = _bind(settings.host, settings.port, opened)
-        probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
+        self._sockets = _bind(settings.host, settings.port, "port", opened)
+        probe_sockets = _bind(settings.probe_host, settings.probe_port, "probe-port", opened)
         self._probe_address = " ".join(map(url_of, probe_sockets))
         self._probes = Listener(
             probe_app(lambda: self._serving and not self._end.is_set(), self._counts),
@@ -207,8 +207,8 @@ def _files(
     return ManagedCertificate(registration, opened)
 
 
-def _bind(host: str, port: int, opened: ExitStack) -> list[socket.socket]:
-    bound = bind_tcp(host, port)
+def _bind(host: str, port: int, option: str, opened: ExitStack) -> list[socket.socket]:
+    bound = bind_tcp(host, port, option=option)
     for one in bound:
         opened.callback(one.close)
     return bound

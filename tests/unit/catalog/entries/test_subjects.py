@@ -280,6 +280,10 @@ def test_a_paused_subscription_names_the_status_that_it_returns_to(catalog: Cata
         (subscription("").replace("{id: s", "^{id: s"), "missing-key"),
         (subscription("items: []", "^ended"), "unknown-word"),
         (subscription("items: []").replace("customer: acme", "customer: ^other"), "unknown-customer"),
+        (
+            subscription("items: []", "^ended").replace("customer: acme", "customer: ^other"),
+            "unknown-customer unknown-word",
+        ),
         (subscription("items: [], ^ends: 2027-01-01"), "unknown-key"),
         (subscription("items: []", "trialing").replace("{id: s", "^{id: s"), "missing-date"),
         (subscription("items: []", "canceled").replace("{id: s", "^{id: s"), "missing-date"),
