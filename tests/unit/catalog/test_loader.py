@@ -259,5 +259,5 @@ def test_a_key_of_another_file_is_told_where_it_belongs(key: str, where: str, tm
     """A folder may have files of several kinds, and each reader takes its own."""
     (tmp_path / "all.yaml").write_text(f"apiVersion: tiergate/v1\n{key}: []\n")
     problem = next(it for it in problems_of(tmp_path) if it.code == "unknown-key")
-    assert problem.suggestion is None
+    assert not problem.suggestion
     assert where in problem.message
