@@ -50,7 +50,7 @@ from tiergate.bundle.signed_statements import (
     payload_type,
 )
 from tiergate.errors import RejectionReason, TrustError
-from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
+from tiergate.feed.hash_chain import chain_start, extend_by_line
 from tiergate.feed.lines import (
     FeedChange,
     PublicationChange,
@@ -253,32 +253,32 @@ def _is_fresh(head: Head, now: Instant) -> bool:
 def _read_steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[FeedStep]:
     """Return the steps from `cursor` to `head` that these lines make."""
     start = position = cursor.position
-    chain = cursor.chain
+    chain = bytes.fromhex(cursor.chain)
     steps: list[FeedStep] = []
     changes: list[RecordChange] = []
     for line in lines:
         change = read_line(line)
         _check_position(change, position, start)
-        before, position, chain = chain, position + 1, extend_chain(chain, line_digest(line))
-        if isinstance(change, SubjectChange | UnreadableChange):
+        before, position, chain = chain, position + 1, extend_by_line(chain, line)
+        if isinstance(change, (SubjectChange, UnreadableChange)):
             changes.append(change)
         elif isinstance(change, PublicationChange):
             publication = _read_covered_publication(change.publication, head)
             _check_publication(publication, change, cursor)
             if changes:
-                end = replace(cursor, position=position - 1, chain=before)
+                end = replace(cursor, position=position - 1, chain=before.hex())
                 steps.append(FeedStep(tuple(changes), None, b"", end))
                 changes = []
-            cursor = Cursor(position, chain, publication.sequence, publication.revision, cursor.fresh_at)
+            cursor = Cursor(position, chain.hex(), publication.sequence, publication.revision, cursor.fresh_at)
             steps.append(FeedStep((), publication, change.publication, cursor))
     if position < head.position:  # 3
         raise TrustError(RejectionReason.TRUNCATED, f"the page ends at {position}, its head is at {head.position}")
     if position > head.position:  # 3
         raise TrustError(RejectionReason.CONTRADICTION, f"the page goes to {position}, its head is at {head.position}")
-    if chain != head.chain:  # 5
+    if chain.hex() != head.chain:  # 5
         raise TrustError(RejectionReason.BROKEN_CHAIN, f"the feed up to {position} is not the one that the head signs")
     if lines and (changes or cursor.position != position):
-        steps.append(FeedStep(tuple(changes), None, b"", replace(cursor, position=position, chain=chain)))
+        steps.append(FeedStep(tuple(changes), None, b"", replace(cursor, position=position, chain=chain.hex())))
     return steps
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 
+_sha256 = hashlib.sha256
+
 
 def chain_start(store: str) -> str:
     """Return the chain at position 0. It depends on the store's id, so that no two feeds are alike."""
@@ -19,6 +21,11 @@ def chain_start(store: str) -> str:
 def line_digest(line: bytes) -> str:
     """Return the hash of a line."""
     return hashlib.sha256(line).hexdigest()
+
+
+def extend_by_line(chain: bytes, line: bytes) -> bytes:
+    """Return the raw bytes of the chain after one more line, given those of the chain before it."""
+    return _sha256(chain + _sha256(line).digest()).digest()
 
 
 def extend_chain(chain: str, digest: str) -> str:

@@ -32,7 +32,7 @@ _YOUNG_COLLECTIONS: Final = 2
 """Collections of the youngest generation after which the next one is collected with it."""
 
 _BUSY_SECONDS: Final = 0.005
-_IDLE_SECONDS: Final = 0.02
+_IDLE_SECONDS: Final = 0.05
 """Seconds between two collections of the youngest generation, while requests come and else."""
 
 _NEVER: Final = 2**31 - 1

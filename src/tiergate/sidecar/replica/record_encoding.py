@@ -26,6 +26,18 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SubjectRecord).decode
 
 
+class _SubscriptionId(msgspec.Struct, array_like=True):
+    id: str
+
+
+class _SubscriptionIds(msgspec.Struct, array_like=True):
+    customer: msgspec.Raw
+    subscriptions: list[_SubscriptionId]
+
+
+_decode_ids = msgspec.msgpack.Decoder(_SubscriptionIds).decode
+
+
 def encode_record(record: SubjectRecord) -> bytes:
     """Return a redacted record in MessagePack."""
     return _encode(redact_record(record))
@@ -44,6 +56,16 @@ def join_record(customer: bytes, subscriptions: Sequence[bytes]) -> bytes:
     else:
         header = b"\xdc" + length.to_bytes(2) if length < 65536 else b"\xdd" + length.to_bytes(4)
     return b"".join((b"\x92", customer, header, *subscriptions))
+
+
+def read_subscription_ids(content: bytes) -> frozenset[str] | None:
+    """Return the ids of the subscriptions in a row, without reading the rest; none if it is quarantined.
+
+    Raises `msgspec.MsgspecError` or `UnicodeDecodeError` if that part of the row is damaged.
+    """
+    if content == QUARANTINED:
+        return None
+    return frozenset([subscription.id for subscription in _decode_ids(content).subscriptions])
 
 
 def decode_row(content: bytes, checksum: int | None) -> SubjectRecord | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
@@ -21,7 +22,7 @@ from tiergate.bundle import Cursor, Manifest, decode_manifest, encode_manifest
 from tiergate.errors import BundleError, ReplicaError
 from tiergate.feed.lines import UnreadableChange
 from tiergate.feed.unreadable_records import UnreadableRecord
-from tiergate.sidecar.replica.record_encoding import NO_CUSTOMER, QUARANTINED, decode_row, encode_record
+from tiergate.sidecar.replica.record_encoding import NO_CUSTOMER, QUARANTINED, encode_record, read_subscription_ids
 from tiergate.sidecar.replica.schema import QUARANTINED_TABLE, read_floor, read_state, write_state
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class ReplicaWriter:
         if record is None:
             execute("DELETE FROM customers WHERE id = ?", (change.customer,))
         else:
-            after = frozenset(subscription.id for subscription in record.subscriptions)
+            after = frozenset([subscription.id for subscription in record.subscriptions])
             content = encode_record(record)
             execute("INSERT OR REPLACE INTO customers VALUES (?, ?, ?)", (change.customer, content, crc32(content)))
         for gone in before - after:  # unless another customer has it by now
@@ -202,12 +203,10 @@ class ReplicaWriter:
         return ChangedSubjects(change.customer, before | after)
 
     def _subscriptions_of(self, customer: str, content: bytes) -> frozenset[str]:
-        try:
-            record = decode_row(content, None)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            record = None
-        if record is not None:
-            return frozenset(subscription.id for subscription in record.subscriptions)
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            ids = read_subscription_ids(content)
+            if ids is not None:
+                return ids
         rows = self._connection.execute("SELECT id FROM subscriptions WHERE customer = ?", (customer,))
         return frozenset(row[0] for row in rows)
 

@@ -20,6 +20,7 @@ from tiergate.bundle import MAX_ARCHIVE_BYTES
 from tiergate.errors import SettingsError, SyncError
 from tiergate.http.loopback import is_loopback
 from tiergate.naming import PROBLEM_TYPE_PREFIX, path_segment
+from tiergate.process.absent_modules import remember_absence
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.sync.trust_config import read_credential
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import PageEntry
     from tiergate.model import Subject
+
+remember_absence("sniffio")  # httpcore imports it ten times for each request
 
 MAX_FEED_BYTES: Final = 64 * 1024**2
 """Most bytes of a page of the feed."""

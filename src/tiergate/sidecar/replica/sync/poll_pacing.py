@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 _BURST: Final = 24.0
-_RATE: Final = 4.0
+_RATE: Final = 2.5
 
 
 class PollPacer:
