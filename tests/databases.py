@@ -252,9 +252,9 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a database file that has the schema and nothing else."""
+    """Give a database file with a store in which nothing has happened yet."""
     path = tmp_path_factory.mktemp("template") / "store.sqlite"
-    _migrate(f"sqlite:///{path}")
+    Store.open(f"sqlite:///{path}", migrating=True).close()
     return path
 
 
@@ -263,7 +263,6 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """Give the URL of a fresh store in an SQLite file."""
     path = tmp_path / "store.sqlite"
     shutil.copyfile(sqlite_template, path)
-    Store.open(f"sqlite:///{path}", migrating=True).close()
     return f"sqlite:///{path}"
 
 

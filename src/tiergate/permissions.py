@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import BaseEntities, Uid, authorize_caller, builtin_text
@@ -239,6 +239,7 @@ class RolePolicies:
         return Permission(result.allowed and not result.errors, result.policies, result.errors)
 
 
+@cache
 def shipped_roles() -> RolePolicies:
     """Return the shipped role policies, active until others are published."""
     return RolePolicies.parse(builtin_text("roles"))

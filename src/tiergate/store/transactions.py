@@ -79,7 +79,8 @@ class Store:
                 migrate(store.database)
             if migrating:
                 initialize_store(store.database, store.clock())
-            check_schema(store.database)
+            else:
+                check_schema(store.database)
             store.id = store.read(lambda unit: store_id(unit.session))
         except BaseException:
             store.close()
