@@ -21,7 +21,8 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 DEPLOY_TESTS := tests/helm tests/kubernetes
-WITHOUT_CLUSTER := $(addprefix --ignore=,$(DEPLOY_TESTS))
+CLIENT_TESTS := tests/clients
+WITHOUT_CLUSTER := $(addprefix --ignore=,$(DEPLOY_TESTS) $(CLIENT_TESTS))
 
 .PHONY: help
 help: ## list the targets
@@ -90,6 +91,12 @@ endif
 test-deploy: $(VENV)/.dev ## test the Helm chart against a real API server
 	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(DEPLOY_TESTS) $(ARGS)
 	@$(PYTEST) -m "serial and not slow" $(DEPLOY_TESTS) $(ARGS) || test $$? -eq 5
+
+# These tests need Node and the generators of tests/clients on the path. `.ci/clients` installs these and prints their
+# folder.
+.PHONY: test-clients
+test-clients: $(VENV)/.dev ## test that generated Python and TypeScript clients compile and work
+	@$(PYTEST) -o faulthandler_timeout=900 $(CLIENT_TESTS) $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev ## run the tests that take minutes each

@@ -83,7 +83,9 @@ at `/openapi.json`. Every error is a [problem document](errors.md).
   suspensions and imports are not checked for losses: they end unpaid entitlements, and report the current state.
 - **Reasons**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
 - **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null
-  on the last page. Pages are stable while entries come and go. The tables below list further parameters.
+  on the last page. Pages are stable while entries come and go. The tables below list further parameters; an unknown one
+  returns 400. `tag`, `type`, `kind`, `status`, `state` and `action` take several values, with commas or repeated.
+- **Clients**: [generate one](../how-to/generate-a-client.md) from the document, in Python or TypeScript.
 
 ## The working catalog
 

@@ -46,7 +46,7 @@ _BOUND_BY_USES: Final = ("scale", "labels", "numbers", "unlimited_level", "minim
 
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> Page:
     """List features in the order of their ids, from the one after `after` on."""
-    rows = stored_features.list_features(unit, wanted, after, limit + 1)
+    rows = stored_features.list_features(unit, wanted._replace(now=unit.now), after, limit + 1)
     page = rows[:limit]
     return Page([_view(row) for row in page], page[-1].feature.id if len(rows) > limit else None)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tiergate.store.units import ReadUnit
 
 _BATCH: Final = 1000
+_LISTS: Final = frozenset({"action", "kind"})
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +47,10 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Conditions on entries, all of which must hold. `text` is searched in before, after, reason and resource."""
+    """Conditions on entries, all of which must hold.
+
+    `action`, `kind`: one of several, separated by commas. `text` is searched in before, after, reason and resource.
+    """
 
     actor: str | None = None
     action: str | None = None
@@ -96,7 +100,8 @@ def _select(query: AuditQuery) -> Select[Any]:
     for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
         value = getattr(query, name)
         if value is not None:
-            statement = statement.where(AUDIT.c[name] == value)
+            values = value.split(",") if name in _LISTS else [value]
+            statement = statement.where(AUDIT.c[name].in_(values))
     if query.since is not None:
         statement = statement.where(AUDIT.c.at >= query.since)
     if query.until is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Feature, FeatureStatus, FeatureType
@@ -41,12 +41,17 @@ class StoredFeature(NamedTuple):
 
 
 class FeatureFilter(NamedTuple):
-    """Conditions on features, all of which must hold. `text` is searched without regard to case."""
+    """Conditions on features, all of which must hold; empty and none are no conditions.
 
-    tag: str | None = None
-    text: str | None = None
-    type: FeatureType | None = None
-    status: FeatureStatus | None = None
+    `tags`: all of them; `types`, `statuses`: one of these. `text` is searched in the id, name, description and tags.
+    """
+
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    types: tuple[FeatureType, ...] = ()
+    statuses: tuple[FeatureStatus, ...] = ()
+    suspended: bool | None = None
+    now: Instant = 0
 
 
 def lock_catalog(unit: WriteUnit) -> None:
@@ -87,19 +92,20 @@ def stored_feature(unit: ReadUnit, id_: str) -> StoredFeature | None:
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> list[StoredFeature]:
     """Read up to `limit` features by id, those after an id."""
     query = select(FEATURES)
-    if wanted.tag is not None:
-        query = query.join(FEATURE_TAGS, FEATURE_TAGS.c.feature == FEATURES.c.id).where(
-            FEATURE_TAGS.c.tag == wanted.tag
-        )
-    if wanted.type is not None:
-        query = query.where(FEATURES.c.type == wanted.type.value)
-    if wanted.status is not None:
-        query = query.where(FEATURES.c.status == wanted.status.value)
+    for tag in wanted.tags:
+        query = query.where(exists().where(FEATURE_TAGS.c.feature == FEATURES.c.id, FEATURE_TAGS.c.tag == tag))
+    if wanted.types:
+        query = query.where(FEATURES.c.type.in_([type_.value for type_ in wanted.types]))
+    if wanted.statuses:
+        query = query.where(FEATURES.c.status.in_([status.value for status in wanted.statuses]))
     features: list[StoredFeature] = []
-    for row in iterate_rows(unit, query, FEATURES, after, limit if wanted.text is None else FILTER_BATCH):
+    is_exact = not wanted.text and wanted.suspended is None
+    for row in iterate_rows(unit, query, FEATURES, after, limit if is_exact else FILTER_BATCH):
         stored = _stored(row)
         feature = stored.feature
-        if matches_text(wanted.text, feature.id, feature.name, feature.description):
+        if wanted.suspended is not None and is_suspended(feature, wanted.now) is not wanted.suspended:
+            continue
+        if matches_text(wanted.text, feature.id, feature.name, feature.description, *feature.tags):
             features.append(stored)
             if len(features) == limit:
                 break
@@ -120,9 +126,14 @@ def iterate_rows(
         after = rows[-1].id
 
 
-def matches_text(text: str | None, *texts: str) -> bool:
-    """Return whether one of the texts contains `text`, compared by `search_key`; true if `text` is none."""
-    if text is None:
+def is_suspended(feature: Feature, now: Instant) -> bool:
+    """Return whether a feature is suspended for all customers at an instant."""
+    return any(suspension.start <= now < suspension.until for suspension in feature.suspensions)
+
+
+def matches_text(text: str, *texts: str) -> bool:
+    """Return whether one of the texts contains `text`, compared by `search_key`; true if `text` is empty."""
+    if not text:
         return True
     key = search_key(text)
     return any(key in search_key(candidate) for candidate in texts)

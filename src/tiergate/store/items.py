@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Definition, Instant, Item, ItemKind, ItemStatus, Rollout, Value
@@ -59,17 +59,20 @@ class StoredVersion(NamedTuple):
 
 
 class ItemFilter(NamedTuple):
-    """Conditions on items, all of which must hold. `text` is searched without regard to case.
+    """Conditions on items, all of which must hold; empty and none are no conditions.
 
-    `has_draft`: with a draft, or without; the caller of `list_items` defines which drafts count.
+    `tags`: all of them; `kinds`, `statuses`: one of these. `text` is searched in the id, name, description, tags and
+    metadata. `has_draft`: with a draft, or without; the caller of `list_items` defines which drafts count. `ids`: only
+    these.
     """
 
-    tag: str | None = None
-    text: str | None = None
-    kind: ItemKind | None = None
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    kinds: tuple[ItemKind, ...] = ()
     private_to: str | None = None
     has_draft: bool | None = None
-    status: ItemStatus | None = None
+    statuses: tuple[ItemStatus, ...] = ()
+    ids: frozenset[str] | None = None
 
 
 def read_items(unit: ReadUnit) -> dict[str, StoredItem]:
@@ -120,24 +123,26 @@ def list_items(
 ) -> list[StoredItem]:
     """Read up to `limit` items by id, those after an id; `is_draft`: whether an item's draft counts."""
     query = select(ITEMS)
-    if wanted.tag is not None:
-        query = query.join(ITEM_TAGS, ITEM_TAGS.c.item == ITEMS.c.id).where(ITEM_TAGS.c.tag == wanted.tag)
-    if wanted.kind is not None:
-        query = query.where(ITEMS.c.kind == wanted.kind.value)
-    if wanted.status is not None:
-        query = query.where(ITEMS.c.status == wanted.status.value)
+    for tag in wanted.tags:
+        query = query.where(exists().where(ITEM_TAGS.c.item == ITEMS.c.id, ITEM_TAGS.c.tag == tag))
+    if wanted.kinds:
+        query = query.where(ITEMS.c.kind.in_([kind.value for kind in wanted.kinds]))
+    if wanted.statuses:
+        query = query.where(ITEMS.c.status.in_([status.value for status in wanted.statuses]))
     if wanted.private_to is not None:
         query = query.where(ITEMS.c.private_to == wanted.private_to)
     if wanted.has_draft:
         query = query.where(ITEMS.c.draft.is_not(None))
     items: list[StoredItem] = []
-    is_exact = wanted.text is None and wanted.has_draft is None
+    is_exact = not wanted.text and wanted.has_draft is None and wanted.ids is None
     for row in iterate_rows(unit, query, ITEMS, after, limit if is_exact else FILTER_BATCH):
         stored = _stored(row)
         item = stored.item
         if wanted.has_draft is not None and is_draft(stored) is not wanted.has_draft:
             continue
-        if matches_text(wanted.text, item.id, item.name, item.description):
+        if wanted.ids is not None and item.id not in wanted.ids:
+            continue
+        if matches_text(wanted.text, item.id, item.name, item.description, *item.tags, *item.metadata.values()):
             items.append(stored)
             if len(items) == limit:
                 break

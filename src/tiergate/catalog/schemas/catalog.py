@@ -110,6 +110,7 @@ def _feature() -> Schema:
             "type": "array",
             "minItems": 1,
             "uniqueItems": True,
+            "items": {"anyOf": [line("A label, or `unlimited`."), number("A number.")]},
             "description": "The values that items may give directly, lowest first: labels of a custom feature, numbers "
             "of a quantity with `unlimited` as the last one.",
         },

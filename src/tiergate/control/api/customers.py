@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
 from tiergate.control.api.external_ids import external_id_parameter
-from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, text_parameter
 from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import BriefEndpoint, Endpoint
 from tiergate.control.api.subject_requests import (
@@ -55,7 +55,7 @@ def list_customers(request: AdminRequest) -> Response:
     query = request.query
     wanted = CustomerFilter(
         tags_parameter(request),
-        query.get("text", ""),
+        text_parameter(request),
         query.get("feature"),
         query.get("item"),
         enum_list_parameter(request, "status", SubscriptionStatus),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import features
-from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, flag_parameter, text_parameter
 from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
+from tiergate.control.api.subject_requests import tags_parameter
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.permissions import Action, Resource
 from tiergate.store.features import FeatureFilter
@@ -22,7 +23,7 @@ _PATH: Final = f"{_ALL}/{{id}}"
 def endpoints() -> list[Endpoint]:
     """Return the routes."""
     edit = Action.EDIT_FEATURE
-    searched = ("tag", "text", "type", "status")
+    searched = ("tag", "text", "type", "status", "suspended")
     return [
         Endpoint("GET", _ALL, Action.VIEW, list_features, Resource.catalog(), query=searched, paged=True),
         Endpoint("POST", _ALL, Action.CREATE_FEATURE, create_feature, Resource.feature()),
@@ -44,10 +45,11 @@ def the_feature(request: AdminRequest) -> Resource:
 def list_features(request: AdminRequest) -> Response:
     """List features, by id."""
     wanted = FeatureFilter(
-        request.query.get("tag"),
-        request.query.get("text"),
-        enum_parameter(request, "type", FeatureType),
-        enum_parameter(request, "status", FeatureStatus),
+        tags_parameter(request),
+        text_parameter(request),
+        enum_list_parameter(request, "type", FeatureType),
+        enum_list_parameter(request, "status", FeatureStatus),
+        flag_parameter(request, "suspended"),
     )
     return page_response(request.read(lambda unit: features.list_features(unit, wanted, request.cursor, request.limit)))
 

@@ -9,10 +9,10 @@ import msgspec
 from tiergate.admin import drafts, items, plan_retirement
 from tiergate.admin.loss_gate import AcceptLoss, parse_loss_token
 from tiergate.control.api.request import Response
-from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter, flag_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, flag_parameter, text_parameter
 from tiergate.control.api.responses import changing, page_response, reading, written_response
 from tiergate.control.api.router import Endpoint
-from tiergate.control.api.subject_requests import read_instant
+from tiergate.control.api.subject_requests import read_instant, tags_parameter
 from tiergate.impact.preview.subject_effects import impact_data
 from tiergate.model import ItemKind, ItemStatus, format_instant
 from tiergate.permissions import Action, Resource
@@ -64,12 +64,12 @@ def the_item(request: AdminRequest) -> Resource:
 def list_items(request: AdminRequest) -> Response:
     """List items, by id."""
     wanted = ItemFilter(
-        request.query.get("tag"),
-        request.query.get("text"),
-        enum_parameter(request, "kind", ItemKind),
+        tags_parameter(request),
+        text_parameter(request),
+        enum_list_parameter(request, "kind", ItemKind),
         request.query.get("private_to"),
         flag_parameter(request, "has_draft"),
-        enum_parameter(request, "status", ItemStatus),
+        enum_list_parameter(request, "status", ItemStatus),
     )
     return page_response(request.read(lambda unit: items.list_items(unit, wanted, request.cursor, request.limit)))
 

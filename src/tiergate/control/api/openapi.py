@@ -13,12 +13,17 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.admin.subscription_lifecycle import STEPS
-from tiergate.control.api.request import MAX_LIMIT, Response
-from tiergate.control.api.route_schemas import SHAPES, Shape
+from tiergate.control.api.operation_ids import operation_id
+from tiergate.control.api.query_parameters import query_parameter
+from tiergate.control.api.request import Response
+from tiergate.control.api.route_schemas import NDJSON, SHAPES, Shape
 from tiergate.control.api.router import OPAQUE, Endpoint, Open
 from tiergate.control.api.schemas import Schema, component_schemas, ref
+from tiergate.control.api.schemas.client_forms import reachable
+from tiergate.control.api.schemas.examples import EXAMPLES
 from tiergate.control.api.schemas.subscribing import step_schema_name
 from tiergate.wire.problem import MEDIA_TYPE
+from tiergate.wire.schemas import object_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,15 +54,9 @@ _REJECTIONS: Final = {
     "412": "The resource has changed (`If-Match`).",
     "422": "The body is invalid; all errors are listed.",
 }
-_TYPED: Final[dict[str, Schema]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-    "against": {"type": "integer", "minimum": 1},
-    "version": {"type": "integer", "minimum": 1},
-    "after": {"type": "integer", "minimum": 0},
-    "wait": {"type": "number", "minimum": 0},
-    "has_draft": {"type": "boolean"},
-    "as_of": ref("Instant"),
-}
+_TEXT: Final[Schema] = {"type": "string"}
+_BYTES: Final[Schema] = {"type": "string", "format": "binary"}
+_TEXTS: Final = frozenset({NDJSON, "text/plain"})
 _REVIEWED: Final = frozenset({"/v1/publish", "/v1/apply"})
 """Paths of no thing whose writes can demand, by `If-Match`, that they do what a dry run said."""
 
@@ -95,6 +94,10 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
     paths: dict[str, Schema] = {}
     for route in sorted(endpoints, key=lambda it: it.path):
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    responses = {
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
+        for status, text in {**_REJECTIONS, "default": "Any other problem."}.items()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -107,13 +110,10 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": component_schemas(),
+            "schemas": reachable([paths, responses, _HEADERS], component_schemas() | _pages()),
             "parameters": _HEADERS,
             "headers": {"ETag": {"description": "Identifies this version.", "schema": {"type": "string"}}},
-            "responses": {
-                status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
-                for status, text in {**_REJECTIONS, "default": "Any other problem."}.items()
-            },
+            "responses": responses,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "An API key, or an OIDC token."}
             },
@@ -123,11 +123,11 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
 
 def _operation(route: Endpoint) -> Schema:
     shape = SHAPES.get(f"{route.method} {route.path}", _UNKNOWN)
-    parts = route.path.removeprefix("/v1").strip("/").split("/")
     operation: Schema = {
-        "operationId": "_".join([route.method.lower(), *(_word(part) for part in parts)]),
-        "tags": [parts[0]],
+        "operationId": operation_id(route.method, route.path, is_list=shape.page),
+        "tags": [route.path.removeprefix("/v1").strip("/").partition("/")[0]],
         "summary": route.summary,
+        **({"description": route.description} if route.description else {}),
         "parameters": _parameters(route),
         "responses": _responses(route, shape),
     }
@@ -138,21 +138,20 @@ def _operation(route: Endpoint) -> Schema:
     if shape.takes is not None and route.method in _WRITES - {"DELETE"}:
         operation["requestBody"] = {
             "required": shape.takes not in _OPTIONAL_BODIES,
-            "content": {media: {"schema": ref(shape.takes)} for media in route.media_types},
+            "content": {media: _content(shape.takes) for media in route.media_types},
         }
     return operation
 
 
-def _word(part: str) -> str:
-    name = _PARAMETER.fullmatch(part)
-    return f"by_{name[1]}" if name else part.replace("-", "_").replace(".", "_")
+def _content(takes: str) -> Schema:
+    example = {"example": EXAMPLES[takes]} if takes in EXAMPLES else {}
+    return {"schema": ref(takes), **example}
 
 
 def _parameters(route: Endpoint) -> list[Schema]:
     parameters: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
     parameters += [
-        {"name": name, "in": "query", "schema": _TYPED.get(name, {"type": "string"})}
-        for name in (*route.query, *(("limit", "cursor") if route.paged else ()))
+        query_parameter(route.path, name) for name in (*route.query, *(("limit", "cursor") if route.paged else ()))
     ]
     if route.method not in _WRITES:
         return parameters
@@ -174,9 +173,9 @@ def _path_parameter(name: str) -> Schema:
 def _responses(route: Endpoint, shape: Shape) -> Schema:
     success: Schema = {"description": "Done."}
     if shape.gives is not None:
-        success["content"] = {shape.media: {"schema": _page_of(shape.gives) if shape.page else ref(shape.gives)}}
+        success["content"] = {shape.media: {"schema": ref(_page_name(shape.gives) if shape.page else shape.gives)}}
     elif shape.status != 204:
-        success["content"] = {shape.media: {}}
+        success["content"] = {shape.media: {"schema": _TEXT if shape.media in _TEXTS else _BYTES}}
     if not shape.page:
         success["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     responses: Schema = {str(shape.status): success}
@@ -195,13 +194,18 @@ def _responses(route: Endpoint, shape: Shape) -> Schema:
     return responses | {status: {"$ref": f"#/components/responses/{status}"} for status in [*rejections, "default"]}
 
 
-def _page_of(gives: str) -> Schema:
+def _page_name(gives: str) -> str:
+    return f"{gives}Page"
+
+
+def _pages() -> dict[str, Schema]:
+    """Return the schemas of pages of lists."""
     return {
-        "type": "object",
-        "properties": {
-            "items": {"type": "array", "items": ref(gives)},
-            "next": {"type": ["string", "null"], "description": "The `cursor` of the next page, if there is route."},
-        },
-        "required": ["items", "next"],
-        "additionalProperties": False,
+        _page_name(gives): object_of(
+            {
+                "items": {"type": "array", "items": ref(gives)},
+                "next": {"type": ["string", "null"], "description": "The `cursor` of the next page; null: no more."},
+            }
+        )
+        for gives in {shape.gives for shape in SHAPES.values() if shape.page and shape.gives}
     }

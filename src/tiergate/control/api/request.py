@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 MAX_LIMIT: Final = 500
 """Most entries of one page of a list."""
 
+MAX_TEXT: Final = 200
+"""Most characters of a text that is searched for."""
+
 _DEFAULT_LIMIT: Final = 50
 _MAX_REASON: Final = 1000
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')

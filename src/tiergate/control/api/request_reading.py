@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 
+from tiergate.control.api.query_parameters import LISTS
 from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.http.request_ids import is_request_id
 from tiergate.naming import nearest
@@ -56,17 +57,17 @@ def bearer_token(http: Request) -> str:
 
 
 def read_query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
-    """Return the query parameters of an endpoint, each once."""
+    """Return the query parameters of an endpoint, each once; the values of a list are joined with commas."""
     known = (*endpoint.query, *(_PAGING if endpoint.paged else ()))
     query: dict[str, str] = {}
     for name, value in http.query_params.multi_items():
         if name not in known:
             raise RequestError(400, "invalid request", f"no parameter `{name[:100]}` here", nearest(name, known))
-        if name in query:
+        if name in query and name not in LISTS:
             raise RequestError(400, "invalid request", f"the parameter `{name}` must be given once")
         if "\x00" in value:
             raise RequestError(400, "invalid request", f"the parameter `{name}` must not have the character U+0000")
-        query[name] = to_nfc(value)
+        query[name] = ",".join([*([query[name]] if name in query else []), to_nfc(value)])
     return query
 
 

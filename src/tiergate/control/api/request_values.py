@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from tiergate.admin.json_members import members
+from tiergate.control.api.request import MAX_TEXT
 from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.naming import nearest
 
@@ -106,6 +107,14 @@ def _parse_enum(text: str, name: str, enum: type[E]) -> E:
         listed = ", ".join(f"`{value}`" for value in values)
         raise RequestError(400, "invalid request", f"`{name}` must be one of {listed}", nearest(text, values))
     return enum(text)
+
+
+def text_parameter(request: AdminRequest, name: str = "text") -> str:
+    """Return a text that is searched for, or ''."""
+    text = request.query.get(name, "")
+    if len(text) > MAX_TEXT:
+        raise RequestError(400, "invalid request", f"`{name}` may have at most {MAX_TEXT} characters")
+    return text
 
 
 def flag_parameter(request: AdminRequest, name: str) -> bool | None:

@@ -122,6 +122,12 @@ class Endpoint:
         """The first line of the handler's docstring."""
         return (inspect.getdoc(self.handler) or "").partition("\n")[0]
 
+    @property
+    def description(self) -> str:
+        """The rest of the handler's docstring, in one line for each paragraph."""
+        rest = (inspect.getdoc(self.handler) or "").partition("\n")[2].strip()
+        return "\n\n".join(" ".join(part.split()) for part in rest.split("\n\n")) if rest else ""
+
 
 BriefEndpoint: Final = partial(Endpoint, is_brief=True)
 """An endpoint whose handler makes one brief change."""

@@ -13,7 +13,13 @@ from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY, escape_pointer
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_parameter
-from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, strip_answer_members, strip_as_of
+from tiergate.control.api.request_values import (
+    MERGE_PATCH,
+    enum_list_parameter,
+    strip_answer_members,
+    strip_as_of,
+    text_parameter,
+)
 from tiergate.control.api.responses import page_response, reading
 from tiergate.control.api.router import BriefEndpoint, Endpoint
 from tiergate.control.api.subject_requests import (
@@ -105,7 +111,7 @@ def list_subscriptions(request: AdminRequest) -> Response:
     wanted = SubscriptionFilter(
         customer=request.params.get("customer", query.get("customer")),
         tags=tags_parameter(request),
-        text=query.get("text", ""),
+        text=text_parameter(request),
         statuses=enum_list_parameter(request, "status", SubscriptionStatus),
         states=enum_list_parameter(request, "state", SubscriptionState),
         item=query.get("item"),

@@ -202,7 +202,10 @@ def test_features_are_found_by_what_they_are(working: Working) -> None:
     assert found("type=custom") == ["support"]
     assert found("status=draft") == ["reports"]
     assert found("tag=disk&status=active") == ["storage"]
-    assert found("text=%25") == found("tag=d%27--") == []
+    assert found("tag=disk&tag=reports") == found("tag=disk,reports") == []
+    assert found("type=custom&type=quantity") == found("type=custom,quantity") == ["storage", "support"]
+    assert found("text=%25") == found("tag=nothing") == []
+    assert working.ask("GET", "/v1/features?tag=d%27--").status_code == 400
 
 
 def test_a_filter_that_says_nothing_known_is_refused(small: Working) -> None:

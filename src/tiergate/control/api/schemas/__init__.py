@@ -6,10 +6,12 @@ component of the OpenAPI document, and gets the members that answers have beside
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from tiergate.catalog import catalog_schema, subjects_schema
 from tiergate.control.api.schemas.access import access_schemas, sync_schemas, webhook_schemas
+from tiergate.control.api.schemas.client_forms import client_form, edit_form, enum_schemas
 from tiergate.control.api.schemas.parts import (
     COUNT,
     ETAG,
@@ -96,14 +98,20 @@ _PUBLICATION: Final[Schema] = {
 }
 
 
+@functools.cache
 def component_schemas() -> dict[str, Schema]:
-    """All schemas by name."""
+    """All schemas by name, in the form for clients. They are shared: change none."""
+    return {name: client_form(schema) for name, schema in _schemas().items()} | enum_schemas()
+
+
+def _schemas() -> dict[str, Schema]:
     schemas = _renamed(catalog_schema()["$defs"], _FROM_CATALOG) | _renamed(subjects_schema()["$defs"], _FROM_SUBJECTS)
     stamp = {"etag": ETAG, "created_at": ref("Instant"), "updated_at": ref("Instant")}
     head = without(schemas["Item"], _PUBLISHED)
     schemas |= {
         "StoredFeature": with_more(schemas["Feature"], stamp),
         "NewItem": with_more(head, {"entitlements": ref("Entitlements")}, required=False),
+        "NewPlan": head | {"required": ["id"]},
         "StoredItem": with_more(
             head,
             {
@@ -129,10 +137,7 @@ def component_schemas() -> dict[str, Schema]:
             with_more(schemas["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
         ),
         "StoredSubscription": stored_subscription(schemas["Subscription"], stamp),
-        "NewSubscription": with_more(
-            schemas["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant")}, required=False
-        ),
-        "NewCustomer": with_more(schemas["Customer"], {"as_of": ref("Instant")}, required=False),
+        **_bodies(schemas),
         "EditedOverride": with_more(
             schemas["Override"],
             {"effect": _EFFECT | {"description": "Ignored."}, "as_of": ref("Instant")},
@@ -149,7 +154,6 @@ def component_schemas() -> dict[str, Schema]:
             optional=("passed_over",),
         ),
         "Pin": object_of({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
-        "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
         **subscribing_schemas(schemas["Subscription"], schemas["HeldItem"], _ADDRESS),
         **access_schemas(),
         **publishing_schemas(schemas["FeatureSuspension"]),
@@ -161,14 +165,12 @@ def component_schemas() -> dict[str, Schema]:
         **replay_schemas(),
         **_answers(),
         **_problems(),
-        "Identified": {
-            "type": "object",
-            "description": "As the thing itself; what the address says can be left out.",
-        },
         "Health": object_of({"status": TEXT, "read_only": FLAG}, optional=("read_only",)),
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
+    schemas["Instant"]["format"] = "date-time"
+    schemas |= _edits(schemas)
     for name in ("Customer", "Subscription"):  # they are taken as `New…`, and given as `Stored…`
         del schemas[name]
     drafted = with_more(schemas["StoredItem"], {"entitlements": ref("Entitlements")})
@@ -181,6 +183,43 @@ def component_schemas() -> dict[str, Schema]:
         description="Values of features that are offered for it.",
     )
     return schemas
+
+
+def _bodies(schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Customers and subscriptions as they are taken: a new one, and one whose address says what it is.
+
+    They may have what only answers have, so that an answer can be sent back; it is ignored.
+    """
+    ignored: Schema = {"description": "Ignored."}
+    stamp = dict.fromkeys(("etag", "created_at", "updated_at", "applied"), ignored)
+    customer = with_more(schemas["Customer"], {"as_of": ref("Instant"), **stamp, "erased_at": ignored}, required=False)
+    more = dict.fromkeys(("state", "people_as_of", "scheduled_change", "ends"), ignored)
+    subscription = with_more(
+        schemas["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant"), **stamp, **more}, required=False
+    )
+    return {
+        "NewCustomer": customer,
+        "CustomerBody": customer | {"required": []},
+        "NewSubscription": subscription,
+        "SubscriptionOfCustomer": subscription | {"required": ["id", "status", "items"]},
+        "SubscriptionBody": subscription | {"required": ["status", "items"]},
+    }
+
+
+def _edits(schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """JSON Merge Patches (RFC 7396)."""
+    edits: dict[str, Schema] = {}
+    for name, edited in {
+        "FeatureEdit": schemas["Feature"],
+        "ItemEdit": without(schemas["NewItem"], ("entitlements",)),
+        "DraftEdit": schemas["Draft"],
+        "CustomerEdit": schemas["CustomerBody"],
+        "SubscriptionEdit": schemas["SubscriptionBody"],
+        "HeldItemEdit": schemas["AddedItem"],
+    }.items():
+        edits[name] = edit_form(edited, schemas, edits)
+        edits[name]["description"] = "A JSON Merge Patch: members that are left out stay, null removes one."
+    return edits
 
 
 def _problems() -> dict[str, Schema]:

@@ -38,7 +38,7 @@ def access_schemas() -> dict[str, Schema]:
             {"id": TEXT, "kind": TEXT, "name": TEXT, "roles": TEXTS, "may": actions, **narrowed},
             optional=("actions", "customers"),
         ),
-        "Roles": object_of({"text": TEXT, "roles": TEXTS, "publication": COUNT, "shipped": FLAG}),
+        "RoleTable": object_of({"text": TEXT, "roles": TEXTS, "publication": COUNT, "shipped": FLAG}),
         "StoredRolesDraft": object_of({"text": TEXT, "etag": ETAG, "shipped": FLAG}, optional=("shipped",)),
         "AuditEntry": {
             "type": "object",
@@ -63,7 +63,7 @@ def access_schemas() -> dict[str, Schema]:
         "ErasedCustomer": object_of(
             {"customer": ref("SubjectId"), "lines": COUNT, "entries": COUNT, "snapshots": COUNT}
         ),
-        "Author": object_of({"author": TEXT}),
+        "AuthorErasure": object_of({"author": TEXT}),
         "ErasedAuthor": object_of({"author": TEXT | {"description": "What stands in its place."}, "entries": COUNT}),
     }
 

@@ -162,7 +162,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             {"publish": ref("Publish"), "apply": ref("Application"), "at": ref("Instant")},
             description="What to look at: one of both, or all that is pending; from now on, or at an instant alone.",
         ),
-        "Publication": object_of(publication, optional=("rolled_back_to",)),
+        "ListedPublication": object_of(publication, optional=("rolled_back_to",)),
         "ShownPublication": object_of(publication | changes, optional=("rolled_back_to",)),
         "Publish": optional_object(
             {
@@ -179,7 +179,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             description="What to publish; without any choice, all that is pending.",
         ),
         "Rollback": optional_object({"roles": FLAG, **note, **dry_run, **accept_loss}),
-        "Rollouts": object_of(
+        "ItemRollouts": object_of(
             {
                 "rollouts": {"type": "array", "items": ref("Rollout")},
                 "versions": {"type": "array", "items": {"type": "integer"}},
@@ -253,6 +253,6 @@ def rule_schemas() -> dict[str, Schema]:
     return {
         "RuleFile": object_of(file),
         "ShownRuleFile": object_of(file | {"text": TEXT}),
-        "Text": object_of({"text": TEXT}),
+        "TextBody": object_of({"text": TEXT}),
         "RulesCheck": object_of({"problems": {"type": "array", "items": _PROBLEM}}),
     }
