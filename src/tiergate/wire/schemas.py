@@ -41,7 +41,7 @@ _NAMES: Final = {
     "CorrectionBody": "UsageCorrection",
     "GrantBody": "NewGrant",
     "GrantEditBody": "GrantEdit",
-    "ThresholdsBody": "Thresholds",
+    "ThresholdsBody": "UsageThresholds",
 }
 _NUMBER: Final[Json] = {"type": "string", "format": "decimal"}
 _UNLOADED: Final = {"Explanation": ("counting", "action"), "ExplainedCheck": ("type",)}

@@ -69,6 +69,7 @@ _NAMES: Final = {
     "POST /v1/sync/usage": "exchange_usage",
     "POST /v1/usage": "record_usage",
     "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": "redeliver",
+    "POST /v1/webhooks/{webhook}/redeliver": "redeliver_many",
     "POST /v1/webhooks/{webhook}/rotate-secret": "rotate_webhook_secret",
     "GET /v1/whoami": "get_caller",
 }

@@ -78,6 +78,8 @@ _PARAMETERS: Final[dict[str, tuple[Schema, str]]] = {
 }
 _OF_ROUTES: Final[dict[tuple[str, str], tuple[Schema, str]]] = {
     ("/v1/features", "status"): (_words(FeatureStatus), "The status."),
+    ("/v1/events", "type"): ({"type": "array", "items": TEXT}, "The types of events, such as `customer.changed`."),
+    ("/v1/events", "until"): (_INSTANT, "Until this instant."),
     ("/v1/items", "status"): (_words(ItemStatus), "The status."),
     ("/v1/items", "kind"): (_words(ItemKind), "What it is sold as."),
     ("/v1/webhooks/{webhook}/deliveries", "status"): (

@@ -206,7 +206,7 @@ _USAGE: Final = {
     "DELETE /v1/customers/{customer}/grants/{grant}": Shape("Grant"),
     "GET /v1/customers/{customer}/thresholds": _page("CustomerThresholds"),
     "GET /v1/customers/{customer}/thresholds/{feature}": Shape("CustomerThresholds"),
-    "PUT /v1/customers/{customer}/thresholds/{feature}": Shape("CustomerThresholds", "Thresholds"),
+    "PUT /v1/customers/{customer}/thresholds/{feature}": Shape("CustomerThresholds", "UsageThresholds"),
     "DELETE /v1/customers/{customer}/thresholds/{feature}": _GONE,
 }
 
