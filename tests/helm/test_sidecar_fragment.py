@@ -41,6 +41,7 @@ VALUES: Final[dict[str, dict[str, Any]]] = {
     "no deadline": BASE | {"startupDeadline": 0},
     "part of a second": BASE | {"startupDeadline": 0.25},
     "no class of volumes": BASE | {"data": {"type": "ephemeral", "storageClass": "-"}},
+    "a volume that the pod has": BASE | {"data": {"type": "volume", "name": "usage"}},
     "a folder of an object store": BASE | {"objectStoreVolume": {"nfs": {"server": "files.example", "path": "/plans"}}},
     "quantities as numbers": BASE | {"resources": {"requests": {"cpu": 1, "memory": 134217728}}},
     "settings of every type": BASE
@@ -141,11 +142,15 @@ def test_what_is_adjusted_for_one_workload_is_so_for_it_alone(shop: Path) -> Non
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("publicKeys", "`sidecar.publicKeys` is needed"), ("controlPlane", "`sidecar.controlPlane.url` is needed")],
+    [
+        ("publicKeys", "`sidecar.publicKeys` is needed"),
+        ("controlPlane", "`sidecar.controlPlane.url` is needed"),
+        ("data", "`sidecar.data.name` is needed"),
+    ],
 )
 def test_a_chart_without_what_a_sidecar_needs_is_not_rendered(shop: Path, missing: str, said: str) -> None:
     """It says what is missing, instead of making pods that never start."""
-    emptied = {"publicKeys": [], "controlPlane": {"url": ""}}[missing]
+    emptied = {"publicKeys": [], "controlPlane": {"url": ""}, "data": {"type": "volume"}}[missing]
     values = {"tiergate": {"sidecar": BASE | {missing: emptied}}}
     done = helm("template", shop, "--kube-version", NEWEST, values=values)
     assert done.returncode != 0

@@ -26,7 +26,7 @@ DOCUMENTS: Final[list[dict[str, Any]]] = [yaml.safe_load(it.text) for it in BLOC
 
 def shown(*, pods: bool) -> list[dict[str, Any]]:
     """The pods that the page shows, or the values."""
-    return [it for it in DOCUMENTS if (it.get("kind") == "Pod") == pods]
+    return [it for it in DOCUMENTS if it.get("kind") == ("Pod" if pods else None)]
 
 
 @needs_helm
@@ -36,6 +36,24 @@ def test_values_for_the_chart_are_taken(values: dict[str, Any]) -> None:
     for one in objects(values=values):
         if "cert-manager" not in one["apiVersion"]:
             validate(one, KUBERNETES)
+
+
+def test_the_stateful_set_keeps_the_data_in_its_claim() -> None:
+    """Kubernetes knows it; its pods, which have the claim when they are reviewed, get a sidecar with it."""
+    (stateful_set,) = (it for it in DOCUMENTS if it.get("kind") == "StatefulSet")
+    validate(stateful_set, KUBERNETES)
+    (claim,) = stateful_set["spec"]["volumeClaimTemplates"]
+    name = claim["metadata"]["name"]
+    template = json.loads(json.dumps(stateful_set["spec"]["template"]))
+    template["spec"]["volumes"] = [{"name": name, "persistentVolumeClaim": {"claimName": f"{name}-shop-0"}}]
+    document = asked("least")
+    document["request"]["object"] |= template
+    response = answer(inject(document))
+    assert response["allowed"], response
+    assert "warnings" not in response
+    added = [it["value"] for it in json.loads(base64.b64decode(response["patch"]))]
+    (containers,) = (it for it in added if isinstance(it, list) and it[0]["name"] == "tiergate")
+    assert {"name": name, "mountPath": "/var/lib/tiergate"} in containers[0]["volumeMounts"]
 
 
 def test_the_page_shows_values_pods_and_excerpts() -> None:

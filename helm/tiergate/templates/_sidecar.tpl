@@ -19,8 +19,10 @@ compares.
 
 {{- define "tiergate.sidecar.volumes" -}}
 {{- $words := fromYaml (include "tiergate.sidecar.words" .) -}}
+{{- if not $words.dataVolume }}
 - name: tiergate-data
   {{- toYaml $words.data | nindent 2 }}
+{{- end }}
 - name: tiergate-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{ include "tiergate.sidecar.tokenVolume" $words }}
@@ -123,6 +125,9 @@ probes: {{ $sidecar.probes }}
 {{- end }}
 imagePullSecrets: {{ $names | toJson }}
 {{- end }}
+{{- if eq $sidecar.data.type "volume" }}
+dataVolume: {{ required "`sidecar.data.name` is needed with the type `volume`: the volume of the pod" $sidecar.data.name | quote }}
+{{- else }}
 data:
 {{- if eq $sidecar.data.type "ephemeral" }}
   ephemeral:
@@ -135,6 +140,7 @@ data:
         resources: {requests: {storage: {{ $sidecar.data.size | quote }}}}
 {{- else }}
   emptyDir: {sizeLimit: {{ $sidecar.data.size | quote }}}
+{{- end }}
 {{- end }}
 {{- with $sidecar.objectStoreVolume }}
 {{- if hasKey $settings "object-store" -}}
@@ -199,7 +205,7 @@ securityContext:
   {{- toYaml .securityContext | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
-  - {name: tiergate-data, mountPath: /var/lib/tiergate}
+  - {name: {{ default "tiergate-data" .dataVolume }}, mountPath: /var/lib/tiergate}
   - {name: tiergate-socket, mountPath: {{ dir .socketPath | quote }}}
   - {name: tiergate-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
   {{- if .objectStoreVolume }}
@@ -234,9 +240,10 @@ httpGet: {path: /{{ .path }}, port: {{ .words.probePort }}, scheme: HTTP}
 {{- $said = append $said (list "public-key-pem" (join "," .publicKeys)) -}}
 {{- $said = append $said (list "store-id" .storeId) -}}
 {{- $said = append $said (list "data" "/var/lib/tiergate") -}}
-{{- $size := dig "emptyDir" "sizeLimit" "" .data -}}
-{{- if hasKey .data "ephemeral" -}}
-{{- $size = dig "ephemeral" "volumeClaimTemplate" "spec" "resources" "requests" "storage" "" .data -}}
+{{- $data := default dict .data -}}
+{{- $size := dig "emptyDir" "sizeLimit" "" $data -}}
+{{- if hasKey $data "ephemeral" -}}
+{{- $size = dig "ephemeral" "volumeClaimTemplate" "spec" "resources" "requests" "storage" "" $data -}}
 {{- end -}}
 {{- $said = append $said (list "data-limit" (get .settings "data-limit" | default (toString $size))) -}}
 {{- $said = append $said (list "port" (toJson .port)) -}}

@@ -117,6 +117,7 @@ class _AnnotationReader:
             "memory-request": self._apply_quantity,
             "memory-limit": self._apply_quantity,
             "data-size": self._apply_size,
+            "data-volume": self._apply_volume,
         }
         return parsers.get(name, self._apply_setting)(name, value)
 
@@ -130,6 +131,11 @@ class _AnnotationReader:
                     f"annotations `{DOMAIN}{resource}-request` and `{DOMAIN}{resource}-limit` do not fit together: "
                     f"`{request}` is reserved, and `{limit}` the most"
                 )
+        if {"data", "data_volume"} <= self._fields.keys():
+            self.problems.append(
+                f"annotations `{DOMAIN}data-size` and `{DOMAIN}data-volume` do not fit together: a volume of the pod "
+                "has its size"
+            )
         resources = msgspec.structs.replace(self._sidecar.resources, requests=self._requests, limits=self._limits)
         try:
             return msgspec.structs.replace(self._sidecar, settings=self._values, resources=resources, **self._fields)
@@ -182,6 +188,12 @@ class _AnnotationReader:
             self._fields["data"] = {"emptyDir": {**source, "sizeLimit": value}}
             return ""
         return "is for data in an `emptyDir`, and the operator chose another volume"
+
+    def _apply_volume(self, _: str, value: str) -> str:
+        if _NAME.fullmatch(value) is None:
+            return "must be the name of a volume of the pod"
+        self._fields["data_volume"] = value
+        return ""
 
     def _apply_setting(self, name: str, value: str) -> str:
         setting = self._settings[name]

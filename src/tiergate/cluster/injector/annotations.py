@@ -54,6 +54,12 @@ ANNOTATIONS: Final = (
     Annotation("memory-request", "quantity", "The memory that is reserved for the sidecar, such as `256Mi`."),
     Annotation("memory-limit", "quantity", "The most memory that it gets."),
     Annotation("data-size", "quantity", "The size of the volume for its data, such as `4Gi`."),
+    Annotation(
+        "data-volume",
+        "name",
+        "A volume of the pod for its data, instead of one that is made and ends with the pod: a claim of a StatefulSet "
+        "keeps usage that is not reported yet. Nothing else may mount it.",
+    ),
     Annotation("cache-size", "size", "As the setting.", setting=True),
     Annotation("log-format", "word", "As the setting.", setting=True),
     Annotation("log-level", "word", "As the setting.", setting=True),

@@ -170,7 +170,8 @@ def _was_injected(pod: Pod) -> bool:
 
 def _warnings(pod: Pod, sidecar: Sidecar) -> Iterator[str]:
     security = pod.spec.security_context
-    if "emptyDir" not in sidecar.data and (security is None or security.fs_group is None):
+    is_other = sidecar.data_volume is not None or "emptyDir" not in sidecar.data
+    if is_other and (security is None or security.fs_group is None):
         yield (
             "tiergate: the volume for the sidecar's data may not be writable for it: set the pod's "
             "`securityContext.fsGroup`"

@@ -69,6 +69,10 @@ def obstacles(pod: Pod, parsed: ParsedAnnotations) -> Iterator[str]:
     for volume in spec.volumes or ():
         if volume.name in taken:
             yield f"a volume is named `{volume.name}` already: rename it"
+    if sidecar.data_volume is not None:
+        taken.add(sidecar.data_volume)
+        if sidecar.data_volume not in names_of(spec.volumes):
+            yield f"the data should be in the volume `{sidecar.data_volume}`, and the pod has no such volume"
     yield from _host_network(pod, parsed)
     yield from _order(pod, parsed)
     for one in everything:

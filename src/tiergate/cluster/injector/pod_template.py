@@ -92,7 +92,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     """The operator's configuration of every sidecar; keys are written as in Kubernetes, such as `storeId`.
 
     `settings`: further settings of the sidecar, by name, as in a variable. `data`: the source of the volume with its
-    data; `object_store_volume`: of a volume with the folder of an object store, from which a sidecar without data
+    data, or `data_volume`: the name of a volume that the pod has itself, which is used instead.
+    `object_store_volume`: the source of a volume with the folder of an object store, from which a sidecar without data
     starts. `startup_deadline`, `token_seconds` in seconds; `public_keys`, `control_plane_ca` in PEM.
 
     `security_context`: the whole of the container's. `probes`: whether the kubelet calls over HTTP or runs a command in
@@ -115,6 +116,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     token_seconds: int = 3600
     resources: Resources = msgspec.field(default_factory=Resources)
     data: dict[str, object] = msgspec.field(default_factory=lambda: {"emptyDir": {"sizeLimit": "2Gi"}})
+    data_volume: str | None = None
     object_store_volume: dict[str, object] | None = None
     security_context: dict[str, object] = msgspec.field(default_factory=_security_context)
     probes: Literal["auto", "http", "exec"] = "auto"
@@ -206,7 +208,7 @@ def sidecar_container(sidecar: Sidecar) -> dict[str, object]:
         "securityContext": sidecar.security_context,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            {"name": DATA_VOLUME, "mountPath": _DATA_FOLDER},
+            {"name": sidecar.data_volume or DATA_VOLUME, "mountPath": _DATA_FOLDER},
             {"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar)},
             {"name": TOKEN_VOLUME, "mountPath": _TOKEN_FOLDER, "readOnly": True},
             *_object_store_mounts(sidecar),
@@ -223,7 +225,7 @@ def sidecar_volumes(sidecar: Sidecar) -> list[dict[str, object]]:
         "path": _TOKEN_FILE,
     }
     found: list[dict[str, object]] = [
-        {"name": DATA_VOLUME, **sidecar.data},
+        *([] if sidecar.data_volume else [{"name": DATA_VOLUME, **sidecar.data}]),
         {"name": SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
         {"name": TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}},
     ]
@@ -262,7 +264,7 @@ def sidecar_variables(sidecar: Sidecar) -> Mapping[str, str]:
         "public-key-pem": ",".join(sidecar.public_keys),
         "store-id": sidecar.store_id,
         "data": _DATA_FOLDER,
-        "data-limit": _data_size(sidecar.data),
+        "data-limit": None if sidecar.data_volume else _data_size(sidecar.data),
         "port": str(sidecar.port),
         "probe-port": str(sidecar.probe_port),
         "uds": sidecar.socket_path,

@@ -99,6 +99,13 @@ def test_a_claim_has_the_size_that_the_operator_said() -> None:
     assert "the operator chose another volume" in problem
 
 
+def test_the_data_is_kept_in_a_volume_of_the_pod() -> None:
+    """Which has a size already."""
+    assert read({"data-volume": "usage"}).sidecar.data_volume == "usage"
+    (problem,) = read({"data-volume": "usage", "data-size": "4Gi"}).problems
+    assert "do not fit together" in problem
+
+
 def test_the_startup_probe_waits_beyond_the_deadline() -> None:
     """Or the sidecar would be killed before it says that it denies."""
     probe = sidecar_container(read({"startup-deadline": "240"}).sidecar)["startupProbe"]
@@ -130,6 +137,7 @@ BAD = {
     "cpu-request": ["", "0", "0m", "x", "1G", "-1", "1e3", "0.0001"],
     "memory-limit": ["0", "512 Mi", "512MB", "0.5Gi", "1m"],
     "data-size": ["0", "1x"],
+    "data-volume": ["", "Usage", "a/b", "a" * 64],
     "cache-size": ["0", "much"],
     "log-level": ["loud", ""],
     "on-demand": ["yes"],

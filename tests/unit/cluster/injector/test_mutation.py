@@ -282,6 +282,18 @@ OBSTACLES: dict[str, tuple[dict[str, Any], str]] = {
         {"containers": [{"name": "shop", "volumeMounts": [{"name": "tiergate-token", "mountPath": "/x"}]}]},
         "container `shop` mounts the volume `tiergate-token`, which is the sidecar's",
     ),
+    "no volume for the data": (
+        {"annotations": {"data-volume": "usage"}},
+        "the data should be in the volume `usage`, and the pod has no such volume",
+    ),
+    "a mount of the volume for the data": (
+        {
+            "annotations": {"data-volume": "usage"},
+            "volumes": [{"name": "usage", "persistentVolumeClaim": {"claimName": "usage-shop-0"}}],
+            "containers": [{"name": "shop", "volumeMounts": [{"name": "usage", "mountPath": "/x"}]}],
+        },
+        "container `shop` mounts the volume `usage`, which is the sidecar's",
+    ),
     "the node's network": ({"hostNetwork": True}, "the pod uses its node's network"),
     "Windows": ({"os": {"name": "windows"}}, "the sidecar runs on Linux only"),
 }
@@ -336,6 +348,20 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "a volume is named `tiergate-data` already",
     ):
         assert expected in said
+
+
+@pytest.mark.parametrize("name", ["usage", "tiergate-data"])
+def test_the_data_is_kept_in_a_claim_of_the_pod(name: str) -> None:
+    """Of a StatefulSet, whose pods have it before they are reviewed; no other volume is made for it."""
+    claim = {"name": name, "persistentVolumeClaim": {"claimName": "usage-shop-0"}}
+    document = asked(annotations={"data-volume": name}, volumes=[claim])
+    result = inject(document)
+    spec = patched(document, result)["spec"]
+    (sidecar,) = spec["initContainers"]
+    assert {"name": name, "mountPath": "/var/lib/tiergate"} in sidecar["volumeMounts"]
+    assert "TIERGATE_DATA_LIMIT" not in {it["name"] for it in sidecar["env"]}
+    assert [it["name"] for it in spec["volumes"]] == [name, "tiergate-socket", "tiergate-token"]
+    assert "fsGroup" in answer(result)["warnings"][0]
 
 
 def test_a_volume_that_may_not_be_writable_is_warned_of() -> None:
