@@ -100,7 +100,7 @@ class MemoryHolder:
 
     def receive(self, reply: Reply) -> Received:
         """Act on a reply."""
-        received = self.holder.receive(reply)
+        received = self.holder.receive(reply, self.ledger.now)
         self.journal.extend(received.records)
         return received
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ACCOUNT = Account("calls", Scope.CUSTOMER, "c", "", BEGINNING)
-DELAY_MS = 3
-"""How long a message is on its way."""
 
 
 class Outcome(NamedTuple):
@@ -36,8 +34,12 @@ class Outcome(NamedTuple):
 class Crowd:
     """Holders of one customer. `rates`: consumptions a second of each; 0 for a holder that stopped."""
 
-    def __init__(self, limit: int, rates: Sequence[float], *, waits: bool, seed: int = 1) -> None:
-        """`waits`: whether a consumption waits for units that others hold before it is refused."""
+    def __init__(self, limit: int, rates: Sequence[float], *, waits: bool, seed: int = 1, delay_ms: int = 3) -> None:
+        """`waits`: whether a consumption waits for units that others hold before it is refused.
+
+        `delay_ms`: how long a message is on its way.
+        """
+        self._delay_ms = delay_ms
         self._random = Random(seed)
         self._limit = limit
         self._bound = Bound(Interval(BEGINNING, FOREVER), limit)
@@ -92,7 +94,7 @@ class Crowd:
             return
         outgoing = holder.next_request(now)
         if outgoing is not None:
-            self._at(DELAY_MS, lambda: self._serve(index))
+            self._at(self._delay_ms, lambda: self._serve(index))
 
     def _serve(self, index: int) -> None:
         outgoing = self._holders[index].next_request(int(self.now))  # the one in flight
@@ -100,7 +102,9 @@ class Crowd:
         self.exchanges += self.used < 0
         reply = Ledger(self._records, lambda _account, _at: self._bound, int(self.now)).exchange(outgoing.request)
         self._records.commit()
-        self._at(DELAY_MS, lambda: self._answer(index, self._holders[index].receive(reply).tickets))
+        self._at(
+            self._delay_ms, lambda: self._answer(index, self._holders[index].receive(reply, int(self.now)).tickets)
+        )
 
     def _answer(self, index: int, tickets: dict[int, Refused | None]) -> None:
         for ticket, refused in tickets.items():

@@ -97,10 +97,10 @@ def _ignore_what_was_booked(self: Exchanges, result: Result, sent_at: int) -> An
     return records_of(self, result, sent_at)
 
 
-def _take_replies_twice(self: Exchanges, reply: Reply) -> exchanges.Received:
+def _take_replies_twice(self: Exchanges, reply: Reply, now: int) -> exchanges.Received:
     """A reply that comes twice changes the holder twice."""
     outgoing = self._in_flight
-    received = receive(self, reply)
+    received = receive(self, reply, now)
     if received.records and outgoing is not None and reply.sequence % 2:
         for again in received.records:
             self._state.leases.clear()

@@ -191,7 +191,7 @@ class Node:
 
     def receive(self, reply: Reply) -> None:
         """Act on a reply: who waited tries again, or is refused."""
-        received = self._holder.receive(reply)
+        received = self._holder.receive(reply, self.clock)
         self._write(*received.records)
         if self._holder.fault is not None:
             raise ViolationError(f"the ledger refuses {self.identity}: {self._holder.fault}")

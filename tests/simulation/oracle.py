@@ -52,6 +52,10 @@ class Oracle:
     caps: dict[Account, int] = field(default_factory=dict)
     _groups: dict[tuple[bytes, bytes], Group] = field(default_factory=dict)
     _exposed: dict[Account, int] = field(default_factory=dict)
+    _drawn: dict[Account, dict[str, int]] = field(default_factory=dict)
+    _paid: Counter[Account] = field(default_factory=Counter)
+    """What was spent of grants that are gone: it stays paid for, whatever is given later."""
+
     _acknowledged: Counter[Account] = field(default_factory=Counter)
 
     def add(self, attempt: Attempt) -> None:
@@ -102,15 +106,23 @@ class Oracle:
     def before_change(self) -> None:
         """Note what was booked and leased, before limits change."""
         self._exposed = {record.account: record.booked + record.leased for record in self.records.accounts()}
+        given = {grant.id for grant in self.facts.grants}
+        self._drawn = {
+            record.account: {pool: units for pool, units in record.drawn.items() if pool in given}
+            for record in self.records.accounts()
+        }
 
     def after_change(self) -> None:
         """Lower the caps where limits fell: what is booked and leased may still be spent."""
+        left = {grant.id for grant in self.facts.grants}
+        for account, drawn in self._drawn.items():
+            self._paid[account] += sum(units for pool, units in drawn.items() if pool not in left)
         for account, cap in self.caps.items():
             ceiling = self.facts.ceiling(account)
             if ceiling is None:
                 continue
             exposed = self._exposed.get(account, 0)
-            self.caps[account] = max(ceiling, min(cap, exposed))
+            self.caps[account] = max(ceiling + self._paid[account], min(cap, exposed))
 
     def committed(self, changes: LedgerChanges) -> None:
         """Check what the ledger committed."""

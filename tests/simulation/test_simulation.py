@@ -21,6 +21,12 @@ def test_no_schedule_breaks_a_promise_of_the_ledger(chunk: int) -> None:
             pytest.fail(f"seed {seed}: {violation}")
 
 
+@pytest.mark.parametrize("seed", [3_013_735])
+def test_schedules_that_failed_once(seed: int) -> None:
+    """A grant of which something was spent is taken away, and another one given."""
+    World(seed).run()
+
+
 @pytest.mark.parametrize("seed", range(20_000, 20_004))
 def test_sidecars_may_crash_after_every_step(seed: int) -> None:
     """With and without the records that were not synced."""

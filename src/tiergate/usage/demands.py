@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
     from tiergate.usage.accounts import Account
-    from tiergate.usage.leases import Pace
 
 SIZES_MAX = 100_000
 """The most accounts whose rate of use is kept."""
@@ -44,8 +43,7 @@ class Waiting(NamedTuple):
 class Demands:
     """The demands that the next request contains."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self) -> None:
         self._ticket = 0
         self._waiting: dict[tuple[Account, ...], Waiting] = {}
         self._ahead: dict[Account, Instant] = {}
@@ -92,19 +90,24 @@ class Demands:
             for ticket, needs in demand.tickets:
                 self._add(ticket, needs, demand.at)
 
-    def take(self, held_of: Callable[[Account], int], now: Instant, most: int) -> list[tuple[Acquire, Waiting | None]]:
-        """Take up to `most` demands out. `held_of`: units of leases that are neither spent nor given back."""
+    def take(
+        self, held_of: Callable[[Account], int], now: Instant, most: int, horizon_ms: int
+    ) -> list[tuple[Acquire, Waiting | None]]:
+        """Take up to `most` demands out.
+
+        `held_of`: units of leases that are neither spent nor given back. `horizon_ms`: how long a lease should last.
+        """
         taken: list[tuple[Acquire, Waiting | None]] = []
         accounts: set[Account] = set()
         while self._waiting and len(taken) < most:
             waiting = self._waiting.pop(next(iter(self._waiting)))
-            sized = [self._need(need, waiting.wants[need.account], held_of, now) for need in waiting.needs]
+            sized = [self._need(need, waiting.wants[need.account], held_of, now, horizon_ms) for need in waiting.needs]
             taken.append((Acquire(waiting.at, tuple(sized)), waiting))
             accounts.update(need.account for need in sized)
         while self._ahead and len(taken) < most:
             account, at = self._ahead.popitem()
             if account not in accounts:
-                need = self._need(Need(account, 0, 0), 0, held_of, now)
+                need = self._need(Need(account, 0, 0), 0, held_of, now, horizon_ms)
                 taken.append((Acquire(at, (need,)), None))
         return taken
 
@@ -117,10 +120,10 @@ class Demands:
             waiting.wants[need.account] = waiting.wants.get(need.account, 0) + need.need
         waiting.tickets.append((ticket, needs))
 
-    def _need(self, need: Need, waiting: int, held_of: Callable[[Account], int], now: Instant) -> Need:
+    def _need(self, need: Need, waiting: int, held_of: Callable[[Account], int], now: Instant, horizon_ms: int) -> Need:
         account = need.account
         last = self._sizes.pop(account, None)
-        size = waiting if last is None else next_size(last.units, waiting, max(1, now - last.at), self._pace.horizon_ms)
+        size = waiting if last is None else next_size(last.units, waiting, max(1, now - last.at), horizon_ms)
         self._sizes[account] = Size(size, now)
         if len(self._sizes) > SIZES_MAX:
             del self._sizes[next(iter(self._sizes))]

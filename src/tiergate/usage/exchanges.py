@@ -55,6 +55,9 @@ HOUR_MS: Final = 3_600_000
 FIGURES_MAX: Final = 100_000
 """The most accounts whose figures a holder keeps; the ones that were not updated for longest are forgotten first."""
 
+_ROUND_TRIPS: Final = 4
+_HORIZON_MAX_MS: Final = 4_000
+
 _FINAL: Final = frozenset({Fault.OLD_EPOCH, Fault.OTHER_INSTANCE, Fault.OTHER_VERSION})
 
 
@@ -90,7 +93,7 @@ class Exchanges:
         """How many leases were settled with other figures than the ledger's: 0, unless something is wrong."""
         self.has_greeted = False
         """Whether the ledger has replied in this epoch."""
-        self.demands = Demands(pace)
+        self.demands = Demands()
         self.figures: dict[Account, Figures] = {}
         self._state = state
         self._identity = identity
@@ -100,6 +103,7 @@ class Exchanges:
         self._in_flight: Outgoing | None = None
         self._report_at: Instant = FOREVER
         self._look_at: Instant = FOREVER
+        self._round_trip_ms = 0
         self._used_at: dict[int, Instant] = {}
         self._to_close: set[int] = set()
 
@@ -170,7 +174,9 @@ class Exchanges:
         for record in records:
             self._state.apply(record)
         demands = {}
-        for acquire, waiting in self.demands.take(self._held, now, OPERATIONS_MAX - len(operations)):
+        for acquire, waiting in self.demands.take(
+            self._held, now, OPERATIONS_MAX - len(operations), self._horizon_ms()
+        ):
             if waiting is not None:
                 demands[len(operations)] = waiting
             operations.append(acquire)
@@ -245,13 +251,17 @@ class Exchanges:
             and now < lease.until
         ]
 
+    def _horizon_ms(self) -> int:
+        """Return how long a lease should last: several round trips, or each consumption would wait for one."""
+        return max(self._pace.horizon_ms, min(_ROUND_TRIPS * self._round_trip_ms, _HORIZON_MAX_MS))
+
     def _held(self, account: Account) -> int:
         leases = self._state.leases_of.get(account, {}).values()
         return sum(lease.units - lease.spent for lease in leases if lease.state is HeldState.OPEN)
 
     # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def receive(self, reply: Reply) -> Received:
+    def receive(self, reply: Reply, now: Instant) -> Received:
         """Act on a reply. One that is not to the request in flight changes nothing."""
         outgoing = self._in_flight
         if outgoing is None:
@@ -268,6 +278,7 @@ class Exchanges:
         if len(reply.results) != len(request.operations):
             return NOTHING_RECEIVED
         self._in_flight = None
+        self._round_trip_ms = max(0, now - outgoing.sent_at)
         records: list[JournalRecord] = []
         tickets: dict[int, Refused | None] = {}
         if request.report is not None:

@@ -281,9 +281,12 @@ class Holder:
         """
         return self._exchanges.next_request(now)
 
-    def receive(self, reply: Reply) -> Received:
-        """Act on a reply. One that is not to the request in flight changes nothing."""
-        return self._exchanges.receive(reply)
+    def receive(self, reply: Reply, now: Instant) -> Received:
+        """Act on a reply. One that is not to the request in flight changes nothing.
+
+        `now`: when it came; so the holder knows how long the ledger takes, and leases for longer where that is long.
+        """
+        return self._exchanges.receive(reply, now)
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

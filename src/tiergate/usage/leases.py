@@ -180,9 +180,10 @@ DEFAULT_TERMS: Final = LeaseTerms()
 class Pace(NamedTuple):
     """How a holder asks for leases, and gives them back.
 
-    `horizon_ms`: a lease should last so long at the present rate. `idle_ms`: a lease that nothing was spent from for so
-    long is given back; `idle_scarce_ms`: where little is available. `report_ms`: consumptions are reported at the
-    latest after so long, at most `report_max` at once. `renew_ms`: a lease in use is renewed so long before it expires.
+    `horizon_ms`: a lease should last so long at the present rate, or four round trips if these are longer. `idle_ms`: a
+    lease that nothing was spent from for so long is given back; `idle_scarce_ms`: where little is available.
+    `report_ms`: consumptions are reported at the latest after so long, at most `report_max` at once. `renew_ms`: a
+    lease in use is renewed so long before it expires.
     """
 
     horizon_ms: int = 500

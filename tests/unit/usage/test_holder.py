@@ -164,7 +164,7 @@ def test_the_first_request_of_a_process_is_a_hello(ledger: MemoryLedger) -> None
     assert outgoing.request.operations == (Hello(0, 0),)
     assert (outgoing.request.epoch, outgoing.request.sequence) == (1, 1)
     assert holder.due(NOW) == FOREVER
-    holder.receive(ledger.exchange(outgoing.request))
+    holder.receive(ledger.exchange(outgoing.request), ledger.now)
     assert holder.next_request(NOW) is None
 
 
@@ -342,7 +342,7 @@ def test_a_copied_disk_is_noticed(one: MemoryHolder) -> None:
     copy.start(NOW)
     outgoing = copy.next_request(NOW)
     assert outgoing is not None
-    copy.receive(one.ledger.exchange(outgoing.request))
+    copy.receive(one.ledger.exchange(outgoing.request), one.ledger.now)
     assert copy.fault is Fault.OTHER_INSTANCE
 
 
@@ -416,7 +416,7 @@ def test_a_closing_lease_is_neither_renewed_nor_settled_while_reports_are_behind
         outgoing = holder.next_request(NOW)
         assert outgoing is not None
         sent.append(outgoing.request.operations)
-        holder.receive(ledger.exchange(outgoing.request))
+        holder.receive(ledger.exchange(outgoing.request), ledger.now)
     assert sent == [(Hello(0, 1),), (), (Settle(1, 2),)]
 
 
@@ -499,3 +499,19 @@ def test_everything_is_given_back_at_the_end() -> None:
         holder.exchange()
     assert (ledger.booked(), ledger.leased()) == (20, 0)
     assert not holder.holder.state.leases
+
+
+@pytest.mark.parametrize(("round_trip", "grows"), [(1_000, True), (0, False)])
+def test_leases_grow_where_the_ledger_is_slow(one: MemoryHolder, round_trip: int, grows: bool) -> None:
+    """A lease that is used up within a few round trips is too small; once a second is not often for a quick ledger."""
+    one.ledger.bounds[CALLS] = Bound(ALWAYS, 10**9)
+    sizes = []
+    for _ in range(4):
+        one.holder.demand((Need(CALLS, 16, 16),), one.ledger.now)
+        outgoing = one.holder.next_request(one.ledger.now)
+        assert outgoing is not None
+        sizes += [it.needs[0].want for it in outgoing.request.operations if isinstance(it, Acquire)]
+        one.ledger.now += round_trip
+        one.receive(one.ledger.exchange(outgoing.request))
+        one.ledger.now += 1_000 - round_trip
+    assert sizes == ([16, 32, 64, 128] if grows else [16, 16, 16, 16])

@@ -263,7 +263,7 @@ class LedgerLink:
         """Act on a reply; return whether the next request may follow at once."""
         was_greeted = self.holder.has_greeted
         learn = self.on_figures(reply.figures)
-        received = self.holder.receive(reply)
+        received = self.holder.receive(reply, self._clock())
         for record in received.records:
             self._append(encode_holder_record(record), _ignore)
         if self.holder.fault is not None:

@@ -92,7 +92,7 @@ class Sidecar:
         while (outgoing := self.holder.next_request(self.plane.clock[0])) is not None:
             reply = self.plane.exchange(outgoing.request)
             assert reply.fault is None
-            tickets |= self.holder.receive(reply).tickets
+            tickets |= self.holder.receive(reply, self.plane.clock[0]).tickets
         return tickets
 
     def consume(self, *accounts: Account, amount: int = 1) -> Refused | None:
