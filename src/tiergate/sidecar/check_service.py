@@ -245,7 +245,11 @@ class CheckService:
     def expect_feature(self, generation: Generation, check: Check) -> None:
         """Raise `UnknownFeatureError`, with the nearest name, if the catalog does not have the feature."""
         if check.feature not in generation.engine.evaluator.index.features:
-            raise UnknownFeatureError(check.feature[:_MAX_FEATURE_SHOWN], self._nearest_names.find(check.feature))
+            raise self.unknown_feature(check)
+
+    def unknown_feature(self, check: Check) -> UnknownFeatureError:
+        """Return the error for a feature that the catalog does not have, with the nearest name."""
+        return UnknownFeatureError(check.feature[:_MAX_FEATURE_SHOWN], self._nearest_names.find(check.feature))
 
     def _usage_version(self, generation: Generation, check: Check, version: SubjectVersion) -> SubjectVersion:
         """Return the version that answers to a check rest on: of usage, if its feature is metered here."""

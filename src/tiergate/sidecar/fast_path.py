@@ -21,6 +21,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from functools import partial
 from time import perf_counter_ns as _nanoseconds
 from typing import TYPE_CHECKING
 
@@ -165,22 +166,11 @@ class FastPath:
                 self._whole_heads.put(raw_head, _Head(head.endpoint, SLOT + len(raw_head) + 100, length))
         reply = head.endpoint(segment[end:], context)
         if isinstance(reply, Deferred):
-            return self._encode_later(segment, reply, context, defaults)
-        return None if reply is None else self._encode(segment, reply, context, defaults)
-
-    def _encode_later(
-        self,
-        segment: bytes,
-        reply: Deferred[HttpResponse],
-        context: RequestContext,
-        defaults: list[tuple[bytes, bytes]],
-    ) -> Deferred[bytes]:
-        later: Deferred[bytes] = Deferred()
-        reply.then(lambda response: later.resolve(self._encode(segment, response, context, defaults)))
-        return later
+            return reply.map(partial(self._encode, segment, context, defaults))
+        return None if reply is None else self._encode(segment, context, defaults, reply)
 
     def _encode(
-        self, segment: bytes, reply: HttpResponse, context: RequestContext, defaults: list[tuple[bytes, bytes]]
+        self, segment: bytes, context: RequestContext, defaults: list[tuple[bytes, bytes]], reply: HttpResponse
     ) -> bytes:
         """Encode a response, and keep it for repeats of the segment if that is allowed."""
         decision_id, body = reply.decision_id, reply.body

@@ -91,12 +91,13 @@ class SubjectVersions:
 
     def outdate_usage(self, customer: str, subscriptions: Collection[str], features: Collection[str]) -> None:
         """Mark the usage versions of a customer and of subscriptions outdated, those of features and of any feature."""
-        for present, names in ((self._customers, (customer,)), (self._subscriptions, subscriptions)):
-            for name in names:
-                version = present.get(name)
-                if version is not None and version.below:
-                    for feature in (*features, ANY_FEATURE):
-                        _outdate(version.below, feature)
+        versions = [self._customers.get(customer)]
+        if subscriptions:
+            versions += map(self._subscriptions.get, subscriptions)
+        for version in versions:
+            if version is not None and version.below:
+                for feature in (*features, ANY_FEATURE):
+                    _outdate(version.below, feature)
 
     def outdate_usage_of_everybody(self, feature: str) -> None:
         """Mark every usage version outdated that rests on the use of a feature by everybody together."""

@@ -7,6 +7,7 @@ that were booked or reserved are kept: a denial counted nothing, so asking again
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -56,6 +57,7 @@ def digest_of_record(subject: Subject, feature: str, amount: int, at: Instant | 
     return digest_of_use(subject, feature, amount, b"report", at)
 
 
+@lru_cache(64)
 def _keyed(source: str) -> bytes:
     return hashlib.blake2b(source.encode(), digest_size=32).digest()
 

@@ -218,6 +218,11 @@ def rollover_id(source: Instant) -> str:
     return f"{ROLLOVER}{source}"
 
 
+def rollover_source(id_: str) -> Instant:
+    """Return the start of the window that rolled over, from the id of the grant of it."""
+    return int(id_.removeprefix(ROLLOVER))
+
+
 def rollover_grant(units: int, source: Instant, window: Interval) -> Grant:
     """Return the grant of what rolled over into a window from the one that starts at `source`.
 

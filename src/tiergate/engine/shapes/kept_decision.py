@@ -27,10 +27,21 @@ if TYPE_CHECKING:
 _RANGE = FeatureType.RANGE
 
 
+class KeptText:
+    """The sources and policies of the last answer that was written for some facts, as JSON."""
+
+    __slots__ = ("answer", "json")
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.json = ""
+
+
 class KeptDecision(msgspec.Struct, frozen=True, gc=False):
     """A decision: its facts and Cedar's answer, and in units what is used and the amount of the check.
 
-    `usage`: the metered usage that it rests on, if it does. It does not read the time.
+    `usage`: the metered usage that it rests on, if it does. `text`: where the writer keeps what is the same for all
+    decisions with these facts. It does not read the time.
     """
 
     feature: Feature
@@ -39,6 +50,7 @@ class KeptDecision(msgspec.Struct, frozen=True, gc=False):
     answer: Answer
     amount: int = 0
     usage: MeteredUsage | None = None
+    text: KeptText | None = None
 
     @property
     def reason(self) -> Reason:
@@ -48,7 +60,12 @@ class KeptDecision(msgspec.Struct, frozen=True, gc=False):
     @property
     def until(self) -> Instant:
         """The instant until which it is valid, unless usage moves."""
-        return self.facts.until if self.usage is None else min(self.facts.until, self.usage.valid_until)
+        usage = self.usage
+        if usage is None:
+            return self.facts.until
+        if usage.drawn is None:  # nearly always
+            return min(self.facts.until, usage.until, usage.window_end)
+        return min(self.facts.until, usage.valid_until)
 
     @property
     def start(self) -> Instant:
@@ -73,31 +90,34 @@ class DecisionWriter:
         self._listed: dict[str, _Texts] = {}
         self._ending: tuple[Instant | None, str] = (None, "")
         self._listed_ending: tuple[Instant | None, str] = (None, "")
+        self._metered_ending: tuple[Instant | None, Instant, str] = (None, 0, "")
 
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
-        feature, facts, used, answer, usage = kept.feature, kept.facts, kept.used, kept.answer, kept.usage
-        allowed, static, by_items, reason = answer
-        name = feature.id
-        head, unit, values = self._features.get(name) or self._read(feature)
-        if usage is None and not facts.soft:
-            entitlement = values[facts.total] if values else _entitlement(feature, facts, used, unit)
+        feature, facts, answer, usage = kept.feature, kept.facts, kept.answer, kept.usage
+        head, unit, values = self._features.get(feature.id) or self._read(feature)
+        if usage is None:
             ending = self._ending[1] if until == self._ending[0] else self._end(until)
         else:
-            entitlement = _metered_entitlement(kept, kept.amount if allowed else 0)
-            ending = f'{self._tail}{_instant("valid_until", until)}{_resets_at(kept)},"stale":false}}'
-        givers = facts.givers
-        if static:  # the name of a rule's file may need escapes
-            policies = encode(answer.policies(givers, name)).decode()
-        elif by_items and givers:
-            between = f'/{name}","'  # sorted as their versions are: a `/` comes before every digit
-            policies = f'["{between.join(givers)}/{name}"]'
+            resets_at = usage.window_end
+            known = self._metered_ending
+            is_known = until == known[0] and resets_at == known[1]
+            ending = known[2] if is_known else self._end_metered(until, resets_at)
+        if values:
+            entitlement = values[facts.total]
+        elif _is_plain(kept):
+            entitlement = _entitlement(feature, facts, kept.used, unit)
         else:
-            policies = "[]"
-        return (
-            f'{{"allowed":{"true" if allowed else "false"},"reason":"{reason}"{head}'
-            f'{entitlement}}},"sources":[{_sources(facts)}],"policies":{policies}{ending}'
-        ).encode()
+            entitlement = _metered_entitlement(kept, kept.amount if answer.allowed else 0)
+        text = kept.text
+        if text is None:
+            middle = _middle(facts, answer)
+        else:
+            if text.answer is not answer:
+                text.answer, text.json = answer, _middle(facts, answer)
+            middle = text.json
+        allowed = "true" if answer.allowed else "false"
+        return f'{{"allowed":{allowed},"reason":"{answer.reason}"{head}{entitlement}{middle}{ending}'.encode()
 
     def write_entry(self, kept: KeptDecision) -> bytes:
         """Encode a decision that is not stale as an entry of an entitlement list."""
@@ -130,6 +150,11 @@ class DecisionWriter:
         self._ending = until, f'{self._tail}{_instant("valid_until", until)},"stale":false}}'
         return self._ending[1]
 
+    def _end_metered(self, until: Instant, resets_at: Instant) -> str:
+        text = f'{self._tail}{_instant("valid_until", until)}{_instant("resets_at", resets_at)},"stale":false}}'
+        self._metered_ending = until, resets_at, text
+        return text
+
     def _end_listed(self, until: Instant) -> str:
         self._listed_ending = until, f"{_instant('valid_until', until)}}}"
         return self._listed_ending[1]
@@ -152,6 +177,29 @@ def _instant(name: str, instant: Instant) -> str:
 
 def _resets_at(kept: KeptDecision) -> str:
     return "" if kept.usage is None else _instant("resets_at", kept.usage.window_end)
+
+
+def _is_plain(kept: KeptDecision) -> bool:
+    """Return whether the entitlement is written as that of a feature that is not metered, and has a hard limit."""
+    facts, usage = kept.facts, kept.usage
+    if facts.soft or (usage is not None and usage.granted):
+        return False
+    if usage is None or facts.unlimited:
+        return True
+    return kept.used + (kept.amount if kept.answer.allowed else 0) <= facts.total
+
+
+def _middle(facts: Facts, answer: Answer) -> str:
+    """Write what stands between the entitlement and the publication: the sources and the policies."""
+    givers, name = facts.givers, facts.feature.id
+    if answer.static:  # the name of a rule's file may need escapes
+        policies = encode(answer.policies(givers, name)).decode()
+    elif answer.by_items and givers:
+        between = f'/{name}","'  # sorted as their versions are: a `/` comes before every digit
+        policies = f'["{between.join(givers)}/{name}"]'
+    else:
+        policies = "[]"
+    return f'}},"sources":[{_sources(facts)}],"policies":{policies}'
 
 
 def _metered_entitlement(kept: KeptDecision, amount: int) -> str:

@@ -21,8 +21,8 @@ from tiergate.engine.evaluator import Denial, decide_check
 from tiergate.engine.facts import TotalOverflowError, held_definitions, resolve_facts
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
-from tiergate.engine.shapes.kept_decision import KeptDecision
-from tiergate.engine.shapes.operand_reader import LEAST, MOST
+from tiergate.engine.shapes.kept_decision import KeptDecision, KeptText
+from tiergate.engine.shapes.metered_checks import MeteredChecks, ResolvedCheck, fits_cedar
 from tiergate.engine.shapes.plain_checks import PlainChecks, has_plain_checks, is_plain_subject
 from tiergate.engine.shapes.rechecks import Difference, Rechecks
 from tiergate.engine.shapes.shape import Shape, shape_of
@@ -63,6 +63,7 @@ class ShapeEvaluator:
         self._shapes: dict[tuple[PolicySlice, ContextKind], Shape | None] = {}
         self._by_feature: dict[tuple[PolicySlice, str], Shape | None] = {}
         self._plain: dict[str, PlainChecks] = {}
+        self._metered = MeteredChecks(evaluator, limits)
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds."""
@@ -107,6 +108,10 @@ class ShapeEvaluator:
         plain = self._plain.get(check.feature)
         if plain is not None:
             kept = plain.find(check, now)
+            if kept is not None:
+                return kept if self.rechecks.passes() else None
+        else:
+            kept = self._metered.find(check, now)
             if kept is not None:
                 return kept if self.rechecks.passes() else None
         evaluator, subject = self.evaluator, check.subject
@@ -159,6 +164,8 @@ class ShapeEvaluator:
         self.rechecks.is_due()
         used = usage.used if normalized.used is None else normalized.used
         metered = usage if evaluator.is_metered(feature) else None
+        if metered is not None:
+            self._metered.keep(subject, ResolvedCheck(active, facts, active.principal(subject), shape, KeptText()))
         amount = normalized.amount if facts.soft or metered is not None else 0
         return KeptDecision(feature, facts, used, kept, amount, metered)
 
@@ -184,7 +191,7 @@ class ShapeEvaluator:
 
     def shed(self, count: int) -> bool:
         """Forget up to `count` cached values; return whether any are left."""
-        return self.answers.shed(count) or self.evaluator.shed(count)
+        return self.answers.shed(count) or self._metered.resolved.shed(count) or self.evaluator.shed(count)
 
     def _find_key(
         self,
@@ -199,7 +206,7 @@ class ShapeEvaluator:
         feature, principal = facts.feature, active.principal(subject)
         unlinked = self.evaluator.slices.unlinked(feature, principal, active.items.refs, user_parents(subject))
         shape = self._shape(feature, unlinked)
-        if shape is None or (usage is not NO_METERED_USAGE and not _fits_cedar(usage)):
+        if shape is None or (usage is not NO_METERED_USAGE and not fits_cedar(usage)):
             return unlinked, shape, None
         return unlinked, shape, shape.key(facts, normalized, usage, now, principal, subject)
 
@@ -233,10 +240,5 @@ class ShapeEvaluator:
         self._shapes.clear()
         self._by_feature.clear()
         self._plain.clear()
+        self._metered.resolved.clear()
         self.rechecks.count(Difference(feature.id, kept, result))
-
-
-def _fits_cedar(usage: MeteredUsage) -> bool:
-    """Return whether each number of a usage is one of Cedar's, so that only sums of them can leave its range."""
-    numbers = usage.numbers
-    return min(numbers) >= LEAST and max(numbers) <= MOST

@@ -6,6 +6,7 @@ They decide nothing: they read bodies, call the usage service, and write its ans
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.errors import CheckError, RequestError, TiergateError
@@ -35,7 +36,13 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.usage.reservation_ends import Ending
-    from tiergate.sidecar.usage.usage_service import Outcome, UsageService
+    from tiergate.sidecar.usage.usage_service import UsageService
+
+_MOST_KEPT = 10_000
+"""How many bodies of consumptions are kept as they were read."""
+
+_MOST_KEPT_BODY = 200
+"""The longest kept body, in bytes."""
 
 Reply = HttpResponse | Deferred[HttpResponse]
 
@@ -58,6 +65,7 @@ class UsageAdapter:
         self._checks: CheckService = service.checks
         self._clock = service.checks.clock
         self._metrics = service.checks.metrics
+        self._read: dict[bytes, tuple[Check, None]] = {}
 
     # ── consume and reserve ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,7 +104,7 @@ class UsageAdapter:
         try:
             seconds: int | None = None
             if endpoint == "consume":
-                check, key = read_consume(body)
+                check, key = self._read.get(body) or self._read_consume(body)
             else:
                 check, key, seconds = read_reserve(body)
             if context.idempotency_key is not None:
@@ -113,15 +121,19 @@ class UsageAdapter:
             return reject(checks, endpoint, locate_error(error, body))
         request = _Request(endpoint, begun, now, check, context)
         if isinstance(outcome, Counted):
-            return self._counted(outcome, request)
-        return self._later(outcome, request)
+            return self._counted(request, outcome)
+        return outcome.map(partial(self._counted, request))
 
-    def _later(self, outcome: Outcome, request: _Request) -> Deferred[HttpResponse]:
-        reply: Deferred[HttpResponse] = Deferred()
-        outcome.then(lambda counted: reply.resolve(self._counted(counted, request)))
-        return reply
+    def _read_consume(self, body: bytes) -> tuple[Check, str | None]:
+        """Read the body of a consumption. One without a key comes again, and is kept."""
+        check, key = read_consume(body)
+        if key is None and len(body) <= _MOST_KEPT_BODY:
+            if len(self._read) >= _MOST_KEPT:
+                self._read.clear()
+            self._read[body] = check, None
+        return check, key
 
-    def _counted(self, counted: Counted | RequestError, request: _Request) -> HttpResponse:
+    def _counted(self, request: _Request, counted: Counted | RequestError) -> HttpResponse:
         endpoint = request.endpoint
         if isinstance(counted, RequestError):
             return reject(self._checks, endpoint, counted)

@@ -3,9 +3,6 @@
 An account of a customer or a user has the windows of its customer, one of a subscription those of the subscription, and
 one of everybody those of the feature with the default anchor. The anchor `subscription` is that of the subscription
 that gives the feature (the first of several, by start, then id): the anchor of its term, or its start.
-
-What rolls over into a window is what was left of the allowance at the end of the window before: by the facts as of its
-last instant, and the usage in the book.
 """
 
 from __future__ import annotations
@@ -17,15 +14,15 @@ from tiergate.engine.evaluator import Denial
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.window_anchor import subscription_anchor
 from tiergate.errors import OperatorError
-from tiergate.model import BEGINNING, FOREVER, Interval, SpendOrder, WindowAnchor
-from tiergate.sidecar.usage.book import intervals
+from tiergate.model import FOREVER, WindowAnchor
+from tiergate.usage.bounds import AccountLimit
 from tiergate.usage.windows import DEFAULT_ANCHOR, UsageWindows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.engine import Evaluator
-    from tiergate.model import Feature, Instant, Subject, SubjectRecord
+    from tiergate.model import Feature, Instant, Subject
     from tiergate.sidecar.usage.book_records import WindowUse
 
 _MOST_CACHED: Final = 100_000
@@ -37,8 +34,8 @@ class AccountWindows:
     def __init__(self, evaluator: Callable[[], Evaluator]) -> None:
         self._evaluator = evaluator
         self._of_feature: dict[str, tuple[Feature, UsageWindows]] = {}
+        self._plain: dict[str, tuple[Feature, UsageWindows | None]] = {}
         self._anchors: dict[tuple[Subject, str], tuple[int, Evaluator, Instant]] = {}
-        self._rollovers: dict[tuple[Subject, str, Instant], tuple[int, int]] = {}
 
     def of_feature(self, feature: Feature) -> UsageWindows:
         """Return the windows of a feature that do not depend on a subject."""
@@ -47,6 +44,24 @@ class AccountWindows:
             if feature.metered is None:
                 raise ValueError(f"`{feature.id}` is not metered")
             known = self._of_feature[feature.id] = feature, UsageWindows.of(feature.metered, DEFAULT_ANCHOR)
+        return known[1]
+
+    def plain(self, feature: Feature) -> UsageWindows | None:
+        """Return the windows of a feature, if usage of it is booked on one account, and nothing rolls over.
+
+        `None` for a feature that draws on another, has a cap for everybody, or windows that depend on the subject.
+        """
+        known = self._plain.get(feature.id)
+        if known is None or known[0] is not feature:
+            metered = feature.metered
+            is_plain = (
+                metered is not None
+                and feature.draws is None
+                and feature.caps.total is None
+                and not metered.rollover_max
+                and (metered.reset is None or metered.anchor is WindowAnchor.CALENDAR)
+            )
+            known = self._plain[feature.id] = feature, self.of_feature(feature) if is_plain else None
         return known[1]
 
     def of_subject(self, subject: Subject, feature: Feature, now: Instant) -> UsageWindows:
@@ -71,51 +86,18 @@ class AccountWindows:
         self._anchors[key] = active.serial, evaluator, anchor
         return anchor
 
-    def rolled_over(
-        self, subject: Subject, feature: Feature, known: tuple[WindowUse, ...], window: Interval, now: Instant
-    ) -> int:
-        """Return the units that rolled over into a window; `known`: the windows of the account in the book."""
-        metered = feature.metered
-        if metered is None or not metered.rollover_max or window.start <= BEGINNING:
-            return 0
-        for use in reversed(known):
-            if use.start == window.start:
-                return use.granted
-        evaluator = self._evaluator()
-        active = evaluator.find_subject(subject, now)
-        if isinstance(active, Denial):
-            return 0
-        key = (subject, feature.id, window.start)
-        cached = self._rollovers.get(key)
-        before = max((use for use in known if use.start < window.start), default=None, key=lambda use: use.start)
-        stamp = hash((active.serial, id(evaluator), before))
-        if cached is not None and cached[0] == stamp:
-            return cached[1]
-        if len(self._rollovers) >= _MOST_CACHED:
-            self._rollovers.clear()
-        windows = self.of_subject(subject, feature, now)
-        last = windows.window_of(window.start - 1, intervals(known))
-        used = granted = 0
-        if before is not None and before.start == last.start:
-            used, granted = before.used, before.granted
-        if metered.spend is SpendOrder.GRANTS_FIRST:
-            used = max(0, used - granted)
-        allowance = allowance_at(evaluator, active.record, subject, feature, window.start - 1)
-        units = 0 if allowance is None else min(metered.rollover_max, max(0, allowance - used))
-        self._rollovers[key] = stamp, units
-        return units
 
-
-def allowance_at(
-    evaluator: Evaluator, record: SubjectRecord, subject: Subject, feature: Feature, at: Instant
-) -> int | None:
-    """Return the allowance of a subject at an instant, by its record now; `None`: unlimited, or it cannot be known."""
+def limit_at(evaluator: Evaluator, subject: Subject, feature: Feature, at: Instant) -> AccountLimit:
+    """Return what a subject is entitled to at an instant, by its record now; any number, if that cannot be known."""
+    record = evaluator.subjects.record_of(subject)
+    if record is None:
+        return AccountLimit(0)
     try:
         items = resolve_active_items(record, subject, evaluator.index, at)
         facts = resolve_facts(feature, items, subject, evaluator.bundle, at)
     except (OperatorError, TotalOverflowError, ValueError):
-        return None
-    return None if facts.unlimited else facts.total
+        return AccountLimit(None)
+    return AccountLimit(None if facts.unlimited else facts.total, facts.overage_max if facts.soft else 0)
 
 
 def is_window_over(windows: UsageWindows | None, use: WindowUse, now: Instant, late: int, *, rolls: bool) -> bool:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tiergate.model import Decision, Entitlement, Feature, Instant, Number
     from tiergate.sidecar.state import Generation
 
-Member = tuple[str, "Number | str"]
-"""A name and a value."""
+Member = tuple[bytes, "Number | str"]
+"""The beginning of a member, and its value."""
 
 _REPLAYED = (b'"replayed":false}', b'"replayed":true}')
 
@@ -33,7 +33,10 @@ class AnswerWriter:
         if self._writer is None or self._writer[0] is not generation:
             self._writer = generation, DecisionWriter(generation.publication, generation.revision)
         if counted:
-            decision = replace(decision, used=decision.used + counted, amount=0)
+            used = decision.used + counted
+            decision = KeptDecision(
+                decision.feature, decision.facts, used, decision.answer, 0, decision.usage, decision.text
+            )
         return self._writer[1].write(decision, until)
 
     @staticmethod
@@ -59,8 +62,16 @@ def _after(entitlement: Entitlement, feature: Feature, counted: int) -> Entitlem
 
 def with_members(answer: bytes, *members: Member) -> bytes:
     """Return the JSON of an answer with further members, and that it is the first one."""
-    more = "".join([f',"{name}":{encode(value).decode()}' for name, value in members])
-    return b'%b%b,"replayed":false}' % (answer[:-1], more.encode())
+    parts = [answer[:-1]]
+    for name, value in members:
+        parts += (name, encode(value))
+    parts.append(b',"replayed":false}')
+    return b"".join(parts)
+
+
+def member(name: str) -> bytes:
+    """Return the beginning of a member of an answer."""
+    return f',"{name}":'.encode()
 
 
 def as_replay(answer: bytes) -> bytes:

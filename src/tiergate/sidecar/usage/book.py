@@ -12,7 +12,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from tiergate.model import Interval
 from tiergate.sidecar.usage.book_records import (
     AccountId,
     AccountState,
@@ -138,24 +137,23 @@ class Book:
     def _enter(self, entry: Entry, sign: int) -> None:
         id_, start = entry.account, entry.start
         state = self.accounts.get(id_)
-        used, reserved = sign * entry.used, sign * entry.reserved
         if state is None:
-            self.accounts[id_] = AccountState(id_, (WindowUse(start, entry.until, used, reserved, entry.granted),))
+            new = _entered(WindowUse(start, entry.until), entry, sign, entry.until)
+            self.accounts[id_] = AccountState(id_, (new,))
             return
         windows = state.windows
         last = windows[-1]
         if last.start == start:  # nearly always
-            window = WindowUse(start, entry.until, last.used + used, last.reserved + reserved, last.granted)
-            self.accounts[id_] = AccountState(id_, (*windows[:-1], window))
+            changed = (*windows[:-1], _entered(last, entry, sign, entry.until))
+            self.accounts[id_] = AccountState(id_, changed)
             return
         place = bisect_left(windows, start, key=lambda window: window.start)
         if place < len(windows) and windows[place].start == start:
             old = windows[place]
-            window = WindowUse(start, old.until, old.used + used, old.reserved + reserved, old.granted)
-            changed = (*windows[:place], window, *windows[place + 1 :])
+            changed = (*windows[:place], _entered(old, entry, sign, old.until), *windows[place + 1 :])
         else:
-            window = WindowUse(start, entry.until, used, reserved, entry.granted)
-            changed = (*windows[:place], window, *windows[place:])
+            new = _entered(WindowUse(start, entry.until), entry, sign, entry.until)
+            changed = (*windows[:place], new, *windows[place:])
         self.accounts[id_] = AccountState(id_, changed)
 
     # ── forgetting ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +193,11 @@ def _encoded(states: list[BookRecord], keys: list[KeyUse]) -> Iterator[bytes]:
         yield encode_record(KeyState(use))
 
 
-def intervals(windows: tuple[WindowUse, ...]) -> list[Interval]:
-    """Return the windows as intervals."""
-    return [Interval(window.start, window.until) for window in windows]
+def _entered(window: WindowUse, entry: Entry, sign: int, until: Instant) -> WindowUse:
+    """Return a window with an entry, or with -1 without it; what rolled over into it stays."""
+    used, reserved = window.used + sign * entry.used, window.reserved + sign * entry.reserved
+    if entry.source is None is window.source and not (entry.overage or window.overage):  # nearly always
+        return WindowUse(window.start, until, used, reserved)
+    granted, source = (window.granted, window.source) if entry.source is None else (entry.granted, entry.source)
+    from_grant, overage = window.from_grant + sign * entry.from_grant, window.overage + sign * entry.overage
+    return WindowUse(window.start, until, used, reserved, granted, source, from_grant, overage)

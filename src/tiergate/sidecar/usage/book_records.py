@@ -10,27 +10,45 @@ from typing import Final, Literal
 import msgspec
 
 from tiergate.model import Instant
+from tiergate.usage.accounts import Account, Scope
 
 AccountId = tuple[str, str, str, str]
 """What usage is booked on: the feature, a scope, the customer, and the subscription or user; empty where none is."""
-
-Scope = Literal["c", "s", "u", "e"]
-"""Whose usage it is: a customer's, a subscription's, a user's, or everybody's."""
 
 CUSTOMER: Final = "c"
 SUBSCRIPTION: Final = "s"
 USER: Final = "u"
 EVERYBODY: Final = "e"
 
+_SCOPES: Final[dict[str, Scope]] = {
+    CUSTOMER: Scope.CUSTOMER,
+    SUBSCRIPTION: Scope.SUBSCRIPTION,
+    USER: Scope.USER,
+    EVERYBODY: Scope.EVERYBODY,
+}
+_LETTERS: Final = {scope: letter for letter, scope in _SCOPES.items()}
+
 EndState = Literal["committed", "released", "expired"]
 """How a reservation ended."""
+
+
+def account_of(id_: AccountId, window: Instant) -> Account:
+    """Return what an id means to the ledger, in the window that starts then."""
+    return Account(id_[0], _SCOPES[id_[1]], id_[2], id_[3], window)
+
+
+def id_of(account: Account) -> AccountId:
+    """Return the id of an account, which is the same in all windows."""
+    return account.feature, _LETTERS[account.scope], account.customer, account.member
 
 
 class WindowUse(msgspec.Struct, frozen=True, array_like=True):
     """Usage in one window `[start, until)`.
 
     `used`: units, reserved ones included. `reserved`: units of open reservations. `granted`: units that rolled over
-    into the window.
+    into the window, from the one that starts at `source`; `None`: nothing has rolled over yet. What rolls over next
+    depends on where used units came from: `from_grant` of them from the granted ones, `overage` from above the limit.
+    These two are counted where the feature rolls over, and 0 elsewhere.
     """
 
     start: Instant
@@ -38,12 +56,15 @@ class WindowUse(msgspec.Struct, frozen=True, array_like=True):
     used: int = 0
     reserved: int = 0
     granted: int = 0
+    source: Instant | None = None
+    from_grant: int = 0
+    overage: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """A change of one account in the window from `start` to `until`: units more (or less) used, and reserved.
 
-    `granted`: what rolled over into the window, where it is new.
+    `granted`, `source`: what rolled over into the window, where it is new. `from_grant`, `overage`: of the used units.
     """
 
     account: AccountId
@@ -52,6 +73,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     used: int
     reserved: int = 0
     granted: int = 0
+    source: Instant | None = None
+    from_grant: int = 0
+    overage: int = 0
 
 
 class KeyUse(msgspec.Struct, frozen=True, array_like=True):
@@ -61,6 +85,10 @@ class KeyUse(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes
     answer: bytes
     at: Instant
+
+    def with_answer(self, answer: bytes) -> KeyUse:
+        """Return it with the answer."""
+        return KeyUse(self.key, self.digest, answer, self.at)
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True, tag="u"):

@@ -7,6 +7,7 @@ next check sees it; it is taken back if it cannot be written.
 from __future__ import annotations
 
 import logging
+from operator import is_
 from typing import TYPE_CHECKING, Final
 
 from tiergate.engine.evaluator import Denial
@@ -18,6 +19,7 @@ from tiergate.model import (
     NO_METERED_USAGE,
     Interval,
     MeteredUsage,
+    SpendOrder,
     Subject,
     SubjectType,
     format_instant,
@@ -25,8 +27,9 @@ from tiergate.model import (
 from tiergate.model.features import DEFAULT_LATE_MS
 from tiergate.sidecar.metrics import UsageReport
 from tiergate.sidecar.time_slicing import run_in_slices
-from tiergate.sidecar.usage.account_windows import AccountWindows, is_window_over
-from tiergate.sidecar.usage.book import DEFAULT_KEYS, Book, intervals
+from tiergate.sidecar.usage.account_windows import AccountWindows, is_window_over, limit_at
+from tiergate.sidecar.usage.book import DEFAULT_KEYS, Book
+from tiergate.sidecar.usage.book_bounds import NO_PARTS, BookBounds, parts_given_back, parts_of, rolled_over_into
 from tiergate.sidecar.usage.book_records import (
     CUSTOMER,
     EVERYBODY,
@@ -42,6 +45,7 @@ from tiergate.sidecar.usage.book_records import (
 )
 from tiergate.sidecar.usage.journal import DEFAULT_BUDGET, Journal
 from tiergate.sidecar.usage.meter import Draft
+from tiergate.usage.pools import rollover_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Evaluator
     from tiergate.errors import JournalError
-    from tiergate.model import Feature, Instant
+    from tiergate.model import Feature, Instant, Metered
     from tiergate.sidecar.state import State
     from tiergate.sidecar.usage.book_records import (
         AccountId,
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     )
     from tiergate.sidecar.usage.meter import Done
     from tiergate.sidecar.usage.usage_service import UsageCounts
+    from tiergate.usage.bounds import ResolvedBound
     from tiergate.usage.windows import UsageWindows
 
 _logger = logging.getLogger(__name__)
@@ -83,7 +88,8 @@ class LocalMeter:
         self.journal = journal
         self._state = state
         self._windows = AccountWindows(self._evaluator)
-        self._current: dict[AccountId, tuple[UsageWindows, Interval]] = {}
+        self._bounds = BookBounds(book)
+        self._rolled_over: dict[AccountId, tuple[tuple[object, ...], Interval, int]] = {}
         self._is_compacting = False
 
     @classmethod
@@ -117,16 +123,19 @@ class LocalMeter:
         return usage
 
     def _usage(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
+        plain = self._plain_window(subject, feature, now)
+        if plain is not None:
+            id_, window = plain
+            use = _find(self.book.windows(id_), window.start)
+            used = 0 if use is None else use.used
+            return MeteredUsage(used, 0, 0, 0, window.start, window.until, BEGINNING, window.until)
         is_customer = subject.type is SubjectType.CUSTOMER
         owner = subject if subject.user is None else Subject(subject.id, subject.type)
-        account = _account(owner, feature.id)
+        id_ = _account(owner, feature.id)
         windows = self._windows.of_subject(owner, feature, now)
-        uses = self.book.windows(account)
-        window = self._window(account, windows, uses, now)
+        window = self._bounds.window(id_, windows, now)
+        uses = self.book.windows(id_)
         use = _find(uses, window.start)
-        granted = 0
-        if feature.metered is not None and feature.metered.rollover_max:
-            granted = self._windows.rolled_over(owner, feature, uses, window, now)
         until = window.until
         user_used = total_used = 0
         if subject.user is not None:
@@ -137,16 +146,59 @@ class LocalMeter:
             until = min(until, of_customer.until)
         if feature.caps.total is not None:
             everybody = (feature.id, EVERYBODY, "", "")
-            all_uses = self.book.windows(everybody)
-            of_everybody = self._window(everybody, self._windows.of_feature(feature), all_uses, now)
-            of_all = _find(all_uses, of_everybody.start)
+            of_everybody = self._bounds.window(everybody, self._windows.of_feature(feature), now)
+            of_all = _find(self.book.windows(everybody), of_everybody.start)
             total_used = 0 if of_all is None else of_all.used
             until = min(until, of_everybody.until)
         start, end = window.start, window.until
         if use is None and windows.opens_with_use:  # no window is open: the next use begins one
             start, end, until = (uses[-1].until if uses else BEGINNING), FOREVER, FOREVER
+        granted = self._granted(owner, feature, id_, windows, now)
         return MeteredUsage(
             0 if use is None else use.used, user_used, total_used, granted, start, end, BEGINNING, until
+        )
+
+    def _plain_window(self, subject: Subject, feature: Feature, now: Instant) -> tuple[AccountId, Interval] | None:
+        """Return the one account of a customer's usage and its current window; `None` if there may be more to it."""
+        windows = self._windows.plain(feature)
+        if windows is None or subject.user is not None or subject.type is not SubjectType.CUSTOMER:
+            return None
+        id_ = (feature.id, CUSTOMER, subject.id, "")
+        return id_, self._bounds.window(id_, windows, now)
+
+    def _granted(self, owner: Subject, feature: Feature, id_: AccountId, windows: UsageWindows, now: Instant) -> int:
+        """Return what rolled over into the current window of an account."""
+        metered = feature.metered
+        if metered is None or not metered.rollover_max:
+            return 0
+        evaluator, uses = self._evaluator(), self.book.windows(id_)
+        active = evaluator.find_subject(owner, now)
+        if isinstance(active, Denial):
+            return 0
+        rests_on = (active, evaluator, windows, uses)
+        known = self._rolled_over.get(id_)
+        if known is None or not all(map(is_, known[0], rests_on)) or not known[1].start <= now < known[1].until:
+            resolved = self._resolve(owner, feature, metered, id_, windows, now, now)
+            grant = rolled_over_into(resolved)
+            if len(self._rolled_over) >= _MOST_CACHED:
+                self._rolled_over.clear()
+            known = rests_on, resolved.bound.window, 0 if grant is None else grant.amount
+            self._rolled_over[id_] = known
+        return known[2]
+
+    def _resolve(
+        self,
+        owner: Subject,
+        feature: Feature,
+        metered: Metered,
+        id_: AccountId,
+        windows: UsageWindows,
+        at: Instant,
+        now: Instant,
+    ) -> ResolvedBound:
+        evaluator = self._evaluator()
+        return self._bounds.resolve(
+            metered, windows, id_, at, now, lambda instant: limit_at(evaluator, owner, feature, instant)
         )
 
     def reserved(self, subject: Subject, feature: Feature, now: Instant) -> int:
@@ -158,24 +210,7 @@ class LocalMeter:
         return 0 if use is None else use.reserved
 
     def _window_of(self, owner: Subject, feature: Feature, now: Instant) -> Interval:
-        account = _account(owner, feature.id)
-        windows = self._windows.of_subject(owner, feature, now)
-        return self._window(account, windows, self.book.windows(account), now)
-
-    def _window(self, account: AccountId, windows: UsageWindows, uses: tuple[WindowUse, ...], now: Instant) -> Interval:
-        """Return the current window of an account; `uses`: those in the book."""
-        known = self._current.get(account)
-        if known is not None and known[0] is windows and known[1].start <= now < known[1].until:
-            return known[1]
-        newest = Interval(uses[-1].start, uses[-1].until) if uses else None
-        if known is not None and newest is not None and known[1].start == newest.start:
-            newest = known[1]  # its end may have moved
-        window = windows.at(now, newest)
-        if not windows.opens_with_use or (newest is not None and window.start == newest.start):
-            if len(self._current) >= _MOST_CACHED:
-                self._current.clear()
-            self._current[account] = windows, window
-        return window
+        return self._bounds.window(_account(owner, feature.id), self._windows.of_subject(owner, feature, now), now)
 
     def _customer_of(self, subscription: Subject, now: Instant) -> Subject:
         active = self._evaluator().find_subject(subscription, now)
@@ -190,6 +225,10 @@ class LocalMeter:
 
     def draft(self, subject: Subject, feature: Feature, amount: int, now: Instant, at: Instant | None = None) -> Draft:
         """Return the change that a consumption makes."""
+        plain = self._plain_window(subject, feature, now) if at is None else None
+        if plain is not None:
+            id_, window = plain
+            return Draft((Entry(id_, window.start, window.until, amount),), subject.id, (), (feature.id,))
         owner = subject if subject.user is None else Subject(subject.id, subject.type)
         customer = owner if subject.type is SubjectType.CUSTOMER else self._customer_of(owner, now)
         entries: list[Entry] = []
@@ -230,47 +269,49 @@ class LocalMeter:
         if user is not None:
             entries.append(Entry((name, USER, customer.id, user), window.start, window.until, amount))
         if feature.caps.total is not None:
-            everybody = (name, EVERYBODY, "", "")
-            uses = self.book.windows(everybody)
-            whole = self._chosen(everybody, self._windows.of_feature(feature), uses, now, at)
-            entries.append(Entry(everybody, whole.start, whole.until, amount))
+            windows = self._windows.of_feature(feature)
+            whole = self._chosen(Subject(""), feature, (name, EVERYBODY, "", ""), windows, now, at).bound.window
+            entries.append(Entry((name, EVERYBODY, "", ""), whole.start, whole.until, amount))
 
     def _add_one(
         self, entries: list[Entry], owner: Subject, feature: Feature, amount: int, now: Instant, at: Instant | None
     ) -> Interval:
-        account = _account(owner, feature.id)
+        id_ = _account(owner, feature.id)
         windows = self._windows.of_subject(owner, feature, now)
-        uses = self.book.windows(account)
-        window = self._chosen(account, windows, uses, now, at)
-        granted = 0
-        if feature.metered is not None and feature.metered.rollover_max and _find(uses, window.start) is None:
-            granted = self._windows.rolled_over(owner, feature, uses, window, now)
-        entries.append(Entry(account, window.start, window.until, amount, 0, granted))
+        resolved = self._chosen(owner, feature, id_, windows, now, at)
+        window = resolved.bound.window
+        if feature.metered is None or not feature.metered.rollover_max or id_[1] != CUSTOMER:
+            entries.append(Entry(id_, window.start, window.until, amount))
+            return window
+        use = _find(self.book.windows(id_), window.start)
+        parts = parts_of(use, resolved, amount, now if at is None else at)
+        grant = rolled_over_into(resolved)
+        granted, source = (0, None) if grant is None else (grant.amount, rollover_source(grant.id))
+        entries.append(Entry(id_, window.start, window.until, amount, 0, granted, source, *parts))
         return window
 
     def _chosen(
         self,
-        account: AccountId,
+        owner: Subject,
+        feature: Feature,
+        id_: AccountId,
         windows: UsageWindows,
-        uses: tuple[WindowUse, ...],
         now: Instant,
         at: Instant | None,
-    ) -> Interval:
-        """Return the window of an instant, if usage in it is accepted."""
-        current = self._window(account, windows, uses, now)
-        if at is None or current.start <= at < current.until:
-            return current
-        if at > now + AHEAD_MS:
+    ) -> ResolvedBound:
+        """Return what limits an account in the window of an instant, if usage in it is accepted."""
+        if feature.metered is None:
+            raise ValueError(f"`{feature.id}` is not metered")
+        self._bounds.window(id_, windows, now)  # the end of the open one may have moved
+        if at is not None and at > now + AHEAD_MS:
             detail = f"the usage is of {format_instant(at)}, which is in the future"
             raise RequestError(422, "usage in the future", detail, field="/at")
-        known = intervals(uses)
-        if not windows.opens_with_use and (not known or known[-1].start < current.start):
-            known.append(current)
-        window = windows.window_of(at, known)
+        resolved = self._resolve(owner, feature, feature.metered, id_, windows, now if at is None else at, now)
+        window = resolved.bound.window
         if not windows.accepts(window, now):
             detail = f"the window of the usage ended at {format_instant(window.until)}, and is closed"
             raise RequestError(422, "usage too late", detail, field="/at")
-        return window
+        return resolved
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -301,13 +342,7 @@ class LocalMeter:
     def _end(self, reservation: Reservation, consumed: int, now: Instant, state: EndState, done: Done) -> None:
         drawn = -(-consumed * reservation.cost // 10**reservation.scale) if reservation.source else 0
         entries = tuple(
-            Entry(
-                entry.account,
-                entry.start,
-                entry.until,
-                (drawn if entry.account[0] == reservation.source else consumed) - entry.used,
-                -entry.reserved,
-            )
+            self._given_back(entry, drawn if entry.account[0] == reservation.source else consumed, now)
             for entry in reservation.entries
         )
         customers = {entry.account[2] for entry in entries if entry.account[1] == CUSTOMER}
@@ -317,6 +352,18 @@ class LocalMeter:
         if any(entry.account[1] == USER for entry in entries):
             drafts = [draft._replace(subscriptions=self._subscriptions_of(draft.customer, now)) for draft in drafts]
         self._change(Ended(reservation.id, now, state, consumed, entries), drafts, done)
+
+    def _given_back(self, entry: Entry, consumed: int, now: Instant) -> Entry:
+        """Return the end of a reservation's entry of which so many units are used."""
+        returned = entry.used - consumed
+        parts = NO_PARTS
+        use = _find(self.book.windows(entry.account), entry.start)
+        if returned and use is not None and (use.from_grant or use.overage):
+            feature = self._evaluator().index.features.get(entry.account[0])
+            metered = None if feature is None else feature.metered
+            order = SpendOrder.ALLOWANCE_FIRST if metered is None else metered.spend
+            parts = parts_given_back(use, order, returned, now)
+        return Entry(entry.account, entry.start, entry.until, -returned, -entry.reserved, 0, None, *parts)
 
     def _subscriptions_of(self, customer: str, now: Instant) -> tuple[str, ...]:
         active = self._evaluator().find_subject(Subject(customer), now)
@@ -361,9 +408,8 @@ class LocalMeter:
         feature = self._evaluator().index.features.get(account[0])
         if feature is None or feature.metered is None:
             return is_window_over(None, use, now, DEFAULT_LATE_MS, rolls=False)
-        windows = self._current.get(account)
         return is_window_over(
-            None if windows is None else windows[0],
+            self._bounds.windows_used(account),
             use,
             now,
             feature.metered.late,

@@ -15,6 +15,7 @@ import asyncio
 import itertools
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -23,8 +24,8 @@ from tiergate.engine.normalized_check import normalize_check
 from tiergate.errors import CheckError, RequestError, TiergateError
 from tiergate.model import Check, Reason, Subject, SubjectType, format_instant, from_units
 from tiergate.sidecar.deferred import Deferred
-from tiergate.sidecar.usage.answers import AnswerWriter, as_replay, with_members
-from tiergate.sidecar.usage.book_records import Entry, KeyUse, Reservation
+from tiergate.sidecar.usage.answers import AnswerWriter, as_replay, member, with_members
+from tiergate.sidecar.usage.book_records import KeyUse, Reservation
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.usage.idempotency import digest_of_use, key_of
 from tiergate.wire.usage import MADE_KEY_PREFIX
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from tiergate.sidecar.usage.meter import Done, Draft, Meter
 
 _LIMITS: Final = frozenset({Reason.LIMIT_REACHED, Reason.CAP_REACHED})
+_CUSTOMER: Final = SubjectType.CUSTOMER
+_CONSUMED, _RESERVED, _RESERVATION, _EXPIRES_AT, _KEY = map(
+    member, ("consumed", "reserved", "reservation", "expires_at", "key")
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -83,6 +88,7 @@ class UsageService:
         self.counts = UsageCounts()
         self._waiting: set[asyncio.Task[None]] = set()
         self._writer = AnswerWriter()
+        self._finder: tuple[StateView, Callable[[Check, Instant], KeptDecision | None] | None] | None = None
         self._made = itertools.count(1)
         self._made_prefix = f"{MADE_KEY_PREFIX}{os.urandom(6).hex()}"
         if not isinstance(meter, MeterAbsence):
@@ -98,37 +104,43 @@ class UsageService:
 
     # ── consuming ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def consume(self, view: StateView, check: Check, key: str | None, now: Instant) -> Counted | Outcome:
-        """Consume the amount of a check, if it is allowed.
+    def consume(
+        self, view: StateView, check: Check, key: str | None, now: Instant, *, is_prepared: bool = False
+    ) -> Counted | Outcome:
+        """Consume the amount of a check, if it is allowed. `is_prepared`: the meter has what that needs.
 
         Raises:
             RequestError: 501 or 503, nothing can be counted here; 409, the key was used for other content.
             UnknownFeatureError, CheckError: as a check; or the feature is not metered.
         """
-        return self._consume(view, check, key, now)
-
-    def _consume(
-        self, view: StateView, check: Check, key: str | None, now: Instant, *, is_prepared: bool = False
-    ) -> Counted | Outcome:
         generation, feature = self.counted_feature(view, check)
-        use, replay = self._key_use(generation, check, key, now, b"consume")
-        if replay is not None:
-            return replay
+        use: KeyUse | None = None
+        if key is not None:
+            use = self._key_use(generation, check, key, now, b"consume")
+            if (replay := self.replay(use, now)) is not None:
+                return replay
         decided = self._decide(view, generation, check, now)
         if not is_prepared and (waiting := self._prepare(check, feature, decided, now)) is not None:
-            return self._after(waiting, lambda view, now: self._consume(view, check, key, now, is_prepared=True))
-        name = key if key is not None else self.make_key()
+            return self._after(waiting, partial(self._consume_prepared, check, key))
         counted = decided.amount if decided.allowed else 0
-        members = ("consumed", from_units(counted, feature.scale)), ("key", name)
+        members = (
+            (_CONSUMED, from_units(counted, feature.scale) if feature.scale else counted),
+            (_KEY, self.make_key() if key is None else key),
+        )
         answer = self._answer(generation, feature, decided, members)
         if not counted:
             self.counts.denied += 1
             return answer
-        draft = self.meter.draft(check.subject, feature, counted, now)
+        meter = self.meter
         outcome: Outcome = Deferred()
-        self.meter.count(draft, now, _with_answer(use, answer), self._done(outcome, answer))
+        draft = meter.draft(check.subject, feature, counted, now)
+        kept_use = None if use is None else use.with_answer(answer.body)
+        meter.count(draft, now, kept_use, self._done(outcome, answer))
         self.counts.consumed += 1
         return outcome
+
+    def _consume_prepared(self, check: Check, key: str | None, view: StateView, now: Instant) -> Counted | Outcome:
+        return self.consume(view, check, key, now, is_prepared=True)
 
     def reserve(self, view: StateView, check: Check, key: str | None, seconds: int, now: Instant) -> Counted | Outcome:
         """Set the amount of a check aside for so many seconds, if it is allowed. Raises as `consume`."""
@@ -138,9 +150,11 @@ class UsageService:
         self, view: StateView, check: Check, key: str | None, seconds: int, now: Instant, *, is_prepared: bool = False
     ) -> Counted | Outcome:
         generation, feature = self.counted_feature(view, check)
-        use, replay = self._key_use(generation, check, key, now, b"reserve", seconds)
-        if replay is not None:
-            return replay
+        use: KeyUse | None = None
+        if key is not None:
+            use = self._key_use(generation, check, key, now, b"reserve", seconds)
+            if (replay := self.replay(use, now)) is not None:
+                return replay
         decided = self._decide(view, generation, check, now)
         if not is_prepared and (waiting := self._prepare(check, feature, decided, now)) is not None:
             return self._after(
@@ -149,19 +163,20 @@ class UsageService:
         name = key if key is not None else self.make_key()
         if not decided.allowed:
             self.counts.denied += 1
-            return self._answer(generation, feature, decided, (("reserved", 0), ("key", name)))
+            return self._answer(generation, feature, decided, ((_RESERVED, 0), (_KEY, name)))
         id_, expires = os.urandom(12).hex(), now + seconds * 1000
         members = (
-            ("reserved", from_units(decided.amount, feature.scale)),
-            ("reservation", id_),
-            ("expires_at", format_instant(expires)),
-            ("key", name),
+            (_RESERVED, from_units(decided.amount, feature.scale)),
+            (_RESERVATION, id_),
+            (_EXPIRES_AT, format_instant(expires)),
+            (_KEY, name),
         )
         answer = self._answer(generation, feature, decided, members)
         draft = self.meter.draft(check.subject, feature, decided.amount, now)
         reservation = _reservation(id_, feature, decided.amount, expires, draft)
         outcome: Outcome = Deferred()
-        self.meter.reserve(draft, reservation, now, _with_answer(use, answer), self._done(outcome, answer))
+        kept_use = None if use is None else use.with_answer(answer.body)
+        self.meter.reserve(draft, reservation, now, kept_use, self._done(outcome, answer))
         self.counts.reserved += 1
         return outcome
 
@@ -207,8 +222,9 @@ class UsageService:
         generation = view.generation
         if generation is None:
             raise RequestError(503, "not ready", "no data is loaded yet: usage cannot be counted")
-        self.checks.expect_feature(generation, check)
-        feature = generation.engine.evaluator.index.features[check.feature]
+        feature = generation.engine.evaluator.index.features.get(check.feature)
+        if feature is None:
+            raise self.checks.unknown_feature(check)
         if feature.metered is None and feature.draws is None:
             raise CheckError(field, f"`{feature.id}` is not metered: its usage is not counted")
         return generation, feature
@@ -248,14 +264,10 @@ class UsageService:
 
         return done
 
-    def _key_use(
-        self, generation: Generation, check: Check, key: str | None, now: Instant, *content: bytes | int
-    ) -> tuple[KeyUse | None, Outcome | None]:
-        """Return the use of a request's key, without an answer; or the first answer, if it was used before."""
-        if key is None:
-            return None, None
-        use = KeyUse(key_of("", key), digest_check(generation, check, *content), b"", now)
-        return use, self.replay(use, now)
+    @staticmethod
+    def _key_use(generation: Generation, check: Check, key: str, now: Instant, *content: bytes | int) -> KeyUse:
+        """Return the use of a request's key, without an answer."""
+        return KeyUse(key_of("", key), digest_check(generation, check, *content), b"", now)
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,7 +275,7 @@ class UsageService:
         """Decide, and where a subscription is asked about, by the limit of its customer too."""
         decided = self._decide_one(view, generation, check, now)
         subject = check.subject
-        if not decided.allowed or subject.type is SubjectType.CUSTOMER:
+        if not decided.allowed or subject.type is _CUSTOMER:
             return decided
         record = generation.engine.evaluator.subjects.record_of(subject)
         if record is None:
@@ -280,10 +292,13 @@ class UsageService:
         )
 
     def _decide_one(self, view: StateView, generation: Generation, check: Check, now: Instant) -> _Decided:
-        find = self.checks.kept_finder(view) if now < view.stale_at else None
-        kept = None if find is None else find(check, now)
+        if self._finder is None or self._finder[0] is not view:
+            self._finder = view, self.checks.kept_finder(view)
+        find = self._finder[1]
+        kept = None if find is None or now >= view.stale_at else find(check, now)
         if kept is not None:
-            return _Decided(kept.answer.allowed, kept.reason, kept.amount, kept, min(kept.until, view.stale_at))
+            answer = kept.answer
+            return _Decided(answer.allowed, answer.reason, kept.amount, kept, min(kept.until, view.stale_at))
         served = self.checks.decide(view, check, now, once=True)
         decision = served.decision
         amount = normalize_check(check, generation.engine.evaluator.index.features)[1].amount
@@ -308,14 +323,8 @@ def digest_check(generation: Generation, check: Check, *content: object) -> byte
     return digest_of_use(check.subject, check.feature, amount, *content)
 
 
-def _with_answer(use: KeyUse | None, answer: Counted) -> KeyUse | None:
-    return None if use is None else KeyUse(use.key, use.digest, answer.body, use.at)
-
-
 def _reservation(id_: str, feature: Feature, amount: int, expires: Instant, draft: Draft) -> Reservation:
-    entries = tuple(
-        Entry(entry.account, entry.start, entry.until, entry.used, entry.used, entry.granted) for entry in draft.entries
-    )
+    entries = tuple(replace(entry, reserved=entry.used) for entry in draft.entries)
     draws = feature.draws
     source, cost = ("", 0) if draws is None else (draws.source, draws.cost)
     return Reservation(id_, feature.id, amount, expires, entries, source, cost, feature.scale)
