@@ -71,8 +71,8 @@ class Plane:
 
 
 @contextmanager
-def usage_plane(store_url: str, catalog: str = CATALOG) -> Iterator[Plane]:
-    """A ledger with the customer `acme`, who has the subscription `s1` since 10 January."""
+def usage_plane(store_url: str, catalog: str = CATALOG, start: str = "2027-01-10T00:00:00Z") -> Iterator[Plane]:
+    """A ledger with the customer `acme`, who has the subscription `s1`, since 10 January."""
     clock = [NOW]
     store = Store.open(store_url, clock=lambda: clock[0])
     ledger = UsageLedger(store, PublishedBounds())
@@ -83,7 +83,7 @@ def usage_plane(store_url: str, catalog: str = CATALOG) -> Iterator[Plane]:
         with serving(store, [*endpoints, *UsageEndpoints(ledger).endpoints()]) as admin:
             client = admin.as_("admin")
             made(client.post("/v1/customers", json={"id": "acme"}))
-            body = {"id": "s1", "status": "active", "items": [{"item": "gold"}], "start": "2027-01-10T00:00:00Z"}
+            body = {"id": "s1", "status": "active", "items": [{"item": "gold"}], "start": start}
             made(client.post("/v1/customers/acme/subscriptions", json=body))
             yield Plane(admin, store, ledger, clock)
     finally:
