@@ -52,8 +52,9 @@ if TYPE_CHECKING:
 ADMIN = frozenset({"admin"})
 SALES = ADMIN | {"sales-agent", "sales-manager"}
 SUPPORT = SALES | {"customer-support"}
-STAFF = SUPPORT | {"tech-support", "analyst", "finance-executive"}
-PUBLISHING = ADMIN | {"publisher"}
+MANAGERS = ADMIN | {"product-manager"}
+STAFF = SUPPORT | MANAGERS | {"tech-support", "analyst", "finance-executive"}
+PUBLISHING = MANAGERS | {"publisher"}
 CATALOG_READERS = STAFF | {"publisher"}
 SIDECARS = ADMIN | {"sidecar"}
 ROLES = sorted(STAFF | {"publisher", "sidecar", "nobody"})
@@ -66,6 +67,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/features
         GET /v1/features/{id}
         GET /v1/features/{id}/suspensions
+        GET /v1/entitlements
         GET /v1/items
         GET /v1/items/{id}
         GET /v1/items/{id}/versions
@@ -80,7 +82,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         """,
     ),
     (
-        ADMIN,
+        MANAGERS,
         """
         POST /v1/features
         PATCH /v1/features/{id}
@@ -102,6 +104,11 @@ WHO: list[tuple[frozenset[str], str]] = [
         DELETE /v1/items/{id}/draft
         PUT /v1/items/{id}/draft/entitlements/{feature}
         DELETE /v1/items/{id}/draft/entitlements/{feature}
+        """,
+    ),
+    (
+        ADMIN,
+        """
         POST /v1/rules/check
         PUT /v1/rules/{kind}/{name}
         DELETE /v1/rules/{kind}/{name}
@@ -148,6 +155,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/bundles/{revision}
         GET /v1/pending/bundle
         GET /v1/export/subjects
+        GET /v1/endings
         GET /v1/customers
         GET /v1/customers/{customer}
         GET /v1/customers/{customer}/subscriptions

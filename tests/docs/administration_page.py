@@ -85,6 +85,11 @@ at `/openapi.json`. Every error is a [problem document](errors.md).
 - **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null
   on the last page. Pages are stable while entries come and go. The tables below list further parameters; an unknown one
   returns 400. `tag`, `type`, `kind`, `status`, `state` and `action` take several values, with commas or repeated.
+- **Lists across the store**: `GET /v1/entitlements` lists which item gives what of which feature, to new customers, in
+  drafts and in other versions in use; by `feature` it answers which items give one, by `item` what an item gives.
+  `GET /v1/endings` lists what ends by the clock, the earliest first: trials, grace, pauses, subscriptions, items,
+  overrides, suspensions and grants; `?type=trial&until=…` are the trials that run out until then. Each end is listed as
+  it is stored, also if something else ends before.
 - **Clients**: [generate one](../how-to/generate-a-client.md) from the document, in Python or TypeScript.
 
 ## The working catalog

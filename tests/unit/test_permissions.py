@@ -35,6 +35,10 @@ MAY = {
     "tech-support": {"view"},
     "analyst": {"view"},
     "finance-executive": {"view"},
+    "product-manager": {
+        *("createFeature", "editFeature", "editItem", "editDraft", "suspendFeature"),
+        *("apply", "preview", "publish", "rollback", "editRollout", "view"),
+    },
     "publisher": {"apply", "preview", "publish", "rollback", "editRollout", "view"},
     "sidecar": {"sync", "reportUsage"},
     "nobody": set(),

@@ -108,7 +108,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         Endpoint("GET", _ROLLOUTS, Action.VIEW, list_rollouts, the_item),
         Endpoint("PUT", _ROLLOUTS, Action.EDIT_ROLLOUT, set_rollouts, the_item),
         Endpoint("POST", _ROLLOUTS, Action.EDIT_ROLLOUT, add_rollout, the_item),
-        Endpoint("GET", _SUSPENSIONS, Action.VIEW, list_suspensions, the_feature),
+        Endpoint("GET", _SUSPENSIONS, Action.VIEW, list_suspensions, the_feature, paged=True),
         Endpoint("POST", _SUSPENSIONS, Action.SUSPEND_FEATURE, suspend, the_feature),
         Endpoint("DELETE", _SUSPENSIONS + "/{number}", Action.SUSPEND_FEATURE, resume, the_feature),
     ]
@@ -122,9 +122,8 @@ def list_rollouts(request: AdminRequest) -> Response:
 
 def list_suspensions(request: AdminRequest) -> Response:
     """List the suspensions of a feature for all customers, including past ones."""
-    return Response.page(
-        request.read(lambda unit: immediate_changes.list_suspensions(unit, request.params["id"])), None
-    )
+    found = request.read(lambda unit: immediate_changes.list_suspensions(unit, request.params["id"]))
+    return Response.page_of(request, found, lambda it: str(it["number"]))
 
 
 def _review_and_version(request: AdminRequest, *, dry_run: bool = False) -> tuple[ReviewTags | None, Precondition]:

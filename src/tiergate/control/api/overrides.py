@@ -45,12 +45,12 @@ def endpoints() -> list[Endpoint]:
         path = f"/v1/{kind}s/{{{kind}}}"
         one, suspensions = f"{path}/overrides/{{override}}", f"{path}/suspensions"
         routes += [
-            Endpoint("GET", f"{path}/overrides", view, _of(list_overrides, kind), resource),
+            Endpoint("GET", f"{path}/overrides", view, _of(list_overrides, kind), resource, paged=True),
             BriefEndpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add, kind), resource, query=loss),
             Endpoint("GET", one, view, _of(read_override, kind), resource),
             BriefEndpoint("PUT", one, edit, _of(put, kind), resource, query=loss),
             BriefEndpoint("DELETE", one, edit, _of(remove, kind), resource, query=(ACCEPT_LOSS, AS_OF)),
-            Endpoint("GET", suspensions, view, _of(list_suspensions, kind), resource),
+            Endpoint("GET", suspensions, view, _of(list_suspensions, kind), resource, paged=True),
             BriefEndpoint("POST", suspensions, edit, _of(suspend, kind), resource),
             BriefEndpoint(
                 "DELETE", f"{suspensions}/{{feature}}", edit, _of(resume, kind), resource, query=("at", AS_OF)
@@ -84,7 +84,8 @@ def _writing(
 
 def list_overrides(subject: Subject, request: AdminRequest) -> Response:
     """List the overrides of a subject, in their order, past and future ones too, each with its effect now."""
-    return Response.page(request.read(lambda unit: overrides.list_overrides(unit, subject)), None)
+    found = request.read(lambda unit: overrides.list_overrides(unit, subject))
+    return Response.page_of(request, found, lambda it: str(it["id"]))
 
 
 def read_override(subject: Subject, request: AdminRequest) -> Response:
@@ -95,7 +96,8 @@ def read_override(subject: Subject, request: AdminRequest) -> Response:
 
 def list_suspensions(subject: Subject, request: AdminRequest) -> Response:
     """List the suspensions of features for a subject, past and future ones too."""
-    return Response.page(request.read(lambda unit: overrides.list_suspensions(unit, subject)), None)
+    found = request.read(lambda unit: overrides.list_suspensions(unit, subject))
+    return Response.page_of(request, found, lambda it: f"{it['feature']} {it.get('from')} {it.get('until')}")
 
 
 def resume(subject: Subject, request: AdminRequest) -> Response:

@@ -12,6 +12,7 @@ from tiergate.control.api.schemas.client_forms import client_form
 from tiergate.control.api.schemas.parts import FLAG, TEXT, Schema, ref
 from tiergate.model import FeatureStatus, FeatureType, ItemKind, ItemStatus, SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState
+from tiergate.store.endings import EndingKind
 from tiergate.store.usage_reads import UsageOrder
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ _PARAMETERS: Final[dict[str, tuple[Schema, str]]] = {
 }
 _OF_ROUTES: Final[dict[tuple[str, str], tuple[Schema, str]]] = {
     ("/v1/features", "status"): (_words(FeatureStatus), "The status."),
+    ("/v1/endings", "type"): (_words(EndingKind), "What ends."),
+    ("/v1/endings", "from"): (_INSTANT, "From this instant on; from now on, if left out."),
+    ("/v1/endings", "until"): (_INSTANT, "Before this instant."),
     ("/v1/events", "type"): ({"type": "array", "items": TEXT}, "The types of events, such as `customer.changed`."),
     ("/v1/events", "until"): (_INSTANT, "Until this instant."),
     ("/v1/items", "status"): (_words(ItemStatus), "The status."),

@@ -75,6 +75,23 @@ class Response:
         return Response.json({"items": items, "next": None if cursor is None else _wrapped(cursor)})
 
     @staticmethod
+    def page_of(request: AdminRequest, entries: Sequence[T], key: Callable[[T], str]) -> Response:
+        """Answer with one page of a list that is read as a whole; `key` tells its entries apart.
+
+        The cursor has the key of the last entry and its place, so that a page begins where the last one ended even if
+        that entry is gone.
+        """
+        begin, cursor = 0, request.cursor
+        if cursor is not None:
+            place, _, last = cursor.partition(":")
+            if not re.fullmatch("[0-9]{1,9}", place):
+                raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
+            begin = next((number + 1 for number, it in enumerate(entries) if key(it) == last), max(int(place) - 1, 0))
+        page = entries[begin : begin + request.limit]
+        following = f"{begin + len(page)}:{key(page[-1])}" if begin + len(page) < len(entries) and page else None
+        return Response.page(page, following)
+
+    @staticmethod
     def empty(*, etag: int | None = None) -> Response:
         """Answer that it was done, with nothing to show."""
         return Response(204, headers={} if etag is None else {"etag": etag_text(etag)})

@@ -53,6 +53,7 @@ _FEATURES: Final = {
 }
 
 _ITEMS: Final = {
+    "GET /v1/entitlements": _page("GivenEntitlement"),
     "GET /v1/items": _page("StoredItem"),
     "POST /v1/items": _made("StoredItem", "NewItem"),
     "GET /v1/items/{id}": Shape("StoredItem"),
@@ -74,6 +75,7 @@ _ITEMS: Final = {
 }
 
 _SUBJECTS: Final = {
+    "GET /v1/endings": _page("Ending"),
     "GET /v1/customers": _page("StoredCustomer"),
     "POST /v1/customers": Shape("StoredCustomer", "NewCustomer", 201, ordered=True),
     "GET /v1/customers/{customer}": Shape("StoredCustomer"),

@@ -38,7 +38,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         return Response.json({"problems": check_pending_rules(publisher)})
 
     return [
-        Endpoint("GET", "/v1/rules", Action.VIEW, list_files, store),
+        Endpoint("GET", "/v1/rules", Action.VIEW, list_files, store, paged=True),
         Endpoint("POST", "/v1/rules/check", Action.EDIT_RULES, check, store),
         Endpoint("GET", _PATH, Action.VIEW, get_file, store),
         Endpoint("PUT", _PATH, Action.EDIT_RULES, put_file, store, max_body=_MAX_BODY),
@@ -48,7 +48,8 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
 def list_files(request: AdminRequest) -> Response:
     """List the drafted files of the rules."""
-    return Response.page([_data(file) for file in request.read(rule_files.list_rule_files)], None)
+    found = [_data(file) for file in request.read(rule_files.list_rule_files)]
+    return Response.page_of(request, found, lambda it: f"{it['kind']}/{it['name']}")
 
 
 def get_file(request: AdminRequest) -> Response:

@@ -74,12 +74,12 @@ class UsageEndpoints:
                 "GET", "/v1/features/{id}/usage", view, list_customers, Resource.store(), query=("order",), paged=True
             ),
             Endpoint("POST", _CORRECTIONS, Action.EDIT_ENTITLEMENT, self.correct, the_customer),
-            Endpoint("GET", _GRANTS, Action.VIEW, list_grants, the_customer, query=("feature",)),
+            Endpoint("GET", _GRANTS, Action.VIEW, list_grants, the_customer, query=("feature",), paged=True),
             Endpoint("POST", _GRANTS, Action.OVERRIDE, self.give, the_customer),
             Endpoint("GET", _GRANT, Action.VIEW, reading(usage_grants.read_grant), the_customer),
             Endpoint("PATCH", _GRANT, Action.EDIT_ENTITLEMENT, self.change, the_customer, media_types=MERGE_PATCH),
             Endpoint("DELETE", _GRANT, Action.EDIT_ENTITLEMENT, self.end, the_customer),
-            Endpoint("GET", _THRESHOLDS, Action.VIEW, list_thresholds, the_customer),
+            Endpoint("GET", _THRESHOLDS, Action.VIEW, list_thresholds, the_customer, paged=True),
             Endpoint("GET", _OF_FEATURE, Action.VIEW, reading(usage_thresholds.read_thresholds), the_customer),
             Endpoint("PUT", _OF_FEATURE, Action.EDIT_CUSTOMER, self.set_thresholds, the_customer),
             Endpoint("DELETE", _OF_FEATURE, Action.EDIT_CUSTOMER, self.remove_thresholds, the_customer),
@@ -197,13 +197,15 @@ def list_customers(request: AdminRequest) -> Response:
 def list_thresholds(request: AdminRequest) -> Response:
     """List the thresholds of a customer by feature, and which of them have fired in the current window."""
     customer = request.params["customer"]
-    return Response.page(request.read(lambda unit: usage_thresholds.list_thresholds(unit, customer)), None)
+    found = request.read(lambda unit: usage_thresholds.list_thresholds(unit, customer))
+    return Response.page_of(request, found, lambda it: str(it["feature"]))
 
 
 def list_grants(request: AdminRequest) -> Response:
     """List the grants of a customer, past and future ones and what rolled over too."""
     customer, feature = request.params["customer"], request.query.get("feature")
-    return Response.page(request.read(lambda unit: usage_grants.list_grants(unit, customer, feature)), None)
+    found = request.read(lambda unit: usage_grants.list_grants(unit, customer, feature))
+    return Response.page_of(request, found, lambda it: f"{it['feature']} {it['id']}")
 
 
 def _read_body(read: Callable[[bytes], T], request: AdminRequest) -> T:

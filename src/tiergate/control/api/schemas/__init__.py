@@ -33,7 +33,8 @@ from tiergate.control.api.schemas.subscribing import (
     subscribing_schemas,
 )
 from tiergate.control.api.schemas.usage import usage_schemas
-from tiergate.model import Reason
+from tiergate.model import ItemKind, Reason
+from tiergate.store.endings import EndingKind
 from tiergate.wire.schemas import decision_schemas, object_of, problem_schemas
 
 __all__ = ["Schema", "component_schemas", "ref"]
@@ -131,6 +132,8 @@ def _schemas() -> dict[str, Schema]:
             },
             optional=("against",),
         ),
+        "GivenEntitlement": _given_entitlement(),
+        "Ending": _ending(),
         "ListedVersion": object_of(_PUBLICATION),
         "PublishedVersion": object_of(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(
@@ -183,6 +186,40 @@ def _schemas() -> dict[str, Schema]:
         description="Values of features that are offered for it.",
     )
     return schemas
+
+
+def _given_entitlement() -> Schema:
+    other = object_of({"version": _PUBLICATION["version"], "value": ref("Entitlement")})
+    return object_of(
+        {
+            "item": ref("Id"),
+            "kind": {"enum": [kind.value for kind in ItemKind]},
+            "feature": ref("Id"),
+            "version": _PUBLICATION["version"] | {"description": "The version that new customers get."},
+            "value": ref("Entitlement") | {"description": "What it gives."},
+            "draft": {
+                "anyOf": [ref("Entitlement"), {"type": "null"}],
+                "description": "What the draft gives instead; null: nothing.",
+            },
+            "others": {"type": "array", "items": other, "description": "Other versions that some customers get."},
+        },
+        optional=("version", "value", "draft", "others"),
+    )
+
+
+def _ending() -> Schema:
+    return object_of(
+        {
+            "type": {"enum": [kind.value for kind in EndingKind], "description": "What ends."},
+            "at": ref("Instant"),
+            "customer": ref("SubjectId"),
+            "subscription": ref("SubjectId"),
+            "item": ref("Id"),
+            "feature": ref("Id"),
+            "id": TEXT | {"description": "The id of the override or the grant."},
+        },
+        required=("type", "at", "customer"),
+    )
 
 
 def _bodies(schemas: dict[str, Schema]) -> dict[str, Schema]:
