@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.state import State
     from tiergate.sidecar.usage.meter import Meter
 
-SWITCH_INTERVAL: Final = 0.0002
+SWITCH_INTERVAL: Final = 0.0001
 """Seconds after which another thread must release the interpreter's lock to the event loop's thread.
 
 A check gives the lock away several times: whenever SQLite looks up a record.
