@@ -166,6 +166,10 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/customers/{customer}/usage
         GET /v1/customers/{customer}/usage/series
         GET /v1/features/{id}/usage
+        GET /v1/export/usage
+        GET /v1/export/usage/csv
+        GET /v1/usage/exports
+        POST /v1/usage/exports
         GET /v1/customers/{customer}/grants
         GET /v1/customers/{customer}/grants/{grant}
         GET /v1/subscriptions

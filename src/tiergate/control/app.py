@@ -28,6 +28,7 @@ from tiergate.control.api import (
     subscriptions,
 )
 from tiergate.control.api.usage import UsageEndpoints
+from tiergate.control.api.usage_exports import UsageExportEndpoints
 from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.control.feed_api.usage_exchange import UsageExchange
 from tiergate.publish.publisher import Publisher
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tiergate.admin.roles import PublishedRoles
     from tiergate.control.api.router import Endpoint
     from tiergate.control.feed_api.endpoints import FeedApi
+    from tiergate.control.usage_export.exporter import UsageExporter
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
@@ -53,6 +55,7 @@ def all_endpoints(
     targets: WebhookTargets,
     published_roles: PublishedRoles,
     probes: Iterable[Endpoint],
+    exporter: UsageExporter | None = None,
 ) -> list[Endpoint]:
     """Return every endpoint of the control plane."""
     publisher = Publisher(store, signer)
@@ -83,6 +86,7 @@ def all_endpoints(
         *sync.endpoints(),
         *UsageExchange(ledger).endpoints(),
         *UsageEndpoints(ledger).endpoints(),
+        *UsageExportEndpoints(exporter).endpoints(),
         *probes,
     ]
     return [*routes, openapi.endpoint(routes)]

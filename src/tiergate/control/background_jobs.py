@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
+    from tiergate.control.usage_export.exporter import UsageExporter
     from tiergate.model import Instant
     from tiergate.store import Store, WriteUnit
     from tiergate.store.usage_ledger import UsageLedger
@@ -40,6 +41,7 @@ _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
 _THRESHOLDS_EVERY: Final = 60.0
 _WRITES_EVERY: Final = 5.0
+_REQUESTS_EVERY: Final = 1.0
 _CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
 
 _log = structlog.get_logger(__name__)
@@ -104,6 +106,16 @@ async def enforce_retention(store: Store, retention: Retention, *, every: float 
     while True:
         await run_in_threadpool(apply_retention, store, store.clock(), retention)
         await asyncio.sleep(every)
+
+
+async def export_usage(exporter: UsageExporter, *, every: float, requests_every: float = _REQUESTS_EVERY) -> None:
+    """Export usage every `every` seconds, and soon after days were asked for."""
+    while True:
+        await run_in_threadpool(exporter.run)
+        waited = 0.0
+        while waited < every and not (exporter.has_requests and not exporter.failing):
+            await asyncio.sleep(min(requests_every, every - waited))
+            waited += requests_every
 
 
 async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None:

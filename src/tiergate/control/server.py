@@ -33,6 +33,7 @@ from tiergate.control.background_jobs import (
     Retention,
     check_thresholds,
     enforce_retention,
+    export_usage,
     refresh_snapshots,
     run_forever,
     update_object_store,
@@ -47,6 +48,7 @@ from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
 from tiergate.control.settings import TABLE
+from tiergate.control.usage_export.exporter import UsageExporter
 from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
@@ -162,6 +164,7 @@ class _ControlPlane:
         roles = PublishedRoles(self._store)
         self._ledger = UsageLedger(self._store, PublishedBounds())
         opened.callback(self._ledger.close)
+        self._exporter = _usage_exporter(settings, self._store)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
@@ -170,6 +173,7 @@ class _ControlPlane:
             targets=targets,
             published_roles=roles,
             probes=self._probes.endpoints() if settings.probe_port is None else (),
+            exporter=self._exporter,
         )
         authenticator = Authenticator(self._store, tokens)
         self._known = RecentCallers(self._store, authenticator, roles)
@@ -269,6 +273,9 @@ class _ControlPlane:
                     "objects", lambda: update_object_store(writer, self._feed_api, self._watcher, self._store, **pace)
                 )
             )
+        exporter = self._exporter
+        if exporter is not None:
+            jobs.append(run_forever("usage", lambda: export_usage(exporter, every=settings.usage_export_every)))
         certificate = _certificate(settings)
         if certificate is not None:
             jobs.append(run_forever("certificate", lambda: watch_certificate(certificate, self._reload_certificate)))
@@ -336,6 +343,12 @@ class _ControlPlane:
                 "When it was last brought up to date.",
                 self._object_store.put_at,
             )
+        if self._exporter is not None:
+            gauges["usage_export_failing"] = ("1 where the usage cannot be exported.", int(self._exporter.failing))
+            gauges["usage_export_until_timestamp_seconds"] = (
+                "Until when usage has been exported.",
+                max(0, self._exporter.written_until) / 1000,
+            )
         return gauges
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -380,6 +393,17 @@ def signer_of(settings: Settings, store: Store) -> Signer:
             raise SettingsError("signing-key-file", f"`{path}` cannot be written: {error.strerror}") from None
         _log.info("signing key created", file=str(path), sidecars_trust=str(path.with_suffix(".public.pem")))
     return Signer.read([path])
+
+
+def _usage_exporter(settings: Settings, store: Store) -> UsageExporter | None:
+    if settings.usage_export is None:
+        return None
+    return UsageExporter(
+        settings.usage_export,
+        store,
+        retention=settings.usage_retention,
+        hours_retention=settings.usage_hours_retention,
+    )
 
 
 def _certificate(settings: Settings) -> tuple[Path, Path] | None:

@@ -132,6 +132,16 @@ class Settings:
         _USAGE, COUNT, 35, "For how many days hourly series of usage are kept; daily ones stay."
     )
     events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
+    usage_export: str | None = setting(
+        _USAGE,
+        TEXT,
+        None,
+        "Where to write the usage of each day as Parquet files: `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`. "
+        "Credentials come from the environment, as for the cloud's own tools.",
+    )
+    usage_export_every: float = setting(
+        _USAGE, SECONDS, 3600.0, "How often it is checked which days are to be written."
+    )
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."
     )

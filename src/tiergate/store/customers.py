@@ -246,7 +246,20 @@ class CustomerFilter(NamedTuple):
 def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
     """Find up to `limit` customers, without their subscriptions, by id, those after an id."""
     conditions = [CUSTOMERS.c.id > after] if after else []
-    conditions += [
+    conditions += _conditions(wanted)
+    query = select(CUSTOMERS.c.id).where(*conditions).order_by(CUSTOMERS.c.id).limit(limit)
+    ids = session.connection().execute(query).scalars().all()
+    records = read_stored(session, ids, alone=True)
+    return [records[id_] for id_ in ids]
+
+
+def is_customer(column: ColumnElement[str], wanted: CustomerFilter) -> ColumnElement[bool]:
+    """Return the condition that a column names a customer with the conditions of a filter."""
+    return column.in_(select(CUSTOMERS.c.id).where(*_conditions(wanted)))
+
+
+def _conditions(wanted: CustomerFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
         exists().where(CUSTOMER_TAGS.c.tag == tag, CUSTOMER_TAGS.c.customer == CUSTOMERS.c.id) for tag in wanted.tags
     ]
     if wanted.text:
@@ -266,10 +279,7 @@ def search_customers(session: Session, wanted: CustomerFilter, after: str, limit
         )
     if len(subscription) > 1:
         conditions.append(exists().where(*subscription))
-    query = select(CUSTOMERS.c.id).where(*conditions).order_by(CUSTOMERS.c.id).limit(limit)
-    ids = session.connection().execute(query).scalars().all()
-    records = read_stored(session, ids, alone=True)
-    return [records[id_] for id_ in ids]
+    return conditions
 
 
 def _overridden(feature: str) -> ColumnElement[bool]:

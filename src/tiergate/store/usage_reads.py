@@ -85,7 +85,7 @@ def used_windows(
     They are in the order of feature, scope, member and start.
     """
     found = [
-        _used_window(row)
+        used_window(row)
         for table in (USAGE_WINDOWS, USAGE_ACCOUNTS)
         for row in unit.side_session.connection().execute(
             select(table).where(*_overlaps(table, customer, start, until, features))
@@ -107,7 +107,7 @@ def current_windows(
         columns.start <= now,
         columns.until > now,
     )
-    return [_used_window(row) for row in session.connection().execute(query)]
+    return [used_window(row) for row in session.connection().execute(query)]
 
 
 def _overlaps(
@@ -118,7 +118,8 @@ def _overlaps(
     return condition if features is None else [*condition, columns.feature.in_(sorted(features))]
 
 
-def _used_window(row: Row[Any]) -> UsedWindow:
+def used_window(row: Row[Any]) -> UsedWindow:
+    """Read a row of `usage_account` or `usage_window`."""
     account = Account(row.feature, Scope(row.scope), row.customer, row.member, row.start)
     total = row.booked + row.leased
     drawn = {ALLOWANCE: total} if row.drawn is None and total else _drawn_decoder.decode(row.drawn or "{}")

@@ -38,7 +38,7 @@ SeriesKey = tuple[str, int, str]
 """Feature, period and customer."""
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """A table of series: the column of its periods, where an instant is, and the numbers of a period."""
 
     table: Table
@@ -81,14 +81,14 @@ def _place_of_hour(instant: Instant) -> tuple[int, int]:
     return day, rest // HOUR_MS
 
 
-_DAYS: Final = _Layout(USAGE_DAYS, "month", _place_of_day, first_of_month, 31, DAY_MS)
-_HOURS: Final = _Layout(USAGE_HOURS, "day", _place_of_hour, lambda day: day * DAY_MS, 24, HOUR_MS)
+DAYS: Final = Layout(USAGE_DAYS, "month", _place_of_day, first_of_month, 31, DAY_MS)
+HOURS: Final = Layout(USAGE_HOURS, "day", _place_of_hour, lambda day: day * DAY_MS, 24, HOUR_MS)
 
 
 def add_bookings(connection: Connection, writes: RowWrites, bookings: Iterable[Booking]) -> None:
     """Add what was booked on customers to their series. The caller has locked their accounts, and runs the writes."""
     of_customers = [booking for booking in bookings if booking.account.scope is Scope.CUSTOMER]
-    for layout in (_DAYS, _HOURS):
+    for layout in (DAYS, HOURS):
         added: defaultdict[SeriesKey, Counter[int]] = defaultdict(Counter)
         for account, at, units in of_customers:
             period, place = layout.place_of(at)
@@ -97,7 +97,7 @@ def add_bookings(connection: Connection, writes: RowWrites, bookings: Iterable[B
 
 
 def _add(
-    connection: Connection, writes: RowWrites, layout: _Layout, added: Mapping[SeriesKey, Mapping[int, int]]
+    connection: Connection, writes: RowWrites, layout: Layout, added: Mapping[SeriesKey, Mapping[int, int]]
 ) -> None:
     keys = sorted(added)
     stored = {
@@ -128,18 +128,18 @@ def daily_use(
     unit: ReadUnit, customer: str, features: Collection[str], start: Instant, until: Instant
 ) -> dict[str, list[SeriesPoint]]:
     """Return what a customer used on each day that begins from `start` until `until`, without days of no usage."""
-    return _use(unit, _DAYS, customer, features, start, until)
+    return _use(unit, DAYS, customer, features, start, until)
 
 
 def hourly_use(
     unit: ReadUnit, customer: str, features: Collection[str], start: Instant, until: Instant
 ) -> dict[str, list[SeriesPoint]]:
     """Return what a customer used in each hour that begins from `start` until `until`, without hours of no usage."""
-    return _use(unit, _HOURS, customer, features, start, until)
+    return _use(unit, HOURS, customer, features, start, until)
 
 
 def _use(
-    unit: ReadUnit, layout: _Layout, customer: str, features: Collection[str], start: Instant, until: Instant
+    unit: ReadUnit, layout: Layout, customer: str, features: Collection[str], start: Instant, until: Instant
 ) -> dict[str, list[SeriesPoint]]:
     series: dict[str, list[SeriesPoint]] = {feature: [] for feature in features}
     if start >= until:
@@ -149,25 +149,32 @@ def _use(
     rows = read_rows(unit.side_session.connection(), layout.table, layout.key, keys)
     found = sorted((getattr(row, layout.period), row.feature, bytes(row.units)) for row in rows)
     for period, feature, content in found:
-        first = layout.first_of(period)
-        for place, units in enumerate(_decode(content)):
-            at = first + place * layout.step
-            if units and start <= at < until:
-                series[feature].append(SeriesPoint(at, units))
+        series[feature] += points_of(layout, period, content, start, until)
     return series
+
+
+def points_of(layout: Layout, period: int, content: bytes, start: Instant, until: Instant) -> list[SeriesPoint]:
+    """Return the days or hours of a row that begin from `start` until `until`, without those of no usage."""
+    first = layout.first_of(period)
+    points: list[SeriesPoint] = []
+    for place, units in enumerate(_decode(content)):
+        at = first + place * layout.step
+        if units and start <= at < until:
+            points.append(SeriesPoint(at, units))
+    return points
 
 
 def drop_days(unit: WriteUnit, before: Instant) -> int:
     """Delete daily series of some months that ended before an instant; return how many rows."""
-    return _drop(unit, _DAYS, before)
+    return _drop(unit, DAYS, before)
 
 
 def drop_hours(unit: WriteUnit, before: Instant) -> int:
     """Delete hourly series of some days that ended before an instant; return how many rows."""
-    return _drop(unit, _HOURS, before)
+    return _drop(unit, HOURS, before)
 
 
-def _drop(unit: WriteUnit, layout: _Layout, before: Instant) -> int:
+def _drop(unit: WriteUnit, layout: Layout, before: Instant) -> int:
     connection = unit.session.connection()
     present = layout.place_of(before)[0]
     columns = layout.table.c

@@ -11,6 +11,8 @@ from tests.unit.control.subjects import made
 from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.control.api import audit, customers, erasure, events, overrides, subscriptions
 from tiergate.control.api.usage import UsageEndpoints
+from tiergate.control.api.usage_exports import UsageExportEndpoints
+from tiergate.control.usage_export.exporter import UsageExporter
 from tiergate.model import parse_instant
 from tiergate.store import Store
 from tiergate.store.usage_ledger import LedgerCall, UsageLedger
@@ -47,9 +49,23 @@ items:
 class Plane:
     """A control plane whose clock stands until it is set."""
 
-    def __init__(self, admin: Admin, store: Store, ledger: UsageLedger, clock: list[int]) -> None:
+    def __init__(
+        self,
+        admin: Admin,
+        store: Store,
+        ledger: UsageLedger,
+        clock: list[int],
+        exporter: UsageExporter | None = None,
+    ) -> None:
         self.admin, self.store, self.ledger, self.clock = admin, store, ledger, clock
+        self._exporter = exporter
         self.service = admin.as_("sidecar")
+
+    @property
+    def exporter(self) -> UsageExporter:
+        """What exports usage, where it was asked for."""
+        assert self._exporter is not None
+        return self._exporter
 
     def report(self, **record: object) -> httpx.Response:
         """Report one record, of calls of acme unless it says otherwise."""
@@ -71,21 +87,25 @@ class Plane:
 
 
 @contextmanager
-def usage_plane(store_url: str, catalog: str = CATALOG, start: str = "2027-01-10T00:00:00Z") -> Iterator[Plane]:
+def usage_plane(
+    store_url: str, catalog: str = CATALOG, start: str = "2027-01-10T00:00:00Z", export_to: str | None = None
+) -> Iterator[Plane]:
     """A ledger with the customer `acme`, who has the subscription `s1`, since 10 January."""
     clock = [NOW]
     store = Store.open(store_url, clock=lambda: clock[0])
     ledger = UsageLedger(store, PublishedBounds())
+    exporter = None if export_to is None else UsageExporter(export_to, store, retention=1100, hours_retention=35)
     try:
         put_in_force(store, catalog)
         others = (customers, subscriptions, overrides, audit, erasure, events)
         endpoints = [route for module in others for route in module.endpoints()]
-        with serving(store, [*endpoints, *UsageEndpoints(ledger).endpoints()]) as admin:
+        endpoints += [*UsageEndpoints(ledger).endpoints(), *UsageExportEndpoints(exporter).endpoints()]
+        with serving(store, endpoints) as admin:
             client = admin.as_("admin")
             made(client.post("/v1/customers", json={"id": "acme"}))
             body = {"id": "s1", "status": "active", "items": [{"item": "gold"}], "start": start}
             made(client.post("/v1/customers/acme/subscriptions", json=body))
-            yield Plane(admin, store, ledger, clock)
+            yield Plane(admin, store, ledger, clock, exporter)
     finally:
         ledger.close()
         store.close()

@@ -1,12 +1,14 @@
-"""`tiergate usage`: consume, report and show usage, on a running sidecar that counts it."""
+"""`tiergate usage`: count usage on a running sidecar, show it, and export what a control plane has counted."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from tiergate.cli.check_options import FeatureArgument, SubjectArgument, read_number
+from tiergate.cli.control_plane_client import ControlPlaneOptions
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.option_groups import expand_options
 from tiergate.cli.output.errors import print_json_bytes
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from tiergate.model import Subject
 
 app = typer.Typer()
-group = typer.Typer(help="Count usage on a running sidecar, and show it.", no_args_is_help=True)
+group = typer.Typer(help="Count usage on a running sidecar, show it, and export it.", no_args_is_help=True)
 app.add_typer(group, name="usage")
 
 Amount = Annotated[str | None, typer.Option(metavar="N", help="How much; default: one, or the smallest amount.")]
@@ -128,3 +130,100 @@ def _moment(text: str | None) -> datetime | None:
         return datetime.fromtimestamp(parse_instant(text) / 1000, UTC)
     except (ValueError, OverflowError) as error:
         raise SettingsError("at", f"`{text}` {error}") from None
+
+
+class ExportFormat(StrEnum):
+    """The format of an export."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+class ExportDataset(StrEnum):
+    """What is exported."""
+
+    WINDOWS = "windows"
+    DAYS = "days"
+    HOURS = "hours"
+    GRANTS = "grants"
+
+
+class ExportOptions(NamedTuple):
+    """What an export is narrowed to."""
+
+    feature: Annotated[
+        list[str] | None, typer.Option("--feature", metavar="ID", help="Only this feature; may be given several times.")
+    ] = None
+    customer: Annotated[str | None, typer.Option("--customer", metavar="ID", help="Only this customer.")] = None
+    item: Annotated[
+        str | None, typer.Option("--item", metavar="ID", help="Only customers who have this plan or add-on now.")
+    ] = None
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only customers with this tag; several: with all of them."),
+    ] = None
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="INSTANT", help="Only windows that overlap the time from then on.")
+    ] = None
+    until: Annotated[str | None, typer.Option("--until", metavar="INSTANT", help="… the time until then.")] = None
+
+    def query(self) -> dict[str, str]:
+        """Return the parameters of the request."""
+        given = {
+            "feature": ",".join(self.feature or ()),
+            "customer": self.customer,
+            "item": self.item,
+            "tag": ",".join(self.tag or ()),
+            "from": self.since,
+            "until": self.until,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+@group.command("export")
+@expand_options
+def export(
+    *,
+    dataset: Annotated[
+        ExportDataset,
+        typer.Option(help="Windows with their limits, what was used by days or hours in UTC, or grants."),
+    ] = ExportDataset.WINDOWS,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="The format.")] = ExportFormat.CSV,
+    narrowed: ExportOptions,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue behind the row that ends with this cursor.")
+    ] = None,
+    connection: ControlPlaneOptions,
+) -> None:
+    """Write the usage that a control plane has counted to standard output, as CSV or NDJSON."""
+    import sys
+    from urllib.parse import urlencode
+
+    query = {"dataset": dataset.value, **narrowed.query(), **({} if cursor is None else {"cursor": cursor})}
+    path = "/v1/export/usage/csv" if format_ is ExportFormat.CSV else "/v1/export/usage"
+    for line in connection.client().stream_lines("GET", f"{path}?{urlencode(query)}"):
+        sys.stdout.write(f"{line}\n")
+
+
+@group.command("export-days")
+@expand_options
+def export_days(
+    first: Annotated[str | None, typer.Argument(metavar="[FIRST]", help="A day such as 2026-11-29, in UTC.")] = None,
+    last: Annotated[str | None, typer.Argument(metavar="[LAST]", help="The last day; default: FIRST alone.")] = None,
+    *,
+    connection: ControlPlaneOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Let a control plane write days of usage to its object store again; without days, show how far it is."""
+    from tiergate.cli.output.errors import print_json
+    from tiergate.cli.output.usage import print_exports
+
+    client = connection.client()
+    if first is None:
+        found = client.call("GET", "/v1/usage/exports")
+    else:
+        found = client.call("POST", "/v1/usage/exports", body={"first": first, "last": first if last is None else last})
+    if as_json:
+        print_json(found)
+    else:
+        print_exports(found)

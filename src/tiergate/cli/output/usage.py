@@ -11,6 +11,7 @@ from tiergate.cli.output.decision import print_answer
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from tiergate.client import Consumption, FeatureUsage, RecordedUsage
@@ -98,3 +99,15 @@ def _moment(moment: datetime | None) -> str:
 
 def _span(start: datetime | None, until: datetime | None) -> str:
     return f"{_moment(start)}/{_moment(until)}"
+
+
+def print_exports(exports: Mapping[str, Any]) -> None:
+    """Print how far a control plane's export to its object store is."""
+    print_line(f"final through {exports['final'] or 'no day yet'}")
+    for label, days in (("written once", exports["written"]), ("requested", exports["requested"])):
+        if days:
+            print_line(f"{label}: {', '.join(days)}")
+    if exports["writing"]:
+        print_line(f"writing {exports['writing']}")
+    if exports["failing"]:
+        print_line("failing: see the control plane's log", "bold red")

@@ -63,4 +63,5 @@ EXAMPLES: Final[dict[str, Any]] = {
     "UsageCorrection": {"feature": "emails", "amount": -100},
     "NewGrant": {"feature": "emails", "amount": 1000, "until": "2027-01-01T00:00:00Z", "reason": "Top-up"},
     "GrantEdit": {"add": 500},
+    "UsageDays": {"first": "2026-11-01", "last": "2026-11-29"},
 }

@@ -21,6 +21,8 @@ _STRUCTS: Final = (
 )
 _NUMBER: Final[Schema] = {"type": "number"}
 _LEVELS: Final[Schema] = {"type": "array", "items": {"type": ["string", "number"]}}
+_DAY: Final[Schema] = {"type": "string", "format": "date"}
+_DAYS: Final[Schema] = {"type": "array", "items": _DAY}
 _ELSEWHERE: Final = ("Problem", "ProblemDetail")
 
 
@@ -147,6 +149,20 @@ def _views() -> dict[str, Schema]:
                         }
                     ),
                 },
+            }
+        ),
+        "UsageDays": object_of({"first": _DAY, "last": _DAY}),
+        "UsageExports": object_of(
+            {
+                "final": {
+                    "type": ["string", "null"],
+                    "format": "date",
+                    "description": "All days through this are final.",
+                },
+                "written": _DAYS | {"description": "Later days that are written, and will be once more."},
+                "requested": _DAYS | {"description": "Days that are to be written again."},
+                "writing": {"type": ["string", "null"], "format": "date", "description": "What is being written."},
+                "failing": FLAG,
             }
         ),
         "FeatureCustomer": object_of(

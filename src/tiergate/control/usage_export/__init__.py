@@ -1,0 +1,1 @@
+"""Writes usage to an object store, for warehouses: one folder of Parquet files for each dataset and day."""
