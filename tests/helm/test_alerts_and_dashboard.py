@@ -79,7 +79,8 @@ def expressions() -> dict[str, str]:
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The names of all samples of a control plane, a sidecar that follows it, one of files, and an injector: labels."""
     folder = tmp_path_factory.mktemp("exposed")
-    with control_plane(folder, None, "--object-store", f"file://{folder}/depot") as plane:
+    exports = ("--object-store", f"file://{folder}/depot", "--usage-export", f"file://{folder}/usage")
+    with control_plane(folder, None, *exports) as plane:
         catalog = {"name": SAMPLE.name, "text": SAMPLE.read_text(encoding="utf-8")}
         plane.client().post("/v1/apply", json={"catalog": [catalog]}).raise_for_status()
         arguments: list[str | Path] = [
