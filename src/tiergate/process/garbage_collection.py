@@ -31,7 +31,7 @@ YOUNG_OBJECTS: Final = 1_000
 _YOUNG_COLLECTIONS: Final = 2
 """Collections of the youngest generation after which the next one is collected with it."""
 
-_BUSY_SECONDS: Final = 0.005
+_BUSY_SECONDS: Final = 0.01
 _IDLE_SECONDS: Final = 0.05
 """Seconds between two collections of the youngest generation, while requests come and else."""
 
