@@ -150,7 +150,7 @@ customer = good(create_customer.sync(client=client, body=NewCustomer("py/acme", 
 assert not isinstance(customer, Unset)
 changed = good(update_customer.sync("py/acme", client=client, body=CustomerEdit(tags=["eu", "vip"])))
 assert good(get_customer.sync("py/acme", client=client)).tags == ["eu", "vip"]
-assert [it.id for it in good(list_customers.sync(client=client, text="ärzte", tag=["eu", "vip"])).items] == ["py/acme"]
+assert [it.id for it in good(list_customers.sync(client=client, text="arzte", tag=["eu", "vip"])).items] == ["py/acme"]
 
 body = NewSubscription("py-s1", "py/acme", SubscriptionStatus.ACTIVE, [HeldItem("py-basic")], start=NOW)
 good(create_subscription.sync(client=client, body=body))

@@ -85,6 +85,9 @@ at `/openapi.json`. Every error is a [problem document](errors.md).
 - **Lists**: `limit` (50, at most 500) and `cursor`; the response is `{"items": […], "next": "…"}`, and `next` is null
   on the last page. Pages are stable while entries come and go. The tables below list further parameters; an unknown one
   returns 400. `tag`, `type`, `kind`, `status`, `state` and `action` take several values, with commas or repeated.
+- **Search**: `text` is in an id, a name or another text (description, tag, attribute, metadata, external id), on every
+  database alike. Case, width and spacing do not matter, nor do accents of Latin, Greek and Cyrillic letters and the
+  vowel signs of Hebrew and Arabic: `munchen` finds München, and `MÜNCHEN` finds Munchen. It has at most 200 characters.
 - **Lists across the store**: `GET /v1/entitlements` lists which item gives what of which feature, to new customers, in
   drafts and in other versions in use; by `feature` it answers which items give one, by `item` what an item gives.
   `GET /v1/endings` lists what ends by the clock, the earliest first: trials, grace, pauses, subscriptions, items,

@@ -28,11 +28,40 @@ def test_compatibility_forms_stay_apart() -> None:
         ("\uff21\uff22\uff23", "abc"),
         ("\ufb01nance", "FIN"),
         ("Pro", "pro"),
+        ("M\u00fcnchen", "munchen"),
+        ("Munchen", "M\u00dcNCHEN"),
+        ("S\xf8rensen", "sorensen"),
+        ("\u0141\xf3d\u017a", "lodz"),
+        ("ISTANBUL", "\u0131stanbul"),
+        ("\u0130STANBUL", "istanbul"),
+        ("\u0391\u03b8\u03ae\u03bd\u03b1", "\u03b1\u03b8\u03b7\u03bd\u03b1"),
+        ("\u0435\u0449\u0451", "\u0415\u0429\u0415"),
+        ("\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
+        ("\u6771\u4eac\u682a\u5f0f\u4f1a\u793e", "\u4eac\u682a"),
+        ("\uff76\uff9e\uff72\uff84\uff9e", "\u30ac\u30a4\u30c9"),
+        ("\ud55c\uad6d\uc5b4", "\u1112\u1161\u11ab\uad6d"),
+        ("Acme  \u00a0Corp", " acme corp "),
+        ("Acme Corp", "acme\u3000corp"),
+        ("Don\xadau\u200bdampf", "donaudampf"),
     ],
 )
 def test_a_search_ignores_case_and_form_in_any_script(text: str, sought: str) -> None:
-    """A key has no case, no full width, no ligatures and one normal form."""
+    """A key has no case, no accents, no full width, no ligatures, single spaces and one normal form."""
     assert search_key(sought) in search_key(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sought"),
+    [
+        ("\u304b", "\u304c"),  # a mark makes another kana
+        ("\u0915\u0940", "\u0915\u093f"),  # vowel signs of Devanagari
+        ("\u0e01\u0e48", "\u0e01\u0e49"),  # tones of Thai
+        ("M\u00fcller", "M\u00f6ller"),
+    ],
+)
+def test_marks_that_make_another_letter_stay(text: str, sought: str) -> None:
+    """In scripts whose marks are no accents, and between letters."""
+    assert search_key(sought) not in search_key(text)
 
 
 @pytest.mark.parametrize("read", [to_nfc, search_key])

@@ -1,16 +1,17 @@
 """The audit log: search and export. `WriteUnit.audit` writes it, `erasure` redacts it.
 
-A search ignores case in every script, alike on both databases. The database searches ASCII text; other text is searched
-here, because databases differ about the case of other letters. The database rejects every change of an entry but a
-redaction, which the entry shows.
+A search ignores case, accents and width in every script, alike on both databases: texts are compared here, because
+databases differ about letters that are not ASCII, and the database only leaves out what cannot match. It rejects every
+change of an entry but a redaction, which the entry shows.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import LargeBinary, cast, func, or_, select, text
 
 from tiergate.model import Instant
 from tiergate.store.tables import AUDIT
@@ -19,13 +20,15 @@ from tiergate.text_normalization import search_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import ColumnElement, Row, Select
 
     from tiergate.store.transactions import Store
     from tiergate.store.units import ReadUnit
 
 _BATCH: Final = 1000
 _LISTS: Final = frozenset({"action", "kind"})
+_SEARCHED: Final = ("before", "after", "reason", "resource")
+_WORD: Final = re.compile(r"[^\s\"\\\\]+")
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,7 +70,7 @@ def search_audit(unit: ReadUnit, query: AuditQuery, before: int | None, limit: i
     """Read up to `limit` entries, the newest first; `before`: only those with a smaller id."""
     matches = _text_filter(query.text)
     size = limit if matches is None else _BATCH
-    statement = _select(query).order_by(AUDIT.c.id.desc()).limit(size)
+    statement = _select(query, is_sqlite=unit.store.database.is_sqlite).order_by(AUDIT.c.id.desc()).limit(size)
     entries: list[AuditEntry] = []
     while True:
         page = statement if before is None else statement.where(AUDIT.c.id < before)
@@ -86,7 +89,12 @@ def export_audit(store: Store, query: AuditQuery, after: int) -> Iterator[AuditE
     end = _end(store)
     matches = _text_filter(query.text)
     while True:
-        statement = _select(query).where(AUDIT.c.id > after, AUDIT.c.id <= end).order_by(AUDIT.c.id).limit(_BATCH)
+        statement = (
+            _select(query, is_sqlite=store.database.is_sqlite)
+            .where(AUDIT.c.id > after, AUDIT.c.id <= end)
+            .order_by(AUDIT.c.id)
+            .limit(_BATCH)
+        )
         with store.database.reading() as session:
             rows = session.connection().execute(statement).all()
         yield from (_entry(row) for row in rows if matches is None or matches(row))
@@ -95,7 +103,7 @@ def export_audit(store: Store, query: AuditQuery, after: int) -> Iterator[AuditE
         after = rows[-1].id
 
 
-def _select(query: AuditQuery) -> Select[Any]:
+def _select(query: AuditQuery, *, is_sqlite: bool) -> Select[Any]:
     statement = select(AUDIT)
     for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
         value = getattr(query, name)
@@ -106,20 +114,32 @@ def _select(query: AuditQuery) -> Select[Any]:
         statement = statement.where(AUDIT.c.at >= query.since)
     if query.until is not None:
         statement = statement.where(AUDIT.c.at < query.until)
-    if query.text and query.text.isascii():
-        columns = (AUDIT.c.before, AUDIT.c.after, AUDIT.c.reason, AUDIT.c.resource)
-        statement = statement.where(or_(*(column.icontains(query.text, autoescape=True) for column in columns)))
+    words = _WORD.findall(search_key(query.text or ""))
+    if words:
+        word = max(words, key=len)
+        columns = [AUDIT.c[name] for name in _SEARCHED]
+        statement = statement.where(or_(*(_may_contain(column, word, is_sqlite=is_sqlite) for column in columns)))
     return statement
 
 
+def _may_contain(column: ColumnElement[str], word: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Return the condition that a text has a word of a key, or characters that are not ASCII, in which it may be."""
+    size = func.length(cast(column, LargeBinary)) if is_sqlite else func.octet_length(column)
+    is_other = size != func.length(column)
+    return or_(column.icontains(word, autoescape=True), is_other) if word.isascii() else is_other
+
+
 def _text_filter(text: str | None) -> Callable[[Row[Any]], bool] | None:
-    """Return the filter of rows for a text that the database does not search."""
-    if not text or text.isascii():
+    """Return the filter of rows for a text."""
+    if not text or not search_key(text):
         return None
-    key = search_key(text)
-    return lambda row: any(
-        key in search_key(value) for value in (row.before, row.after, row.reason, row.resource) if value
-    )
+    keys = {search_key(text), search_key(msgspec.json.encode(text)[1:-1].decode())}  # as it is, and as JSON has it
+
+    def matches(row: Row[Any]) -> bool:
+        texts = [search_key(value) for value in (row.before, row.after, row.reason, row.resource) if value]
+        return any(key in it for key in keys for it in texts)
+
+    return matches
 
 
 def _end(store: Store) -> int:

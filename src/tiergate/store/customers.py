@@ -229,7 +229,7 @@ class Account:
 class CustomerFilter(NamedTuple):
     """Conditions on customers, all of which must hold; empty and none are no conditions.
 
-    `tags`: all of them. `text` is in the id, the name, an external id, a tag or an attribute, without regard to case.
+    `tags`: all of them. `text` is in the id, the name, an external id, a tag, an attribute or metadata.
     `feature`: the customer or a subscription has an override of it. `item`, `statuses`: of one and the same
     subscription, as for `SubscriptionFilter`. `external_id`: the system, and the id there, or '' for any.
     """

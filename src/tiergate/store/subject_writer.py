@@ -45,7 +45,7 @@ def customer_columns(customer: Customer) -> dict[str, object]:
         "name": customer.name,
         "metadata": _encode(customer.metadata).decode(),
         "external_ids": _encode(customer.external_ids).decode(),
-        "search": _search_text([*texts, *customer.attributes.values()]),
+        "search": _search_text([*texts, *customer.attributes.values(), *customer.metadata.values()]),
     }
 
 
@@ -58,7 +58,7 @@ def subscription_columns(subscription: Subscription) -> dict[str, object]:
         "term": None if subscription.term is None else _encode(subscription.term).decode(),
         "metadata": _encode(subscription.metadata).decode(),
         "external_ids": _encode(subscription.external_ids).decode(),
-        "search": _search_text([subscription.id, *subscription.external_ids.values()]),
+        "search": _search_text([subscription.id, *subscription.external_ids.values(), *subscription.metadata.values()]),
     }
 
 

@@ -36,8 +36,8 @@ def get_subscription(session: Session, id_: str) -> StoredSubscription:
 class SubscriptionFilter(NamedTuple):
     """Conditions on subscriptions, all of which must hold; empty and none are no conditions.
 
-    `tags`: all of them, on the customer. `text` is in the id, an external id or the search texts of the customer,
-    without regard to case. `item`, and `version` as its pin: of one entry. `feature`: the subscription has an override
+    `tags`: all of them, on the customer. `text` is in the id, an external id, metadata or the search texts of the
+    customer. `item`, and `version` as its pin: of one entry. `feature`: the subscription has an override
     of it. `external_id`: the system, and the id there, or '' for any. `statuses`, `states`: one of these, at `now`; a
     subscription that has ended by its dates matches only `canceled` and `expired`, unless `states` are given.
     """

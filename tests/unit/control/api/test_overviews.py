@@ -190,6 +190,44 @@ def test_short_lists_have_pages(api: httpx.Client) -> None:
     assert [it["id"] for it in rest["items"]] == ["o2", "o3", "o4"]
 
 
+WRITTEN = [
+    "Café Zoë",
+    "\uff26\uff55\uff4c\uff4c \uff37\uff49\uff44\uff54\uff48",
+    "東京ガス",
+    "Straße 7",
+    'a "quoted" \\ one',
+    "100%_sure",
+    "Łódź  Ørsted",
+    "Ελλάδα",
+]
+SOUGHT = ["CAFE ZOE", "full width", "ガス", "STRASSE", '"QUOTED" \\', "%_S", "lodz orsted", "ελλαδα"]
+
+
+def test_text_is_found_as_it_was_written_or_nearly(api: httpx.Client) -> None:
+    """In any script, in names and metadata, alike on the lists of features, items, customers and subscriptions."""
+    for number, text in enumerate(WRITTEN):
+        metadata = {"metadata": {"note": text}}
+        for path, body in (
+            ("/v1/features", {"type": "switch", "name": text}),
+            ("/v1/items", {"kind": "addon", **metadata}),
+            ("/v1/customers", {"name": text}),
+            ("/v1/subscriptions", {"customer": "t0", "status": "active", "items": [], **metadata}),
+        ):
+            assert api.post(path, json={"id": f"t{number}", **body}).status_code == 201, text
+    for path in ("features", "items", "customers"):
+        for number, (text, sought) in enumerate(zip(WRITTEN, SOUGHT, strict=True)):
+            for query in (text, sought, f" {sought} "):
+                found = entries(api, f"/v1/{path}", text=query)
+                assert [it["id"] for it in found] == [f"t{number}"], f"{path}: {query}"
+    for number, sought in enumerate(SOUGHT[1:], start=1):
+        assert [it["id"] for it in entries(api, "/v1/subscriptions", text=sought)] == [f"t{number}"], sought
+    for path in ("features", "items", "customers", "subscriptions", "audit"):
+        assert api.get(f"/v1/{path}", params={"text": "x" * 201}).status_code == 400
+        assert len(entries(api, f"/v1/{path}", text=" ")) >= len(WRITTEN)
+    for sought in SOUGHT:
+        assert entries(api, "/v1/audit", text=sought, action="customer.created"), sought
+
+
 LISTS = sorted(route.removeprefix("GET ") for route, shape in SHAPES.items() if shape.page and route.startswith("GET "))
 
 
