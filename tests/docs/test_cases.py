@@ -11,6 +11,7 @@ PAGES = [
     "docs/explanation/semantics.md",
     "docs/explanation/how-a-check-is-decided.md",
     "docs/reference/reasons.md",
+    "docs/how-to/model-what-you-sell.md",
 ]
 
 SHOWN = [pytest.param(case, id=f"{page}:{case.line}") for page in PAGES for case in cases(ROOT / page)]

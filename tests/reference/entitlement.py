@@ -439,6 +439,8 @@ def entitlement(feature: Document, total: Decimal, asked: Document) -> Document:
         shown["used"] = asked.get("used", 0)
         if total != UNLIMITED:
             shown["remaining"] = max(total - shown["used"], Decimal(0))
+        if "caps" in feature:
+            shown["caps"] = {key: feature["caps"][key] for key in ("total", "per_user") if key in feature["caps"]}
     return shown
 
 

@@ -31,7 +31,8 @@ class Entitlement(model.Entitlement, frozen=True):
 
     `value`: true or false for a switch, the level's label or `None` for a custom feature, else a number; `None` if
     `unlimited`. `used` and `remaining`: of a quantity; `remaining` is `None` if `unlimited`. `granted`: how much of
-    `value` is granted units. `overage`: how much is used above the limit. Both are `None` if there is none.
+    `value` is granted units. `overage`: how much is used above the limit. `caps`: those of the feature, beside
+    `value`. Each is `None` if there is none.
     """
 
     value: ShownValue = None
@@ -41,6 +42,7 @@ class Entitlement(model.Entitlement, frozen=True):
     remaining: Number | None = None  # type: ignore[assignment] # absent on the wire
     granted: Number | None = None  # type: ignore[assignment] # absent on the wire
     overage: Number | None = None  # type: ignore[assignment] # absent on the wire
+    caps: model.ShownCaps | None = None  # type: ignore[assignment] # absent on the wire
 
 
 class Source(model.Source, frozen=True):

@@ -216,15 +216,22 @@ class Sidecar:
             return explanation
 
     def entitlements(
-        self, subject: SubjectArgument, *, request_id: str | None = None, traceparent: str | None = None
+        self,
+        subject: SubjectArgument,
+        *,
+        features: Sequence[str] = (),
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> list[Answer]:
-        """Return one answer for each feature of the catalog, in the order of their ids."""
+        """Return one answer for each feature of the catalog, or each of `features`, in the order of their ids."""
         whom = make_subject(subject)
         query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
+        if features:
+            query["feature"] = ",".join(features)
         with self._asking():
             target = f"/v1/entitlements?{urlencode(query)}"
             headers = self._headers() | _trace(request_id, traceparent)
-            response = self._read(self._connections.request("GET", target, None, headers), "")
+            response = self._read(self._connections.request("GET", target, None, headers), ",".join(features))
             listing = read_json(response.body)
             if not _is_about(_members(listing).get("subject"), whom):
                 raise self._misled()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.engine.metered_limits import limit_of
-from tiergate.model import Entitlement, FeatureType, from_units
+from tiergate.model import Entitlement, FeatureType, ShownCaps, from_units
 
 if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
-    from tiergate.model import Feature, MeteredUsage
+    from tiergate.model import Feature, MeteredUsage, Number
 
 UNSET = msgspec.UNSET
 
@@ -42,6 +42,7 @@ def entitlement_of(facts: Facts, used: int, amount: int, usage: MeteredUsage | N
         plain.remaining,
         from_units(granted, feature.scale) if granted else UNSET,
         from_units(over, feature.scale) if over > 0 else UNSET,
+        plain.caps,
     )
 
 
@@ -55,4 +56,16 @@ def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) ->
     if feature.type is FeatureType.RANGE:
         return Entitlement(value, unlimited, unit)
     remaining = UNSET if unlimited else from_units(max(0, total - used), feature.scale)
-    return Entitlement(value, unlimited, unit, from_units(used, feature.scale), remaining)
+    return Entitlement(value, unlimited, unit, from_units(used, feature.scale), remaining, caps=shown_caps(feature))
+
+
+def shown_caps(feature: Feature) -> ShownCaps | msgspec.UnsetType:
+    """Return the caps of a feature as entitlements show them, if it has any."""
+    caps, scale = feature.caps, feature.scale
+    if caps.total is None and caps.per_user is None:
+        return UNSET
+    return ShownCaps(_shown(caps.total, scale), _shown(caps.per_user, scale))
+
+
+def _shown(units: int | None, scale: int) -> Number | msgspec.UnsetType:
+    return UNSET if units is None else from_units(units, scale)

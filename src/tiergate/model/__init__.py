@@ -21,6 +21,7 @@ from tiergate.model.checks import (
     Decision,
     Entitlement,
     Reason,
+    ShownCaps,
     ShownValue,
     Source,
     Subject,

@@ -76,13 +76,21 @@ else:  # a union that msgspec can decode: with `float_hook=Decimal`, numbers sta
     ShownValue = Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["boolean", "number", "string", "null"]})]
 
 
+class ShownCaps(msgspec.Struct, frozen=True):
+    """The caps of a quantity, for everybody together and for each user; absent if there is none."""
+
+    total: Number | msgspec.UnsetType = msgspec.UNSET
+    per_user: Number | msgspec.UnsetType = msgspec.UNSET
+
+
 class Entitlement(msgspec.Struct, frozen=True):
     """What the subject has, independent of the decision.
 
     `value`: true or false for a switch; the level's label or `None` for custom; the exact number for quantity and
     range, absent (`msgspec.UNSET`) if unlimited. `used` and `remaining` (never negative) are for quantities.
     `granted`: how much of `value` is granted units, if there are any in this window. `overage`: how much usage, with
-    the amount of an allowed check, exceeds a limit that is soft or metered; absent if it does not.
+    the amount of an allowed check, exceeds a limit that is soft or metered; absent if it does not. `caps`: those of the
+    feature, beside `value`.
     """
 
     value: ShownValue | msgspec.UnsetType = msgspec.UNSET
@@ -92,6 +100,7 @@ class Entitlement(msgspec.Struct, frozen=True):
     remaining: Number | msgspec.UnsetType = msgspec.UNSET
     granted: Number | msgspec.UnsetType = msgspec.UNSET
     overage: Number | msgspec.UnsetType = msgspec.UNSET
+    caps: ShownCaps | msgspec.UnsetType = msgspec.UNSET
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):

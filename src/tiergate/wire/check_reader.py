@@ -123,9 +123,14 @@ def split_checks(body: bytes) -> list[bytes]:
     return _split_thoroughly(body)
 
 
-def read_query(query: bytes) -> Subject:
-    """Read the subject from a query such as `subject=acme&type=customer&user=u1`."""
-    return query_subject(read_query_fields(query, QUERY_FIELDS))
+def read_list_query(query: bytes) -> tuple[Subject, frozenset[str]]:
+    """Read the subject and the features of a query such as `subject=acme&feature=movies,seats`; none: all."""
+    fields = read_query_fields(query, (*QUERY_FIELDS, "feature"))
+    names = fields.get("feature")
+    features = frozenset() if names is None else frozenset(names.split(","))
+    if "" in features:
+        raise CheckError("feature", "must be an id, or several with commas between them")
+    return query_subject(fields), features
 
 
 def query_subject(fields: Mapping[str, str]) -> Subject:

@@ -184,6 +184,14 @@ def test_everything_that_a_subject_holds_is_listed(server: Server) -> None:
     assert server.requests[0][:2] == ("GET", "/v1/entitlements?subject=sub_1&type=subscription&user=ann")
 
 
+def test_a_list_may_be_of_some_features(server: Server) -> None:
+    """A page that shows three needs no answer about hundreds; one that is unknown is a mistake."""
+    answer(server, {"entitlements": [GRANTED]})
+    with Sidecar(server.url) as sidecar:
+        sidecar.entitlements("acme", features=["movies", "seats"])
+    assert server.requests[0][1] == "/v1/entitlements?subject=acme&type=customer&feature=movies%2Cseats"
+
+
 def test_text_that_is_no_unicode_is_a_mistake_of_the_caller(server: Server) -> None:
     """Half of a surrogate pair cannot be asked; it is refused without a request."""
     with Sidecar(server.url) as sidecar, pytest.raises(RequestError, match="surrogate"):

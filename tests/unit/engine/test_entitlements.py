@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 
@@ -8,6 +10,7 @@ from tiergate.engine import ShapeEvaluator
 from tiergate.model import (
     UNLIMITED,
     Amount,
+    Caps,
     Decision,
     Draws,
     Feature,
@@ -16,6 +19,7 @@ from tiergate.model import (
     Metered,
     MeteredUsage,
     Reason,
+    ShownCaps,
     Value,
 )
 
@@ -25,12 +29,15 @@ CREDITS = Feature(id="credits", type=FeatureType.QUANTITY, metered=Metered())
 DRAWING = Feature(id="movies", type=FeatureType.QUANTITY, metered=Metered(), draws=Draws("credits", 3))
 
 
-def decided(feature: Feature, value: Value | None, usage: MeteredUsage, amount: int = 1, **more: Value) -> Decision:
+def decided(
+    feature: Feature, value: Value | None, usage: MeteredUsage | None, amount: int = 1, **more: Value
+) -> Decision:
     """The decision of both layers, which must be the same."""
     given = more if value is None else {"movies": value, **more}
     compiled = bundle(catalog([feature, CREDITS], [item("p", given)]))
     source = Usage()
-    source.usage = usage
+    if usage is not None:
+        source.usage = usage
     plain = engine(of=record(subscription("p")), compiled=compiled, usage=source)
     keeping = ShapeEvaluator(engine(of=record(subscription("p")), compiled=compiled, usage=source))
     of = check("movies", amount=amount)
@@ -56,6 +63,20 @@ def test_use_above_a_soft_limit_is_allowed_and_shown(
     found = decided(SOFT, Amount(50), MeteredUsage(used), amount)
     assert (found.reason, found.entitlement.remaining, found.entitlement.overage) == (reason, remaining, overage)
     assert found.entitlement.value == 50
+
+
+@pytest.mark.parametrize("value", [Amount(50), UNLIMITED])
+def test_caps_are_shown_beside_the_limit(value: Value) -> None:
+    """Whoever is denied by one can tell how much is left of it; both layers show them."""
+    capped = Feature(id="movies", type=FeatureType.QUANTITY, scale=1, caps=Caps(total=1005, per_user=30))
+    found = decided(capped, value, None, 4)
+    assert found.reason == "cap_reached"
+    assert found.entitlement.caps == ShownCaps(Decimal("100.5"), 3)
+
+
+def test_no_caps_are_shown_where_there_are_none() -> None:
+    """Neither of a number, nor of another type."""
+    assert decided(SOFT, Amount(50), MeteredUsage(0)).entitlement.caps is UNSET
 
 
 def test_use_above_a_hard_limit_that_is_there_is_shown() -> None:

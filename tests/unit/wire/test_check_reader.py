@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiergate.errors import CallerError, CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType
 from tiergate.wire import check_reader, strict_reader
-from tiergate.wire.check_reader import locate, read_check, read_query, split_checks
+from tiergate.wire.check_reader import locate, read_check, read_list_query, split_checks
 
 
 def test_a_subject_may_be_a_customers_id() -> None:
@@ -250,9 +250,15 @@ def test_splitting_loses_and_invents_nothing(checks: list[Any], indent: int | No
 
 def test_a_query_names_a_subject() -> None:
     """With its type and user."""
-    assert read_query(b"subject=sub%5F1&type=subscription&user=u+1") == Subject(
+    assert read_list_query(b"subject=sub%5F1&type=subscription&user=u+1")[0] == Subject(
         "sub_1", SubjectType.SUBSCRIPTION, "u 1"
     )
+
+
+def test_a_query_may_name_features() -> None:
+    """All of them, where it names none."""
+    assert read_list_query(b"subject=a&feature=x%2Cy")[1] == read_list_query(b"subject=a&feature=y,x")[1] == {"x", "y"}
+    assert read_list_query(b"subject=a")[1] == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -265,12 +271,14 @@ def test_a_query_names_a_subject() -> None:
         (b"subject=a&type=", "type"),
         (b"subject=a&usr=x", "usr"),
         (b"subjct=a", "subjct"),
+        (b"subject=a&feature=", "feature"),
+        (b"subject=a&feature=x,,y", "feature"),
     ],
 )
 def test_a_mistake_in_a_query_is_named_with_its_parameter(query: bytes, field: str) -> None:
     """As in a body."""
     with pytest.raises(CheckError) as raised:
-        read_query(query)
+        read_list_query(query)
 
     assert raised.value.field == field
 
@@ -278,7 +286,7 @@ def test_a_mistake_in_a_query_is_named_with_its_parameter(query: bytes, field: s
 def test_a_query_is_percent_encoded_utf_8() -> None:
     """Nothing else can be read with certainty."""
     with pytest.raises(RequestError, match="UTF-8"):
-        read_query(b"subject=%ff")
+        read_list_query(b"subject=%ff")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiergate.cli.output.console import print_line, print_table
 from tiergate.model import Reason
 
@@ -67,6 +69,10 @@ def entitlement_text(answer: Answer) -> str:
         parts.append(f"{entitlement.granted} of it granted")
     if entitlement.overage is not None:
         parts.append(f"{entitlement.overage} above the limit")
+    if entitlement.caps is not None and entitlement.caps.total is not msgspec.UNSET:
+        parts.append(f"at most {entitlement.caps.total} by everybody together")
+    if entitlement.caps is not None and entitlement.caps.per_user is not msgspec.UNSET:
+        parts.append(f"at most {entitlement.caps.per_user} per user")
     return ", ".join(parts)
 
 

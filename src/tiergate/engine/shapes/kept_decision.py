@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.engine.active_items import ActiveVersion
-from tiergate.engine.entitlements import entitlement_of
+from tiergate.engine.entitlements import entitlement_of, shown_caps
 from tiergate.engine.facts import Facts, source_of
 from tiergate.engine.shapes.answer_table import Answer
 from tiergate.model import Amount, Feature, FeatureType, Level, MeteredUsage, Switch, format_units
@@ -74,10 +74,11 @@ class KeptDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Texts(NamedTuple):
-    """What is the same for all decisions on a feature: the first members, the unit, and, if few, each entitlement."""
+    """What is the same for all decisions on a feature: the first members, unit and caps; if few, each entitlement."""
 
     head: str
     unit: str
+    caps: str
     entitlements: tuple[str, ...]
 
 
@@ -95,7 +96,7 @@ class DecisionWriter:
     def write(self, kept: KeptDecision, until: Instant) -> bytes:
         """Encode a decision that is valid until `until`, in UTC milliseconds, and not stale."""
         feature, facts, answer, usage = kept.feature, kept.facts, kept.answer, kept.usage
-        head, unit, values = self._features.get(feature.id) or self._read(feature)
+        head, unit, caps, values = self._features.get(feature.id) or self._read(feature)
         if usage is None:
             ending = self._ending[1] if until == self._ending[0] else self._end(until)
         else:
@@ -106,7 +107,7 @@ class DecisionWriter:
         if values:
             entitlement = values[facts.total]
         elif _is_plain(kept):
-            entitlement = _entitlement(feature, facts, kept.used, unit)
+            entitlement = _entitlement(feature, facts, kept.used, unit) + caps
         else:
             entitlement = _metered_entitlement(kept, kept.amount if answer.allowed else 0)
         text = kept.text
@@ -122,9 +123,9 @@ class DecisionWriter:
     def write_entry(self, kept: KeptDecision) -> bytes:
         """Encode a decision that is not stale as an entry of an entitlement list."""
         feature, facts, answer, usage = kept.feature, kept.facts, kept.answer, kept.usage
-        head, unit, values = self._listed.get(feature.id) or self._read_listed(feature)
+        head, unit, caps, values = self._listed.get(feature.id) or self._read_listed(feature)
         if usage is None and not facts.soft:
-            entitlement = values[facts.total] if values else _entitlement(feature, facts, kept.used, unit)
+            entitlement = values[facts.total] if values else _entitlement(feature, facts, kept.used, unit) + caps
             until = facts.until
             ending = self._listed_ending[1] if until == self._listed_ending[0] else self._end_listed(until)
         else:
@@ -137,13 +138,13 @@ class DecisionWriter:
 
     def _read(self, feature: Feature) -> _Texts:
         head = f',"feature":"{feature.id}","type":"{feature.type}","entitlement":{{'
-        found = self._features[feature.id] = _Texts(head, _unit(feature), _entitlements(feature))
+        found = self._features[feature.id] = _Texts(head, _unit(feature), _caps(feature), _entitlements(feature))
         return found
 
     def _read_listed(self, feature: Feature) -> _Texts:
         scale = f',"scale":{feature.scale}' if feature.type in COUNTED else ""
         head = f'{{"feature":"{feature.id}","type":"{feature.type}"{scale},"allowed":'
-        found = self._listed[feature.id] = _Texts(head, _unit(feature), _entitlements(feature))
+        found = self._listed[feature.id] = _Texts(head, _unit(feature), _caps(feature), _entitlements(feature))
         return found
 
     def _end(self, until: Instant) -> str:
@@ -168,6 +169,11 @@ def _text(label: str) -> str:
 
 def _unit(feature: Feature) -> str:
     return f',"unit":{encode(feature.unit).decode()}' if feature.unit else ""
+
+
+def _caps(feature: Feature) -> str:
+    caps = shown_caps(feature) if feature.type is FeatureType.QUANTITY else msgspec.UNSET
+    return "" if caps is msgspec.UNSET else f',"caps":{encode(caps).decode()}'
 
 
 def _instant(name: str, instant: Instant) -> str:

@@ -18,14 +18,14 @@ from msgspec.structs import replace
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.errors import CheckError, TiergateError
 from tiergate.http import entity_tags
-from tiergate.model import BEGINNING, FOREVER, Instant
+from tiergate.model import BEGINNING, FOREVER, Check, Instant
 from tiergate.model.features import COUNTED
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import KeptDecisionWriter
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
-from tiergate.wire.check_reader import read_query
+from tiergate.wire.check_reader import read_list_query
 from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject, instant_text, resets_at
 from tiergate.wire.json import encode
 
@@ -73,12 +73,12 @@ class EntitlementListAdapter:
         begun = time.perf_counter_ns()
         service = self._service
         try:
-            subject = read_query(query)
-            key = encode(subject)
+            subject, features = read_list_query(query)
+            key = encode(subject) + ",".join(sorted(features)).encode()
             now = service.clock()
             cached = self.cache.get(key)
             if cached is None or not cached.start <= now < cached.until or cached.version.is_outdated:
-                cached = await self._decide(subject, key)
+                cached = await self._decide(subject, features, key)
         except TiergateError as error:
             return reject(service, "entitlements", _name_parameter(error))
         extra = ((b"etag", cached.etag), _CACHE)
@@ -89,7 +89,7 @@ class EntitlementListAdapter:
         service.count_success("entitlements", begun)
         return HttpResponse(200, cached.body, extra=extra)
 
-    async def _decide(self, subject: Subject, key: bytes) -> _CachedList:
+    async def _decide(self, subject: Subject, features: frozenset[str], key: bytes) -> _CachedList:
         service = self._service
         view = service.view()
         if service.must_fetch(view, subject):
@@ -97,7 +97,7 @@ class EntitlementListAdapter:
         for attempt in range(_MAX_TRIES + 1):
             view = service.view()
             version = service.version_of_all(view, subject)
-            made = _List(service, view, subject)
+            made = _List(service, view, subject, features)
             work = made.decide(self._writers)
             if attempt == _MAX_TRIES:
                 for _ in work:
@@ -112,12 +112,19 @@ class EntitlementListAdapter:
 
 
 class _List:
-    """One list in progress. `start`, `until`: when it says the same; `is_steady`: whether it does at all."""
+    """One list in progress. `start`, `until`: when it says the same; `is_steady`: whether it does at all.
 
-    def __init__(self, service: CheckService, view: StateView, subject: Subject) -> None:
+    `wanted`: the features that it is about; all, if there is none.
+    """
+
+    def __init__(self, service: CheckService, view: StateView, subject: Subject, wanted: frozenset[str]) -> None:
+        if view.generation is not None:
+            for feature in sorted(wanted):
+                service.expect_feature(view.generation, Check(subject, feature))
         self._service = service
         self._view = view
         self._subject = subject
+        self._wanted = wanted
         self._now = service.clock()
         self._entries: list[bytes] = []
         self._is_stale = self._now >= view.stale_at or view.generation is None
@@ -131,8 +138,12 @@ class _List:
         windows: set[tuple[Instant, Instant]] = set()
         generation = view.generation
         features = {} if generation is None else generation.engine.evaluator.index.features
+        wanted = self._wanted
         for decision in service.decide_all_features(view, self._subject, self._now):
-            if isinstance(decision, KeptDecision):
+            name = decision.feature.id if isinstance(decision, KeptDecision) else decision.feature
+            if wanted and name not in wanted:
+                pass
+            elif isinstance(decision, KeptDecision):
                 add(writers.of(view).write_entry(decision))
                 windows.add((decision.start, decision.until))
             else:

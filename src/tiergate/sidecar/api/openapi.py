@@ -106,11 +106,19 @@ def _entitlements() -> Json:
             {"name": "subject", "in": "query", "required": True, "schema": SUBJECT_ID_SCHEMA, "example": "acme"},
             {"name": "type", "in": "query", "schema": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER}},
             {"name": "user", "in": "query", "schema": SUBJECT_ID_SCHEMA},
+            {
+                "name": "feature",
+                "in": "query",
+                "style": "form",
+                "explode": False,
+                "schema": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "description": "Only these features. By default all.",
+            },
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
         ],
         "responses": {
             "200": success(
-                "Every feature of the catalog, by id, with the decision on the smallest check of it.",
+                "Every feature of the catalog, or those asked for, by id, with the decision on the least check of it.",
                 "Entitlements",
                 "ETag",
                 "X-Request-ID",

@@ -70,3 +70,16 @@ def test_valid_until_is_written_where_it_changes() -> None:
     assert [json.loads(writer.write(kept, until)).get("valid_until") for until in untils] == texts
     entries = [writer.write_entry(replace(kept, facts=replace(kept.facts, until=until))) for until in untils]
     assert [json.loads(entry).get("valid_until") for entry in entries] == texts
+
+
+def test_caps_are_written_as_they_are_decided() -> None:
+    """Last among what the subject has, in a decision and in a list."""
+    of = shapes(subscription("gold"))
+    expected = of.decide(check("seats"), NOW)
+    kept = of.find_kept(check("seats"), NOW)
+    assert isinstance(kept, KeptDecision)
+    assert written(of, kept, expected.until) == decision_json(expected)
+    entry = json.loads(DecisionWriter(0, "").write_entry(kept))
+    shown = json.loads(decision_json(expected))["entitlement"]
+    assert entry["entitlement"] == shown
+    assert list(shown)[-1] == "caps"

@@ -263,6 +263,21 @@ def test_too_many_checks_are_a_problem(ask: Ask) -> None:
     assert (answer.status, answer.json()["field"]) == (400, "/checks")
 
 
+def test_entitlements_of_some_features(ask: Ask) -> None:
+    """As in the whole list, with a tag of their own; an unknown one is a mistake, and so is none."""
+    whole = ask(get("/v1/entitlements?subject=bob"))
+    names = [entry["feature"] for entry in whole.json()["entitlements"]]
+    some = ask(get(f"/v1/entitlements?subject=bob&feature={names[1]},{names[0]}"))
+    assert some.json()["entitlements"] == whole.json()["entitlements"][:2]
+    assert some.json().keys() == whole.json().keys()
+    assert some.headers["etag"] != whole.headers["etag"]
+    again = ask(get(f"/v1/entitlements?subject=bob&feature={names[0]}%2C{names[1]}"))
+    assert again.body == some.body
+    assert ask(get("/v1/entitlements?subject=bob")).body == whole.body
+    assert ask(get(f"/v1/entitlements?subject=bob&feature={names[0]},none")).status == 404
+    assert ask(get("/v1/entitlements?subject=bob&feature=")).status == 400
+
+
 def test_entitlements_list_every_feature(ask: Ask) -> None:
     """In the order of their ids, with what the subject holds of each."""
     answer = ask(get("/v1/entitlements?subject=bob"))
