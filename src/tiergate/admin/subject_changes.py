@@ -290,10 +290,12 @@ def _emit_suspensions(unit: WriteUnit, before: Holder | None, after: Holder | No
     kept = {(it.feature, it.start): it for it in new}
     for suspension in old:
         same = kept.get((suspension.feature, suspension.start))
-        if same is None or same.until <= unit.now < suspension.until:
+        acts = suspension.start <= unit.now < suspension.until
+        if acts and (same is None or same.until <= unit.now):
             unit.emit("feature.resumed", {"feature": suspension.feature, **ids, **_until(suspension.until)})
     for suspension in new:
-        if suspension not in old and suspension.until > unit.now:
+        is_known = any(it.feature == suspension.feature and it.start <= unit.now < it.until for it in old)
+        if suspension not in old and not is_known and suspension.start <= unit.now < suspension.until:
             unit.emit("feature.suspended", {"feature": suspension.feature, **ids, **_until(suspension.until)})
 
 

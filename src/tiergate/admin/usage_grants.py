@@ -19,8 +19,11 @@ from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import open_account
 from tiergate.store.outbox import EventType
+from tiergate.store.usage_events import limit_changes
 from tiergate.store.usage_grants import change_grant, give_grant, read_grants
-from tiergate.usage.accounts import AMOUNT_MAX, Consumption
+from tiergate.store.usage_ledger import LedgerCall
+from tiergate.usage.accounts import AMOUNT_MAX, Account, Consumption, Scope
+from tiergate.usage.ledger_records import Needs
 from tiergate.usage.pools import DEFAULT_PRIORITY, ROLLOVER, Grant
 
 if TYPE_CHECKING:
@@ -80,9 +83,11 @@ def give(actor: Actor, unit: WriteUnit, ledger: UsageLedger, customer: str, want
     until = FOREVER if wanted.until is None else wanted.until
     _expect_interval(start, until, unit.now)
     priority = DEFAULT_PRIORITY if wanted.priority is None else wanted.priority
+    limit = _limit(unit, ledger, customer, feature)
     stored = give_grant(unit, customer, feature.id, Grant(id_, amount, start, until, priority, wanted.reason))
     _settle(unit, ledger, customer, feature)
-    return _recorded(unit, "grant.given", None, _find(unit, customer, stored.grant.id))
+    changes = limit_changes(index, feature.id, limit, _limit(unit, ledger, customer, feature))
+    return _recorded(unit, "grant.given", None, _find(unit, customer, stored.grant.id), changes)
 
 
 def change(
@@ -140,19 +145,38 @@ def _changed(unit: WriteUnit, ledger: UsageLedger, stored: StoredGrant, grant: G
     index = unit.published.index
     if grant == stored.grant:
         return _data(index, stored, unit.now)
-    change_grant(unit, stored.customer, stored.feature, grant)
     feature = index.features.get(stored.feature)
-    if feature is not None and feature.metered is not None:
+    if feature is not None and feature.metered is None:
+        feature = None
+    limit = None if feature is None else _limit(unit, ledger, stored.customer, feature)
+    change_grant(unit, stored.customer, stored.feature, grant)
+    changes: list[dict[str, object]] = []
+    if feature is not None:
         _settle(unit, ledger, stored.customer, feature)
-    return _recorded(unit, action, stored, _find(unit, stored.customer, grant.id))
+        changes = limit_changes(index, feature.id, limit, _limit(unit, ledger, stored.customer, feature))
+    return _recorded(unit, action, stored, _find(unit, stored.customer, grant.id), changes)
 
 
-def _recorded(unit: WriteUnit, action: str, before: StoredGrant | None, after: StoredGrant) -> dict[str, object]:
+def _limit(unit: WriteUnit, ledger: UsageLedger, customer: str, feature: Feature) -> int | None:
+    """Return the limit that a customer has now, with grants; `None`: unlimited."""
+    account = Account(feature.id, Scope.CUSTOMER, customer, "", unit.now)
+    needs = Needs("", frozenset({account}), frozenset(), frozenset(), all_leases=False)
+    return ledger.run_within(unit, LedgerCall(needs, lambda ledger: ledger.limit_at(account, unit.now)))
+
+
+def _recorded(
+    unit: WriteUnit,
+    action: str,
+    before: StoredGrant | None,
+    after: StoredGrant,
+    changes: list[dict[str, object]],
+) -> dict[str, object]:
     index = unit.published.index
     data = _data(index, after, unit.now)
     was = None if before is None else _data(index, before, unit.now)
     unit.audit(action, "grant", after.grant.id, before=was, after=data, customer=after.customer)
-    unit.emit(EventType.ENTITLEMENTS_CHANGED, {"customer": after.customer, "at": format_instant(unit.now)})
+    event = {"customer": after.customer, "at": format_instant(unit.now), "entitlements": changes}
+    unit.emit(EventType.ENTITLEMENTS_CHANGED, event)
     return data
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from tiergate.admin.clock import Clock
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
@@ -40,6 +41,7 @@ _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
 _THRESHOLDS_EVERY: Final = 60.0
+_CLOCK_EVERY: Final = 1.0
 _WRITES_EVERY: Final = 5.0
 _REQUESTS_EVERY: Final = 1.0
 _CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
@@ -99,6 +101,13 @@ async def check_thresholds(
         await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if watcher.ending:
             return
+
+
+async def tell_time(clock: Clock, *, every: float = _CLOCK_EVERY) -> None:
+    """Make events of what begins and ends by itself, within a second of its instant."""
+    while True:
+        await run_in_threadpool(clock.tick)
+        await asyncio.sleep(every)
 
 
 async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:

@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from tiergate import __version__
+from tiergate.admin.clock import Clock
 from tiergate.admin.roles import PublishedRoles
 from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
@@ -36,6 +37,7 @@ from tiergate.control.background_jobs import (
     export_usage,
     refresh_snapshots,
     run_forever,
+    tell_time,
     update_object_store,
     watch_certificate,
     watch_read_only,
@@ -162,9 +164,10 @@ class _ControlPlane:
             raise SettingsError("webhook-proxy", f"is not the URL of a proxy: {error}") from None
         self._dispatcher = Dispatcher(self._store, self._sender)
         roles = PublishedRoles(self._store)
-        self._ledger = UsageLedger(self._store, PublishedBounds())
+        self._ledger = UsageLedger(self._store, PublishedBounds(), tell_windows=settings.window_events)
         opened.callback(self._ledger.close)
         self._exporter = _usage_exporter(settings, self._store)
+        self._clock = Clock(self._store, self._ledger)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
@@ -259,6 +262,7 @@ class _ControlPlane:
         jobs = [
             run_forever("tail", self._watcher.run),
             run_forever("webhooks", self._dispatcher.run),
+            run_forever("clock", lambda: tell_time(self._clock)),
             run_forever("thresholds", lambda: check_thresholds(self._store, self._ledger, self._watcher)),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),

@@ -131,7 +131,6 @@ class Settings:
     usage_hours_retention: int = setting(
         _USAGE, COUNT, 35, "For how many days hourly series of usage are kept; daily ones stay."
     )
-    events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
     usage_export: str | None = setting(
         _USAGE,
         TEXT,
@@ -141,6 +140,14 @@ class Settings:
     )
     usage_export_every: float = setting(
         _USAGE, SECONDS, 3600.0, "How often it is checked which days are to be written."
+    )
+    events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
+    window_events: bool = setting(
+        _EVENTS,
+        BOOLEAN,
+        True,
+        "Record an event when a window of a customer's usage ends, and when the next one starts. With millions of "
+        "customers, all windows of a month end at one instant.",
     )
     webhook_network: tuple[str, ...] = setting(
         _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."

@@ -159,7 +159,8 @@ def _replace_feature(
         write_features(unit, [_with_suspensions(row.feature, change) for row in working.values()])
         unit.audit(action, "feature", id_, after={"feature": id_, **suspension_data(suspension)})
         until = {} if suspension.until == FOREVER else {"until": format_instant(suspension.until)}
-        unit.emit(action, {"feature": id_, **until})
+        if suspension.start <= unit.now < suspension.until:  # what begins or ends later is told by the clock
+            unit.emit(action, {"feature": id_, **until})
 
     catalog = replace_catalog(current.catalog, features={**current.catalog.features, id_: after})
     changeset = Changeset(catalog, current.rules, current.roles, features_read=etags_of(working, working))

@@ -130,7 +130,9 @@ class ChangeQueue:
         committing = False
         try:
             with self._store.database.writing() as session:
-                shared = SharedChanges(self._store.database, session, self._store.limits_watch)
+                shared = SharedChanges(
+                    self._store.database, session, self._store.limits_watch, self._store.records_watch
+                )
                 until = time.monotonic() + _MAX_SECONDS
                 while len(taken) < _MAX_CHANGES and time.monotonic() < until and self._thread.waiting:
                     first = len(taken)

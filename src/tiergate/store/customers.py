@@ -31,6 +31,8 @@ from tiergate.store.tables import CUSTOMER_TAGS, CUSTOMERS, OVERRIDES, SUBSCRIPT
 from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
@@ -42,6 +44,12 @@ _ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(CUSTOMERS), insert(SUBSCRIPTIONS)
 _DROP_CUSTOMER = delete(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
 _DROP_SUBSCRIPTION = delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 _HOLDER_OF = select(SUBSCRIPTIONS.c.customer).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
+
+
+def lock_customers(unit: WriteUnit, customers: Iterable[str]) -> None:
+    """Lock customers, in the order of their ids."""
+    query = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id.in_(sorted(customers))).order_by(CUSTOMERS.c.id)
+    unit.session.connection().execute(query.with_for_update()).all()
 
 
 def open_account(unit: WriteUnit, customer: str) -> Account:

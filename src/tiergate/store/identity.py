@@ -39,7 +39,7 @@ def initialize_store(database: Database, now: Instant) -> None:
             connection.execute(insert(STORE), [{"key": ONLY_ROW, "id": id_, "created_at": now}])
             head = {"key": ONLY_ROW, "position": 0, "chain": chain_start(id_), "floor": 0, "publication": 0}
             connection.execute(insert(FEED_HEAD), [head])
-            events = {"key": ONLY_ROW, "position": 0, "checked_publication": 0}
+            events = {"key": ONLY_ROW, "position": 0, "checked_publication": 0, "catalog_told": now}
             connection.execute(insert(EVENT_HEAD), [events])
             session.commit()
         except IntegrityError:  # another control plane was first

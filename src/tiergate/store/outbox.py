@@ -53,7 +53,22 @@ class EventType(StrEnum):
     FEATURE_RESUMED = "feature.resumed"
     ENTITLEMENTS_CHANGED = "customer.entitlements_changed"
     CUSTOMER_ERASED = "customer.erased"
+    SUBSCRIPTION_STARTED = "subscription.started"
+    SUBSCRIPTION_RESUMED = "subscription.resumed"
+    SUBSCRIPTION_ENDED = "subscription.ended"
+    TRIAL_STARTED = "trial.started"
+    TRIAL_ENDED = "trial.ended"
+    GRACE_ENDED = "grace.ended"
+    ITEM_STARTED = "item.started"
+    ITEM_ENDED = "item.ended"
+    OVERRIDE_STARTED = "override.started"
+    OVERRIDE_ENDED = "override.ended"
+    ROLLOUT_STARTED = "rollout.started"
+    GRANT_STARTED = "grant.started"
+    GRANT_ENDED = "grant.ended"
     THRESHOLD_REACHED = "usage.threshold_reached"
+    WINDOW_STARTED = "usage.window_started"
+    WINDOW_ENDED = "usage.window_ended"
 
 
 class Event(NamedTuple):
@@ -65,6 +80,8 @@ class Event(NamedTuple):
 
     type: str
     data: Mapping[str, object]
+    at: Instant | None = None
+    """Its own instant, if it is not that of the change."""
 
     @property
     def customer(self) -> str | None:

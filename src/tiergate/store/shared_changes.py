@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from tiergate.store.subjects import StoredRecord
     from tiergate.store.write_order import AppliedWrite, Side
 
-_KNOWN_RECORDS = Query(select(RECORDS.c.customer, RECORDS.c.record).where(is_among(RECORDS.c.customer)))
+_KNOWN_RECORDS = Query(
+    select(RECORDS.c.customer, RECORDS.c.record, RECORDS.c.next_at).where(is_among(RECORDS.c.customer))
+)
 _DROP_RECORDS = delete(RECORDS).where(is_among(RECORDS.c.customer))
 
 ABSENT: Final = b"null"
@@ -68,6 +70,34 @@ class LimitsWatch(Protocol):
         """Act in the transaction. An error undoes it."""
 
 
+class RecordMove(NamedTuple):
+    """The record of a customer before and after a change at an instant, as JSON (`ABSENT`: there was or is none).
+
+    `next_at`: when something in the record before begins or ends, the first of what was not told; `None`: nothing does.
+    """
+
+    customer: str
+    at: Instant
+    before: bytes
+    after: bytes
+    next_at: Instant | None
+
+
+class WatchedRecord(NamedTuple):
+    """What follows from a move: events that were due `earlier`, its own event, the `next_at` of the record after."""
+
+    earlier: Sequence[Event]
+    event: Event
+    next_at: Instant | None
+
+
+class RecordsWatch(Protocol):
+    """Learns how records move, before the commit."""
+
+    def __call__(self, session: Session, sequence: int, moves: Sequence[RecordMove]) -> Sequence[WatchedRecord]:
+        """Return what follows from each. `sequence`: the publication in force. An error undoes the transaction."""
+
+
 class PendingPublication(NamedTuple):
     """A publication to activate at the end; `make` gets sequence, position and instant, under the feed's lock."""
 
@@ -78,13 +108,13 @@ class PendingPublication(NamedTuple):
 class FinishedChange(NamedTuple):
     """What a change leaves to be written at the end of the transaction.
 
-    `subjects`: customers as it leaves them; `records`: those that differ in the feed, as JSON; `events` and `audit`:
-    rows in their order; `based_on`: the publication that it was checked against, if any.
+    `subjects`: customers as it leaves them; `records`: those that differ in the feed, as JSON, after and before;
+    `events` and `audit`: rows in their order; `based_on`: the publication that it was checked against, if any.
     """
 
     at: Instant
     subjects: Mapping[str, StoredRecord]
-    records: Sequence[tuple[str, bytes]]
+    records: Sequence[tuple[str, bytes, bytes]]
     events: Sequence[Event]
     audit: Sequence[dict[str, object]]
     based_on: int | None
@@ -94,8 +124,16 @@ class FinishedChange(NamedTuple):
 class SharedChanges:
     """The state of one writing transaction. Belongs to one thread."""
 
-    def __init__(self, database: Database, session: Session, limits_watch: LimitsWatch | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        session: Session,
+        limits_watch: LimitsWatch | None = None,
+        records_watch: RecordsWatch | None = None,
+    ) -> None:
         """Read nothing yet."""
+        self._records_watch = records_watch
+        self._next_at: dict[str, Instant | None] = {}
         self.session = session
         self._limits_watch = limits_watch
         self.grown = False
@@ -137,7 +175,8 @@ class SharedChanges:
             *rows, records = fetch_together(self.session.connection(), queries)
             found = stored_records(rows)
             self._keep(found)
-            known = {customer: bytes(record) for customer, record in records}
+            known = {row.customer: bytes(row.record) for row in records}
+            self._next_at |= {row.customer: row.next_at for row in records if row.customer not in self._records}
             self._records |= {id_: known.get(id_, ABSENT) for id_ in found if id_ not in self._records}
 
     def _read_owners(self, subscriptions: list[str]) -> None:
@@ -225,13 +264,14 @@ class SharedChanges:
             self._records.update(dict.fromkeys(part, ABSENT))
             rows = fetch_together(connection, [(_KNOWN_RECORDS, {"ids": part})])[0]
             self._records.update((row.customer, bytes(row.record)) for row in rows)
+            self._next_at.update((row.customer, row.next_at) for row in rows)
         return self._records
 
     def add(self, change: FinishedChange) -> None:
         """Add a change that has succeeded, to be written at the end."""
         self._finished.append(change)
         self._latest.update(change.subjects)
-        self._records.update(change.records)
+        self._records.update((customer, content) for customer, content, _ in change.records)
 
     # ── The end of the transaction ───────────────────────────────────────────────────────────────────────────────────
 
@@ -242,16 +282,21 @@ class SharedChanges:
             LostRaceError: if another publication became active than the one that changes were checked against.
         """
         self.write_subjects()
-        events = [(change.at, event) for change in self._finished for event in change.events]
+        watched = self._watch_records()
+        events = [(event.at or 0, event) for record in watched for event in record.earlier]
+        events += [
+            (change.at if event.at is None else event.at, event) for change in self._finished for event in change.events
+        ]
         publications = [change.publication for change in self._finished if change.publication is not None]
-        changed = {customer for change in self._finished for customer, _ in change.records}
+        changed = {customer for change in self._finished for customer, _, _ in change.records}
         if changed and self._limits_watch is not None:  # before the feed's lock, as whoever has locks of usage
             events += self._limits_watch(self.session, changed)
         entries = [
             (change.at, FeedAppend(customer, None, content))
             for change in self._finished
-            for customer, content in change.records
+            for customer, content, _ in change.records
         ]
+        next_at = {entry.customer: record.next_at for (_, entry), record in zip(entries, watched, strict=False)}
         head: FeedHead | None = None
         subscribed: Sequence[tuple[str, str]] = ()
         if entries or publications:
@@ -264,8 +309,12 @@ class SharedChanges:
             subscribed = fetch_together(self.session.connection(), [(SUBSCRIBED, {})])[0]
         audit = [row for change in self._finished for row in change.audit]
         if head is not None:
-            self._write_feed(head, entries)
-        events += [(at, _record_event(entry.customer, at)) for at, entry in entries if entry.customer is not None]
+            self._write_feed(head, entries, next_at)
+        own = [(at, entry.customer) for at, entry in entries if entry.customer is not None]
+        if watched:
+            events += [(at, record.event) for (at, _), record in zip(own, watched, strict=True)]
+        else:
+            events += [(at, _record_event(customer, at)) for at, customer in own]
         self._write_audit(audit)
         if events:  # last, because all transactions with events wait for this lock
             recorded_at = max(change.at for change in self._finished)
@@ -290,20 +339,46 @@ class SharedChanges:
         event = Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
         return FeedAppend(None, sequence, publishing.envelope), event
 
-    def _write_feed(self, head: FeedHead, entries: Sequence[tuple[Instant, FeedAppend]]) -> None:
+    def _watch_records(self) -> Sequence[WatchedRecord]:
+        """Return what follows from each record that changes, in their order; nothing if nobody watches."""
+        moves = [
+            RecordMove(customer, change.at, before, after, self._next_at.get(customer))
+            for change in self._finished
+            for customer, after, before in change.records
+        ]
+        if not moves or self._records_watch is None:
+            return ()
+        return self._records_watch(self.session, self.head.publication, moves)
+
+    def _write_feed(
+        self,
+        head: FeedHead,
+        entries: Sequence[tuple[Instant, FeedAppend]],
+        next_at: Mapping[str | None, Instant | None],
+    ) -> None:
         append(self.session, head, entries)
-        self._write_records(entries, head.position)
+        self._write_records(entries, head.position, next_at)
         self._database.notify_feed(self.session)
         self.grown = True
 
     def _write_audit(self, rows: Sequence[dict[str, object]]) -> None:
         insert_rows(self.session.connection(), AUDIT, rows)
 
-    def _write_records(self, entries: Iterable[tuple[Instant, FeedAppend]], position: int) -> None:
+    def _write_records(
+        self,
+        entries: Iterable[tuple[Instant, FeedAppend]],
+        position: int,
+        next_at: Mapping[str | None, Instant | None],
+    ) -> None:
         rows: dict[str, dict[str, object]] = {}
         for place, (_, entry) in enumerate(entries, start=position + 1):
             if entry.customer is not None:
-                rows[entry.customer] = {"customer": entry.customer, "position": place, "record": entry.content}
+                rows[entry.customer] = {
+                    "customer": entry.customer,
+                    "position": place,
+                    "record": entry.content,
+                    "next_at": next_at.get(entry.customer, 0),
+                }
         connection = self.session.connection()
         for part in in_batches(rows):
             connection.execute(_DROP_RECORDS, {"ids": part})

@@ -161,7 +161,8 @@ class WebhookRow(SQLModel, table=True):
 class EventHeadRow(SQLModel, table=True):
     """One row, locked to append events: the last position.
 
-    `checked_publication`: the last one after which the thresholds of all customers were checked.
+    `checked_publication`: the last one after which the thresholds of all customers were checked. `catalog_told`: until
+    when it was told what begins and ends in the catalog itself.
     """
 
     __tablename__ = "event_head"
@@ -169,6 +170,7 @@ class EventHeadRow(SQLModel, table=True):
     key: int = Field(default=ONLY_ROW, primary_key=True, sa_type=BigInteger)
     position: int = Field(default=0, sa_type=BigInteger)
     checked_publication: int = Field(default=0, sa_type=BigInteger)
+    catalog_told: int = Field(default=0, sa_type=BigInteger)
 
 
 class EventRow(SQLModel, table=True):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.store.change_queue import Outcome
-    from tiergate.store.shared_changes import LimitsWatch
+    from tiergate.store.shared_changes import LimitsWatch, RecordsWatch
     from tiergate.store.units import Author
 
 _ATTEMPTS: Final = 12
@@ -61,6 +61,8 @@ class Store:
         self.id = ""
         self._queue = ChangeQueue(self, self._run_alone)
         self.working = RecentWorkingState()
+        self.records_watch: RecordsWatch | None = None
+        """Called before the commit of a change of customers, for its events."""
         self.limits_watch: LimitsWatch | None = None
         """Called before the commit of a change of customers, whose limits of usage may have moved."""
         self.access_version = 0
@@ -152,7 +154,7 @@ class Store:
         is_committing = False
         try:
             with self.database.writing() as session:
-                shared = SharedChanges(self.database, session, self.limits_watch)
+                shared = SharedChanges(self.database, session, self.limits_watch, self.records_watch)
                 unit = WriteUnit(self, shared, change.actor, change.request_id, change.reason)
                 result = change.work(unit)
                 unit.settle()

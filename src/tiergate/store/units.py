@@ -284,9 +284,12 @@ class WriteUnit(ReadUnit):
             }
         )
 
-    def emit(self, type_: str, data: Mapping[str, object]) -> None:
-        """Send an event to the webhooks that subscribe to its type, once this is committed."""
-        self._events.append(Event(type_, data))
+    def emit(self, type_: str, data: Mapping[str, object], at: Instant | None = None) -> None:
+        """Record an event, and send it to the webhooks that subscribe to its type, once this is committed.
+
+        `at`: its own instant, by default now.
+        """
+        self._events.append(Event(type_, data, at))
 
     def put_blob(self, sha256: str, content: bytes) -> None:
         """Store immutable bytes under their hash, which the caller computed; an existing blob stays."""
@@ -332,11 +335,11 @@ class WriteUnit(ReadUnit):
             except SQLAlchemyError as error:  # as on SQLite, when the disk is full
                 raise UndoneError from error
 
-    def _changed_records(self) -> list[tuple[str, bytes]]:
-        """Return the customers whose record differs from the last one in the feed, with the new one as JSON."""
+    def _changed_records(self) -> list[tuple[str, bytes, bytes]]:
+        """Return the customers whose record differs from the last one in the feed, with the new one and that."""
         touched = sorted(self._touched)
         known = self._shared.known_records(touched)
-        changed: list[tuple[str, bytes]] = []
+        changed: list[tuple[str, bytes, bytes]] = []
         for customer in touched:
             if customer in self._records:
                 record = self._records[customer]
@@ -345,5 +348,5 @@ class WriteUnit(ReadUnit):
             content = encode_record(record)
             before = known.get(customer, ABSENT)
             if before != content and not is_same_record(before, record):
-                changed.append((customer, content))
+                changed.append((customer, content, before))
         return changed

@@ -50,12 +50,12 @@ def give_grant(unit: WriteUnit, customer: str, feature: str, grant: Grant) -> St
     Raises:
         ConflictError: if the customer has a grant with this id for the feature.
     """
-    _lock(unit, customer, feature)
+    lock_account(unit, customer, feature)
     connection = unit.side_writing_session.connection()
     if connection.execute(select(USAGE_GRANTS.c.id).where(*_is_grant(customer, feature, grant.id))).one_or_none():
         raise ConflictError("already-exists", f"the grant `{grant.id}` already exists")
     stored = StoredGrant(customer, feature, grant, 0, unit.actor.id, unit.now)
-    connection.execute(insert(USAGE_GRANTS), [grant_columns(stored)])
+    connection.execute(insert(USAGE_GRANTS), [grant_columns(stored, unit.now)])
     return stored
 
 
@@ -67,16 +67,19 @@ def change_grant(unit: WriteUnit, customer: str, feature: str, grant: Grant) -> 
     Raises:
         NotFoundError: if there is no such grant.
     """
-    _lock(unit, customer, feature)
+    lock_account(unit, customer, feature)
     before = read_grant(unit, customer, feature, grant.id)
     after = before._replace(grant=grant)
-    columns = {name: value for name, value in grant_columns(after).items() if name not in (*GRANT_KEY, "spent")}
+    columns = {
+        name: value for name, value in grant_columns(after, unit.now).items() if name not in (*GRANT_KEY, "spent")
+    }
     edit = update(USAGE_GRANTS).where(*_is_grant(customer, feature, grant.id)).values(columns)
     unit.side_writing_session.connection().execute(edit)
     return before, after
 
 
-def _lock(unit: WriteUnit, customer: str, feature: str) -> None:
+def lock_account(unit: WriteUnit, customer: str, feature: str) -> None:
+    """Lock the account of a customer for a feature, if it was used: see above."""
     columns = USAGE_ACCOUNTS.c
     query = select(columns.customer).where(
         columns.customer == customer,

@@ -28,8 +28,9 @@ from tiergate.store.database_errors import ConnectionLostError, first_line
 from tiergate.store.feed import read_head
 from tiergate.store.outbox import write_events
 from tiergate.store.units import ReadUnit
+from tiergate.store.usage_events import find_opened, opening_events, threshold_event
 from tiergate.store.usage_state import UsageState
-from tiergate.store.usage_thresholds import features_with_thresholds, find_reached, open_accounts, threshold_event
+from tiergate.store.usage_thresholds import features_with_thresholds, find_reached, open_accounts
 from tiergate.store.usage_writes import merge, write_changes
 from tiergate.usage.leases import LeaseTerms
 from tiergate.usage.ledger import Ledger
@@ -92,9 +93,16 @@ class UsageLedger:
     """The ledger of one store in this process. Safe to use from several threads."""
 
     def __init__(
-        self, store: Store, bounds: Bounds, terms: LeaseTerms = _DEFAULT_TERMS, observer: Observer | None = None
+        self,
+        store: Store,
+        bounds: Bounds,
+        terms: LeaseTerms = _DEFAULT_TERMS,
+        observer: Observer | None = None,
+        *,
+        tell_windows: bool = True,
     ) -> None:
-        """Start no thread yet."""
+        """Start no thread yet. `tell_windows`: whether the end and the start of a customer's window are events."""
+        self.tell_windows = tell_windows
         self._store = store
         self._bounds = bounds
         self._terms = terms
@@ -164,8 +172,8 @@ class UsageLedger:
         if unit.is_brief:
             raise RuntimeError("a brief change shares its transaction, and cannot change usage")
         (outcome,), events = self._act(unit.session, [call])
-        for _, event in events:
-            unit.emit(event.type, event.data)
+        for at, event in events:
+            unit.emit(event.type, event.data, at)
         result: T = outcome.get()
         return result
 
@@ -266,14 +274,18 @@ class UsageLedger:
                 changes.append(state.records.commit())
                 outcomes.append(Outcome(result))
         merged = merge(changes)
-        reached = find_reached(state, merged.accounts.values(), bound_of)
+        records = merged.accounts.values()
+        reached = find_reached(state, records, bound_of)
+        opened = find_opened(state, records) if self.tell_windows else []
         write_changes(state, merged)
         if self._observer is not None:
             self._observer(unit, state, merged)
-        if not reached:
+        if not reached and not opened:
             return outcomes, []
         index = unit.published.index
-        return outcomes, [(unit.now, threshold_event(one, index)) for one in reached]
+        caused = [event for one in opened for event in opening_events(one, index)]
+        caused += [threshold_event(one, index) for one in reached]
+        return outcomes, [(unit.now if event.at is None else event.at, event) for event in caused]
 
 
 def exchange_call(request: Request) -> LedgerCall[Reply]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import func, select
 
-from tiergate.model import BEGINNING, Instant, Interval
+from tiergate.model import BEGINNING, FOREVER, Instant, Interval
 from tiergate.store.keyed_rows import read_rows
 from tiergate.store.tables import (
     USAGE_ACCOUNTS,
@@ -274,9 +274,10 @@ def stored_grant(row: Row[Any]) -> StoredGrant:
     return StoredGrant(row.customer, row.feature, grant, row.spent, row.author, row.created_at)
 
 
-def grant_columns(stored: StoredGrant) -> dict[str, object]:
-    """Return the columns of a grant."""
+def grant_columns(stored: StoredGrant, now: Instant) -> dict[str, object]:
+    """Return the columns of a grant; what began or ended by `now` is not told any more."""
     grant = stored.grant
+    next_at = grant.start if grant.start > now else grant.until if now < grant.until < FOREVER else None
     return {
         "customer": stored.customer,
         "feature": stored.feature,
@@ -289,6 +290,7 @@ def grant_columns(stored: StoredGrant) -> dict[str, object]:
         "reason": grant.reason,
         "author": stored.author,
         "created_at": stored.created_at,
+        "next_at": next_at if grant.amount else None,
     }
 
 

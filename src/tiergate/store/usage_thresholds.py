@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from sqlalchemy import delete, insert, select, tuple_, update
 
-from tiergate.model import Instant, Threshold, format_instant, from_units, threshold_data
-from tiergate.model.instants import FIRST_INSTANT, LAST_INSTANT
+from tiergate.model import Instant, Threshold
 from tiergate.store.batches import in_batches
 from tiergate.store.id_lists import is_among
-from tiergate.store.outbox import Event, EventType
 from tiergate.store.prepared_queries import Query
 from tiergate.store.tables import EVENT_HEAD, ONLY_ROW, USAGE_ACCOUNTS, USAGE_THRESHOLDS
 from tiergate.usage.accounts import Account, Scope
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from tiergate.model import CatalogIndex, Interval
+    from tiergate.model import CatalogIndex
     from tiergate.store.units import ReadUnit, WriteUnit
     from tiergate.store.usage_state import UsageState
     from tiergate.usage.accounts import AccountRecord
@@ -121,32 +119,6 @@ def find_reached(state: UsageState, records: Iterable[AccountRecord], bound_of: 
             state.fired[account] = fired | {threshold.key for threshold in new}
             reached += [ReachedThreshold(account, bound.window, it, record.booked, limit) for it in new]
     return reached
-
-
-def threshold_event(reached: ReachedThreshold, index: CatalogIndex) -> Event:
-    """Return the event of a reached threshold."""
-    account = reached.account
-    feature = index.features.get(account.feature)
-    scale = 0 if feature is None else feature.scale
-    data: dict[str, object] = {
-        "customer": account.customer,
-        "feature": account.feature,
-        "threshold": threshold_data(reached.threshold, scale),
-        "used": from_units(reached.used, scale),
-        "limit": "unlimited" if reached.limit is None else from_units(reached.limit, scale),
-        "window": window_data(reached.window),
-    }
-    return Event(EventType.THRESHOLD_REACHED, data)
-
-
-def window_data(window: Interval) -> dict[str, str]:
-    """Return a window as JSON; an end that there is not is left out."""
-    data = {}
-    if window.start >= FIRST_INSTANT:
-        data["from"] = format_instant(window.start)
-    if window.until <= LAST_INSTANT:
-        data["until"] = format_instant(window.until)
-    return data
 
 
 # ── whose limit may have moved ───────────────────────────────────────────────────────────────────────────────────────

@@ -169,7 +169,7 @@ def _write_grants(state: UsageState, writes: RowWrites, changes: LedgerChanges) 
     """Write what was spent, and grants that are new or have another end; of others only what was spent."""
     spent = {(owner.customer, owner.feature, id_): units for (owner, id_), units in changes.grants.items()}
     changed = {key: stored._replace(spent=spent.get(key, stored.spent)) for key, stored in state.changed_grants.items()}
-    rows = [(key, grant_columns(stored)) for key, stored in changed.items()]
+    rows = [(key, grant_columns(stored, state.now)) for key, stored in changed.items()]
     writes.update(USAGE_GRANTS, GRANT_KEY, [row for key, row in rows if key in state.grant_keys])
     writes.insert(USAGE_GRANTS, [row for key, row in rows if key not in state.grant_keys])
     others = [(key, units) for key, units in spent.items() if key in state.grant_keys and key not in changed]

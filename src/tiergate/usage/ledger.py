@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.usage.accounts import AMOUNT_MAX, DEBITS_MAX, SUM_MAX
-from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back
+from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back, limit_of
 from tiergate.usage.idempotency import KEY_TTL_MS, KeyRecord
 from tiergate.usage.leases import DEFAULT_TERMS, LEASE_TRANSITIONS, LeaseEvent, LeaseRecord, LeaseState, lease_units
 from tiergate.usage.ledger_records import Booking, HolderRecord
@@ -398,6 +398,16 @@ class Ledger:
         """Return the window in which usage of an instant counts, whichever `account` names; `None`: unknown account."""
         bound = self._bound_of(account, at)
         return None if bound is None else bound.window
+
+    def limit_at(self, account: Account, at: Instant) -> int | None:
+        """Return the limit of an account at an instant, with grants, whichever window it names; `None`: unlimited.
+
+        Nothing is allowed to a subject or of a feature that does not exist.
+        """
+        bound = self._bound_of(account, at)
+        if bound is None:
+            return 0
+        return limit_of(self._records, self._records.account(account.in_window(bound.window.start)), bound, at)
 
     def settle_pools(self, account: Account) -> None:
         """Let pools take overage over after a grant or a limit has changed; an account without usage stays without."""

@@ -105,7 +105,8 @@ CREATE TABLE public.event (
 CREATE TABLE public.event_head (
     key bigint NOT NULL,
     "position" bigint NOT NULL,
-    checked_publication bigint NOT NULL
+    checked_publication bigint NOT NULL,
+    catalog_told bigint NOT NULL
 );
 CREATE TABLE public.external_id (
     kind character varying NOT NULL COLLATE pg_catalog."C",

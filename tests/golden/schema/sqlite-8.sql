@@ -145,6 +145,7 @@ CREATE TABLE event_head (
 	"key" BIGINT NOT NULL,
 	position BIGINT NOT NULL,
 	checked_publication BIGINT NOT NULL,
+	catalog_told BIGINT NOT NULL,
 	PRIMARY KEY ("key")
 );
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.admin import serving
 from tests.stores import put_in_force
 from tests.unit.control.subjects import made
+from tiergate.admin.clock import Clock
 from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.control.api import audit, customers, erasure, events, overrides, subscriptions
 from tiergate.control.api.usage import UsageEndpoints
@@ -59,6 +60,7 @@ class Plane:
     ) -> None:
         self.admin, self.store, self.ledger, self.clock = admin, store, ledger, clock
         self._exporter = exporter
+        self.teller = Clock(store, ledger)
         self.service = admin.as_("sidecar")
 
     @property
@@ -71,11 +73,21 @@ class Plane:
         """Report one record, of calls of acme unless it says otherwise."""
         return self.service.post("/v1/usage", json={"subject": "acme", "feature": "calls"} | record)
 
+    def wait(self, until: str) -> int:
+        """Let time pass until an instant, and tell what happens by itself."""
+        self.clock[0] = parse_instant(until)
+        return self.teller.tick()
+
     def events(self, type_: str, customer: str = "acme") -> list[dict[str, Any]]:
         """The bodies of the events of a type about a customer, in their order."""
-        answer = self.admin.as_("admin").get(f"/v1/events?type={type_}&customer={customer}&limit=500")
+        return [event["data"] for event in self.listed(f"type={type_}&customer={customer}")]
+
+    def listed(self, query: str) -> list[dict[str, Any]]:
+        """The events that a query finds, in their order."""
+        answer = self.admin.as_("admin").get(f"/v1/events?{query}&limit=500")
         assert answer.status_code == 200, answer.text
-        return [event["data"] for event in answer.json()["items"]]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
 
     def booked(
         self, feature: str = "calls", window: int = JANUARY, scope: Scope = Scope.CUSTOMER, member: str = ""

@@ -38,9 +38,14 @@ def upgrade() -> None:
         Column("key", BigInteger(), autoincrement=False, nullable=False),
         Column("position", BigInteger(), nullable=False),
         Column("checked_publication", BigInteger(), nullable=False),
+        Column("catalog_told", BigInteger(), nullable=False),
         PrimaryKeyConstraint("key"),
     )
-    op.execute("INSERT INTO event_head (key, position, checked_publication) SELECT 1, 0, publication FROM feed_head")
+    now = time.time_ns() // 1_000_000
+    op.execute(
+        "INSERT INTO event_head (key, position, checked_publication, catalog_told) "  # noqa: S608
+        f"SELECT 1, 0, publication, {now} FROM feed_head"
+    )
     op.add_column("delivery", Column("event", _TEXT, nullable=False, server_default=""))
     op.add_column("delivery", Column("line", _TEXT, nullable=False, server_default=""))
     op.add_column("delivery", Column("position", BigInteger(), nullable=False, server_default="0"))
@@ -69,7 +74,6 @@ def upgrade() -> None:
         op.create_index(
             f"{table}_next_at", table, ["next_at"], unique=False, sqlite_where=_COMES, postgresql_where=_COMES
         )
-    now = time.time_ns() // 1_000_000
     op.execute(
         f"UPDATE usage_account SET next_at = until WHERE scope = 'customer' AND until > {now} AND until < {_FOREVER}"  # noqa: S608
     )
