@@ -117,6 +117,7 @@ lists who has what:
 | `item-archived`, `item-draft` | no new subscription can get an item that is archived or a draft |
 | `item-in-use` | an item that a subscription has or another item names cannot be deleted |
 | `already-exists` | the id is taken |
+| `last-admin-key` | the last key of an admin without limits cannot revoke itself |
 | `has-subscriptions` | a customer who has subscriptions cannot be deleted |
 | `ambiguous-item` | a subscription has the item in several entries: change its list of items instead |
 | `not-live`, `not-definable` | a subscription that gives nothing now, or values that no plan may give, cannot \
@@ -200,6 +201,26 @@ key counts once here and there, is kept for 24 hours, and with other content ret
 | `windows-moving` | the windows of the usage have changed too often meanwhile: repeat it; 409 or 503 |
 | `too-many-grants` | the customer has 200 grants for the feature that are neither used up nor ended; 409 |
 | `rolled-over` | what rolled over from the window before cannot be changed; 409 |
+
+## What is so on purpose
+
+- **Answers leave out defaults**, as files do: a body, an answer and an entry of a file have one form, and can be
+  compared. The document names each default; defaults are part of the format and do not change.
+- **A level is its label.** A level that is in use keeps it, because services ask by it. To rename one for people,
+  change the feature's description, or add a level beside it and move the plans.
+- **Exceptions are of customers and subscriptions**, not of single users: users are not stored. `caps.per_user` limits
+  each user, and a rule can tell users apart.
+- **The statuses of `DELETE`** say what is there afterwards: 204 nothing, 200 a thing that remains, such as a revoked
+  key or a subscription without an item, 201 a new publication, as after each change of what is published.
+- **Suspensions have numbers in a feature**, because it may have several; a subject's are resumed by feature, all at
+  once.
+- **Features and items are created or patched.** To put a whole catalog, whatever is there, apply a file.
+- **Entitlements of a subject are one answer**, by one publication at one instant; it has no pages.
+- **Problems of publishing name a `file`** such as `features/seats`, with line 0: the same catalog may come from files.
+- **There is no import of CSV, and no change of all that a filter finds.** `POST /v1/import/subjects` takes any number
+  of customers, and a client can walk a list; both tell of each customer what went wrong.
+- **Failed logins have no limit**: keys have 256 random bits, so that guessing one is hopeless, and a limit by address
+  would lock out everybody behind a proxy.
 
 ## Routes
 

@@ -9,6 +9,7 @@ import msgspec
 from tiergate.errors import ParameterError
 from tiergate.model import format_instant, parse_instant
 from tiergate.store.audit import AuditQuery, export_audit, search_audit
+from tiergate.store.keys import key_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ FILTERS: Final = ("actor", "action", "kind", "resource", "customer", "request_id
 
 _TEXTS: Final = FILTERS[:7]
 _MAX_TEXT: Final = 200
+_KEY: Final = "key/"
 
 
 def read_query(filters: Mapping[str, str]) -> AuditQuery:
@@ -39,10 +41,16 @@ def read_query(filters: Mapping[str, str]) -> AuditQuery:
 def search_entries(
     unit: ReadUnit, query: AuditQuery, before: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Return one page of entries, the newest first, and the id to continue before."""
+    """Return one page of entries, the newest first, and the id to continue before; with the names of keys."""
     entries = search_audit(unit, query, before, limit + 1)
     page = entries[:limit]
-    return [_data(entry) for entry in page], page[-1].id if len(entries) > limit else None
+    names = key_names(unit, {entry.actor.removeprefix(_KEY) for entry in page if entry.actor.startswith(_KEY)})
+    found = [_data(entry) for entry in page]
+    for data in found:
+        name = names.get(str(data["actor"]).removeprefix(_KEY)) if str(data["actor"]).startswith(_KEY) else None
+        if name is not None:
+            data["actor_name"] = name
+    return found, page[-1].id if len(entries) > limit else None
 
 
 def export_entries(store: Store, query: AuditQuery, after: int) -> Iterator[dict[str, Any]]:

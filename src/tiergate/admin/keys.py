@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.compiler.role_table import role_actions
-from tiergate.errors import BodyError, BodyProblem, NotFoundError
+from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import nearest, normalize_subject_id, parse_subject_id
 from tiergate.permissions import Action, Resource, Scope
@@ -71,8 +71,15 @@ def create_key(
 
 
 def revoke_key(actor: Actor, unit: WriteUnit, id_: str) -> dict[str, object]:
-    """Revoke a key forever. A revoked key stays as it is."""
+    """Revoke a key forever. A revoked key stays as it is.
+
+    Raises:
+        ConflictError: if it is the caller's own, and no other key is an admin's: nobody could make a new one.
+    """
     actor.require(Action.MANAGE_KEYS, Resource.store())
+    if actor.caller.id == f"key/{id_}" and not stored_keys.has_other_admin(unit, id_):
+        detail = f"`{id_}` is your own key, and the last one of an admin without limits: create another one first"
+        raise ConflictError("last-admin-key", detail)
     return key_data(stored_keys.revoke_key(unit, id_))
 
 

@@ -129,6 +129,21 @@ def revoke_key(unit: WriteUnit, id_: str) -> ApiKey:
     return revoked
 
 
+def has_other_admin(unit: ReadUnit, id_: str) -> bool:
+    """Return whether another valid key has the role of an admin, without limits."""
+    rows = unit.session.connection().execute(select(KEYS).where(KEYS.c.id != id_, KEYS.c.revoked_at.is_(None)))
+    return any(
+        "admin" in key.roles and key.actions is None and key.customers is None and key.is_valid(unit.now)
+        for key in map(_key, rows)
+    )
+
+
+def key_names(unit: ReadUnit, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of keys by id, revoked ones too."""
+    query = select(KEYS.c.id, KEYS.c.name).where(KEYS.c.id.in_(sorted(ids)))
+    return {row.id: row.name for row in unit.session.connection().execute(query)}
+
+
 def find_key(unit: ReadUnit, id_: str, *, lock: bool = False) -> ApiKey | None:
     """Read a key by its id; `lock`: no other transaction can change it until this one ends."""
     query = select(KEYS).where(KEYS.c.id == id_)

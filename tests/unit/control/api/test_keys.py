@@ -177,3 +177,29 @@ def test_a_narrowed_key_makes_keys_as_narrow(api: Accountable) -> None:
 def test_a_key_for_customers_makes_none(api: Accountable) -> None:
     """Keys are the store's."""
     assert api.with_key("admin", customers=["acme"]).post("/v1/keys", json=NEW).status_code == 403
+
+
+def test_the_last_admins_key_does_not_revoke_itself(api: Accountable) -> None:
+    """Nobody could make another one; with another admin's key it may go, and others may always be revoked."""
+    admin = api.with_key("admin")
+    own = "/v1/keys/" + admin.get("/v1/whoami").json()["id"].removeprefix("key/")
+    narrowed = admin.post("/v1/keys", json={"name": "n", "roles": ["admin"], "actions": ["view"]})
+    gone = admin.post("/v1/keys", json={"name": "g", "roles": ["admin"]})
+    assert admin.delete(gone.headers["location"]).status_code == 200
+    kept = admin.delete(own)
+    assert (kept.status_code, kept.json()["type"]) == (409, "urn:tiergate:problem:last-admin-key")
+    assert admin.get(own).json().get("revoked_at") is None
+    assert admin.delete(narrowed.headers["location"]).status_code == 200
+    admin.post("/v1/keys", json={"name": "other", "roles": ["admin"]})
+    assert admin.delete(own).status_code == 200
+
+
+def test_the_log_names_keys(api: Accountable) -> None:
+    """Beside their ids, which people do not know by heart; also of revoked ones."""
+    admin = api.with_key("admin")
+    made = admin.post("/v1/keys", json={"name": "CRM", "roles": ["admin"]}).json()
+    other = api.admin.bearing(made["key"])
+    other.post("/v1/keys", json=NEW)
+    admin.delete(f"/v1/keys/{made['id']}")
+    (entry,) = admin.get("/v1/audit", params={"actor": f"key/{made['id']}"}).json()["items"]
+    assert (entry["actor"], entry["actor_name"]) == (f"key/{made['id']}", "CRM")

@@ -47,6 +47,7 @@ def access_schemas() -> dict[str, Schema]:
                 "at": ref("Instant"),
                 "actor": TEXT,
                 "actor_kind": TEXT,
+                "actor_name": TEXT | {"description": "The name of the key, as it is now."},
                 "action": TEXT,
                 "kind": TEXT,
                 "resource": TEXT,
