@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.control_planes import control_plane
+from tests.serving import post
 from tests.system.processes import PATIENCE, Process, check_request, sidecar
 from tests.unit.sidecar.catalogs import Files, catalog_text
 from tests.wire import Connection
@@ -96,6 +97,13 @@ def wait_for(process: Process, name: str, value: float) -> None:
     while (found := total(process.probe("/metrics")[1], name)) != value:
         assert time.monotonic() < deadline, f"{name} is {found}"
         time.sleep(0.1)
+
+
+def test_workers_count_no_usage(files: Files, tmp_path: Path) -> None:
+    """Requests that would are refused, also where there is a folder for it."""
+    with sidecar(*given(files), "--data", tmp_path / "data") as process:
+        answer = process.ask(post("/v1/consume", {"subject": "acme", "feature": "movies"}))
+        assert (answer.status, answer.json()["type"].rpartition(":")[2]) == (501, "usage-not-counted")
 
 
 def test_workers_are_one_sidecar(files: Files, tmp_path: Path) -> None:
