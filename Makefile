@@ -110,6 +110,11 @@ properties: $(VENV)/.dev ## run the property tests longer: 20,000 examples inste
 simulate: $(VENV)/.dev ## simulate the lease protocol: a million schedules, or ARGS="--schedules 1000 --seed 7"
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--schedules 1000000)
 
+# ARGS="-k postgresql"; TIERGATE_TRIAL_SEED and TIERGATE_TRIAL_FAULTS choose what happens, and how often.
+.PHONY: trial
+trial: $(VENV)/.dev ## kill, cut off and starve real processes that count usage, 300 times on each database
+	@$(PYTEST) tests/system/test_usage_trial.py -m slow -s -o faulthandler_timeout=3600 $(ARGS)
+
 .PHONY: lint
 lint: lint-code lint-types lint-imports ## check format, code, types and layers
 

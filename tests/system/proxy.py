@@ -1,4 +1,4 @@
-"""A TCP relay that can cut connections in the middle of what they carry, and refuse new ones."""
+"""A TCP relay that can cut connections, also in the middle of what they carry, delay, drop, half-close and refuse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ class CuttingProxy:
         self.target = target
         self.cutting = False
         self.refusing = False
+        self.dropping = False
+        """Whether what arrives is lost; the connections that lost something are cut in the end."""
         self.cuts = 0
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._draw = random.Random(seed)
         self._live: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -33,8 +37,26 @@ class CuttingProxy:
                 one.shutdown(socket.SHUT_RDWR)
         self.cuts += len(live)
 
+    def half_close(self) -> None:
+        """Send nothing more to either end of the connections; what each end still sends is read and lost."""
+        with self._lock:
+            live = list(self._live)
+        for one in live:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_WR)
+        self.cuts += len(live)
+
+    def hold(self) -> None:
+        """Keep back what arrives."""
+        self._flowing.clear()
+
+    def let_go(self) -> None:
+        """Relay what was kept back, and what arrives from now on."""
+        self._flowing.set()
+
     def close(self) -> None:
         """Stop."""
+        self.let_go()
         self._listener.close()
         self.cut_all()
 
@@ -61,6 +83,10 @@ class CuttingProxy:
     def _relay(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(4096):
+                self._flowing.wait()
+                if self.dropping:
+                    self.cuts += 1
+                    continue
                 if answers and self.cutting and self._draw.random() < 0.3:
                     sink.sendall(chunk[: self._draw.randint(0, len(chunk))])
                     self.cuts += 1

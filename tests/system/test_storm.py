@@ -11,14 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
-import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -27,10 +22,11 @@ import pytest
 from tests.control_planes import free_port, prepare_store
 from tests.databases import PostgresServer
 from tests.system.proxy import CuttingProxy
-from tests.system.shifted_clock import step_clock
+from tests.system.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CATALOG: Final = {
     "apiVersion": "tiergate/v1",
@@ -43,48 +39,8 @@ CATALOG: Final = {
 CUSTOMERS: Final = 12
 SIDECARS: Final = 2
 RECOVERY: Final = 90.0
-_SHIFTED: Final = Path(__file__).with_name("shifted_clock.py")
 _FAULTS_SHORT: Final = 30
 _FAULTS_LONG: Final = 1000
-
-
-class Process:
-    """A `tiergate` process that is started again whenever it is asked for."""
-
-    def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
-        self.log = folder / f"{name}.log"
-        self.clock = folder / f"{name}.clock"
-        step_clock(self.clock, 0)
-        self._arguments = arguments
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def ensure(self) -> None:
-        """Start it if it does not run."""
-        if self._process is None or self._process.poll() is not None:
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, str(_SHIFTED), str(self.clock), *self._arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=environment,
-                    start_new_session=True,
-                )
-
-    def kill(self) -> None:
-        """Kill it, with everything that it started, and wait until it is gone."""
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def starve(self, size: int | None) -> None:
-        """Let it write no file beyond `size` bytes, as on a full disk; none: any size again."""
-        if self._process is not None and self._process.poll() is None:
-            limit = resource.RLIM_INFINITY if size is None else size
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
 class World:
@@ -96,7 +52,7 @@ class World:
         self.port, self._ports = free_port(), [(free_port(), free_port()) for _ in range(SIDECARS)]
         credentials = prepare_store(folder, url)
         self.proxy = CuttingProxy(self.port, seed)
-        self.plane = Process(
+        self.plane = Supervised(
             folder,
             "plane",
             [
@@ -105,7 +61,7 @@ class World:
             ],
         )
         self.sidecars = [
-            Process(
+            Supervised(
                 folder,
                 f"sidecar-{number}",
                 [
@@ -221,9 +177,9 @@ class World:
 
     def _step_a_clock(self) -> None:
         victim = self.draw.choice([self.plane, *self.sidecars])
-        step_clock(victim.clock, self.draw.choice([-3_600_000, -1_000, 0, 1_000, 3_600_000, 86_400_000]))
+        victim.step_clock(self.draw.choice([-3_600_000, -1_000, 0, 1_000, 3_600_000, 86_400_000]))
         time.sleep(self.draw.uniform(0, 0.2))
-        step_clock(victim.clock, 0)
+        victim.step_clock(0)
 
     # ── writing and looking ──────────────────────────────────────────────────────────────────────────────────────────
 
