@@ -22,10 +22,11 @@ from tiergate.sidecar.usage.usage_service import Counted, UsageService
 from tiergate.usage.protocol import decode_request, encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.usage_ledgers import MemoryLedger
+    from tiergate.model import SubjectRecord
     from tiergate.usage.protocol import Request
 
 CATALOG = """\
@@ -72,16 +73,24 @@ class Wire:
 
 
 class LeasingSidecar:
-    """One sidecar that follows, with the customer `acme` in it."""
+    """One sidecar that follows, with the customer `acme` in it, or other `subjects`."""
 
-    def __init__(self, folder: Path, wire: Wire, catalog: str = CATALOG, budget: int = 2**26) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wire: Wire,
+        catalog: str = CATALOG,
+        budget: int = 2**26,
+        subjects: Sequence[SubjectRecord] = (customer("acme"),),
+        recheck_one_in: int = 1,
+    ) -> None:
         self.wire = wire
         self.state = State(now_ms)
         self.link = LedgerLink.open(folder, wire, now_ms, LinkOptions(budget, 1_000))
         self.meter = LeaseMeter(self.state, self.link)
         compiled = bundle(catalog)
-        options = EngineOptions(rechecks=Rechecks(1), usage=self.meter)
-        engine = options.build(compiled, Subjects(customer("acme")), 1)
+        options = EngineOptions(rechecks=Rechecks(recheck_one_in), usage=self.meter)
+        engine = options.build(compiled, Subjects(*subjects), 1)
         self.state.install(Generation(1, engine, 1, compiled.revision, now_ms()))
         self.checks = CheckService(self.state, Metrics())
         self.service = UsageService(self.checks, self.meter)
@@ -105,10 +114,15 @@ class LeasingSidecar:
             await asyncio.wait([self._task])
 
     async def consume(
-        self, feature: str = "calls", amount: int = 1, key: str | None = None, user: str | None = None
+        self,
+        feature: str = "calls",
+        amount: int = 1,
+        key: str | None = None,
+        user: str | None = None,
+        subject: str = "acme",
     ) -> dict[str, Any]:
         """Consume; return the answer. Raises `RequestError`."""
-        check = Check(Subject("acme", user=user), feature, amount)
+        check = Check(Subject(subject, user=user), feature, amount)
         return await self._answer(self.service.consume(self.checks.view(), check, key, now_ms()))
 
     async def reserve(self, feature: str, amount: int) -> dict[str, Any]:
