@@ -24,10 +24,13 @@ from tiergate.cedar.policies import (
     Scope,
     ScopeOp,
     Uid,
+    expression_text,
     format_text,
     parse_policies,
+    policy_text,
     split_policies,
     with_id,
+    with_json,
 )
 from tiergate.cedar.time_literals import DAY_MS, parse_datetime, parse_duration
 from tiergate.cedar.validation import Schema, ValidationError, validate

@@ -204,6 +204,30 @@ def format_text(text: str) -> str:
         raise PolicySyntaxError(str(error)) from None
 
 
+def policy_text(body: dict[str, Any]) -> str:
+    """Write a policy in Cedar's JSON as text; raises `PolicySyntaxError` if it is none."""
+    document = {"staticPolicies": {"policy0": body}, "templates": {}, "templateLinks": []}
+    try:
+        return cedarpy.policies_from_json_str(json.dumps(document))
+    except ValueError as error:
+        raise PolicySyntaxError(str(error)) from None
+
+
+def with_json(policy: Policy, body: dict[str, Any]) -> Policy:
+    """Return a policy with another effect, scope or conditions, in Cedar's JSON."""
+    return _policy(policy.position, body, template=policy.template)
+
+
+def expression_text(expression: dict[str, Any]) -> str:
+    """Write an expression in Cedar's JSON as text."""
+    anything = {"op": "All"}
+    condition = {"kind": "when", "body": expression}
+    text = policy_text(
+        {"effect": "permit", "principal": anything, "action": anything, "resource": anything, "conditions": [condition]}
+    )
+    return text[text.index("{", text.index("when")) + 1 : text.rindex("}")].strip()
+
+
 def _policy(position: str, body: dict[str, Any], *, template: bool) -> Policy:
     annotations = {name: value or "" for name, value in body.get("annotations", {}).items()}
     return Policy(

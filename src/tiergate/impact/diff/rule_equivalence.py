@@ -20,9 +20,14 @@ from tiergate.impact.single_subject_engine import SingleSubjectEngine
 from tiergate.impact.symbolic.case_space import CaseSpace
 from tiergate.impact.symbolic.condition_terms import describe_unsupported
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
-from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
+from tiergate.impact.symbolic.formulas import atoms, both
 from tiergate.impact.symbolic.integer_solver import NONE
-from tiergate.impact.symbolic.reason_formulas import ReasonFormulas, possible_facts, read_reason_formulas
+from tiergate.impact.symbolic.reason_formulas import (
+    ReasonFormulas,
+    possible_facts,
+    possible_memberships,
+    read_reason_formulas,
+)
 from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, item_refs_read, read_equal_data
 from tiergate.model import Reason
 
@@ -124,7 +129,7 @@ class RuleComparer:
             for slices, scene in zip(self._slices, scenes, strict=True)
         ]
         care = both(possible_facts(scenes[0]), possible_facts(scenes[1]))
-        members = _memberships(outcomes)
+        members = possible_memberships([*outcomes[0].formulas(), *outcomes[1].formulas()])
         space = CaseSpace([*outcomes[0].formulas(), *outcomes[1].formulas(), care, members])
         within = space.diagrams.both(space.diagram(care), space.diagram(members))
         search = CounterexampleSearch(self.sides, (baseline, candidate), self._now)
@@ -170,21 +175,6 @@ def _reason_changes(
         diagram = space.diagrams.both(space.diagrams.both(created[0][was], created[1][becomes]), within)
         if diagram != FALSE:
             yield (was, becomes), diagram
-
-
-def _memberships(outcomes: list[ReasonFormulas]) -> Formula:
-    """Return the formula that members of an item version are members of the item."""
-    found: Formula = True
-    listed = {
-        atom for side in outcomes for formula in side.formulas() for atom in atoms(formula) if atom.about[0] == "item"
-    }
-    for entry in sorted(listed, key=repr):
-        _, ref, label = entry.about
-        item, at, _ = str(ref).rpartition("@")
-        whole = Atom(("item", item, label), test=True)
-        if at and whole in listed:
-            found = both(found, either(negated(entry), whole))
-    return found
 
 
 def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.impact.symbolic.condition_reader import read_conditions, read_policy
-from tiergate.impact.symbolic.formulas import Formula, at_most, both, either, negated
+from tiergate.impact.symbolic.formulas import Atom, Formula, at_most, atoms, both, either, negated
 from tiergate.model import FeatureType, Reason
 from tiergate.model.checks import REASON_PRECEDENCE
 
@@ -107,6 +107,19 @@ def possible_facts(scene: SymbolicContext) -> Formula:
     implies(held, either(unlimited, some))
     implies(either(unlimited, some), held)
     return whole
+
+
+def possible_memberships(formulas: Iterable[Formula]) -> Formula:
+    """Return the formula that members of an item version are members of the item, as far as formulas name both."""
+    found: Formula = True
+    listed = {atom for formula in formulas for atom in atoms(formula) if atom.about[0] == "item"}
+    for entry in sorted(listed, key=repr):
+        _, ref, label = entry.about
+        item, at, _ = str(ref).rpartition("@")
+        whole = Atom(("item", item, label), test=True)
+        if at and whole in listed:
+            found = both(found, either(negated(entry), whole))
+    return found
 
 
 def _possible_limits(scene: SymbolicContext, contributed: Formula) -> Formula:

@@ -101,6 +101,8 @@ def measure_coverage(
             by = next((covered[it] for it in givers if it in covered), None)
             near = next((reached[giver] for giver in givers if giver in reached), None)
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
+            if not by and not target_set.has_effect(target):
+                continue
             # A table of roles in a file may be word for word the shipped one: then it is the author's.
             if target not in result or result[target].subject.is_shipped:
                 result[target] = MeasuredTarget(target, subject, mark, by or near)

@@ -9,30 +9,33 @@ INVARIANT (honest): a target is marked only if a case was decided with it mutate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tiergate.engine.explanation.what_if import changed_evaluator
+from tiergate.errors import CheckError
 from tiergate.model import Reason
 from tiergate.policytest.coverage.coverage_result import Coverage, measure_coverage
+from tiergate.policytest.coverage.mutated_engines import with_value
 from tiergate.policytest.coverage.target_sets import CatalogTargets, RoleTargets
 from tiergate.policytest.coverage.targets import Aspect, Target
 from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
 from tiergate.policytest.expectation_comparison import compare_decision, compare_permission
+from tiergate.policytest.results import Mismatch
 from tiergate.policytest.suites import PermissionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.engine import BundleSource, Evaluation, Evaluator
-    from tiergate.model import Value
+    from tiergate.engine import Evaluation, Evaluator
+    from tiergate.model import Feature
     from tiergate.permissions import Permission
     from tiergate.policytest.compilation_cache import CompiledCatalog
     from tiergate.policytest.environments import Environment
-    from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
 
 
+_UNUSED = frozenset({Aspect.CONDITION, Aspect.PART})
+"""What a case does not use because it was tried: the rule may not apply to it."""
 _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_OF_RANGE, Reason.LEVEL_TOO_LOW})
 
 
@@ -66,21 +69,27 @@ class Recorder:
         if compare_decision(case.expected, evaluation.decision):
             return
         target_set, feature = self._catalog(environment), evaluation.facts.feature
+        engine = environment.engine
         for ref in evaluation.facts.givers:
             for target, value in target_set.entitlement_targets(ref, feature):
                 if target not in self._covered:
-                    bundle = MutatedBundle(environment.bundle, ref, feature.id, value)
-                    evaluator = changed_evaluator(environment.engine, bundle=bundle)
-                    self._try(target_set, target, case, evaluator, evaluation)
+                    self._try(target_set, target, case, with_value(engine, ref, feature.id, value), evaluation)
         for target in _tried_targets(target_set, case, evaluation):
             if target not in self._covered:
-                evaluator = changed_evaluator(environment.engine, slices=target_set.slices(target))
+                evaluator = changed_evaluator(engine, slices=target_set.slices(target))
                 self._try(target_set, target, case, evaluator, evaluation)
+        for target in target_set.catalog_targets(_involved_features(feature), _involved_items(evaluation)):
+            if target not in self._covered:
+                self._try(target_set, target, case, target_set.mutated_engine(environment, target), evaluation)
 
     def _try(
         self, target_set: CatalogTargets, target: Target, case: Case, mutated: Evaluator, evaluation: Evaluation
     ) -> None:
-        decision = mutated.evaluate(evaluation.check, evaluation.now).decision
+        try:
+            decision = mutated.evaluate(evaluation.check, evaluation.now).decision
+        except CheckError as error:  # a level or a number that there is no more
+            self._mark(target_set, target, case, (Mismatch("check", "", error.detail),))
+            return
         self._mark(target_set, target, case, compare_decision(case.expected, decision))
 
     def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
@@ -105,7 +114,7 @@ class Recorder:
         if mismatches:
             self._covered[target] = case
             target_set.close(target)
-        elif target.aspect is not Aspect.CONDITION:
+        elif target.aspect not in _UNUSED:
             self._reached.setdefault(target, case)
 
     def _catalog(self, environment: EntitlementEnvironment) -> CatalogTargets:
@@ -120,6 +129,20 @@ class Recorder:
         return self._tables[key]
 
 
+def _involved_features(feature: Feature) -> Iterator[str]:
+    """Yield the features that a check of one rests on: itself, and what it draws on."""
+    yield feature.id
+    if feature.draws is not None:
+        yield feature.draws.source
+
+
+def _involved_items(evaluation: Evaluation) -> set[str]:
+    """Return the items that a subject has, even if they do not count now."""
+    record = evaluation.record
+    subscriptions = () if record is None else record.subscriptions
+    return {held.item for subscription in subscriptions for held in subscription.items}
+
+
 def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluation) -> Iterator[Target]:
     """Yield the policy targets that could affect a decision.
 
@@ -132,6 +155,8 @@ def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluatio
     deciding = set(decision.policies)
     is_unforbidden = decision.reason in _UNFORBIDDEN
     names = [entry.id for entry in evaluation.slice.static] if evaluation.slice is not None else []
+    for target in target_set.part_targets(names):
+        yield target
     for name in names + (target_set.reasons if is_unforbidden else []):
         for target in target_set.policy_targets(name):
             if target.aspect is Aspect.DECIDES:
@@ -143,42 +168,3 @@ def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluatio
                 or (decision.allowed and expected.policies is not None)
             ):
                 yield target
-
-
-class MutatedBundle:
-    """A bundle in which `ref` grants `value` of `feature`, or nothing for `None`."""
-
-    def __init__(self, base: BundleSource, ref: str, feature: str, value: Value | None) -> None:
-        self.revision, self.index = base.revision, base.index
-        self.text, self.paths = base.text, base.paths
-        self._base = base
-        self._ref = ref
-        self._feature = feature
-        self._value = value
-
-    def definition(self, ref: str) -> Mapping[str, Value]:
-        """Return the entitlements of `plan/pro@7`."""
-        entitlements = self._base.definition(ref)
-        return entitlements if ref != self._ref else _Definition(entitlements, self._feature, self._value)
-
-
-class _Definition(Mapping[str, "Value"]):
-    """A definition except for one feature. Nothing is copied: it may have thousands of others."""
-
-    def __init__(self, base: Mapping[str, Value], feature: str, value: Value | None) -> None:
-        self._base = base
-        self._feature = feature
-        self._value = value
-
-    def __getitem__(self, feature: str) -> Value:
-        if feature != self._feature:
-            return self._base[feature]
-        if self._value is None:
-            raise KeyError(feature)
-        return self._value
-
-    def __iter__(self) -> Iterator[str]:
-        return (feature for feature in self._base if feature != self._feature or self._value is not None)
-
-    def __len__(self) -> int:
-        return len(self._base) - (self._value is None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.model import FeatureType
+from tiergate.policytest.coverage.catalog_advice import catalog_advice
 from tiergate.policytest.coverage.coverage_result import Mark
 from tiergate.policytest.coverage.targets import Aspect, TargetKind
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 KINDS: Final[dict[TargetKind, str]] = {
     TargetKind.ENTITLEMENT: "entitlements",
     TargetKind.LEVEL: "levels",
+    TargetKind.FEATURE: "features",
+    TargetKind.ITEM: "items",
     TargetKind.GUARD: "guards",
     TargetKind.OVERRIDE: "overrides",
     TargetKind.REASON: "reasons",
@@ -60,6 +63,10 @@ def advice(target: Target, subject: TargetSource) -> str:
             return "no case would fail if nothing granted this level: state it as a `value`, or request it"
         case TargetKind.ENTITLEMENT, aspect:
             return _entitlement_advice(aspect, subject)
+        case ((TargetKind.FEATURE | TargetKind.ITEM), aspect):
+            return catalog_advice(target.kind, aspect, target.part)
+        case TargetKind.RULE, Aspect.PART:
+            return "no case would fail if it were so: state a decision that it would change, or `policies`"
         case TargetKind.ROLE, Aspect.DECIDES:
             return "no case would fail without this row: allow something that no other row allows, or state `policies`"
         case (TargetKind.OVERRIDE, Aspect.DECIDES):
@@ -74,7 +81,17 @@ def advice(target: Target, subject: TargetSource) -> str:
             return f"no case would fail without {_which(target)}: state a decision that the condition exempts"
 
 
+_OF_NUMBERS: Final = {
+    Aspect.SOFT: "no case would fail if its limit were not soft, or not hard, as it says: request more than the limit",
+    Aspect.OVERAGE: "no case would fail if one unit less were allowed above its limit: request exactly the most",
+    Aspect.PER: "no case would fail if the quantity counted otherwise: let a subject have two of the item",
+    Aspect.ADDED: "no case would fail if it were not added to the others: let a subject have another value too",
+}
+
+
 def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
+    if aspect in _OF_NUMBERS:
+        return _OF_NUMBERS[aspect]
     kind = subject.feature.type if subject.feature is not None else None
     is_level = kind is FeatureType.CUSTOM
     match aspect:
@@ -88,10 +105,6 @@ def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
             return "no case would fail if it were on: state a denial"
         case Aspect.BEYOND:
             return "no case would fail if it were one unit more: request one unit above the limit, or state `value`"
-        case Aspect.SOFT:
-            return "no case would fail if its limit were not soft, or not hard, as it says: request more than the limit"
-        case Aspect.OVERAGE:
-            return "no case would fail if one unit less were allowed above its limit: request exactly the most"
         case Aspect.UNLIMITED:
             return "no case would fail if it were a number: request more than anything else grants, or state `value`"
         case _:
@@ -103,7 +116,9 @@ def _which(target: Target) -> str:
 
 
 def aspect_name(target: Target) -> str:
-    """Return the aspect of a target in short: `limit`, `condition 2`."""
+    """Return the aspect of a target in short: `limit`, `condition 2`, `caps/per_user limit`, the part of a rule."""
+    if target.part:
+        return target.part if target.aspect is Aspect.PART else f"{target.part} {target.aspect}"
     return f"{target.aspect} {target.clause + 1}" if target.clause else target.aspect
 
 
@@ -144,6 +159,8 @@ def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
     result: dict[str, object] = {"kind": target.kind.value, "id": target.id, "aspect": target.aspect.value}
     if target.aspect is Aspect.CONDITION:
         result["condition"] = target.clause + 1
+    if target.part:
+        result["part"] = target.part
     if subject.says:
         result["says"] = subject.says
     if subject.file:

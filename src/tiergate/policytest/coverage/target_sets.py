@@ -9,12 +9,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
+from tiergate.cedar import PolicyGroup, Schema, builtin_text, parse_policies, split_policies
 from tiergate.compiler.role_table import RoleTable
 from tiergate.model import AddedAmount, Amount
 from tiergate.model.value_display import display_value
-from tiergate.naming import policy_id, rule_policies_path
+from tiergate.naming import item_ref, policy_id, rule_policies_path, version_ref
 from tiergate.permissions import RolePolicies
+from tiergate.policytest.coverage.catalog_mutations import feature_mutations, item_mutations
+from tiergate.policytest.coverage.mutated_engines import with_feature, with_item
+from tiergate.policytest.coverage.rule_effects import RuleEffects
+from tiergate.policytest.coverage.rule_mutations import RuleMutation, rule_mutations
 from tiergate.policytest.coverage.targets import (
     Aspect,
     Target,
@@ -32,8 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.cedar import Policy
+    from tiergate.engine import Evaluator
     from tiergate.engine.slices import PolicySlices, StaticPolicy
-    from tiergate.model import Feature, Value
+    from tiergate.model import Feature, IndexedItem, Value
     from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Place
 
@@ -72,18 +77,30 @@ class CatalogTargets:
         self._is_inline = environment.compiled.is_inline
         self._rules_folder = environment.compiled.rules_folder
         self._slices = environment.engine.slices
+        self._schema = Schema(bundle.text("schema.cedarschema"))
         self._variants: dict[Target, PolicySlices] = {}
+        self._effects: RuleEffects | None = None
         hashes = bundle.hashes()
         self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
         self._most: dict[str, int] = {}
         self.targets: dict[Target, TargetSource] = {}
         self.levels: dict[Target, list[Target]] = {}
         self._policies: dict[str, list[Target]] = {}
+        self._features: dict[str, dict[Target, Feature]] = {}
+        self._items: dict[str, dict[Target, IndexedItem]] = {}
+        self._parts: dict[str, dict[Target, RuleMutation]] = {}
+        self._scoped: list[Target] = []
+        self._engines: dict[tuple[str, Target], Evaluator] = {}
         self._add_entitlements()
+        if not self._is_inline:
+            self._add_features()
+            self._add_items()
         for static in self._slices.by_id.values():
             for target in self._policy_targets(static, hashes):
                 self.targets[target] = self._policy_subject(static)
                 self._policies.setdefault(static.id, []).append(target)
+            if static.rule:
+                self._add_parts(static, hashes)
 
     def _add_entitlements(self) -> None:
         for entitlement in list_entitlements(self.index, self._bundle):
@@ -109,6 +126,39 @@ class CatalogTargets:
             self.targets[level] = TargetSource(
                 place[0] if place else "", place, label, feature=self.index.features[name]
             )
+
+    def _add_features(self) -> None:
+        given: dict[str, list[Value]] = {}
+        for entitlement in list_entitlements(self.index, self._bundle):
+            given.setdefault(entitlement.feature.id, []).append(entitlement.value)
+        rules = [static.policy for static in self._slices.static if static.rule]
+        tags = {reference.uid.id for rule in rules for reference in rule.references() if reference.uid.type == "Tag"}
+        for feature in self.index.features.values():
+            place = self._positions.get(("feature", feature.id))
+            mutations = feature_mutations(feature, given.get(feature.id, ()), self.index.features, tags)
+            for part, aspect, says, mutated in mutations:
+                target = Target(self._key, TargetKind.FEATURE, feature.id, aspect, part=part)
+                self._features.setdefault(feature.id, {})[target] = mutated
+                self.targets[target] = TargetSource(place[0] if place else "", place, says, feature=feature)
+
+    def _add_items(self) -> None:
+        for item in self.index.items.values():
+            refs = [version_ref(item.kind, item.id, version) for version in item.versions]
+            gives = any(self._bundle.definition(ref) for ref in refs)
+            place = self._positions.get(("item", item.id))
+            for part, aspect, says, mutated in item_mutations(item, self.index, gives=gives):
+                target = Target(self._key, TargetKind.ITEM, item_ref(item.kind, item.id), aspect, part=part)
+                self._items.setdefault(item.id, {})[target] = mutated
+                self.targets[target] = TargetSource(place[0] if place else "", place, says)
+
+    def _add_parts(self, static: StaticPolicy, hashes: dict[str, str]) -> None:
+        target_set = hashes[rule_policies_path(static.id.split("/")[1])]
+        for mutation in rule_mutations(static.policy, self._schema):
+            target = Target(target_set, TargetKind.RULE, static.id, Aspect.PART, part=mutation.part)
+            self._parts.setdefault(static.id, {})[target] = mutation
+            self.targets[target] = self._policy_subject(static)
+            if mutation.is_scope:
+                self._scoped.append(target)
 
     def _place(self, ref: str, feature: Feature) -> Place | None:
         item, _, version = ref.partition("/")[2].rpartition("@")
@@ -142,6 +192,40 @@ class CatalogTargets:
         """Return the targets of a guard, an override's permit, a reason or a rule."""
         return self._policies.get(name, [])
 
+    def part_targets(self, names: Iterable[str]) -> Iterator[Target]:
+        """Yield the parts of rules whose scope matches a check, and the parts of scopes that could match it."""
+        for name in names:
+            yield from (target for target, it in self._parts.get(name, {}).items() if not it.is_scope)
+        yield from self._scoped
+
+    def catalog_targets(self, features: Iterable[str], items: Iterable[str]) -> Iterator[Target]:
+        """Yield the targets of features and items."""
+        for feature in features:
+            yield from self._features.get(feature, ())
+        for item in items:
+            yield from self._items.get(item, ())
+
+    def mutated_engine(self, environment: EntitlementEnvironment, target: Target) -> Evaluator:
+        """Return the engine of a suite with a feature or an item mutated."""
+        engine = self._engines.get((environment.key, target))
+        if engine is None:
+            if target.kind is TargetKind.FEATURE:
+                engine = with_feature(environment.engine, self._features[target.id][target])
+            else:
+                item = self._items[target.id.partition("/")[2]][target]
+                engine = with_item(environment.engine, environment.subjects, item)
+            self._engines[environment.key, target] = engine
+        return engine
+
+    def has_effect(self, target: Target) -> bool:
+        """Return whether some check might show a target. Proved for the parts of rules; all others were chosen so."""
+        if target.aspect is not Aspect.PART:
+            return True
+        if self._effects is None:
+            self._effects = RuleEffects(self._bundle, self._slices)
+        mutated = self._parts[target.id][target].policy
+        return self._effects.has_effect(self._slices.by_id[target.id].policy, mutated)
+
     def effect(self, name: str) -> str:
         """Return `permit` or `forbid`."""
         return self._slices.by_id[name].policy.effect
@@ -155,12 +239,16 @@ class CatalogTargets:
         """Return the policies with a target mutated."""
         if target not in self._variants:
             policy = self._slices.by_id[target.id].policy
-            self._variants[target] = self._slices.otherwise({target.id: mutate_policy(target, policy)})
+            part = self._parts.get(target.id, {}).get(target)
+            mutated = mutate_policy(target, policy) if part is None else part.policy
+            self._variants[target] = self._slices.otherwise({target.id: mutated})
         return self._variants[target]
 
     def close(self, target: Target) -> None:
         """Drop the mutation of a covered target."""
         self._variants.pop(target, None)
+        for key in [key for key in self._engines if key[1] == target]:
+            del self._engines[key]
 
 
 class RoleTargets:
@@ -196,6 +284,11 @@ class RoleTargets:
     def close(self, target: Target) -> None:
         """Drop the mutation of a covered target."""
         self._variants.pop(target, None)
+
+    @staticmethod
+    def has_effect(_: Target) -> bool:
+        """Return whether some query might show a target."""
+        return True
 
 
 def _line(text: str, policy: Policy) -> int:

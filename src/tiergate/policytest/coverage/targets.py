@@ -16,15 +16,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.cedar import Uid
+from tiergate.engine.active_items import items_with_bases
+from tiergate.engine.facts import is_multiplied
 from tiergate.engine.slices import ACCESS
 from tiergate.model import (
     AddedAmount,
     Amount,
+    Combine,
     FeatureStatus,
     FeatureType,
+    ItemStatus,
     Level,
     LimitKind,
     MeteredAmount,
+    Per,
     Switch,
     Unlimited,
     format_units,
@@ -45,6 +50,8 @@ class TargetKind(StrEnum):
 
     ENTITLEMENT = "entitlement"
     LEVEL = "level"
+    FEATURE = "feature"
+    ITEM = "item"
     GUARD = "guard"
     OVERRIDE = "override"
     REASON = "reason"
@@ -58,7 +65,9 @@ class Aspect(StrEnum):
 
     `decides`: it exists. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more. `unlimited`: it
     is no number. `soft`: its limit is soft, or hard, as it says. `overage`: not one unit less is allowed above a soft
-    limit. `held`: a level that some subject has. `condition`: this `when` or `unless` limits it.
+    limit. `above`: not one unit more is. `per`: it is multiplied by the quantity, or not. `added`: it is added to the
+    others. `held`: a level that some subject has. `condition`: this `when` or `unless` limits it. `part`: a part of its
+    scope or of a condition is as it is. `other`: a field is not the other of two choices.
     """
 
     DECIDES = "decides"
@@ -67,15 +76,22 @@ class Aspect(StrEnum):
     UNLIMITED = "unlimited"
     SOFT = "soft"
     OVERAGE = "overage"
+    ABOVE = "above"
+    PER = "per"
+    ADDED = "added"
     HELD = "held"
     CONDITION = "condition"
+    PART = "part"
+    OTHER = "other"
 
 
 class Target(NamedTuple):
     """One thing to cover.
 
     `target_set`: identifies its catalog or file. `id`: the policy's, such as `plan/gold@3/movies` or
-    `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
+    `rule/sanctions/sanctioned`; of a level `support=phone`; of a feature or an item its own. `clause`: which of the
+    policy's conditions, from 0. `part`: which field of a feature or an item, such as `rollouts/2/from`; what a part of
+    a rule says, and what it would say.
     """
 
     target_set: str
@@ -83,6 +99,7 @@ class Target(NamedTuple):
     id: str
     aspect: Aspect
     clause: int = 0
+    part: str = ""
 
 
 class Entitlement(NamedTuple):
@@ -99,8 +116,11 @@ class Entitlement(NamedTuple):
 
 
 def list_entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
-    """Yield every entitlement of every version, in the order of the ids."""
+    """Yield every entitlement of every version, in the order of the ids; an item that never counts gives nothing."""
+    countable = items_with_bases({id_: it for id_, it in index.items.items() if it.status is not ItemStatus.DRAFT})
     for item in index.items.values():
+        if item.id not in countable:
+            continue
         for version in item.versions:
             ref = version_ref(item.kind, item.id, version)
             for name, value in bundle.definition(ref).items():
@@ -127,20 +147,27 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
         case Unlimited():
             yield Aspect.DECIDES
             yield Aspect.UNLIMITED
-        case Amount(targets) | AddedAmount(targets):
-            if targets:
-                yield Aspect.DECIDES
-                yield Aspect.LIMIT
-            if not _is_highest(targets, feature):
-                yield Aspect.BEYOND
-            if (
-                isinstance(value, MeteredAmount)
-                and targets
-                and (value.limit is LimitKind.HARD or value.overage_max != 0)
-            ):
-                yield Aspect.SOFT
-                if value.overage_max:
-                    yield Aspect.OVERAGE
+        case Amount() | AddedAmount():
+            yield from _number_aspects(value, feature)
+
+
+def _number_aspects(value: Amount | AddedAmount, feature: Feature) -> Iterator[Aspect]:
+    if value.units:
+        yield Aspect.DECIDES
+        yield Aspect.LIMIT
+    if not _is_highest(value.units, feature):
+        yield Aspect.BEYOND
+        if value.units:
+            yield Aspect.PER
+            if isinstance(value, AddedAmount) and feature.combine is Combine.MAX:
+                yield Aspect.ADDED
+    if isinstance(value, MeteredAmount) and value.units and (value.limit is LimitKind.HARD or value.overage_max != 0):
+        yield Aspect.SOFT
+        if value.overage_max:
+            yield Aspect.OVERAGE
+            yield Aspect.ABOVE
+        elif value.limit is LimitKind.SOFT:
+            yield Aspect.UNLIMITED
 
 
 def _is_highest(targets: int, feature: Feature) -> bool:
@@ -165,8 +192,15 @@ def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> V
             return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
         case MeteredAmount(limit=kind) if aspect is Aspect.SOFT:
             return msgspec.structs.replace(value, limit=_OTHER[kind], overage_max=None)
-        case MeteredAmount(overage_max=int(above)) if aspect is Aspect.OVERAGE:
-            return msgspec.structs.replace(value, overage_max=above - 1)
+        case MeteredAmount(overage_max=int(above)) if aspect in {Aspect.OVERAGE, Aspect.ABOVE}:
+            return msgspec.structs.replace(value, overage_max=above + (1 if aspect is Aspect.ABOVE else -1))
+        case MeteredAmount() if aspect is Aspect.UNLIMITED:
+            return msgspec.structs.replace(value, overage_max=max(most, 1))
+        case AddedAmount(targets) if aspect is Aspect.ADDED:
+            return Amount(targets, Per.UNIT if is_multiplied(feature, value) else Per.SUBSCRIPTION)
+        case Amount() | AddedAmount() if aspect is Aspect.PER:
+            per = Per.SUBSCRIPTION if is_multiplied(feature, value) else Per.UNIT
+            return msgspec.structs.replace(value, per=per)
         case Amount(targets) | AddedAmount(targets):
             return msgspec.structs.replace(value, units=targets - 1 if aspect is Aspect.LIMIT else targets + 1)
 

@@ -118,7 +118,7 @@ def test_the_data_say_whether_what_is_shipped_counts(tmp_path: Path) -> None:
     assert all_of_it["shipped"] == {**own["shipped"], "counted": True}
     assert own["shipped"]["counted"] is False
     assert isinstance(own["units"], list)
-    assert {it["kind"] for it in own["units"]} == {"entitlement", "level"}
+    assert {it["kind"] for it in own["units"]} == {"entitlement", "feature", "item", "level"}
 
 
 def test_a_table_of_roles_counts_where_it_stands_in_a_file(tmp_path: Path) -> None:
