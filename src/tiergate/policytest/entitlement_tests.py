@@ -242,9 +242,9 @@ class CheckTests:
         return name, Subject(id_ or "", type_, user)
 
     def _check_strangers(self, subjects: dict[str, Subject], places: dict[str, int], meant: set[str]) -> None:
-        """Report an unknown subject whose id resembles a known one, unless a row expects it.
+        """Report an unknown subject, unless a row expects that it is unknown.
 
-        Otherwise a typing error would be denied, as expected, and test nothing.
+        Otherwise everything would be denied to it, as expected, and nothing would be tested.
         """
         known = self._environment.subjects
         for name, subject in subjects.items():
@@ -252,9 +252,8 @@ class CheckTests:
                 continue
             ids = known.records if subject.type is SubjectType.CUSTOMER else known.holders
             near = find_suggestion(subject.id, ids, self._report)
-            if near:
-                message = f"no {subject.type.value} `{subject.id}` (if it is meant, state `reason: unknown_subject`)"
-                self._report.add(places[name], "unknown-subject", message, near)
+            message = f"no {subject.type.value} `{subject.id}` (if it is meant, state `reason: unknown_subject`)"
+            self._report.add(places[name], "unknown-subject", message, near)
 
     def _feature_ids(self, test: Fields) -> list[str]:
         ids = []

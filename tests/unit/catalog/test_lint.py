@@ -9,6 +9,7 @@ import pytest
 from tests.unit.catalog.marked import expect, unmark
 from tiergate.catalog import lint, load_catalog
 from tiergate.catalog.lint import CODES
+from tiergate.impact.rule_lint.findings import RULE_CODES
 from tiergate.impact.subject_change.subject_lint import SUBJECT_CODES
 
 if TYPE_CHECKING:
@@ -381,7 +382,7 @@ def test_every_code_is_documented() -> None:
     """The page has a heading for each code, in alphabetical order, with the words that the code has here."""
     text = PAGE.read_text(encoding="utf-8")
     headings = re.findall(r"^### `([a-z-]+)`\n\n(\S.*)$", text, re.MULTILINE)
-    known = CODES | SUBJECT_CODES
+    known = CODES | SUBJECT_CODES | RULE_CODES
     assert [code for code, _ in headings] == sorted(known)
     for code, first in headings:
         assert first.lower().startswith(known[code].lower()), code

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.catalog import LoadedCatalog
-    from tiergate.model import Problem
+    from tiergate.impact.rule_lint.near_misses import KnownNames
+    from tiergate.model import Customer, Problem, Subscription
 
 app = typer.Typer()
 
@@ -35,10 +36,13 @@ def lint(
     """Check a catalog, its rules and its subjects, and warn of likely mistakes."""
     from tiergate.catalog import lint as lint_catalog
     from tiergate.catalog import load_catalog
+    from tiergate.impact.rule_lint.near_misses import KnownNames
 
     with show_activity("reading"):
         loaded = load_catalog(catalog)
-        problems = sorted([*lint_catalog(loaded), *_problems_of_other_files(loaded, rules, subjects or [])])
+        names = KnownNames()
+        problems = [*lint_catalog(loaded), *_problems_of_subjects(loaded, subjects or [], names)]
+        problems = sorted([*problems, *_problems_of_rules(loaded, rules, names)])
     has_errors = any(problem.severity == "error" for problem in problems)
     code = ExitCode.INPUT if has_errors else ExitCode.NO if strict and problems else ExitCode.OK
     if as_json:
@@ -50,27 +54,37 @@ def lint(
     raise typer.Exit(code)
 
 
-def _problems_of_other_files(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
-    """Find problems in rules and subjects of a valid catalog."""
+def _problems_of_rules(loaded: LoadedCatalog, rules: Path | None, names: KnownNames) -> list[Problem]:
+    """Find problems in rules, which need a valid catalog, or likely mistakes if there are none."""
+    from tiergate.bundle import Bundle
     from tiergate.catalog import read_rules
     from tiergate.compiler import compile_catalog
     from tiergate.errors import AuthorError
+    from tiergate.impact.rule_lint.analysis import lint_rules
+    from tiergate.impact.rule_lint.positions import locate_findings
 
-    problems: list[Problem] = []
-    if rules is not None:
-        try:
-            compile_catalog(loaded.catalog, read_rules(rules), positions=loaded.positions, rules_folder=str(rules))
-        except AuthorError as error:
-            problems += error.problems
-    if subjects:
-        try:
-            problems += _subject_findings(loaded, subjects)
-        except AuthorError as error:
-            problems += error.problems
-    return problems
+    if rules is None:
+        return []
+    try:
+        read = read_rules(rules)
+        files = compile_catalog(loaded.catalog, read, positions=loaded.positions, rules_folder=str(rules))
+    except AuthorError as error:
+        return list(error.problems)
+    findings = lint_rules(Bundle.from_files(files), names, read_instant(None))
+    return list(locate_findings(findings, read, str(rules)))
 
 
-def _subject_findings(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem]:
+def _problems_of_subjects(loaded: LoadedCatalog, subjects: list[Path], names: KnownNames) -> list[Problem]:
+    """Find problems in subjects of a valid catalog, and collect their names."""
+    from tiergate.errors import AuthorError
+
+    try:
+        return _subject_findings(loaded, subjects, names) if subjects else []
+    except AuthorError as error:
+        return list(error.problems)
+
+
+def _subject_findings(loaded: LoadedCatalog, subjects: list[Path], names: KnownNames) -> list[Problem]:
     """Find likely mistakes in subjects, which must be valid."""
     from tiergate.catalog import TotalBounds, read_placed_records
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
@@ -80,9 +94,12 @@ def _subject_findings(loaded: LoadedCatalog, subjects: list[Path]) -> list[Probl
     index = loaded.catalog.index()
     source, now = CatalogDefinitions(loaded.catalog, index), read_instant(None)
     findings: list[Problem] = []
-    placed = read_placed_records(
-        subjects, index, TotalBounds.of(loaded.catalog), lambda record: can_have_findings(record, index)
-    )
+
+    def is_wanted(entry: Customer | Subscription) -> bool:
+        names.add(entry)
+        return can_have_findings(entry, index)
+
+    placed = read_placed_records(subjects, index, TotalBounds.of(loaded.catalog), is_wanted)
     for record, places in placed:
         for finding in lint_record(record, source, now):
             place = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
