@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.reading.files import explain_os_error, read_text
+from tiergate.catalog.reading.files import explain_os_error, find_near_ending, read_text
 from tiergate.catalog.reading.problem_report import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
@@ -62,7 +62,9 @@ def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None
         log.add(position, "unexpected-folder", "a folder of rules must not contain folders: move the files up")
     elif ending is None:
         listed = ", ".join(f"`*{kind}`" for kind in _KINDS)
-        log.add(position, "unknown-kind", f"is not a rule file: rules are {listed}")
+        near = find_near_ending("".join(file.suffixes[-2:]).lower(), _KINDS) or find_near_ending(file.suffix, _KINDS)
+        meant = file.name.removesuffix("".join(file.suffixes[-2:])) + near if near else None
+        log.add(position, "unknown-kind", f"is not a rule file: rules are {listed}", meant)
     elif not is_id(file.name.removesuffix(ending)):
         log.add(position, "bad-name", f"the name before `{ending}` becomes part of ids: it {ID_RULE}")
     else:

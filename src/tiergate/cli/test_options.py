@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from tiergate.cli.shared_options import AsJson  # noqa: TC001 - read at run time, for the options
+from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
     from tiergate.policytest.selection import Selection
+    from tiergate.policytest.suite_reader import PublishedFiles
 
 
 class Output(StrEnum):
@@ -38,6 +40,17 @@ class TestRunOptions(NamedTuple):
     ] = None
     feature: Annotated[
         _NAMES, typer.Option(metavar="NAME", help=f"Run only the cases of these features, or actions: {_PATTERN}")
+    ] = None
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Test this catalog, a file or a folder, not those that suites name; may be given several times.",
+        ),
+    ] = None
+    rules: Annotated[
+        _FILE,
+        typer.Option(metavar="DIR", help="With `--catalog`: test with exactly these rules; default: without any."),
     ] = None
     output: Annotated[
         Output | None,
@@ -90,6 +103,21 @@ class TestRunOptions(NamedTuple):
         from tiergate.policytest.selection import Selection
 
         return Selection(*(tuple(names or ()) for names in (self.suite, self.test, self.subject, self.feature)))
+
+    @property
+    def published(self) -> PublishedFiles | None:
+        """The files that suites test instead of those that they name.
+
+        Raises:
+            SettingsError: if there are rules without a catalog.
+        """
+        from tiergate.policytest.suite_reader import PublishedFiles
+
+        if not self.catalog:
+            if self.rules is not None:
+                raise SettingsError("rules", "needs the catalog: add `--catalog`")
+            return None
+        return PublishedFiles(tuple(self.catalog), self.rules)
 
     @property
     def least_coverage(self) -> Decimal | None:

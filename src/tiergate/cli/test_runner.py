@@ -12,6 +12,7 @@ from tiergate.cli.test_options import Output
 from tiergate.errors import AuthorError, SettingsError, TiergateError
 from tiergate.policytest.coverage import Recorder, coverage_html, coverage_json, coverage_text
 from tiergate.policytest.reporters import json_text, junit_of_problems, junit_xml, report_json, tree
+from tiergate.policytest.unread_files import unread_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def run_once(paths: tuple[Path, ...], options: TestRunOptions, runner: Runner) -
     """
     try:
         with show_activity("reading the tests"):
-            loaded = runner.read_suites(paths)
+            loaded = runner.read_suites(paths, options.published)
     except AuthorError as error:
         document = junit_of_problems(error.problems)
         if options.junit is not None:
@@ -51,13 +52,16 @@ def run_once(paths: tuple[Path, ...], options: TestRunOptions, runner: Runner) -
     if not any(True for _ in report.cases()):
         raise _empty_selection_error(selection)
     least = options.least_coverage
-    is_short = coverage is not None and least is not None and not coverage.reaches(least)
+    unread = unread_files(paths, runner.inputs)
+    is_short = coverage is not None and least is not None and (not coverage.reaches(least) or bool(unread))
     code = ExitCode.OK if report.has_passed and not is_short else ExitCode.NO
     _print_report(report, coverage, options, code)
     if coverage is not None:
         _write_coverage(coverage, options)
-        if is_short:
+        if is_short and not coverage.reaches(options.least_coverage or 0):
             warn(_shortage(coverage, options), "bold red")
+    if unread:
+        warn(_unread(unread), "bold red" if is_short else "")
     if options.export_cedar is not None:
         _export(loaded, options.export_cedar, selection)
     return code
@@ -101,6 +105,13 @@ def _print_report(report: RunReport, coverage: Coverage | None, options: TestRun
             print_line(json_text(document | measured | {"exit_code": code.value}))
         case Output.JUNIT:
             print_line(junit_xml(report).rstrip())
+
+
+def _unread(files: list[Path]) -> str:
+    """Return what no suite reads, and how to test it."""
+    named = ", ".join(map(str, files[:_MOST_NAMES]))
+    rest = f" and {len(files) - _MOST_NAMES} more" if len(files) > _MOST_NAMES else ""
+    return f"no suite reads {named}{rest}: test what you publish with `--catalog` and `--rules`"
 
 
 def _shortage(coverage: Coverage, options: TestRunOptions) -> str:

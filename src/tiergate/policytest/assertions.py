@@ -32,6 +32,7 @@ from tiergate.model import (
 from tiergate.naming import nearest
 from tiergate.policytest.expectation_comparison import compare_decision
 from tiergate.policytest.reporters.tree import difference_lines
+from tiergate.policytest.results import Mismatch
 from tiergate.policytest.suites import Expectation
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from tiergate.client import Explanation
     from tiergate.model import Instant, Number
-    from tiergate.policytest.results import Mismatch
 
 _REQUEST: Final = frozenset({"amount", "used", "user_used", "value", "level"})
 _MILLISECONDS: Final = 1000
@@ -108,6 +108,10 @@ def assert_decision(
     else:
         decision = _read(decider.ask(check))
     mismatches = compare_decision(expected, decision)
+    if not mismatches and decision.reason is Reason.UNKNOWN_SUBJECT and expected.reason is None:
+        # A denial of a subject that does not exist shows nothing about what it would have.
+        wanted = "exists (if not, state `reason: unknown_subject`)"
+        mismatches = (Mismatch("subject", wanted, "does not exist"),)
     if mismatches:
         why = (
             _explain_by_engine(decider, check, at)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tiergate.policytest.environments import Environment, Observer
     from tiergate.policytest.selection import Selection
+    from tiergate.policytest.suite_reader import PublishedFiles
     from tiergate.policytest.suites import Case, Suite, Test
 
 _MAX_PROBLEMS = 10_000
@@ -47,15 +48,17 @@ class Runner:
         self.inputs: frozenset[Path] = frozenset()
         """Every file and folder that the last reading read or looked for, even if it failed."""
 
-    def read_suites(self, paths: Sequence[Path]) -> LoadedSuites:
+    def read_suites(self, paths: Sequence[Path], published: PublishedFiles | None = None) -> LoadedSuites:
         """Read test files: `paths` are files, or folders with `*_test.yaml` files at any depth.
+
+        `published`: suites with a catalog in files test this one instead.
 
         Raises:
             SuiteError: with all problems of the test files and of the files that they name, by position.
         """
         log = ProblemLog(_MAX_PROBLEMS)
         self._cache.start_reading()
-        reader = SuiteReader(self._cache, log)
+        reader = SuiteReader(self._cache, log, published)
         try:
             suites = [reader.read(path) for path in suite_files(paths, log)]
         finally:

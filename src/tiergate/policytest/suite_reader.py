@@ -7,13 +7,20 @@ files that a suite names. What only a decision can show is left to the runner.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import BROKEN, Mapping, shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_line, read_list
-from tiergate.catalog.reading.files import check_api_version, explain_os_error, parse_document, read_text
+from tiergate.catalog.reading.files import (
+    check_api_version,
+    explain_os_error,
+    find_near_ending,
+    parse_document,
+    read_text,
+)
 from tiergate.cedar import builtin_text
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_environment, read_cedar_tests
 from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, CheckTests
@@ -82,6 +89,44 @@ def _below(folder: Path, log: ProblemLog) -> Iterator[Path]:
                 yield from _below(entry, log)
         elif entry.name.endswith(ENDINGS):
             yield entry
+        elif _is_misnamed(entry):
+            message = f"looks like a test file, but is not run: its name must end in `{ENDINGS[0]}`"
+            log.add((str(entry), 0, 0), "misnamed-file", message, f"{_bare(entry)}{ENDINGS[0]}")
+
+
+_NEARLY: Final = re.compile(r"[-_. ]t[est]{2,4}$|^tests?[-_. ]|(?<=.)tests?$", re.IGNORECASE)
+_SUITE: Final = re.compile(r"""^["']?(?:tests|cedar)["']?\s*:""", re.MULTILINE)
+_OURS: Final = re.compile(r"""^\s*["']?apiVersion["']?\s*:\s*["']?tiergate/""", re.MULTILINE)
+_MOST_BYTES: Final = 2**20
+
+
+def _is_misnamed(file: Path) -> bool:
+    """Return whether a YAML file is a test file by its first level of keys, though not by its name."""
+    ending = file.suffix.lower()
+    is_yaml = ending in {".yaml", ".yml"} or find_near_ending(ending, (".yaml", ".yml")) is not None
+    if not is_yaml:
+        return False
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_MOST_BYTES).decode(errors="replace")
+    except OSError:
+        return False
+    return _OURS.search(text) is not None and _SUITE.search(text) is not None
+
+
+def _bare(file: Path) -> str:
+    """Return a name without what stands for `test` in it."""
+    return _NEARLY.sub("", file.stem).strip("-_. ") or file.stem
+
+
+class PublishedFiles(NamedTuple):
+    """What is about to be published: suites with `catalog` test this instead of the files that they name.
+
+    `rules`: a folder; without one, there are no rules.
+    """
+
+    catalog: tuple[Path, ...]
+    rules: Path | None = None
 
 
 class _Head(NamedTuple):
@@ -102,9 +147,10 @@ class SuiteReader:
     `inputs`: every file and folder that the suites use, to watch them.
     """
 
-    def __init__(self, cache: CompilationCache, log: ProblemLog) -> None:
+    def __init__(self, cache: CompilationCache, log: ProblemLog, published: PublishedFiles | None = None) -> None:
         self._cache = cache
         self._log = log
+        self._published = published
         self.environments: dict[str, Environment] = {}
         self.inputs: set[Path] = set()
 
@@ -163,6 +209,9 @@ class SuiteReader:
                     f"`{key}` cannot stand beside `catalog`: write one or the other",
                 )
             paths = self._paths(head, suite, "catalog")
+            if self._published is not None:
+                paths, rules = list(self._published.catalog), self._published.rules
+                self.inputs.update(paths if rules is None else (*paths, rules))
             compiled = self._cache.catalog(paths, rules, head.log) if paths and report.count == before else None
         elif inline:
             document = (head.root.only(INLINE_KEYS | {"apiVersion"}), suite.place, report)

@@ -58,3 +58,21 @@ def test_whatever_else_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
     """No rules are said by naming no folder, not by naming one that is not there."""
     assert codes(tmp_path / "none") == [(str(tmp_path / "none"), "unreadable-folder")]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("own.cedra", "own.cedar"),
+        ("own.ceda", "own.cedar"),
+        ("people.entities.jsn", "people.entities.json"),
+        ("people.cedarscheme", "people.cedarschema"),
+        ("own.txt", ""),
+    ],
+)
+def test_a_near_miss_of_an_ending_says_which_was_meant(tmp_path: Path, name: str, meant: str) -> None:
+    """As every near miss."""
+    (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(RulesError) as caught:
+        read_rules(tmp_path)
+    assert [it.suggestion for it in caught.value.problems] == [meant]

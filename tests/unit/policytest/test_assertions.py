@@ -96,6 +96,12 @@ def test_what_is_not_so_is_shown_side_by_side(
     assert lines[3].startswith("why       ")
 
 
+def test_a_denial_of_nobody_shows_nothing(decider: Evaluator | DecisionClient) -> None:
+    """Whoever does not exist is denied everything: that is stated by its reason, or a mistake."""
+    with pytest.raises(AssertionError, match="unknown_subject"):
+        assert_decision(decider, "nobody", "movies", {}, **when(decider), allowed=False)
+
+
 def test_a_switch_that_is_on_is_not_the_number_one(decider: Evaluator | DecisionClient) -> None:
     """However alike Python holds them."""
     assert_decision(decider, "acme", "analytics", allowed=True, value=True, **when(decider))

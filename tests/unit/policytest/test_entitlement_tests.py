@@ -94,6 +94,7 @@ def test_subjects_can_be_anybody(tmp_path: Path) -> None:
       - {type: subscription, id: sub-bob, user: u2}
       - somebody-else
     features: [seats]
+    expected: [{subject: somebody-else, reason: unknown_subject}]
 """),
     )
     assert {case.subject: asked(case).check.subject for case in found} == {
@@ -167,6 +168,10 @@ def test_usage_goes_by_the_nearest_name(tmp_path: Path) -> None:
         ("  - {name: a, subjects: [ada, ^{name: ada, id: bob}], features: [seats]}", ["duplicate-name"]),
         ("  - {name: a, subjects: [^ad], features: [seats]}", ["unknown-subject"]),
         ("  - {name: a, subjects: [^{type: subscription, id: sub-ad}], features: [seats]}", ["unknown-subject"]),
+        ("  - {name: a, subjects: [^enterprise-customer], features: [seats]}", ["unknown-subject"]),
+        ("  - {name: a, subjects: [^{id: ada, type: subscription}], features: [seats]}", ["unknown-subject"]),
+        ("  - {name: a, subjects: [^{id: nobody, user: u1}], features: [seats]}", ["unknown-subject"]),
+        ("  - {name: a, subjects: [^nobody], features: [seats], expected: [{allowed: false}]}", ["unknown-subject"]),
         ("  - {name: a, subjects: [^7], features: [seats]}", ["wrong-type"]),
         ("  - {name: a, subjects: [{id: ada, type: ^user}], features: [seats]}", ["unknown-word"]),
         ("  - {name: a, subjects: [ada], features: [^seat]}", ["unknown-feature"]),
@@ -242,8 +247,8 @@ def test_a_row_may_speak_of_a_request_that_does_not_fit(tmp_path: Path) -> None:
     expect_problems(tmp_path, suite(f"  - {test}\n"), "unfit-request")
 
 
-def test_a_near_miss_may_be_meant(tmp_path: Path) -> None:
-    """A subject that is not there but nearly is one that is, is refused unless a row says that it is unknown."""
+def test_an_unknown_subject_may_be_meant(tmp_path: Path) -> None:
+    """It is denied everything, which tests nothing, unless a row says that it is unknown."""
     row = "    expected: [{reason: unknown_subject}]\n"
     found = cases(tmp_path, suite("  - name: a\n    subjects: [ad]\n    features: [seats]\n" + row))
     assert [case.subject for case in found] == ["ad"]

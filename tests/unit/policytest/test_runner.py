@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.policytest.projects import CATALOG, SUITE
+from tests.unit.policytest.projects import SUBJECTS as PROJECT_SUBJECTS
 from tests.unit.policytest.written import HEAD, expect_problems, one, problems, results, run, suite, write
 from tiergate.errors import SuiteError
 from tiergate.policytest.environments import EntitlementEnvironment
@@ -167,12 +169,12 @@ def test_folders_are_searched(tmp_path: Path) -> None:
     for name in (
         "b_test.yaml",
         "a/x_test.yml",
-        "a/notes.yaml",
         ".hidden/c_test.yaml",
         ".d_test.yaml",
         "a/b/y_test.yaml",
     ):
         write(tmp_path, test, name)
+    (tmp_path / "a" / "notes.yaml").write_text("tests: none yet\n", encoding="utf-8")
     found = Runner().read_suites([tmp_path, tmp_path / "b_test.yaml", tmp_path / "a"]).suites
     assert [suite.file.removeprefix(f"{tmp_path}/") for suite in found] == [
         "a/b/y_test.yaml",
@@ -293,3 +295,36 @@ def test_a_runner_names_what_it_read(tmp_path: Path) -> None:
     with pytest.raises(SuiteError):
         runner.read_suites([path])
     assert runner.inputs == {path, tmp_path / "c" / "catalog.yaml", tmp_path / "r"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("plans_tests.yaml", "plans_test.yaml"),
+        ("plans-test.yaml", "plans_test.yaml"),
+        ("plans_tset.yaml", "plans_test.yaml"),
+        ("test_plans.yaml", "plans_test.yaml"),
+        ("plans_test.yalm", "plans_test.yaml"),
+        ("plans.yaml", "plans_test.yaml"),
+    ],
+)
+def test_a_test_file_with_another_name_is_a_problem(tmp_path: Path, name: str, meant: str) -> None:
+    """Otherwise nobody would notice that it is not run."""
+    (tmp_path / "other_test.yaml").write_text(SUITE, encoding="utf-8")
+    (tmp_path / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
+    (tmp_path / "subjects.yaml").write_text(PROJECT_SUBJECTS, encoding="utf-8")
+    (tmp_path / name).write_text(SUITE, encoding="utf-8")
+    with pytest.raises(SuiteError) as caught:
+        Runner().read_suites([tmp_path])
+    problems = {(it.file.rpartition("/")[2], it.code, it.suggestion) for it in caught.value.problems}
+    assert (name, "misnamed-file", meant) in problems
+
+
+@pytest.mark.parametrize("name", ["values.yaml", "plans_test.yaml~", "tests.json", "README.md"])
+def test_other_files_beside_tests_are_no_problem(tmp_path: Path, name: str) -> None:
+    """Whatever they say."""
+    (tmp_path / "other_test.yaml").write_text(SUITE, encoding="utf-8")
+    (tmp_path / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
+    (tmp_path / "subjects.yaml").write_text(PROJECT_SUBJECTS, encoding="utf-8")
+    (tmp_path / name).write_text("tests:\n  enabled: true\n", encoding="utf-8")
+    Runner().read_suites([tmp_path])

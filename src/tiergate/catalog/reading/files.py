@@ -9,9 +9,10 @@ from tiergate.catalog.reading.document import BROKEN, Node, SourceText, describe
 from tiergate.catalog.reading.json_reader import read_json
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.catalog.reading.yaml_reader import read_yaml
+from tiergate.naming import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tiergate.catalog.reading.fields import Fields
@@ -22,13 +23,18 @@ API_VERSION = "tiergate/v1"
 MAX_FILE_BYTES = 256 * 2**20
 """Largest file that is read as a whole."""
 
+_OTHER_ENDINGS = frozenset({".jsonl", ".ndjson", ".json5", ".jsonc", ".xml", ".cedarschema"})
+"""Endings of other files, though they are nearly those of ours."""
+_ALIKE = 0.78
+
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog) -> list[Path]:
     """Return the files of `paths`, each once: a file itself, a folder's files with one of `endings`.
 
-    Ignores hidden files and tests (`*_test.yaml`) of a folder; reports a folder without files.
+    Ignores hidden files and tests (`*_test.yaml`) of a folder; reports a folder without files, and misspelt endings,
+    whose files would be left out silently.
     """
     result: dict[str, Path] = {}
     for path in paths:
@@ -39,13 +45,28 @@ def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog
 
 def _inside(folder: Path, endings: frozenset[str], log: ProblemLog) -> list[Path]:
     try:
-        files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in endings and _is_meant(file)]
+        entries = sorted(folder.iterdir())
+        files = [file for file in entries if file.suffix.lower() in endings and _is_meant(file)]
     except OSError as error:
         log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
         return []
+    for file in entries:
+        near = find_near_ending(file.suffix.lower(), endings)
+        if near and file.is_file() and not file.name.startswith("."):
+            message = f"is not read: the name of a file ends in {', '.join(sorted(endings))}"
+            log.add((str(file), 0, 0), "misnamed-file", message, file.name.removesuffix(file.suffix) + near)
     if not files:
         log.add((str(folder), 0, 0), "empty-folder", f"the folder contains no {', '.join(sorted(endings))} file")
     return files
+
+
+def find_near_ending(ending: str, known: Iterable[str]) -> str | None:
+    """Return the known ending that a misspelt one was meant to be; `None` if it is none."""
+    listed = sorted(known)
+    if not ending or ending in listed or ending in _OTHER_ENDINGS or ending.endswith("~"):
+        return None
+    moved = next((it for it in listed if sorted(it) == sorted(ending)), None)
+    return moved or nearest(ending, listed, cutoff=_ALIKE)
 
 
 def _is_meant(file: Path) -> bool:

@@ -162,13 +162,33 @@ def test_too_little_coverage_fails(cli: Cli, project: Path) -> None:
     assert cli("test", "--fail-under", str(int(document["percent"]))).code == ExitCode.OK
 
 
+def test_what_no_suite_reads_is_named_and_fails_a_threshold(cli: Cli, project: Path) -> None:
+    """It would be published untested; with `--catalog` and `--rules` the suites test it."""
+    rules = project / "rules"
+    rules.mkdir()
+    (rules / "ban.cedar").write_text('@id("ban")\nforbid (principal, action, resource);\n', encoding="utf-8")
+    ran = cli("test")
+    assert ran.code == ExitCode.OK
+    assert "no suite reads rules/ban.cedar" in ran.err
+    assert cli("test", "--fail-under", "0").code == ExitCode.NO
+    assert cli("test", "--catalog", "catalog.yaml", "--rules", "rules").code == ExitCode.NO
+    ran = cli("test", "--catalog", "catalog.yaml")
+    assert (ran.code, "rules/ban.cedar" in ran.err) == (ExitCode.OK, True)
+
+
+@pytest.mark.usefixtures("project")
+def test_rules_need_the_catalog_that_they_are_published_with(cli: Cli) -> None:
+    """Each suite names its own otherwise."""
+    assert cli("test", "--rules", ".").code == ExitCode.USAGE
+
+
 @pytest.mark.usefixtures("project")
 def test_what_is_shipped_counts_where_that_is_asked_for(cli: Cli) -> None:
     """Nobody has to test Tiergate's own guards to reach a threshold; with `--shipped` they count."""
     own = cli("test", "--json", "--coverage")
     percent = json.loads(own.out)["coverage"]["percent"]
     assert cli("test", "--fail-under", str(percent)).code == ExitCode.OK
-    ran = cli("test", "--shipped", "--fail-under", str(percent))
+    ran = cli("test", "--shipped", "--fail-under", "100")
     assert ran.code == ExitCode.NO
     assert "  shipped: guard/" in ran.out
 
