@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tiergate.cedar import Policy, PolicySyntaxError, Uid, parse_policies, split_policies, validate
+from tiergate.cedar import Policy, PolicySyntaxError, Uid, builtin_schema, parse_policies, split_policies, validate
 from tiergate.compiler.literals import find_entity_literals, find_identifiers, nesting_depth
 from tiergate.compiler.symbol_table import SUBJECT_TYPES
-from tiergate.naming import ID_RULE, is_id
+from tiergate.naming import ID_RULE, is_id, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,9 @@ _MOST_DEPTH = 400
 _TOO_COMPLEX = "the rule is too long or too deep: use a set with `contains` for a long `||`, or write several rules"
 _TOKEN_AT_FAULT = re.compile(r"unexpected token `(.+)`", re.DOTALL)
 _WORD_AT_FAULT = re.compile(r"`([A-Za-z_]\w*)`|\b([A-Za-z_]\w*)\Z")
+_NO_ATTRIBUTE = re.compile(r"attribute `(\w+)` in context for ")
+_CONTEXT_ATTRIBUTES = sorted(set(re.findall(r"^    (\w+)\??: ", builtin_schema(), re.MULTILINE)))
+"""The attributes of all contexts, by the indentation of the schema."""
 _READS = (".", "has", "hasTag", "getTag")
 
 
@@ -73,7 +76,9 @@ def check_types(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], sc
         return
     for finding in validate(source.text, schema):
         start, text = rules[finding.place][1:] if finding.place >= 0 else (0, "")
-        source.report(start + _word_at_fault(text, finding.message), "invalid-rule", finding.message)
+        missing = _NO_ATTRIBUTE.match(finding.message)
+        near = None if missing is None else nearest(missing[1], _CONTEXT_ATTRIBUTES)
+        source.report(start + _word_at_fault(text, finding.message), "invalid-rule", finding.message, near)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

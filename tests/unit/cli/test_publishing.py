@@ -82,7 +82,7 @@ def test_changes_are_told_value_by_value(remote: Remote, file: Path) -> None:
     assert remote("apply", "-f", file).out.splitlines()[:-1] == [
         "~ item gold",
         '    rollouts: [{"version": 1}] → [{"version": 2}]',
-        '    versions 1: {"analytics": true, "movies": 50, "support": "chat"} → nothing',
+        '    versions 1: {"analytics": true, "movies": 50, "support": "chat"} → no longer in the catalog',
         "    versions 2 movies: 50 → 60",
         "    versions 2 support: chat → nothing",
     ]

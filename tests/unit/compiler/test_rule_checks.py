@@ -275,3 +275,10 @@ def test_only_the_first_problems_have_suggestions() -> None:
     """A thousand mistakes do not cost a thousand searches through the catalog."""
     text = "".join(rule(condition='resource == Feature::"movie"', id_=f"r{number}") for number in range(60))
     assert sum("did you mean `movies`" in it.sentence for it in problems(text)) == 50
+
+
+@pytest.mark.parametrize(("attribute", "meant"), [("usd", "used"), ("limt", "limit"), ("hold", "held"), ("zzz", "")])
+def test_an_attribute_that_is_nearly_one_of_the_context_says_which(attribute: str, meant: str) -> None:
+    """As every near miss."""
+    (problem,) = problems(rule('principal, action == Action::"consume", resource', f"context.{attribute} == 1"))
+    assert (problem.code, problem.suggestion) == ("invalid-rule", meant)

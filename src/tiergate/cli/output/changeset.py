@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.cli.output.console import print_line
 from tiergate.cli.output.metering_words import describe_amount, describe_metering
@@ -22,6 +23,7 @@ _COMBINATIONS = {
     "excluded": "have {item} with an item that it excludes",
     "several-plans": "have several plans",
 }
+_VERSION: Final = re.compile(r"versions \d+")
 
 
 def print_combination(combination: dict[str, Any]) -> None:
@@ -59,7 +61,9 @@ def _detail(detail: dict[str, Any]) -> str:
     path = detail["path"].replace("/", " ")
     if "before" not in detail:
         return f"{path}: {_value(detail['after'])}"
-    return f"{path}: {_value(detail['before'])} → {_value(detail['after']) if 'after' in detail else 'nothing'}"
+    # A version stays in the store, for those who are pinned to it, when the catalog goes on with another.
+    gone = "no longer in the catalog" if _VERSION.fullmatch(path) else "nothing"
+    return f"{path}: {_value(detail['before'])} → {_value(detail['after']) if 'after' in detail else gone}"
 
 
 def _value(value: object) -> str:

@@ -417,3 +417,19 @@ def test_needs_of_what_is_needed_are_compared() -> None:
         "id: safe, kind: addon, available_for: [gold]", "id: safe, kind: addon, available_for: [gold, silver]"
     )
     assert {(it.item, it.kind.value) for it in found(new, old).differences} == {("pack", "gains")}
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_what_is_decided_follows_what_differs_and_not_the_catalog(count: int) -> None:
+    """One number of one plan differs: other plans and features, however many, are not decided."""
+    features = "".join(f"  - {{id: f{it}, type: quantity}}\n" for it in range(count))
+    given = ", ".join(f"f{it}: {it + 5}" for it in range(count))
+    items = "".join(f"  - {{id: p{it}, kind: plan, entitlements: {{{given}}}}}\n" for it in range(count))
+    old = f"apiVersion: tiergate/v1\nfeatures:\n{features}items:\n{items}"
+    meant = found(old.replace("f1: 6", "f1: 7", 1), old)
+    assert {(it.item, it.feature) for it in meant.differences} == {("p0", "f1")}
+    assert meant.cases == DECIDED
+
+
+DECIDED = 68
+"""The cases of one number that differs: three ways to hold it, and the boundaries of both sides."""
