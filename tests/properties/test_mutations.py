@@ -299,6 +299,7 @@ def test_in_any_world_coverage_says_what_its_tests_would_not_notice(
         event(check_mutant(loaded, measured, mutant))
 
 
+@settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
 @given(worlds(), st.data(), st.integers(0, 2**32))
 def test_a_rule_whose_units_are_all_covered_has_no_part_that_could_be_otherwise(
     drawn: tuple[Document, Document], data: st.DataObject, seed: int
