@@ -5,6 +5,10 @@ each. While a group is on its way to the disk, others collect. `done` gets an er
 INVARIANT (nothing half): then neither is any record that was appended after it, and they fail in the same turn of the
 loop, the newest first, so that changes in memory can be taken back in reverse order.
 
+Callers that get an answer often come back with the next record. So after a group the next one waits for as many
+records as there were at once, while they come, and at most as long as the sync took: with a slow disk all share each
+sync, where else they would take turns; with a fast one nothing waits.
+
 `begin_snapshot` replaces the past by the present state: the records that were appended before are still written to the
 old segment, and the snapshot is named only once it is on disk. If a record before it fails, there is no snapshot.
 
@@ -40,6 +44,11 @@ DEFAULT_SEGMENT: Final = 16 * 2**20
 """The default bytes of a segment."""
 
 _END_TIMEOUT: Final = 10.0
+_GATHER_MOST: Final = 0.003
+"""The next group waits for others as long as the last sync took, and no longer than these seconds."""
+
+_GATHER_STEP: Final = 0.001
+"""It begins earlier if nobody has come for these seconds, the shortest that the loop can wait."""
 
 
 class JournalCounts:
@@ -74,6 +83,10 @@ class Journal:
         self._writing: _Batch | None = None
         self._is_scheduled = False
         self._is_snapshotting = False
+        self._expected = 0  # so many records make the next group begin before the time to gather is over
+        self._gather_until = 0.0
+        self._gathering: asyncio.TimerHandle | None = None
+        self._last_sync = 0.0  # seconds
         self._work: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,7 +141,11 @@ class Journal:
         self._pieces += (pack_length(len(record)), record)
         self._waiting.append(done)
         if self._writing is None and not self._is_scheduled:
-            self._schedule()
+            if self._gathering is None:
+                self._schedule()
+            elif len(self._waiting) >= self._expected:
+                self._stop_gathering()
+                self._schedule()
 
     async def commit(self, record: bytes) -> None:
         """Append a record, and wait until it is on disk.
@@ -152,11 +169,13 @@ class Journal:
         self._sealed = _Batch(self._pieces, self._waiting, records)
         self._pieces, self._waiting = [], []
         if self._writing is None and not self._is_scheduled:
+            self._stop_gathering()
             self._schedule()
         return True
 
     def close(self) -> None:
         """Write what waits, and close the files. `done` of what still waits is not called."""
+        self._stop_gathering()
         if self._thread is not None:
             for batch in (self._sealed, _Batch(self._pieces, self._waiting)):
                 if batch is not None and batch.pieces:
@@ -203,9 +222,39 @@ class Journal:
         size = sum(map(len, batch.pieces))
         self.counts.bytes += size
         self.since_snapshot = size + (0 if batch.snapshot is not None else self.since_snapshot)
-        self._begin()  # first, so that the disk works while the loop answers
+        if self._sealed is None:
+            self._gather(len(batch.waiting))
+        else:
+            self._begin()
         for done in batch.waiting:
             done(None)
+
+    def _gather(self, answered: int) -> None:
+        """Begin the next group once those that are answered now have come back, or no more of them come."""
+        loop = self._loop
+        if loop is None or not answered or self._last_sync < _GATHER_STEP:
+            self._begin()
+            return
+        self._expected = answered + len(self._waiting)
+        self._gather_until = loop.time() + min(self._last_sync, _GATHER_MOST)
+        self._wait_for_more(loop)
+
+    def _wait_for_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gathering = loop.call_later(_GATHER_STEP, self._on_gathered, loop, len(self._waiting))
+
+    def _on_gathered(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        self._gathering = None
+        if self._is_scheduled:
+            return
+        if len(self._waiting) > before and loop.time() < self._gather_until:
+            self._wait_for_more(loop)
+        else:
+            self._begin()
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def _fail(self, batch: _Batch, error: JournalError) -> None:
         self._note(error)
@@ -247,7 +296,9 @@ class Journal:
             if batch.pieces:
                 begun = time.perf_counter_ns()
                 self._writer.write(b"".join(batch.pieces))
-                self.counts.syncs.add(time.perf_counter_ns() - begun)
+                elapsed = time.perf_counter_ns() - begun
+                self._last_sync = elapsed / 1e9
+                self.counts.syncs.add(elapsed)
                 self.counts.groups += 1
         except JournalError as error:
             if batch.snapshot is not None:

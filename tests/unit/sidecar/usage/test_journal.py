@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,33 @@ async def test_records_that_wait_share_a_group(tmp_path: Path) -> None:
     journal.start()
     await asyncio.gather(*(journal.commit(b"x") for _ in range(100)))
     assert journal.counts.groups == 1
+    journal.close()
+
+
+@in_loop
+async def test_callers_that_come_back_share_each_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two halves that took turns with a slow disk would have 20 groups."""
+    sync = os.fdatasync
+
+    def slow_sync(descriptor: int) -> None:
+        time.sleep(0.03)
+        sync(descriptor)
+
+    monkeypatch.setattr("tiergate.sidecar.usage.journal_files.os.fdatasync", slow_sync)
+    monkeypatch.setattr("tiergate.sidecar.usage.journal._GATHER_MOST", 1.0)
+    journal = Journal.open(tmp_path, ignore)
+    journal.start()
+
+    async def caller() -> None:
+        for _ in range(10):
+            await journal.commit(b"x")
+
+    first = [asyncio.create_task(caller()) for _ in range(4)]
+    while journal._writing is None:  # noqa: ASYNC110 - until the first half is on its way to the disk
+        await asyncio.sleep(0)
+    await asyncio.gather(*first, *(caller() for _ in range(4)))
+    assert journal.counts.records == 80
+    assert journal.counts.groups <= 15
     journal.close()
 
 
