@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.usage.accounts import AMOUNT_MAX
 from tiergate.usage.exchanges import Exchanges
-from tiergate.usage.holder_state import HolderState
+from tiergate.usage.holder_state import HolderState, join_snapshot
 from tiergate.usage.idempotency import KEYS_MAX
 from tiergate.usage.journal_records import Consumed, Released, Reserved
 from tiergate.usage.leases import DEFAULT_PACE
@@ -23,6 +23,8 @@ from tiergate.usage.protocol import Need, Spend
 from tiergate.usage.reservations import RESERVATIONS_MAX, ReservationState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tiergate.model import Instant
     from tiergate.usage.accounts import Account, Consumption, Debit, Figures
     from tiergate.usage.exchanges import Outgoing, Received
@@ -127,8 +129,12 @@ class Holder:
 
     def snapshot(self, now: Instant) -> Snapshot:
         """Return a record that stands for all records so far."""
+        return join_snapshot(self.freeze(now))
+
+    def freeze(self, now: Instant) -> Iterator[Snapshot]:
+        """Return the same in parts, which may be read in another thread (`HolderState.freeze`)."""
         self.state.prune(now)
-        return self.state.snapshot()
+        return self.state.freeze()
 
     # ── consumptions ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,17 +7,22 @@ that were booked or reserved are kept: a denial counted nothing, so asking again
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tiergate.model import Instant
+from tiergate.usage.kept_answers import AnswerPacker, KeptAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tiergate.model import Subject
+
+_CHUNKS: Final = 16
+_CHUNK_MOST: Final = 10_000
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -88,38 +93,110 @@ class KeptKey(NamedTuple):
     answer: bytes
 
 
+class _Stored(NamedTuple):
+    """The same with the answer where it is kept."""
+
+    digest: bytes
+    at: Instant
+    answer: KeptAnswer
+
+    def read(self) -> KeptKey:
+        return KeptKey(self.digest, self.at, self.answer.read())
+
+
 class KeptKeys:
-    """The keys of one holder, the oldest first: at most `capacity`."""
+    """The keys of one holder, the oldest first: at most `capacity`.
+
+    They are in chunks, so that no step takes long however many there are: the oldest chunk is forgotten as a whole, and
+    only the newest is copied when a snapshot begins. Others may be read in another thread: there a key is replaced by
+    `None`, and none is added or removed.
+    """
 
     def __init__(self, capacity: int = KEYS_MAX) -> None:
         self._capacity = capacity
-        self._keys: dict[bytes, KeptKey] = {}
+        self._chunk = max(1, min(_CHUNK_MOST, capacity // _CHUNKS))
+        self._old: deque[dict[bytes, _Stored | None]] = deque()
+        self._young: dict[bytes, _Stored | None] = {}
+        self._count = 0
+        self._answers = AnswerPacker()
         self.forgotten_early = 0
         """How many keys were forgotten before their time, because there were too many."""
 
     def find(self, key: bytes, now: Instant) -> KeptKey | None:
         """Return what is kept for a key, if it is not older than `KEY_TTL_MS`."""
-        kept = self._keys.get(key)
-        return None if kept is None or now - kept.at >= KEY_TTL_MS else kept
+        chunk = self._chunk_of(key)
+        stored = None if chunk is None else chunk[key]
+        return None if stored is None or now - stored.at >= KEY_TTL_MS else stored.read()
 
     def keep(self, key: bytes, kept: KeptKey) -> None:
-        """Keep a key. The oldest is forgotten if there are too many."""
-        self._keys.pop(key, None)
-        self._keys[key] = kept
-        if len(self._keys) > self._capacity:
-            del self._keys[next(iter(self._keys))]
-            self.forgotten_early += 1
+        """Keep a key. The oldest are forgotten if there are too many."""
+        self.forget(key)
+        if len(self._young) >= self._chunk:
+            self._old.append(self._young)
+            self._young = {}
+        self._young[key] = _Stored(kept.digest, kept.at, self._answers.keep(kept.answer))
+        self._count += 1
+        while self._count > self._capacity and self._old:
+            self.forgotten_early += self._forget_chunk()
+
+    def forget(self, key: bytes) -> None:
+        """Forget a key, if it is kept."""
+        chunk = self._chunk_of(key)
+        if chunk is None:
+            return
+        self._count -= 1
+        if chunk is self._young:
+            del chunk[key]
+        else:
+            chunk[key] = None
 
     def prune(self, now: Instant) -> None:
-        """Forget the keys whose time is over, from the oldest on."""
-        while self._keys:
-            key = next(iter(self._keys))
-            if now - self._keys[key].at < KEY_TTL_MS:
-                return
-            del self._keys[key]
+        """Forget the oldest keys, as far as the time of a whole chunk is over; the others are not found any more."""
+        while (self._old or self._young) and self._is_over(self._old[0] if self._old else self._young, now):
+            self._forget_chunk()
+
+    def freeze(self) -> Iterator[tuple[bytes, KeptKey]]:
+        """Return the keys as they are now, which may be read in another thread while they change."""
+        return _read([*self._old, self._young.copy()])
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def __iter__(self) -> Iterator[tuple[bytes, KeptKey]]:
-        return iter(self._keys.items())
+        return _read([*self._old, self._young])
+
+    def _chunk_of(self, key: bytes) -> dict[bytes, _Stored | None] | None:
+        """Return the chunk that has a key."""
+        if key in self._young:
+            return self._young
+        for chunk in self._old:
+            if key in chunk and chunk[key] is not None:
+                return chunk
+        return None
+
+    def _forget_chunk(self) -> int:
+        """Forget the oldest chunk; return how many keys it had."""
+        if self._old:
+            chunk = self._old.popleft()
+        else:
+            chunk, self._young = self._young, {}
+        count = sum(stored is not None for stored in chunk.values())
+        self._count -= count
+        return count
+
+    @staticmethod
+    def _is_over(chunk: dict[bytes, _Stored | None], now: Instant) -> bool:
+        last = next((stored for stored in reversed(chunk.values()) if stored is not None), None)
+        return last is None or now - last.at >= KEY_TTL_MS
+
+
+def _read(chunks: Iterable[dict[bytes, _Stored | None]]) -> Iterator[tuple[bytes, KeptKey]]:
+    """Yield keys in their order. Those that follow each other are mostly in one block of answers."""
+    block, answers = None, []
+    for chunk in chunks:
+        for key, stored in chunk.items():
+            if stored is None:
+                continue
+            if stored.answer.block is not block or stored.answer.place >= len(answers):
+                block, answers = stored.answer.block, stored.answer.block.read()
+            yield key, KeptKey(stored.digest, stored.at, answers[stored.answer.place])

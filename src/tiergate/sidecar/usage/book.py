@@ -27,7 +27,7 @@ from tiergate.sidecar.usage.book_records import (
     WindowUse,
     encode_record,
 )
-from tiergate.usage.idempotency import KEY_TTL_MS
+from tiergate.usage.idempotency import KEY_TTL_MS, KeptKey, KeptKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,10 +50,7 @@ class Book:
         self.accounts: dict[AccountId, AccountState] = {}
         self.reservations: dict[str, Reservation] = {}
         self.ended: dict[str, EndedReservation] = {}
-        self.keys: dict[bytes, KeyUse] = {}
-        self.keys_forgotten = 0
-        """How many keys were forgotten before their time, because there were too many."""
-        self._most_keys = most_keys
+        self.keys = KeptKeys(most_keys)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -64,8 +61,8 @@ class Book:
 
     def find_key(self, key: bytes, now: Instant) -> KeyUse | None:
         """Return what a key was used for, if that is not too long ago."""
-        use = self.keys.get(key)
-        return use if use is not None and now - use.at < KEY_TTL_MS else None
+        kept = self.keys.find(key, now)
+        return None if kept is None else KeyUse(key, kept.digest, kept.answer, kept.at)
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,14 +122,10 @@ class Book:
         for entry in reversed(entries):
             self._enter(entry, -1)
         if key is not None:
-            self.keys.pop(key.key, None)
+            self.keys.forget(key.key)
 
     def _keep(self, use: KeyUse) -> None:
-        self.keys.pop(use.key, None)
-        self.keys[use.key] = use
-        if len(self.keys) > self._most_keys:
-            del self.keys[next(iter(self.keys))]
-            self.keys_forgotten += 1
+        self.keys.keep(use.key, KeptKey(use.digest, use.at, use.answer))
 
     def _enter(self, entry: Entry, sign: int) -> None:
         id_, start = entry.account, entry.start
@@ -163,10 +156,7 @@ class Book:
 
         The book may change between the steps.
         """
-        for key in list(self.keys):
-            if now - self.keys[key].at < KEY_TTL_MS:
-                break
-            del self.keys[key]
+        self.keys.prune(now)
         for id_ in [id_ for id_, ended in self.ended.items() if now - ended.at >= KEY_TTL_MS]:
             del self.ended[id_]
         for number, account in enumerate(list(self.accounts)):
@@ -182,15 +172,14 @@ class Book:
     def snapshot(self) -> Iterator[bytes]:
         """Return the records that give this book as it is now, even if it changes while they are read."""
         states: list[BookRecord] = [*self.accounts.values(), *self.reservations.values(), *self.ended.values()]
-        keys = list(self.keys.values())
-        return _encoded(states, keys)
+        return _encoded(states, self.keys.freeze())
 
 
-def _encoded(states: list[BookRecord], keys: list[KeyUse]) -> Iterator[bytes]:
+def _encoded(states: list[BookRecord], keys: Iterator[tuple[bytes, KeptKey]]) -> Iterator[bytes]:
     for state in states:
         yield encode_record(state)
-    for use in keys:
-        yield encode_record(KeyState(use))
+    for key, kept in keys:
+        yield encode_record(KeyState(KeyUse(key, kept.digest, kept.answer, kept.at)))
 
 
 def _entered(window: WindowUse, entry: Entry, sign: int, until: Instant) -> WindowUse:

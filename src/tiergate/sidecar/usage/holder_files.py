@@ -19,8 +19,6 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgspec.structs import replace
-
 from tiergate.errors import JournalError
 from tiergate.process.atomic_files import replace_file
 from tiergate.sidecar.usage.book_records import Reservation
@@ -28,6 +26,7 @@ from tiergate.sidecar.usage.book_records import decode_record as decode_book_rec
 from tiergate.sidecar.usage.book_records import encode_record as encode_book_record
 from tiergate.sidecar.usage.journal import Journal
 from tiergate.usage.holder import Holder, HolderLimits
+from tiergate.usage.holder_state import join_snapshot
 from tiergate.usage.journal_records import Snapshot, decode_record, encode_record
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ NOTHING: Final = b"n"
 _IDENTITY_BYTES: Final = 24
 _SHORTEST: Final = 22
 _LONGEST: Final = 100
-_PART: Final = 2_000
 
 
 class Opened(NamedTuple):
@@ -111,14 +109,12 @@ def encode_note(reservation: Reservation) -> bytes:
     return b"v" + encode_book_record(reservation)
 
 
-def encode_snapshot(snapshot: Snapshot, notes: Sequence[Reservation]) -> Iterator[bytes]:
-    """Encode a snapshot in parts."""
-    empty = replace(snapshot, leases=(), pending=(), keys=(), reservations=())
-    yield b"s" + encode_record(empty)
-    for name in ("leases", "pending", "keys", "reservations"):
-        values = getattr(snapshot, name)
-        for place in range(0, len(values), _PART):
-            yield b"p" + encode_record(replace(empty, **{name: values[place : place + _PART]}))
+def encode_snapshot(parts: Iterable[Snapshot], notes: Sequence[Reservation]) -> Iterator[bytes]:
+    """Encode a snapshot in parts, as `HolderState.freeze` returns them."""
+    kind = b"s"
+    for part in parts:
+        yield kind + encode_record(part)
+        kind = b"p"
     yield b"e"
     yield from map(encode_note, notes)
 
@@ -145,20 +141,9 @@ class _Reader:
                 if isinstance(part, Snapshot):
                     self._parts.append(part)
             case b"e":
-                self._holder.apply(_join(self._parts))
+                self._holder.apply(join_snapshot(self._parts))
                 self._parts = []
             case b"n":
                 pass
             case _:
                 raise ValueError(f"a record of an unknown kind {kind!r}")
-
-
-def _join(parts: Iterable[Snapshot]) -> Snapshot:
-    first, *others = parts
-    return replace(
-        first,
-        leases=tuple(it for part in others for it in part.leases),
-        pending=tuple(it for part in others for it in part.pending),
-        keys=tuple(it for part in others for it in part.keys),
-        reservations=tuple(it for part in others for it in part.reservations),
-    )

@@ -30,7 +30,7 @@ from tiergate.sidecar.usage.journal_files import JournalWriter, recover
 from tiergate.sidecar.usage.journal_format import MAX_RECORD, pack_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     Done = Callable[[JournalError | None], None]
@@ -44,6 +44,7 @@ DEFAULT_SEGMENT: Final = 16 * 2**20
 """The default bytes of a segment."""
 
 _END_TIMEOUT: Final = 10.0
+_TURN_BYTES: Final = 32 * 2**10
 _GATHER_MOST: Final = 0.003
 """The next group waits for others as long as the last sync took, and no longer than these seconds."""
 
@@ -319,7 +320,7 @@ class Journal:
     def _snapshot(self, number: int, records: Iterable[bytes]) -> None:
         error: JournalError | None = None
         try:
-            self._writer.write_snapshot(number, records)
+            self._writer.write_snapshot(number, _in_turn(records))
         except JournalError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 - the journal stays
@@ -333,3 +334,14 @@ class Journal:
                 loop.call_soon_threadsafe(call, error)
             except RuntimeError:  # closed in between
                 return
+
+
+def _in_turn(records: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield records, and let other threads run after each few kilobytes: the event loop shares the interpreter."""
+    size = 0
+    for record in records:
+        yield record
+        size += len(record)
+        if size > _TURN_BYTES:
+            size = 0
+            time.sleep(0)

@@ -396,7 +396,7 @@ class LedgerLink:
         """Replace a long journal by a snapshot."""
         journal = self.journal
         if self._failed is None and journal.since_snapshot > max(_SNAPSHOT_AFTER, journal.size // 2):
-            journal.begin_snapshot(encode_snapshot(self.holder.snapshot(now), list(self.notes.values())))
+            journal.begin_snapshot(encode_snapshot(self.holder.freeze(now), list(self.notes.values())))
 
     async def end(self, seconds: float) -> None:
         """Report everything and give leases back, if that can be done in this time. `run` must have ended."""

@@ -428,7 +428,7 @@ class LocalMeter:
             accounts=len(book.accounts),
             reservations=len(book.reservations),
             keys=len(book.keys),
-            keys_forgotten=book.keys_forgotten,
+            keys_forgotten=book.keys.forgotten_early,
             syncs=journal.counts.syncs,
         )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -345,6 +346,60 @@ class TestFaults:
                 with pytest.raises(RequestError) as error:
                     await first.consume()
                 assert (error.value.status, error.value.title) == (503, "usage not counted now")
+
+        run(test)
+
+    def test_a_folder_that_was_restored_counts_once_its_identity_is_removed(
+        self, ledger: MemoryLedger, tmp_path: Path
+    ) -> None:
+        """Until then it says so. Nothing counts twice, and what the lost one had leased stays counted."""
+
+        async def test() -> None:
+            folder = tmp_path / "usage-leases"
+            async with LeasingSidecar(folder, Wire(ledger)).running() as first:
+                await first.consume(amount=2)
+                await first.reported()
+                shutil.copytree(folder, tmp_path / "backup")
+            for _ in range(2):
+                async with LeasingSidecar(folder, Wire(ledger)).running() as later:
+                    await later.consume(amount=3)
+                    await later.reported()
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "backup", folder)
+            async with LeasingSidecar(folder, Wire(ledger)).running() as restored:
+                await restored.until(lambda: restored.link.holder.fault is Fault.OLD_EPOCH)
+                with pytest.raises(RequestError) as error:
+                    await restored.consume()
+                assert (error.value.status, error.value.title) == (503, "usage not counted now")
+            assert ledger.booked() == 8
+            shutil.rmtree(folder)
+            async with LeasingSidecar(folder, Wire(ledger)).running() as new:
+                assert (await new.consume(amount=5))["allowed"]
+                await new.reported()
+            assert (ledger.booked(), ledger.leased()) == (13, 0)
+
+        run(test)
+
+    def test_a_ledger_that_was_restored_to_an_older_state_goes_on_from_there(
+        self, ledger: MemoryLedger, tmp_path: Path
+    ) -> None:
+        """Without any action: what is on the disks is reported, what was reported since the backup is not known."""
+
+        async def test() -> None:
+            wire = Wire(ledger)
+            async with LeasingSidecar(tmp_path, wire).running() as sidecar:
+                await sidecar.consume(amount=2)
+                await sidecar.reported()
+                backup = deepcopy(ledger)
+                await sidecar.consume(amount=3)
+                await sidecar.reported()
+                wire.is_cut = True
+                assert (await sidecar.consume("mails", 4))["allowed"]
+                wire.is_cut = False
+                wire.ledger = backup
+                assert (await sidecar.consume(amount=5))["allowed"]
+                await sidecar.reported()
+                assert (backup.booked(), backup.booked(in_feature("mails")), backup.leased()) == (7, 4, 0)
 
         run(test)
 
