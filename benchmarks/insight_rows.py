@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -63,15 +64,16 @@ def _rows(name: str, url: str, rounds: int) -> Iterator[Row]:
 
         taken = _seconds(store, series, rounds) * 1e3
         yield Row(f"a year of {_FEATURES} series of a customer, {name}", taken, 50.0, "", "ms", most=True)
-        by_order = {
-            order: _seconds(store, lambda unit, order=order: customers_of_feature(unit, "f0", order, 0, 100), rounds)
-            for order in _ORDERS
-        }
+        by_order = {order: _seconds(store, partial(_first_page, order), rounds) for order in _ORDERS}
         text = ", ".join(f"{order} {seconds * 1e3:,.0f} ms" for order, seconds in by_order.items())
         what = f"insights over {_CUSTOMERS:,} customers, the slowest, {name}"
         yield Row(what, max(by_order.values()), 1.0, text, "s", most=True)
     finally:
         store.close()
+
+
+def _first_page(order: str, unit: ReadUnit) -> object:
+    return customers_of_feature(unit, "f0", order, 0, 100)
 
 
 def _seconds(store: Store, ask: Callable[[ReadUnit], object], rounds: int) -> float:

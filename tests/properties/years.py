@@ -14,6 +14,7 @@ from tests.reference.pricings import YEARS, Pricing, Verdict, pricing, verdict
 from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
+from tiergate.impact.preview.preview import KnownUsage
 from tiergate.impact.preview.subject_effects import UNLIMITED, SubjectEffect
 from tiergate.model import FeatureType, OverrideMode, Rules, Subject
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.properties.buyers import Buyer
     from tests.reference.pricings import Held
-    from tiergate.model import Catalog, Feature, Number
+    from tiergate.model import Catalog, Feature, Instant
 
 NOW = 1_800_000_000_000
 KEPT = "kept"
@@ -93,10 +94,10 @@ class Used:
         self._used |= {it.id: buyer.used for buyer in buyers for it in buyer.bought}
         self._features = features
 
-    def used(self, subject: Subject, feature: str) -> Number | None:
+    def known(self, subject: Subject, feature: str, _at: Instant) -> KnownUsage | None:
         """What a subject has used of a feature."""
         found = self._used[subject.id].get(self._features[feature])
-        return None if found is None else Decimal(found.numerator) / Decimal(found.denominator)
+        return None if found is None else KnownUsage(Decimal(found.numerator) / Decimal(found.denominator))
 
 
 class Effected(NamedTuple):
