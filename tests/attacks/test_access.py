@@ -128,6 +128,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         PATCH /v1/webhooks/{webhook}
         DELETE /v1/webhooks/{webhook}
         POST /v1/webhooks/{webhook}/rotate-secret
+        POST /v1/webhooks/{webhook}/redeliver
         POST /v1/webhooks/{webhook}/test
         GET /v1/webhooks/{webhook}/deliveries
         GET /v1/webhooks/{webhook}/deliveries/{delivery}
@@ -156,6 +157,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/pending/bundle
         GET /v1/export/subjects
         GET /v1/endings
+        GET /v1/events
         GET /v1/customers
         GET /v1/customers/{customer}
         GET /v1/customers/{customer}/subscriptions
@@ -172,6 +174,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/usage/exports
         GET /v1/customers/{customer}/grants
         GET /v1/customers/{customer}/grants/{grant}
+        GET /v1/customers/{customer}/thresholds
+        GET /v1/customers/{customer}/thresholds/{feature}
         GET /v1/subscriptions
         GET /v1/subscriptions/{subscription}
         GET /v1/subscriptions/{subscription}/entitlements
@@ -200,6 +204,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/subscriptions/{subscription}/plan
         POST /v1/customers
         PUT /v1/customers/{customer}
+        PUT /v1/customers/{customer}/thresholds/{feature}
+        DELETE /v1/customers/{customer}/thresholds/{feature}
         PATCH /v1/customers/{customer}
         DELETE /v1/customers/{customer}
         POST /v1/customers/{customer}/subscriptions
@@ -264,6 +270,7 @@ NOBODYS = {
     "GET /v1/items/{id}/draft/diff",
     "GET /v1/items/{id}/rollouts",
     "GET /v1/whoami",
+    "POST /v1/usage",  # each record is authorized by its customer
 }
 
 # Routes whose body says whom they are about.
