@@ -55,7 +55,7 @@ def shut_down_after(answers: int, service: Service) -> None:
                 loop.call_soon(connection.shutdown)
         return next_id()
 
-    service.service.next_id = count  # type: ignore[method-assign]
+    service.service.next_id = count
 
 
 @pytest.mark.parametrize("count", [1, 7])

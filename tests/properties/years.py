@@ -94,8 +94,9 @@ class Used:
         self._used |= {it.id: buyer.used for buyer in buyers for it in buyer.bought}
         self._features = features
 
-    def known(self, subject: Subject, feature: str, _at: Instant) -> KnownUsage | None:
-        """What a subject has used of a feature."""
+    def known(self, subject: Subject, feature: str, at: Instant) -> KnownUsage | None:
+        """What a subject has used of a feature, at any instant."""
+        del at
         found = self._used[subject.id].get(self._features[feature])
         return None if found is None else KnownUsage(Decimal(found.numerator) / Decimal(found.denominator))
 

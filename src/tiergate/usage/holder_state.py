@@ -6,6 +6,7 @@ Nothing is decided here, and nothing else changes this state: so the records, re
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +115,7 @@ class HolderState:
         """
         numbers = Snapshot(self.epoch, self.last_number, self.booked_through, self.last_lease, (), (), (), ())
         values: tuple[tuple[str, Iterator[object]], ...] = (
-            ("leases", iter([lease.__copy__() for lease in self.leases.values()])),
+            ("leases", iter([copy(lease) for lease in self.leases.values()])),
             ("pending", iter(self.pending.copy())),
             ("keys", ((key, kept.digest, kept.at, kept.answer) for key, kept in self.keys.freeze())),
             ("reservations", iter([_kept(reservation) for reservation in self.reservations.values()])),
