@@ -18,6 +18,7 @@ import msgspec
 
 from tiergate.admin.publishing import PublicationRequest
 from tiergate.catalog import rollout_data, suspension_data
+from tiergate.catalog.reading.fields import text_fault
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import Audience, AudienceType, Rollout, parse_instant
 from tiergate.model.items import SHARE_STEPS
@@ -94,9 +95,10 @@ def read_instant(text: str | None, at: str) -> Instant | None:
 
 
 def check_note(text: str, at: str = "/note") -> None:
-    """Check a note or a reason."""
-    if len(text) > _MAX_NOTE or "\x00" in text:
-        raise BodyError([BodyProblem(at, "bad-text", f"must be text of at most {_MAX_NOTE} characters")])
+    """Check a note or a reason; an empty one is none."""
+    fault = text_fault(text, _MAX_NOTE, prose=True) if text else None
+    if fault is not None:
+        raise BodyError([BodyProblem(at, *fault)])
 
 
 def list_rollouts(unit: ReadUnit, id_: str) -> tuple[Members, int | None]:

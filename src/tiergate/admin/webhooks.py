@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from tiergate.catalog.reading.fields import text_fault
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import nearest
@@ -210,10 +211,9 @@ def _problems(settings: WebhookSettings, check_url: CheckUrl) -> Iterator[BodyPr
     yield from _type_problems("/events", settings.events)
     if len(set(settings.events)) < len(settings.events):
         yield BodyProblem("/events", "duplicate", "names an event twice")
-    if len(settings.description) > _MAX_DESCRIPTION:
-        yield BodyProblem("/description", "too-long", f"has more than {_MAX_DESCRIPTION} characters")
-    if "\x00" in settings.description:
-        yield BodyProblem("/description", "bad-character", "has a NUL character")
+    fault = text_fault(settings.description, _MAX_DESCRIPTION, prose=True) if settings.description else None
+    if fault is not None:
+        yield BodyProblem("/description", *fault)
 
 
 def _type_problems(pointer: str, types: Iterable[str]) -> Iterator[BodyProblem]:

@@ -24,6 +24,8 @@ def _codes(module: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef):
             for default in node.args.defaults:
                 yield from _kebab(default)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts:
+            yield from _kebab(node.value.elts[0])
         if isinstance(node, ast.Call) and len(node.args) > 2:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in {"add", "problem", "ItemViolation"}:

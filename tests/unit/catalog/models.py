@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tests.ids import OPAQUE
 from tiergate.catalog import sort_catalog
+from tiergate.catalog.reading.fields import text_fault
 from tiergate.model import (
     BEGINNING,
     DEFAULT_LATE_MS,
@@ -88,13 +89,13 @@ WORDS = st.one_of(
     st.sampled_from(["", *LABELS]),
     st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20).map(to_nfc),
     st.just("n" * 200),
-)
+).filter(lambda text: not text or text_fault(text, 200) is None)
 PROSE = st.one_of(
     WORDS,
     st.text(
         st.one_of(st.sampled_from("\n\t \u2028\ufeff"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=50
     ).map(to_nfc),
-)
+).filter(lambda text: not text or text_fault(text, 10_000, prose=True) is None)
 METADATA = st.dictionaries(WORDS.filter(bool).map(lambda word: word[:100]), PROSE.filter(bool), max_size=3).map(
     lambda found: dict(sorted(found.items()))
 )

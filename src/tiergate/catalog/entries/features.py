@@ -104,7 +104,7 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         batch=_batch(fields, scale, report),
         caps=caps,
         metered=metered,
-        linked=fields.tags("linked"),
+        linked=fields.sorted_ids("linked"),
         suspensions=_suspensions(fields, report),
         across=fields.choice("across", Combine) or Combine.SUM,
     )

@@ -12,7 +12,7 @@ import re
 from decimal import Decimal, InvalidOperation
 
 from tiergate.catalog.reading.document import Listing, Node, describe
-from tiergate.catalog.reading.fields import CONTROL, CONTROL_IN_PROSE, MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.fields import CONTROL, CONTROL_IN_PROSE, MAX_LINE, MAX_PROSE, is_blank
 from tiergate.catalog.reading.scalars import MAX_NUMBER_TEXT
 from tiergate.model import UNLIMITED, CalendarUnit, Level, Number, Switch, Unlimited
 
@@ -92,7 +92,7 @@ def read_label(node: Node) -> Level | None:
     if not isinstance(node, str):
         raise ValueError(f"must be text or a list of texts, not {describe(node)}")
     label = one_line(node)
-    return Level(label) if label.strip() else None
+    return None if is_blank(label) else Level(label)
 
 
 def one_line(text: str) -> str:
@@ -115,6 +115,8 @@ def read_prose(node: Node) -> str:
     if not isinstance(node, str):
         raise ValueError(f"must be text, not {describe(node)}")
     text = CONTROL_IN_PROSE.sub(" ", node)
+    if is_blank(text):
+        return ""
     return text if len(text) <= MAX_PROSE else text[: MAX_PROSE - 1] + "…"
 
 

@@ -27,8 +27,14 @@ MAX_LINE = 200
 MAX_PROSE = 10_000
 """Largest number of characters of a description or reason."""
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+MAX_TAGS = 100
+"""Largest number of tags of one feature, item or customer."""
+
+# Embeddings, overrides and isolates of the direction of writing make a text look like another one. The marks U+061C,
+# U+200E and U+200F, which text of several scripts needs, do not.
+_DIRECTIONS = r"\u202a-\u202e\u2066-\u2069"
+CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_DIRECTIONS}]")
+CONTROL_IN_PROSE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}]")
 _MAX_SUGGESTIONS = 100
 
 _Choice = TypeVar("_Choice", bound="StrEnum")
@@ -70,15 +76,31 @@ def read_line(node: Node, place: int, report: Report, most: int = MAX_LINE, *, p
             hint = ": put it in quotes" if isinstance(node, bool | int) or _is_number(node) else ""
             report.add(place, "wrong-type", f"must be text, not {describe(node)}{hint}")
         return None
-    if not node:
-        report.add(place, "empty-text", "must not be empty: write something, or leave the key out")
-    elif len(node) > most:
-        report.add(place, "too-long", f"must have at most {most:,} characters, not {len(node):,}")
-    elif (CONTROL_IN_PROSE if prose else CONTROL).search(node):
-        report.add(place, "bad-character", "must not contain control characters" + ("" if prose else " or line breaks"))
-    else:
+    fault = text_fault(node, most, prose=prose)
+    if fault is None:
         return node
+    report.add(place, *fault)
     return None
+
+
+def text_fault(text: str, most: int, *, prose: bool = False) -> tuple[str, str] | None:
+    """Return the code and the message of what is wrong with a text of at most `most` characters; `None` if it is valid.
+
+    Valid is a text with something to see in it: one line, or several with `prose`, without control characters.
+    """
+    if len(text) > most:
+        return "too-long", f"must have at most {most:,} characters, not {len(text):,}"
+    if (CONTROL_IN_PROSE if prose else CONTROL).search(text):
+        breaks = "" if prose else ", line breaks"
+        return "bad-character", f"must not contain control characters{breaks} or characters that turn the direction"
+    if is_blank(text):
+        return "empty-text", "must not be empty: write something, or leave the key out"
+    return None
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing: it is empty, or only white space and invisible characters."""
+    return all(character.isspace() or not character.isprintable() for character in text)
 
 
 def _is_number(node: Node) -> bool:
@@ -311,6 +333,14 @@ class Fields:
                 seen.add(id_)
                 yield id_, place
 
-    def tags(self, key: str) -> tuple[str, ...]:
+    def sorted_ids(self, key: str) -> tuple[str, ...]:
         """Return ids whose order has no meaning, sorted."""
         return tuple(sorted(result for result, _ in self.ids(key)))
+
+    def tags(self, key: str) -> tuple[str, ...]:
+        """Return at most `MAX_TAGS` tags, sorted."""
+        count = len(self.entries_of(key)) if isinstance(self.entries.get(key), list | Listing) else 0
+        if count > MAX_TAGS:
+            self.problem(key, "too-many", f"must have at most {MAX_TAGS} entries, not {count:,}")
+            return ()
+        return self.sorted_ids(key)

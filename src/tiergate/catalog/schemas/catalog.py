@@ -26,6 +26,7 @@ from tiergate.catalog.schemas.parts import (
     soft_for_overage,
     subject_id,
     suspension,
+    tags,
     thresholds,
     whole,
     words,
@@ -103,7 +104,7 @@ def _feature() -> Schema:
             "draft: prepared, not effective. archived: no new entitlements, existing ones stay effective.",
             default=FeatureStatus.ACTIVE,
         ),
-        "tags": ids("Words by which rules speak of several features."),
+        "tags": tags("Words by which rules speak of several features."),
         "unit": line("What the numbers count, such as movies/month."),
         "scale": whole(0, MAX_SCALE, "How many decimal digits the numbers may have.") | {"default": 0},
         "levels": {
@@ -237,7 +238,7 @@ def _item() -> Schema:
         "metadata": metadata(),
         "name": line("What people read."),
         "description": prose("What it is."),
-        "tags": ids("Words to group items by."),
+        "tags": tags("Words to group items by."),
         "version": whole(1, MAX_VERSION, "The number of its one version.") | {"default": 1},
         "entitlements": ref("entitlements"),
         "versions": {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.catalog.entries.calendar_periods import MAX_PERIODS
 from tiergate.catalog.entries.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
-from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE, MAX_TAGS
 from tiergate.catalog.reading.files import API_VERSION
 from tiergate.model import MAX_THRESHOLDS, CalendarUnit, LimitKind
 from tiergate.naming import EXTERNAL_PREFIX, ID, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
@@ -56,6 +56,11 @@ def ids(description: str, least: int = 0) -> Schema:
     if least:
         schema["minItems"] = least
     return schema
+
+
+def tags(description: str) -> Schema:
+    """Return a list of tags."""
+    return ids(description) | {"maxItems": MAX_TAGS}
 
 
 def words(choices: type[StrEnum], description: str, *more: str, default: StrEnum | None = None) -> Schema:

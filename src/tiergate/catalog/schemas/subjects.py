@@ -11,7 +11,6 @@ from tiergate.catalog.schemas.parts import (
     api_version,
     calendar_period,
     closed,
-    ids,
     limit_kind,
     line,
     listing,
@@ -24,6 +23,7 @@ from tiergate.catalog.schemas.parts import (
     soft_for_overage,
     subject_id,
     suspension,
+    tags,
     whole,
     words,
 )
@@ -91,7 +91,7 @@ def _customer(*, typed: bool = False) -> Schema:
     properties: Schema = {
         "id": ref("subjectId", "The customer's id, by which services ask."),
         "name": line("What people read."),
-        "tags": ids("Words that rules and rollouts speak of."),
+        "tags": tags("Words that rules and rollouts speak of."),
         "attributes": {
             "type": "object",
             "propertyNames": ref("id"),

@@ -214,6 +214,13 @@ def test_without_unlimited_among_its_levels_a_quantity_is_limited(tmp_path: Path
         ("{id: f, type: custom, levels: ^[]}", "empty-list"),
         ("{id: f, type: custom, levels: [a, ^a]}", "duplicate-entry"),
         ("{id: f, type: custom, levels: [^1, ^true, ^'']}", "wrong-type wrong-type empty-text"),
+        ("{id: f, type: switch, name: ^' '}", "empty-text"),
+        ("{id: f, type: switch, name: ^\u3000\u200b}", "empty-text"),
+        ("{id: f, type: switch, description: ^' '}", "empty-text"),
+        ("{id: f, type: switch, name: ^evil\u202egnp}", "bad-character"),
+        ("{id: f, type: switch, description: ^evil\u2066gnp}", "bad-character"),
+        ("{id: f, type: custom, levels: [a, ^b\u202c]}", "bad-character"),
+        ("{id: f, type: switch, tags: ^[" + ", ".join(f"t{n}" for n in range(101)) + "]}", "too-many"),
         ("{id: f, type: switch, suspensions: [{^feature: f}]}", "unknown-key"),
         ("{id: f, type: switch, suspensions: [{from: ^yesterday}]}", "bad-instant"),
         ("{id: f, type: switch, suspensions: [{from: ^2026-11-01T00:00:00}]}", "bad-instant"),
@@ -226,6 +233,14 @@ def test_a_mistake_in_a_feature_is_reported_at_its_place(feature: str, codes: st
     """Each mistake is named once, where it stands."""
     text, marks = unmark(catalog(feature))
     expect(catalog_problems(tmp_path, text), marks, codes)
+
+
+def test_text_of_several_scripts_is_text(tmp_path: Path) -> None:
+    """Marks that text from right to left needs, joiners and 100 tags are no mistake."""
+    tags = ", ".join(f"t{n}" for n in range(100))
+    texts = "name: \u05d0\u200f (C\u200e), description: \u0645\u200c\u06cc"
+    loaded = load(tmp_path, catalog(f"{{id: f, type: switch, {texts}, tags: [{tags}]}}"))
+    assert len(loaded.features["f"].tags) == 100
 
 
 def test_a_near_miss_is_named(tmp_path: Path) -> None:

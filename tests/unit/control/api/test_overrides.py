@@ -72,6 +72,7 @@ def test_an_override_is_given_read_replaced_and_taken(support: httpx.Client, sal
     ("change", "problem"),
     [
         ({"reason": ""}, ("/reason", "empty-text")),
+        ({"reason": " "}, ("/reason", "empty-text")),
         ({"feature": "legacy", "value": True}, ("/feature", "feature-archived")),
         ({"feature": "moviez"}, ("/feature", "unknown-feature")),
         ({"value": -1}, ("/value", "bad-number")),
@@ -83,6 +84,12 @@ def test_an_override_that_cannot_be_is_refused(
 ) -> None:
     """Without a reason, for an archived feature, by the published catalog."""
     assert codes(support.post(f"{path}/overrides", json=PROMISE | change)) == [problem]
+
+
+def test_a_reason_turns_no_direction(support: httpx.Client) -> None:
+    """It would be read as something else."""
+    answer = support.post("/v1/customers/acme/overrides", json=PROMISE | {"reason": "x\u202ey"})
+    assert codes(answer, 400) == [("/reason", "bad-character")]
 
 
 @pytest.mark.parametrize("path", PATHS)

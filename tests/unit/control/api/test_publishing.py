@@ -82,6 +82,17 @@ def test_publishing_answers_with_what_changed(api: Api) -> None:
     assert (shown["note"], shown["author"], shown["changes"]) == ("more movies", "test/admin", answer.json()["changes"])
 
 
+@pytest.mark.parametrize(
+    ("note", "status", "code"), [(" ", 422, "empty-text"), ("more\u202eseivom", 400, "bad-character")]
+)
+def test_a_note_can_be_read(api: Api, note: str, status: int, code: str) -> None:
+    """Neither blank nor turned around; nothing is published."""
+    api.draft(60)
+    answer = api.ask("POST", "/v1/publish", {"note": note})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code)
+    assert api.press.sequence == 1
+
+
 def test_publishing_is_repeated_by_its_key(api: Api) -> None:
     """The same request is answered alike, although nothing is pending any more."""
     api.draft(60)

@@ -137,6 +137,15 @@ def test_everything_that_is_wrong_is_said_at_once(client: httpx.Client) -> None:
     assert answer.json()["errors"][1]["suggestion"] == "publication.created"
 
 
+@pytest.mark.parametrize(("text", "status"), [("  ", 422), ("CRM\u202egnp", 400)])
+def test_a_description_can_be_read(client: httpx.Client, text: str, status: int) -> None:
+    """Neither blank nor turned around; an empty one is none."""
+    made = create(client)
+    answer = client.patch(f"/v1/webhooks/{made['id']}", json={"description": text})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (status, "/description")
+    assert client.patch(f"/v1/webhooks/{made['id']}", json={"description": ""}).status_code == 200
+
+
 @pytest.mark.parametrize("body", [{}, {"url": 1}, {"url": URL, "secret": "mine"}, {"url": URL, "enabled": "yes"}])
 def test_a_body_of_another_form_is_refused(client: httpx.Client, body: dict[str, object]) -> None:
     """Nothing is guessed, and no field passed over."""
