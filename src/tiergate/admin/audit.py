@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from tiergate.errors import ParameterError
+from tiergate.errors import ParameterError, did_you_mean
 from tiergate.model import format_instant, parse_instant
-from tiergate.store.audit import AuditQuery, export_audit, search_audit
+from tiergate.naming import nearest
+from tiergate.store.audit import AuditQuery, export_audit, is_recorded, search_audit
 from tiergate.store.keys import key_names
 
 if TYPE_CHECKING:
@@ -20,6 +21,34 @@ if TYPE_CHECKING:
 
 FILTERS: Final = ("actor", "action", "kind", "resource", "customer", "request_id", "text", "since", "until")
 """The names of the filters that `read_query` knows; those after `text` are instants."""
+
+_VERBS: Final = {
+    "author": "erased",
+    "catalog": "applied",
+    "customer": "created changed deleted erased",
+    "draft": "edited deleted",
+    "edit": "discarded",
+    "feature": "created edited deleted activated archived reactivated suspended resumed",
+    "grant": "given changed ended",
+    "item": "created edited deleted activated archived retired rollouts_changed sold",
+    "key": "created revoked",
+    "publication": "created rolled_back",
+    "roles": "drafted draft_dropped",
+    "rules": "drafted removed",
+    "store": "bootstrapped",
+    "subscription": (
+        "created changed deleted trial_set activated paused resumed past_due canceled ended item_added item_changed "
+        "item_removed pinned unpinned plan_changed plan_change_scheduled plan_change_withdrawn billed"
+    ),
+    "thresholds": "set removed",
+    "usage": "corrected",
+    "webhook": "created edited deleted disabled redelivered secret_rotated tested",
+}
+ACTIONS: Final = frozenset(f"{subject}.{verb}" for subject, verbs in _VERBS.items() for verb in verbs.split())
+"""What is done, as entries name it. The log of an older version may have other actions and kinds."""
+
+KINDS: Final = frozenset(_VERBS) - {"catalog", "draft", "edit"}
+"""The kinds of resources that entries are about."""
 
 _TEXTS: Final = FILTERS[:7]
 _MAX_TEXT: Final = 200
@@ -36,6 +65,22 @@ def read_query(filters: Mapping[str, str]) -> AuditQuery:
     if len(texts.get("text", "")) > _MAX_TEXT:
         raise ParameterError("text", f"may have at most {_MAX_TEXT} characters")
     return AuditQuery(**texts, since=_instant(filters, "since"), until=_instant(filters, "until"))
+
+
+def check_query(unit: ReadUnit, query: AuditQuery) -> None:
+    """Reject an action or a kind that does not exist, which no entry could have.
+
+    Raises:
+        ParameterError: it is neither known nor in the log.
+    """
+    _check_words(unit, "action", query.action, ACTIONS)
+    _check_words(unit, "kind", query.kind, KINDS)
+
+
+def _check_words(unit: ReadUnit, name: Literal["action", "kind"], text: str | None, known: frozenset[str]) -> None:
+    for word in () if text is None else text.split(","):
+        if word not in known and not is_recorded(unit, name, word):
+            raise ParameterError(name, f"has no `{word[:100]}`{did_you_mean(nearest(word, known))}")
 
 
 def search_entries(

@@ -8,7 +8,7 @@ change of an entry but a redaction, which the entry shows.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from sqlalchemy import LargeBinary, cast, func, or_, select, text
@@ -79,6 +79,12 @@ def search_audit(unit: ReadUnit, query: AuditQuery, before: int | None, limit: i
         if len(entries) >= limit or len(rows) < size:
             return entries[:limit]
         before = rows[-1].id
+
+
+def is_recorded(unit: ReadUnit, name: Literal["action", "kind"], value: str) -> bool:
+    """Return whether an entry of the log has this action, or is about this kind of resource."""
+    statement = select(AUDIT.c.id).where(AUDIT.c[name] == value).limit(1)
+    return unit.session.connection().execute(statement).first() is not None
 
 
 def export_audit(store: Store, query: AuditQuery, after: int) -> Iterator[AuditEntry]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.api.request import AdminRequest
+    from tiergate.store import ReadUnit
 
 _BATCH: Final = 200
 _MAX_ID: Final = 2**62
@@ -34,14 +35,21 @@ def search(request: AdminRequest) -> Response:
     """Search the audit log, the newest entries first."""
     limit, before = request.limit, request.number_cursor
     query = audit.read_query(request.query)
-    entries, more = request.read(lambda unit: audit.search_entries(unit, query, before, limit))
+
+    def work(unit: ReadUnit) -> tuple[list[dict[str, Any]], int | None]:
+        audit.check_query(unit, query)
+        return audit.search_entries(unit, query, before, limit)
+
+    entries, more = request.read(work)
     return Response.page(entries, None if more is None else str(more))
 
 
 def export(request: AdminRequest) -> Response:
     """Export the audit log as NDJSON, the oldest entries first; `after` continues after an entry's id."""
     after = request.number("after", 0, least=0, most=_MAX_ID)
-    entries = audit.export_entries(request.store, audit.read_query(request.query), after)
+    query = audit.read_query(request.query)
+    request.read(lambda unit: audit.check_query(unit, query))
+    entries = audit.export_entries(request.store, query, after)
     return Response.stream(_lines(entries), "application/x-ndjson")
 
 

@@ -68,6 +68,27 @@ def test_a_search_that_makes_no_sense_is_refused(api: Accountable, query: str) -
     assert api.with_key("admin").get(f"/v1/audit?{query}").status_code == 400
 
 
+@pytest.mark.parametrize("route", ["/v1/audit", "/v1/audit/export"])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("action=nope", 400),
+        ("action=thing.made,nope", 400),
+        ("action=", 400),
+        ("kind=featur", 400),
+        ("action=feature.created", 200),
+        ("action=thing.made", 200),
+        ("kind=feature,thing", 200),
+    ],
+)
+def test_what_no_entry_can_have_is_refused(api: Accountable, route: str, query: str, status: int) -> None:
+    """Not what has not happened yet, nor what an older version has written."""
+    answer = api.with_key("admin").get(f"{route}?{query}")
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["type"] == "urn:tiergate:problem:invalid-request"
+
+
 def test_times_bound_a_search(api: Accountable) -> None:
     """From, included, until, excluded."""
     admin = api.with_key("admin")
