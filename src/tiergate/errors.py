@@ -343,15 +343,16 @@ class ForbiddenError(CallerError):
     """The caller has no permission for an action on a kind of resource.
 
     `scoped`: the caller's roles allow it, but its key is limited to other actions or customers. `explanation` replaces
-    the default one.
+    the default one. `purpose`: the action that was asked for, which needs `action` first.
     """
 
-    def __init__(self, action: str, resource: str, *, scoped: bool, explanation: str = "") -> None:
+    def __init__(self, action: str, resource: str, *, scoped: bool, explanation: str = "", purpose: str = "") -> None:
         self.action = action
         self.resource = resource
         self.scoped = scoped
         default = "this key is limited to other actions or customers" if scoped else "none of your roles allows it"
-        super().__init__(f"you may not `{action}` here ({resource}): {explanation or default}")
+        asked = f"`{purpose}` here ({resource}), which needs `{action}`" if purpose else f"`{action}` here ({resource})"
+        super().__init__(f"you may not {asked}: {explanation or default}")
 
 
 class ParameterError(CallerError):

@@ -69,11 +69,13 @@ class Actor:
         return self.allows(action, resource).allowed
 
 
-def enforce(caller: Caller, action: Action, resource: Resource, permission: Permission) -> None:
-    """Raise `ForbiddenError` if a permission was denied, and log it."""
+def enforce(
+    caller: Caller, action: Action, resource: Resource, permission: Permission, purpose: Action | None = None
+) -> None:
+    """Raise `ForbiddenError` if a permission was denied, and log it; `purpose`: what the caller asks for in the end."""
     if permission.errors:
         _log.error("role policy failed to evaluate: denied", caller=caller.id, action=action, errors=permission.errors)
     if not permission.allowed:
         _log.info("permission denied", caller=caller.id, action=action, resource=resource.type, id=resource.id)
         scoped = any(policy.startswith("scope/") for policy in permission.policies)
-        raise ForbiddenError(action, resource.type, scoped=scoped)
+        raise ForbiddenError(action, resource.type, scoped=scoped, purpose=purpose or "")

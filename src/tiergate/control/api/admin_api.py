@@ -119,7 +119,8 @@ class AdminApi:
             return _DENIED if roles is None else roles.allows(caller, action, resource)
 
         if isinstance(endpoint.action, Action) and isinstance(endpoint.resource, Resource):
-            enforce(caller, endpoint.action, endpoint.resource, allows(endpoint.action, endpoint.resource))
+            permission = allows(endpoint.action, endpoint.resource)
+            enforce(caller, endpoint.action, endpoint.resource, permission, endpoint.purpose)
         with tempfile.NamedTemporaryFile(suffix=".ndjson") if endpoint.spooled else contextlib.nullcontext() as spool:
             request = AdminRequest(
                 method=http.method,

@@ -51,7 +51,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     catalog = Resource.catalog()
     return [
-        Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY),
+        Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY, purpose=Action.APPLY),
         Endpoint("GET", "/v1/export", Action.VIEW, export, catalog, query=("rules", "private")),
     ]
 

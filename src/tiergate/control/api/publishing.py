@@ -92,11 +92,11 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     return [
         Endpoint("GET", "/v1/pending", Action.VIEW, pending, catalog),
-        Endpoint("POST", "/v1/publish", Action.PREVIEW, publish, catalog),
+        Endpoint("POST", "/v1/publish", Action.PREVIEW, publish, catalog, purpose=Action.PUBLISH),
         Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, catalog, max_body=_MAX_BODY),
         Endpoint("GET", _PATH, Action.VIEW, list_publications, catalog, paged=True),
         Endpoint("GET", f"{_PATH}/{{sequence}}", Action.VIEW, show_publication, catalog),
-        Endpoint("POST", f"{_PATH}/{{sequence}}/rollback", Action.PREVIEW, roll_back, catalog),
+        Endpoint("POST", f"{_PATH}/{{sequence}}/rollback", Action.PREVIEW, roll_back, catalog, purpose=Action.ROLLBACK),
     ]
 
 

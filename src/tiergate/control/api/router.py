@@ -89,6 +89,7 @@ class Endpoint:
     is removed after the response.
     `is_brief`: the handler makes one brief change and waits for nothing else. It runs inside the transaction of the
     change (`brief_changes`), perhaps several times.
+    `purpose`: what the handler requires in the end, if `action` is only the least that it needs.
     `subjects`: the members of the query and the body, `customer` or `subscription`, that are ids; as in the path,
     external ids may replace them.
     """
@@ -106,6 +107,7 @@ class Endpoint:
     spooled: bool = False
     subjects: tuple[str, ...] = ()
     is_brief: bool = False
+    purpose: Action | None = None
 
     def __post_init__(self) -> None:
         """Check that it is complete."""

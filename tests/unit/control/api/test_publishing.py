@@ -83,6 +83,17 @@ def test_publishing_answers_with_what_changed(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "action"),
+    [("publish", "publish"), ("publications/1/rollback", "rollback"), ("apply", "apply"), ("preview", "preview")],
+)
+def test_a_refusal_names_what_was_asked(api: Api, path: str, action: str) -> None:
+    """Not only the permission that it needs first."""
+    refused = api.ask("POST", f"/v1/{path}", {}, role="sales-agent")
+    assert refused.status_code == 403
+    assert refused.json()["detail"].startswith(f"you may not `{action}` here (Catalog)")
+
+
+@pytest.mark.parametrize(
     ("note", "status", "code"), [(" ", 422, "empty-text"), ("more\u202eseivom", 400, "bad-character")]
 )
 def test_a_note_can_be_read(api: Api, note: str, status: int, code: str) -> None:
