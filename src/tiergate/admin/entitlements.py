@@ -16,7 +16,15 @@ from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.errors import NotFoundError
 from tiergate.model import Decision, Subject, SubjectRecord, SubjectType
 from tiergate.publish.bundle_cache import BundleCache
-from tiergate.store.history import PastPublication, find_past_customer, publication_at, record_at
+from tiergate.store.feed import read_head
+from tiergate.store.history import (
+    PastPublication,
+    find_past_customer,
+    publication_at,
+    publication_at_position,
+    record_at,
+    record_at_position,
+)
 from tiergate.store.publications import publication
 
 if TYPE_CHECKING:
@@ -75,11 +83,15 @@ class EntitlementReader:
 def _read_basis(
     unit: ReadUnit, subject: Subject, at: Instant | None, revision: str | None, sequence: int | None
 ) -> tuple[Instant, SubjectRecord, int, PastPublication]:
+    # What is so now is the last entry, whatever the clock said when it was written: a clock may be set back.
+    head = read_head(unit.session).position if at is None else None
     at = unit.now if at is None else at
     is_customer = subject.type is SubjectType.CUSTOMER
     customer = subject.id if is_customer else find_past_customer(unit.session, subject.id)
-    past = None if customer is None else record_at(unit.session, customer, at)
-    if past is None or past.record is None:
+    if customer is None:
+        raise NotFoundError(subject.type.value, subject.id)
+    past = record_at(unit.session, customer, at) if head is None else record_at_position(unit.session, customer, head)
+    if past.record is None:
         raise NotFoundError(subject.type.value, subject.id)
     if not is_customer and all(it.id != subject.id for it in past.record.subscriptions):
         raise NotFoundError(subject.type.value, subject.id)
@@ -87,8 +99,10 @@ def _read_basis(
         published = PastPublication(0, revision)
     elif sequence is not None:
         published = PastPublication(sequence, publication(unit.session, sequence).revision)
-    else:
+    elif head is None:
         published = publication_at(unit.session, at)
+    else:
+        published = publication_at_position(unit.session, head)
     return at, past.record, past.position, published
 
 

@@ -60,6 +60,19 @@ def test_what_was_so_at_a_moment_is_told_afterwards(api: tuple[Admin, Store, Tic
     assert movies(client, path, revision=revision, at=format_instant(NOW)) == 50
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_clock_that_is_set_back_hides_nothing(api: tuple[Admin, Store, Ticking], path: str) -> None:
+    """What is so now is what was written last; at an instant, what was written by then."""
+    admin, store, clock = api
+    client = admin.as_("admin")
+    clock.now = NOW - 7_200_000
+    assert movies(client, path) == 50
+    assert client.get(f"{path}/entitlements", params={"at": format_instant(clock.now)}).status_code == 404
+    put_in_force(store, CATALOG.replace("movies: 50", "movies: 60"))
+    made(client.post("/v1/subscriptions/s1/items", json={"item": "extra-movies"}))
+    assert movies(client, path) == 70
+
+
 def test_an_override_to_come_is_told_ahead(api: tuple[Admin, Store, Ticking]) -> None:
     """Whatever begins or ends does so at its instant, asked for before or after."""
     admin = api[0].as_("admin")
