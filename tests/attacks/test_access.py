@@ -171,6 +171,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/export/usage
         GET /v1/export/usage/csv
         GET /v1/usage/exports
+        GET /v1/usage/leases
         POST /v1/usage/exports
         GET /v1/customers/{customer}/grants
         GET /v1/customers/{customer}/grants/{grant}
@@ -213,6 +214,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         DELETE /v1/customers/{customer}/overrides/{override}
         POST /v1/customers/{customer}/suspensions
         POST /v1/customers/{customer}/usage/corrections
+        POST /v1/usage/leases/write-off
         PATCH /v1/customers/{customer}/grants/{grant}
         DELETE /v1/customers/{customer}/grants/{grant}
         DELETE /v1/customers/{customer}/suspensions/{feature}
@@ -387,7 +389,7 @@ def test_a_key_for_one_customer_reaches_what_is_its_own(doors: Admin) -> None:
     """All routes about a customer or a subscription, and no other."""
     client = doors.as_("admin", customers=["acme"])
     own = {route for route in EXPECTED if "{customer}" in route or "{subscription}" in route}
-    own |= {"POST /v1/customers", "POST /v1/subscriptions"} | ABOUT
+    own |= {"POST /v1/customers", "POST /v1/subscriptions", "POST /v1/usage/leases/write-off"} | ABOUT
     assert {route for route in EXPECTED if ask(client, route, "acme") != 403} == own | NOBODYS
 
 

@@ -198,6 +198,7 @@ key counts once here and there, is kept for 24 hours, and with other content ret
 | `usage-too-large` | so much cannot be counted: at most 10^18 units at once; 422 |
 | `idempotency-key-reused` | the key was used for a record with other content; 409 |
 | `usage-below-zero` | less was used than a correction takes back; 409 |
+| `lease-not-expired` | a lease that would be written off has not expired; 409 |
 | `windows-moving` | the windows of the usage have changed too often meanwhile: repeat it; 409 or 503 |
 | `too-many-grants` | the customer has 200 grants for the feature that are neither used up nor ended; 409 |
 | `rolled-over` | what rolled over from the window before cannot be changed; 409 |

@@ -41,7 +41,7 @@ _VERBS: Final = {
         "item_removed pinned unpinned plan_changed plan_change_scheduled plan_change_withdrawn billed"
     ),
     "thresholds": "set removed",
-    "usage": "corrected",
+    "usage": "corrected written_off",
     "webhook": "created edited deleted disabled redelivered secret_rotated tested",
 }
 ACTIONS: Final = frozenset(f"{subject}.{verb}" for subject, verbs in _VERBS.items() for verb in verbs.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -96,9 +96,10 @@ class ControlPlane:
         self._key = key
         self._verify = verify
 
-    def call(self, method: str, path: str, *, body: object = None, **query: str) -> Any:  # noqa: ANN401 - JSON
-        """Send a request and return the JSON of the response; none where it has no body."""
-        return self._receive_json(method, path, params=query, json=body)
+    def call(self, method: str, path: str, *, body: object = None, reason: str = "", **query: str) -> Any:  # noqa: ANN401
+        """Send a request and return the JSON of the response; none if it has no body. `reason`: for the audit log."""
+        headers = {"tiergate-reason": quote(reason)} if reason else None
+        return self._receive_json(method, path, params=query, json=body, headers=headers)
 
     def publish(self, path: str, body: object, if_match: str | None = None) -> Any:  # noqa: ANN401 - JSON
         """Request a publication, which takes as long as it takes to examine all customers.
@@ -131,11 +132,11 @@ class ControlPlane:
         with self._request(method, path, json=body, timeout=_PATIENCE) as response:
             yield from response.iter_lines()
 
-    def list_all(self, path: str) -> Iterator[Any]:
+    def list_all(self, path: str, **query: str) -> Iterator[Any]:
         """Yield all entries of a list, page by page."""
         cursor: dict[str, str] = {}
         while True:
-            page = self.call("GET", path, limit="500", **cursor)
+            page = self.call("GET", path, limit="500", **query, **cursor)
             yield from page["items"]
             if page["next"] is None:
                 return

@@ -29,6 +29,7 @@ from tiergate.control.api import (
 )
 from tiergate.control.api.usage import UsageEndpoints
 from tiergate.control.api.usage_exports import UsageExportEndpoints
+from tiergate.control.api.usage_leases import UsageLeaseEndpoints
 from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.control.feed_api.usage_exchange import UsageExchange
 from tiergate.publish.publisher import Publisher
@@ -87,6 +88,7 @@ def all_endpoints(
         *UsageExchange(ledger).endpoints(),
         *UsageEndpoints(ledger).endpoints(),
         *UsageExportEndpoints(exporter).endpoints(),
+        *UsageLeaseEndpoints(ledger).endpoints(),
         *probes,
     ]
     return [*routes, openapi.endpoint(routes)]

@@ -129,7 +129,7 @@ class UsageState:
         rows = read_rows(self.connection, USAGE_LEASES, LEASE_KEY, numbers)
         whole = sorted({need.holder for need in needs if need.all_leases})
         rows += read_rows(self.connection, USAGE_LEASES, ("holder",), [(id_,) for id_ in whole])
-        leases = [_lease(row) for row in rows]
+        leases = [lease_of(row) for row in rows]
         self.leases |= {(lease.holder, lease.number) for lease in leases}
         self.records.load(leases=leases)
         return {lease.account for lease in leases}
@@ -345,7 +345,8 @@ def _account(row: Row[Any]) -> AccountRecord:
     return AccountRecord(account, row.until, row.booked, row.leased, drawn, row.leases, row.version)
 
 
-def _lease(row: Row[Any]) -> LeaseRecord:
+def lease_of(row: Row[Any]) -> LeaseRecord:
+    """Return the lease of a row."""
     account = Account(row.feature, Scope(row.scope), row.customer, row.member, row.start)
     state = LeaseState.WRITTEN_OFF if row.written_off else LeaseState.LIVE
     return LeaseRecord(row.holder, row.number, account, row.units, row.expires, row.spent, state)

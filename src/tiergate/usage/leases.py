@@ -8,6 +8,7 @@ only decide when a holder stops spending, and how long units wait.
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,7 +28,7 @@ class LeaseState(Enum):
     """The holder may spend from it. Once it has expired, all of it counts as spent until the holder reports."""
 
     WRITTEN_OFF = "written_off"
-    """All of it was booked, because an operator gave its holder up. If the holder returns, its word counts again."""
+    """An operator gave its holder up: the rest was booked, or given back. If the holder returns, its word counts."""
 
     SETTLED = "settled"
 
@@ -46,7 +47,7 @@ class LeaseEvent(Enum):
     """The holder started again and does not know it: nothing was spent."""
 
     WRITE_OFF = auto()
-    """The holder is lost: all of it counts as spent."""
+    """The holder is lost: the rest counts as spent, or as not spent."""
 
     __hash__ = object.__hash__  # as fast as it gets: members are compared by identity
 
@@ -196,6 +197,11 @@ class Pace(NamedTuple):
 
 DEFAULT_PACE: Final = Pace()
 """How holders ask for leases unless something else is set."""
+
+
+def holder_name(identity: str) -> str:
+    """Return the name of a holder, which people see: 16 hexadecimal digits. Its identity is a secret."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def lease_units(need: Need, available: int, leases: int, shares: int) -> int:

@@ -52,7 +52,7 @@ from tiergate.usage.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from tiergate.model import Instant, Interval
     from tiergate.usage.accounts import Account, AccountRecord, Bound, Consumption, Figures
@@ -236,19 +236,28 @@ class Ledger:
         self._delete(lease)
         return Settled(settle.lease, agreed=False)
 
-    def write_off(self, holder: str) -> int:
-        """Book all leases of a holder that is lost as spent. Return how many units that are."""
+    def leases_of(self, holder: str) -> list[LeaseRecord]:
+        """Return the leases of a holder that are not settled. They must not be changed."""
+        return self._records.leases_of(holder)
+
+    def write_off(self, holder: str, leases: Container[int] | None = None, *, spent: bool = True) -> int:
+        """Give leases of a lost holder up, all or these: as spent, or as not spent. Return how many units that are."""
         units = 0
         for lease in self._records.leases_of(holder):
-            if (lease.state, LeaseEvent.WRITE_OFF) in LEASE_TRANSITIONS:
+            is_meant = leases is None or lease.number in leases
+            if is_meant and (lease.state, LeaseEvent.WRITE_OFF) in LEASE_TRANSITIONS:
                 units += lease.units - lease.spent
-                self._write_off(lease)
+                self._write_off(lease, spent=spent)
         return units
 
-    def _write_off(self, lease: LeaseRecord) -> LeaseRecord:
+    def _write_off(self, lease: LeaseRecord, *, spent: bool = True) -> LeaseRecord:
         lease = self._records.edit_lease(lease)
         lease.state = LEASE_TRANSITIONS[lease.state, LeaseEvent.WRITE_OFF]
         rest = lease.units - lease.spent
+        if not spent:
+            lease.units = lease.spent  # so that what is reported later is booked besides
+            self._return(lease, rest, booked=False)
+            return lease
         account = self._records.edit_account(lease.account)
         account.leased -= rest
         account.booked += rest
@@ -315,6 +324,9 @@ class Ledger:
             covered = min(units, lease.units - lease.spent)
             units -= covered
             self._book_leased(lease, covered, at, counts=counts)
+            if units and lease.state is LeaseState.WRITTEN_OFF:  # as not spent: the ends agree when it is settled
+                lease = self._records.edit_lease(lease)
+                lease.units, lease.spent = lease.units + units, lease.spent + units
         if units and counts:
             self._book(spend.account, self._bound_at(spend.account, at), units, at)
 

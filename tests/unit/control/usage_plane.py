@@ -13,6 +13,7 @@ from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.control.api import audit, customers, erasure, events, overrides, subscriptions
 from tiergate.control.api.usage import UsageEndpoints
 from tiergate.control.api.usage_exports import UsageExportEndpoints
+from tiergate.control.api.usage_leases import UsageLeaseEndpoints
 from tiergate.control.usage_export.exporter import UsageExporter
 from tiergate.model import parse_instant
 from tiergate.store import Store
@@ -112,6 +113,7 @@ def usage_plane(
         others = (customers, subscriptions, overrides, audit, erasure, events)
         endpoints = [route for module in others for route in module.endpoints()]
         endpoints += [*UsageEndpoints(ledger).endpoints(), *UsageExportEndpoints(exporter).endpoints()]
+        endpoints += UsageLeaseEndpoints(ledger).endpoints()
         with serving(store, endpoints) as admin:
             client = admin.as_("admin")
             made(client.post("/v1/customers", json={"id": "acme"}))

@@ -8,7 +8,7 @@ from tests.usage_ledgers import ALWAYS, CALLS, NOW, USER, MemoryHolder, MemoryLe
 from tiergate.model import Interval
 from tiergate.usage.accounts import AMOUNT_MAX, SUM_MAX, Account, Bound, Debit, Scope
 from tiergate.usage.idempotency import KEY_TTL_MS
-from tiergate.usage.leases import LeaseTerms
+from tiergate.usage.leases import LeaseState, LeaseTerms
 from tiergate.usage.ledger_records import Booking
 from tiergate.usage.pools import ALLOWANCE, OVERAGE, Grant
 from tiergate.usage.protocol import (
@@ -171,6 +171,30 @@ def test_a_holder_may_be_written_off_and_return(ledger: MemoryLedger) -> None:
     assert one.send(Renew(lease)).results == (NotRenewed(lease, known=True),)
     assert one.send(Settle(lease, 4), report=used(1, 4, lease)).results == (Settled(lease),)
     assert (ledger.booked(), ledger.leased()) == (4, 0)
+
+
+def test_what_was_written_off_as_not_spent_counts_when_it_is_reported(ledger: MemoryLedger) -> None:
+    """All of it, and once; the ends agree when the lease is settled."""
+    one = Session(ledger)
+    lease = one.lease(10)
+    one.send(report=used(1, 3, lease))
+    assert ledger.open.write_off("one", spent=False) == 7
+    assert ledger.records.commit().bookings == []
+    assert (ledger.booked(), ledger.leased(), ledger.records.account(CALLS).drawn) == (3, 0, {ALLOWANCE: 3})
+    assert one.send(Renew(lease)).results == (NotRenewed(lease, known=True),)
+    one.send(report=used(2, 4, lease))
+    assert one.send(Settle(lease, 7)).results == (Settled(lease),)
+    assert (ledger.booked(), ledger.leased(), ledger.records.account(CALLS).leases) == (7, 0, 0)
+
+
+def test_some_leases_are_written_off_once(ledger: MemoryLedger) -> None:
+    """The others stay, and so does how it was done."""
+    one = Session(ledger)
+    first, second = one.lease(10), one.lease(5)
+    assert ledger.open.write_off("one", {second}) == 5
+    assert ledger.open.write_off("one", {second}, spent=False) == 0
+    assert [lease.number for lease in ledger.open.leases_of("one") if lease.state is LeaseState.LIVE] == [first]
+    assert (ledger.booked(), ledger.leased()) == (5, 10)
 
 
 def test_a_correction_of_what_was_written_off_does_not_make_usage_negative(ledger: MemoryLedger) -> None:

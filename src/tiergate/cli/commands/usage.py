@@ -1,4 +1,4 @@
-"""`tiergate usage`: count usage on a running sidecar, show it, and export what a control plane has counted."""
+"""`tiergate usage`: count usage on a running sidecar, show and export it, and write off what a lost sidecar holds."""
 
 from __future__ import annotations
 
@@ -227,3 +227,70 @@ def export_days(
         print_json(found)
     else:
         print_exports(found)
+
+
+class LeaseOptions(NamedTuple):
+    """Which leases are meant."""
+
+    customer: Annotated[str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")] = None
+    feature: Annotated[str | None, typer.Option("--feature", metavar="ID", help="Only of this feature.")] = None
+
+    def members(self) -> dict[str, str]:
+        """Return what is given."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+@group.command("leases")
+@expand_options
+def leases(
+    holder: Annotated[
+        str | None, typer.Argument(metavar="[HOLDER]", help="The name of a sidecar; default: all.")
+    ] = None,
+    *,
+    narrowed: LeaseOptions,
+    connection: ControlPlaneOptions,
+    as_json: AsJson = False,
+) -> None:
+    """List which sidecar holds units of whom, until when, and whether it has expired."""
+    from tiergate.cli.output.errors import print_json
+    from tiergate.cli.output.usage import print_leases
+
+    query = narrowed.members() | ({} if holder is None else {"holder": holder})
+    found = list(connection.client().list_all("/v1/usage/leases", **query))
+    if as_json:
+        print_json(found)
+    else:
+        print_leases(found)
+
+
+class WrittenOffAs(StrEnum):
+    """As what leases are written off."""
+
+    ALL = "all"
+    NONE = "none"
+
+
+@group.command("write-off")
+@expand_options
+def write_off(
+    holder: Annotated[str, typer.Argument(metavar="HOLDER", help="The name of a sidecar, as `usage leases` lists it.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")],
+    spent: Annotated[
+        WrittenOffAs,
+        typer.Option(help="`all`: the units count as spent until the sidecar reports; `none`: they can be used again."),
+    ] = WrittenOffAs.ALL,
+    narrowed: LeaseOptions,
+    connection: ControlPlaneOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Give up the expired leases of a sidecar that is lost with its disk."""
+    from tiergate.cli.output.errors import print_json
+    from tiergate.cli.output.usage import print_written_off
+
+    body = {"holder": holder, "spent": spent.value, **narrowed.members()}
+    found = connection.client().call("POST", "/v1/usage/leases/write-off", body=body, reason=reason)
+    if as_json:
+        print_json(found)
+    else:
+        print_written_off(found)

@@ -11,7 +11,7 @@ from tiergate.cli.output.decision import print_answer
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiergate.client import Consumption, FeatureUsage, RecordedUsage
@@ -66,15 +66,52 @@ def print_usage(usage: list[FeatureUsage]) -> None:
         )
         for one in usage
     ]
-    rows.insert(0, ("feature", "used", "limit", "remaining", "overage", "resets"))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    _print_columns([("feature", "used", "limit", "remaining", "overage", "resets"), *rows])
 
 
 def usage_json(usage: list[FeatureUsage]) -> bytes:
     """Return the usage of features as JSON."""
     return encode({"usage": [_present(one) for one in usage]})
+
+
+def print_leases(leases: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of leases."""
+    if not leases:
+        print_line("no leases")
+        return
+    heads = ("holder", "of", "feature", "amount", "reported", "state", "expires", "last seen")
+    rows = [
+        (
+            lease["holder"],
+            _whose(lease),
+            lease["feature"],
+            str(lease["amount"]),
+            str(lease["reported"]),
+            lease["state"].replace("_", " "),
+            lease["expires_at"],
+            lease["seen_at"],
+        )
+        for lease in leases
+    ]
+    _print_columns([heads, *rows])
+
+
+def print_written_off(found: Mapping[str, Any]) -> None:
+    """Print what was given up."""
+    how = "as spent" if found["spent"] == "all" else "as not spent"
+    for one in found["written_off"]:
+        print_line(f"written off {how}: {one['amount']} of {one['feature']}, {_whose(one)}")
+
+
+def _whose(entry: Mapping[str, Any]) -> str:
+    parts = [entry[name] for name in ("customer", "subscription", "user") if name in entry]
+    return " / ".join(parts) or "everybody"
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _present(value: msgspec.Struct) -> dict[str, Any]:

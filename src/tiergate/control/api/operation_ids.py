@@ -71,6 +71,8 @@ _NAMES: Final = {
     "POST /v1/sync/usage": "exchange_usage",
     "POST /v1/usage": "record_usage",
     "GET /v1/usage/exports": "list_usage_exports",
+    "GET /v1/usage/leases": "list_usage_leases",
+    "POST /v1/usage/leases/write-off": "write_off_usage_leases",
     "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": "redeliver",
     "POST /v1/webhooks/{webhook}/redeliver": "redeliver_many",
     "POST /v1/webhooks/{webhook}/rotate-secret": "rotate_webhook_secret",

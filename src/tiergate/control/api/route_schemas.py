@@ -204,6 +204,8 @@ _USAGE: Final = {
     "GET /v1/export/usage": Shape(media=NDJSON),
     "GET /v1/export/usage/csv": Shape(media="text/csv"),
     "GET /v1/usage/exports": Shape("UsageExports"),
+    "GET /v1/usage/leases": _page("UsageLease"),
+    "POST /v1/usage/leases/write-off": Shape("WrittenOffLeases", "LeaseWriteOff"),
     "POST /v1/usage/exports": Shape("UsageExports", "UsageDays", 202),
     "GET /v1/customers/{customer}/grants": _page("Grant"),
     "POST /v1/customers/{customer}/grants": _made("Grant", "NewGrant"),

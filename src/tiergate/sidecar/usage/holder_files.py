@@ -15,7 +15,6 @@ A snapshot has parts because a record is limited, and a state is not.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -28,6 +27,7 @@ from tiergate.sidecar.usage.journal import Journal
 from tiergate.usage.holder import Holder, HolderLimits
 from tiergate.usage.holder_state import join_snapshot
 from tiergate.usage.journal_records import Snapshot, decode_record, encode_record
+from tiergate.usage.leases import holder_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -92,7 +92,7 @@ def open_holder(folder: Path, identity: str, instance: bytes, *, budget: int, li
     holder = Holder(identity, instance, limits)
     notes: dict[str, Reservation] = {}
     reader = _Reader(holder, notes)
-    path = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    path = folder / holder_name(identity)
     journal = Journal.open(path, reader.read, budget=budget)
     for id_ in [id_ for id_ in notes if id_ not in holder.state.reservations]:
         del notes[id_]

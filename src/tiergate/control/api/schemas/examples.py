@@ -61,6 +61,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "UsageReport": {"subject": "acme", "feature": "emails", "amount": 3, "key": "mail-4711"},
     "UsageThresholds": {"thresholds": [80, 100]},
     "UsageCorrection": {"feature": "emails", "amount": -100},
+    "LeaseWriteOff": {"holder": "1f3870be274f6c49", "customer": "acme", "spent": "none"},
     "NewGrant": {"feature": "emails", "amount": 1000, "until": "2027-01-01T00:00:00Z", "reason": "Top-up"},
     "GrantEdit": {"add": 500},
     "UsageDays": {"first": "2026-11-01", "last": "2026-11-29"},

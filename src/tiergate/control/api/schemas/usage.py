@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, Schema, ref
+from tiergate.usage.accounts import Scope
 from tiergate.wire.schemas import object_of, struct_schemas
 from tiergate.wire.usage import MAX_RECORDS, RecordedUsage, UsageEvent, UsageRecordBody, UsageRecordsBody
 from tiergate.wire.usage_changes import CorrectionBody, GrantBody, GrantEditBody, ThresholdsBody
@@ -78,6 +79,7 @@ def usage_schemas() -> dict[str, Schema]:
             optional=("from", "until", "rolled_over", "reason", "author"),
         ),
         **_views(),
+        **_leases(),
         "UsageReported": {
             "description": "What became of the record; of several under `results`, each or why it does not count.",
             "anyOf": [
@@ -179,5 +181,42 @@ def _views() -> dict[str, Schema]:
                 "variation": _NUMBER | {"description": "The coefficient of variation of the last 28 days."},
             },
             required=("customer",),
+        ),
+    }
+
+
+def _leases() -> dict[str, Schema]:
+    holder = TEXT | {"description": "The name of a sidecar: of its folder in `usage-leases`."}
+    spent = {"enum": ["all", "none"], "description": "Whether the units count as spent until the holder reports."}
+    account: dict[str, Schema] = {
+        "feature": ref("Id"),
+        "scope": {"enum": [scope.value for scope in Scope]},
+        "customer": ref("SubjectId") | {"description": "Absent for everybody's."},
+        "subscription": ref("SubjectId"),
+        "user": ref("SubjectId"),
+        "window_from": ref("Instant") | {"description": "Absent if it never resets."},
+    }
+    optional = ("customer", "subscription", "user", "window_from")
+    given_up = object_of({**account, "leases": COUNT, "amount": _NUMBER}, optional=optional)
+    return {
+        "UsageLease": object_of(
+            {
+                "holder": holder,
+                "lease": COUNT | {"description": "Its number at the holder."},
+                **account,
+                "amount": _NUMBER,
+                "reported": _NUMBER | {"description": "What the holder has reported of it as spent."},
+                "state": {"enum": ["live", "expired", "written_off"]},
+                "expires_at": ref("Instant"),
+                "seen_at": ref("Instant") | {"description": "When the holder last sent a request."},
+            },
+            optional=optional,
+        ),
+        "LeaseWriteOff": object_of(
+            {"holder": holder, "customer": ref("SubjectId"), "feature": ref("Id"), "spent": spent},
+            required=("holder",),
+        ),
+        "WrittenOffLeases": object_of(
+            {"holder": holder, "spent": spent, "written_off": {"type": "array", "items": given_up}}
         ),
     }
