@@ -26,7 +26,8 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.NO: "The answer is no: a check was denied, a test failed, coverage is too low, `lint --strict` has "
     "warnings, a replay differs, `diff --exit-code` does not prove equality, customers would lose something by what is "
     "published or previewed, or what would be published is not what was reviewed.",
-    ExitCode.USAGE: "The call is wrong: an argument, an option, a setting, or a field of a check.",
+    ExitCode.USAGE: "The call is wrong: an argument, an option, a setting, or a field of a check. Also what the "
+    "control plane rejects: a key that is not valid or may not do this, or an id that does not exist.",
     ExitCode.INPUT: "Input files have problems; each is reported with its file, line and column.",
     ExitCode.OPERATOR: "The machine has a problem: a port in use, an unreadable file, a full disk, a damaged bundle.",
     ExitCode.UNREACHABLE: "The sidecar or the control plane does not answer.",

@@ -255,9 +255,8 @@ def _caller(issuer: IssuerSettings, claims: Mapping[str, Any]) -> Caller:
         return Caller(id_, CallerKind.WORKLOAD, _workload_roles(issuer.subjects, subject), name)
     roles = [role for text in _texts(claims, issuer.roles_claim) for role in issuer.roles.get(text, ())]
     names = [claims.get(claim) for claim in ("name", "email", "preferred_username")]
-    return Caller(
-        id_, CallerKind.PERSON, frozenset(roles), next((it for it in names if isinstance(it, str) and it), "")
-    )
+    name = next((it for it in names if isinstance(it, str) and it.strip()), subject)
+    return Caller(id_, CallerKind.PERSON, frozenset(roles), name)
 
 
 def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from tests.issuer import AUDIENCE, ISSUER, Issuer, JwksServer, write_jwks
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier, read_issuers
@@ -69,6 +70,21 @@ def test_a_person_has_the_roles_that_the_claim_stands_for(reader: TokenVerifier,
     token = issuer.token(roles=["sales", "admin", "others", 7])
     expected = Caller("okta/ann", CallerKind.PERSON, frozenset({"sales-agent", "analyst"}), "Ann")
     assert reader.read(token) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"name": "Ann", "email": "ann@example.com"}, "Ann"),
+        ({"name": " ", "email": "ann@example.com"}, "ann@example.com"),
+        ({"name": None, "preferred_username": "ann"}, "ann"),
+        ({"name": None}, "ann"),
+        ({"name": 7, "email": ""}, "ann"),
+    ],
+)
+def test_a_person_always_has_a_name(reader: TokenVerifier, issuer: Issuer, claims: dict[str, Any], name: str) -> None:
+    """The subject, if the issuer tells no other."""
+    assert reader.read(issuer.token(**claims)).name == name
 
 
 @pytest.mark.parametrize(
@@ -454,6 +470,26 @@ def test_what_only_looks_like_a_key_is_refused(store: Store, reader: TokenVerifi
     """And is read as nothing else."""
     with pytest.raises(RequestError, match="no such key"):
         Authenticator(store, reader).identify(shown)
+
+
+@pytest.mark.parametrize("case", ["unknown", "revoked", "none"])
+def test_the_log_names_the_key_of_a_refused_call(store: Store, reader: TokenVerifier, case: str) -> None:
+    """By its public id where there is one; never with its secret."""
+    key, text = new_key(store)
+    id_, secret = text.removeprefix("tg_").split("_", 1)
+    if case == "unknown":
+        shown = f"tg_{id_}_{secret[::-1]}"
+    elif case == "revoked":
+        store.change(lambda unit: revoke_key(unit, key.id), SYSTEM)
+        shown = text
+    else:
+        shown = "tg_x"
+    with capture_logs() as said, pytest.raises(RequestError):
+        Authenticator(store, reader).identify(shown)
+    (entry,) = [it for it in said if it["event"] == "credentials rejected"]
+    assert entry.get("key") == (None if case == "none" else key.id)
+    assert secret not in str(entry)
+    assert secret[::-1] not in str(entry)
 
 
 def test_tokens_are_read_beside_keys(store: Store, reader: TokenVerifier, issuer: Issuer) -> None:
