@@ -37,6 +37,8 @@ _NO_SETTINGS: Final = {
     "label-value",
     "pre-install",
     "pre-upgrade",
+    "old-epoch",
+    "usage-leases",
 }
 """Words with a hyphen that stand for something else."""
 

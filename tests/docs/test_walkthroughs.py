@@ -60,8 +60,8 @@ def test_the_pipeline_runs_what_the_reader_ran() -> None:
     page = ROOT / "docs" / "tutorial" / "test-a-plan.md"
     shown = [example.text for example in examples(page)]
     workflow = next(yaml.safe_load(text) for text in shown if text.startswith("name: plans"))
-    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
-    run = {step["run"]: step.get("if") for step in steps if "gate.sh" in step.get("run", "")}
+    steps = [(job, step) for job in workflow["jobs"].values() for step in job["steps"]]
+    run = {step["run"]: job.get("if") for job, step in steps if "gate.sh" in step.get("run", "")}
     assert run == {
         "sh gate.sh check": "github.event_name == 'pull_request'",
         "sh gate.sh publish": "github.event_name == 'push'",

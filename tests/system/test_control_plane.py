@@ -199,7 +199,9 @@ def test_the_end_answers_fifty_who_wait_and_comes_at_once(tmp_path: Path) -> Non
 def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
     """The page names what Prometheus finds, a store of objects included."""
     page = (ROOT / "docs" / "how-to" / "run-the-control-plane.md").read_text(encoding="utf-8")
-    with control_plane(tmp_path, None, "--object-store", f"file://{tmp_path}/depot") as plane:
+    with control_plane(
+        tmp_path, None, "--object-store", f"file://{tmp_path}/depot", "--usage-export", f"file://{tmp_path}/usage"
+    ) as plane:
         text = httpx.get(f"{plane.url}/metrics").text
     kinds = dict(re.findall(r"^# TYPE (tiergate_cp_\w+) (\w+)$", text, re.MULTILINE))
     assert set(re.findall(r"^\| `(tiergate_cp_\w+)` \|", page, re.MULTILINE)) == set(kinds)

@@ -56,7 +56,7 @@ def test_queries_are_answered_in_their_order(store: Store) -> None:
     assert [(row.id, row.etag) for row in rules] == [("b", 2**40 + 1)]
     assert [tuple(row) for row in items] == [("a", 2**40), ("b", 2**40)]
     assert none == []
-    assert [tuple(row) for row in records] == [("ü'\"", 7, b"\x00\xff")]
+    assert [tuple(row) for row in records] == [("ü'\"", 7, b"\x00\xff", None)]
 
 
 def test_a_rejected_query_is_an_error_of_sqlalchemy(store: Store) -> None:

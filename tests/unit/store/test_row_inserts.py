@@ -27,7 +27,9 @@ def test_values_of_every_type_come_back(store: Store) -> None:
     texts = ["it's", 'q"uote', "b\\slash", "日本\n\t", "%s ? :x", "{1,2}", "NULL", ""]
     entries = [audit_entry(2**62 + n, before=text, redacted=n % 2 == 0) for n, text in enumerate(texts)]
     entries.append(audit_entry(0, before=None))
-    records: list[Row] = [{"customer": f"c{n}", "position": n, "record": bytes(range(n, 256))} for n in range(3)]
+    records: list[Row] = [
+        {"customer": f"c{n}", "position": n, "record": bytes(range(n, 256)), "next_at": None} for n in range(3)
+    ]
     with store.database.writing() as session:
         connection = session.connection()
         insert_rows(connection, AUDIT, entries)

@@ -11,6 +11,7 @@ import pytest
 from tests.usage_bounds import PlainBounds, customer_account
 from tiergate.model import CalendarUnit, Metered, Threshold, format_instant
 from tiergate.store.events import EventQuery, list_events
+from tiergate.store.outbox import EventType
 from tiergate.store.usage_ledger import UsageLedger, check_call
 from tiergate.usage.accounts import Account, Consumption, Debit, Scope
 from tiergate.usage.protocol import (
@@ -171,7 +172,11 @@ class Subject:
 
     def events(self) -> list[Fired]:
         """What has fired, as the list of events has it."""
-        found = self.store.read(lambda unit: list_events(unit, EventQuery(feature=self.feature), 0, 10_000))
+        found = self.store.read(
+            lambda unit: list_events(
+                unit, EventQuery(types=(EventType.THRESHOLD_REACHED,), feature=self.feature), 0, 10_000
+            )
+        )
         bodies = [json.loads(event.payload)["data"] for event in found]
         return [Fired(it["window"]["from"], it["threshold"], it["used"], it["limit"]) for it in bodies]
 

@@ -45,7 +45,10 @@ def test_an_answer_is_what_the_design_shows() -> None:
         (check("analytics"), {"value": True}),
         (check("support"), {"value": "chat"}),
         (check("api-limit"), {"value": 800, "unlimited": False, "unit": "requests/min"}),
-        (check("seats", used=9), {"value": 5, "unlimited": False, "used": 9, "remaining": 0}),
+        (
+            check("seats", used=9),
+            {"value": 5, "unlimited": False, "used": 9, "remaining": 0, "caps": {"total": 8, "per_user": 3}},
+        ),
         (
             check("storage", used=Decimal("9.5")),
             {"value": 10, "unlimited": False, "used": Decimal("9.5"), "remaining": Decimal("0.5")},

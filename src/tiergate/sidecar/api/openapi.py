@@ -111,7 +111,7 @@ def _entitlements() -> Json:
                 "in": "query",
                 "style": "form",
                 "explode": False,
-                "schema": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "schema": {"type": "array", "items": {"type": "string", "pattern": "^[^,]+$"}, "minItems": 1},
                 "description": "Only these features. By default all.",
             },
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},

@@ -52,6 +52,7 @@ def test_every_setting_has_words(key: str) -> None:
     samples: dict[str, Any] = {
         "reset": "day", "anchor": "calendar", "timezone": "UTC", "limit": "hard", "overage_max": 1,
         "rollover": {"max": 1}, "late": "1 day", "spend": "allowance_first", "offline": "deny",
+        "thresholds": ["80%"],
     }  # fmt: skip
     assert describe_metering(f"metered/{key}", samples[key], samples[key])
     assert describe_metering("metered", None, samples)
