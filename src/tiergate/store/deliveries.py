@@ -148,6 +148,8 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
     """Claim up to `most` due deliveries, and up to `each` for one webhook, counting those in `busy`.
 
     A claim lasts `lease` milliseconds. A failing webhook gets one delivery at a time, so that it does not delay others.
+    Webhooks are locked before their deliveries, here and in `record_result`: who waits for a delivery is moved by what
+    is known of that delivery, and a result that is recorded at the same time would move it back too early.
     """
     connection = unit.session.connection()
     columns = DELIVERIES.c
@@ -164,7 +166,7 @@ def claim_due(unit: WriteUnit, *, most: int, each: int, lease: int, busy: Mappin
         WEBHOOKS.c.id.in_(select(columns.webhook).where(_waiting(), columns.due_at <= unit.now)),
     )
     claims: list[Claim] = []
-    for webhook in connection.execute(query.order_by(WEBHOOKS.c.id)).all():
+    for webhook in connection.execute(query.order_by(WEBHOOKS.c.id).with_for_update()).all():
         room = (1 if webhook.failing_since is not None else each) - busy.get(webhook.id, 0)
         room = max(0, min(room, most - len(claims)))
         due = (
@@ -197,6 +199,11 @@ def record_result(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None
     """Record the result of an attempt. A failure counts only while no other worker has claimed the delivery."""
     connection = unit.session.connection()
     columns = DELIVERIES.c
+    webhook = connection.execute(
+        select(WEBHOOKS.c.failing_since, WEBHOOKS.c.enabled, WEBHOOKS.c.etag)
+        .where(WEBHOOKS.c.id == claim.webhook)
+        .with_for_update()
+    ).one_or_none()
     values: dict[str, object] = {"answer": result.answer}
     mine = and_(columns.id == claim.id, _waiting())
     if result.delivered:
@@ -211,11 +218,6 @@ def record_result(unit: WriteUnit, claim: Claim, result: DeliveryResult) -> None
         return
     if claim.line:
         _move_behind(unit, claim, result)
-    webhook = connection.execute(
-        select(WEBHOOKS.c.failing_since, WEBHOOKS.c.enabled, WEBHOOKS.c.etag)
-        .where(WEBHOOKS.c.id == claim.webhook)
-        .with_for_update()
-    ).one_or_none()
     if webhook is None:
         return
     since = None if result.delivered else webhook.failing_since or unit.now
