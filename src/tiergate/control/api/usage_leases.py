@@ -72,5 +72,5 @@ def _whose_of_body(request: AdminRequest) -> Resource:
     """Return the customer that a body names; everybody for one that cannot be read, which is refused afterwards."""
     try:
         return usage_leases.whose_leases(msgspec.json.decode(request.body, type=_Whose).customer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_leases.whose_leases(None)
