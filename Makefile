@@ -164,7 +164,9 @@ lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: A
 	@$(LOCK) --group build --group image --constraints requirements/build.txt --output-file requirements/image.txt
 	@$(LOCK) pyproject.toml --output-file requirements/core.txt
 	@$(LOCK) pyproject.toml --extra control-plane --constraints requirements/core.txt --output-file requirements/control-plane.txt
-	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt \
+	@$(LOCK) pyproject.toml --extra control-plane --extra usage-export --constraints requirements/control-plane.txt \
+		--output-file requirements/usage-export.txt
+	@$(LOCK) pyproject.toml --extra control-plane --extra usage-export --group dev --constraints requirements/usage-export.txt \
 		--constraints requirements/image.txt --output-file requirements/dev.txt
 
 .PHONY: dist

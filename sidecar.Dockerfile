@@ -26,7 +26,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
 
 FROM tools AS downloaded
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
-    for lock in image core control-plane; do \
+    for lock in image core control-plane usage-export; do \
       /tools/bin/python -m pip download --quiet --no-deps --require-hashes -d /wheelhouse -r /inputs/$lock.txt || exit; \
     done
 
@@ -44,11 +44,13 @@ RUN /tools/bin/python -m hatchling build --target wheel --directory /wheel
 
 FROM tools AS installed-control-plane
 ARG BASE
+# The packages of the control plane: `usage-export` adds the library that exports usage as Parquet files.
+ARG LOCK=control-plane
 # Seconds since 1970: the modification time of all files, so that two builds are equal.
 ARG SOURCE_DATE_EPOCH=0
 COPY --from=wheel /wheel /wheel
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
-    /inputs/install control-plane tiergate-control-plane control-plane
+    /inputs/install "$LOCK" tiergate-control-plane control-plane "$LOCK"
 
 FROM tools AS installed-sidecar
 ARG BASE

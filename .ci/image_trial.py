@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 MEGABYTE = 1_000_000
-MOST_ABOVE_BASE = {"sidecar": 60 * MEGABYTE, "control-plane": 70 * MEGABYTE}
+MOST_ABOVE_BASE = 60 * MEGABYTE
 MOST_RSS = 80 * MEGABYTE
 MOST_TO_READY = 1.0
 STARTS = 5
@@ -165,7 +165,7 @@ def size(room: Path, name: str) -> None:
     own, below = (sum(layers(room / "pushed" / each).values()) for each in (name, "base"))
     assert set(layers(room / "pushed/base")) <= set(layers(room / "pushed" / name))
     print(f"{name}: {(own - below) / MEGABYTE:.1f} MB compressed above the base of {below / MEGABYTE:.1f} MB")
-    assert own - below <= MOST_ABOVE_BASE[name]
+    assert own - below <= MOST_ABOVE_BASE
 
 
 def layers(folder: Path) -> dict[str, int]:

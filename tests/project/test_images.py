@@ -191,6 +191,6 @@ def test_what_goes_into_the_wheel_goes_into_the_build() -> None:
     passed = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
-    locks = {f"requirements/{lock}.txt" for lock in ("image", "core", "control-plane")}
+    locks = {f"requirements/{lock}.txt" for lock in ("image", "core", "control-plane", "usage-export")}
     assert passed >= {*wheel, *locks, "pyproject.toml", project["project"]["readme"]}
     assert all((ROOT / path).exists() for path in passed - {"wheelhouse"})

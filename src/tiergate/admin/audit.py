@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from tiergate.admin.instant_filters import instant_filter
 from tiergate.errors import ParameterError, did_you_mean
-from tiergate.model import format_instant, parse_instant
+from tiergate.model import format_instant
 from tiergate.naming import nearest
 from tiergate.store.audit import AuditQuery, export_audit, is_recorded, search_audit
 from tiergate.store.keys import key_names
@@ -15,7 +16,6 @@ from tiergate.store.keys import key_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiergate.model import Instant
     from tiergate.store import ReadUnit, Store
     from tiergate.store.audit import AuditEntry
 
@@ -64,7 +64,7 @@ def read_query(filters: Mapping[str, str]) -> AuditQuery:
     texts = {name: filters[name] for name in _TEXTS if name in filters}
     if len(texts.get("text", "")) > _MAX_TEXT:
         raise ParameterError("text", f"may have at most {_MAX_TEXT} characters")
-    return AuditQuery(**texts, since=_instant(filters, "since"), until=_instant(filters, "until"))
+    return AuditQuery(**texts, since=instant_filter(filters, "since"), until=instant_filter(filters, "until"))
 
 
 def check_query(unit: ReadUnit, query: AuditQuery) -> None:
@@ -101,16 +101,6 @@ def search_entries(
 def export_entries(store: Store, query: AuditQuery, after: int) -> Iterator[dict[str, Any]]:
     """Yield entries with an id above `after`, the oldest first."""
     return map(_data, export_audit(store, query, after))
-
-
-def _instant(filters: Mapping[str, str], name: str) -> Instant | None:
-    text = filters.get(name)
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise ParameterError(name, str(error)) from None
 
 
 def _data(entry: AuditEntry) -> dict[str, Any]:

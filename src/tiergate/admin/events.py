@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tiergate.admin.instant_filters import instant_filter
 from tiergate.errors import ParameterError, did_you_mean
-from tiergate.model import format_instant, parse_instant
+from tiergate.model import format_instant
 from tiergate.naming import nearest
 from tiergate.store.events import EventQuery, list_events
 from tiergate.store.outbox import EventType
@@ -15,7 +16,6 @@ from tiergate.store.outbox import EventType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.model import Instant
     from tiergate.store import ReadUnit
 
 FILTERS: Final = ("type", "customer", "feature", "since", "until")
@@ -37,8 +37,8 @@ def read_event_query(filters: Mapping[str, str]) -> EventQuery:
         types=types,
         customer=filters.get("customer"),
         feature=filters.get("feature"),
-        since=_instant(filters, "since"),
-        until=_instant(filters, "until"),
+        since=instant_filter(filters, "since"),
+        until=instant_filter(filters, "until"),
     )
 
 
@@ -55,13 +55,3 @@ def show_events(unit: ReadUnit, query: EventQuery, after: int, limit: int) -> tu
         for event in page
     ]
     return events, page[-1].position if len(found) > limit else None
-
-
-def _instant(filters: Mapping[str, str], name: str) -> Instant | None:
-    text = filters.get(name)
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise ParameterError(name, str(error)) from None

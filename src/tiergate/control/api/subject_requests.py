@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tiergate.admin.instant_filters import instant_filter
 from tiergate.admin.json_members import members
 from tiergate.admin.loss_gate import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
@@ -91,11 +92,7 @@ def read_instant(text: str, pointer: str) -> Instant:
 
 def instant_parameter(request: AdminRequest, name: str) -> Instant | None:
     """Return an instant among the query's parameters."""
-    text = request.query.get(name)
-    try:
-        return None if text is None else parse_instant(text)
-    except ValueError as error:
-        raise ParameterError(name, str(error)) from None
+    return instant_filter(request.query, name)
 
 
 def tags_parameter(request: AdminRequest) -> tuple[str, ...]:
