@@ -13,6 +13,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tiergate.process.server_process import find_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,10 +22,7 @@ if TYPE_CHECKING:
 
 def free_port() -> int:
     """Return a free port on localhost."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return find_port(0)
 
 
 def pinned(core: int) -> list[str]:

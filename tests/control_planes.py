@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,6 +18,7 @@ import httpx
 from tests.system.processes import PATIENCE, Process
 from tiergate.bundle import SigningKey
 from tiergate.permissions import shipped_roles
+from tiergate.process.server_process import find_port
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key
 
@@ -132,7 +132,5 @@ def control_plane(folder: Path, url: str | None = None, *arguments: str | Path) 
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port that nobody uses at this moment, and that the system gives to no outgoing connection."""
+    return find_port(0)

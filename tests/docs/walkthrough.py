@@ -166,7 +166,9 @@ def _free_ports() -> dict[str, int]:
             api, probes = find_ports(find_port(0))
         except ListenError:
             continue
-        return {_SIDECAR: api, _PROBES: probes, _CONTROL: find_port(0), _OTHER_CONTROL: find_port(0)}
+        ports = {_SIDECAR: api, _PROBES: probes, _CONTROL: find_port(0), _OTHER_CONTROL: find_port(0)}
+        if len(set(ports.values())) == len(ports):
+            return ports
 
 
 def _typed(body: str) -> Iterator[Typed]:

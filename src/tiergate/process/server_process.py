@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiergate.errors import ListenError, ReplicaError
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _HOST = "127.0.0.1"
+_CONNECTION_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_USUAL_FIRST, _LEAST, _MOST = 32_768, 15_000, 65_536
+_DRAWS = 100
 _START_TIMEOUT = 30.0
 _POLL = 0.05
 _SLICE = 0.5
@@ -44,15 +49,13 @@ def find_ports(port: int) -> tuple[int, int]:
         for wanted in (port, port + 1):
             _bind(wanted).close()
         return port, port + 1
-    api, probes = _bind(0), _bind(0)
-    try:
+    with _bind(0) as api, _bind(0) as probes:
         return api.getsockname()[1], probes.getsockname()[1]
-    finally:
-        api.close()
-        probes.close()
 
 
 def _bind(port: int, option: str = "--port") -> socket.socket:
+    if port == 0:
+        return _bind_free()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -65,6 +68,26 @@ def _bind(port: int, option: str = "--port") -> socket.socket:
             f"select another one with `{option}`, or any free port with `{option} 0`"
         ) from None
     return listener
+
+
+def _bind_free() -> socket.socket:
+    # The port is given up before the server that is started takes it. Meanwhile the system gives none of these to
+    # anybody's outgoing connection, and whoever else looks here is unlikely to draw the same.
+    for _ in range(_DRAWS):
+        with suppress(ListenError):
+            return _bind(secrets.choice(_kept_from_connections()))
+    listener = socket.socket()
+    listener.bind((_HOST, 0))
+    listener.listen()
+    return listener
+
+
+def _kept_from_connections() -> range:
+    try:
+        first = int(_CONNECTION_PORTS.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):  # another system than Linux
+        first = _USUAL_FIRST
+    return range(_LEAST, first) if first > _LEAST + _DRAWS else range(_LEAST, _MOST)
 
 
 class ServerProcess:
