@@ -18,8 +18,9 @@ from msgspec import Meta
 from tiergate import naming
 from tiergate.bundle.envelope import sign
 from tiergate.errors import RejectionReason, TrustError
+from tiergate.feed.status_reports import read_features
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
-from tiergate.model import Instant, SubjectRecord, SubjectType
+from tiergate.model import FeatureReports, Instant, SubjectRecord, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,7 +113,8 @@ class PageEntry(msgspec.Struct, frozen=True):
 class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     """All subjects at one position, in pages, and the publication active there: its envelope, or `null` for none.
 
-    It is not signed itself: its hash is in a signed head.
+    `statuses`: the reports on the status of features there, as `feed.status_reports.encode_features` writes them. The
+    manifest is not signed itself: its hash is in a signed head.
     """
 
     format: int = STATEMENT_FORMAT
@@ -124,6 +126,12 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[PageEntry, ...]
     customers: Count
     subscriptions: Count
+    statuses: msgspec.Raw = msgspec.Raw(b"[]")
+
+    @property
+    def feature_reports(self) -> tuple[FeatureReports, ...]:
+        """The reports on the status of features, as far as this version can read them."""
+        return read_features(self.statuses)
 
     @property
     def envelope(self) -> bytes | None:

@@ -55,6 +55,7 @@ from tiergate.feed.lines import (
     FeedChange,
     PublicationChange,
     RecordChange,
+    StatusChange,
     SubjectChange,
     UnreadableChange,
     read_head_line,
@@ -89,12 +90,13 @@ class Cursor(Struct, frozen=True):
 
 
 class FeedStep(NamedTuple):
-    """A part of a page: changes of subjects, or one publication with its envelope; and the cursor after it."""
+    """A part of a page: changes of subjects and statuses, or one publication, its envelope; and the cursor after it."""
 
     changes: tuple[RecordChange, ...]
     publication: Publication | None
     envelope: bytes
     cursor: Cursor
+    statuses: tuple[StatusChange, ...] = ()
 
 
 class VerifiedPage(NamedTuple):
@@ -256,19 +258,22 @@ def _read_steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[FeedStep
     chain = bytes.fromhex(cursor.chain)
     steps: list[FeedStep] = []
     changes: list[RecordChange] = []
+    statuses: list[StatusChange] = []
     for line in lines:
         change = read_line(line)
         _check_position(change, position, start)
         before, position, chain = chain, position + 1, extend_by_line(chain, line)
         if isinstance(change, (SubjectChange, UnreadableChange)):
             changes.append(change)
+        elif isinstance(change, StatusChange):
+            statuses.append(change)
         elif isinstance(change, PublicationChange):
             publication = _read_covered_publication(change.publication, head)
             _check_publication(publication, change, cursor)
-            if changes:
+            if changes or statuses:
                 end = replace(cursor, position=position - 1, chain=before.hex())
-                steps.append(FeedStep(tuple(changes), None, b"", end))
-                changes = []
+                steps.append(FeedStep(tuple(changes), None, b"", end, tuple(statuses)))
+                changes, statuses = [], []
             cursor = Cursor(position, chain.hex(), publication.sequence, publication.revision, cursor.fresh_at)
             steps.append(FeedStep((), publication, change.publication, cursor))
     if position < head.position:  # 3
@@ -278,7 +283,8 @@ def _read_steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[FeedStep
     if chain.hex() != head.chain:  # 5
         raise TrustError(RejectionReason.BROKEN_CHAIN, f"the feed up to {position} is not the one that the head signs")
     if lines and (changes or cursor.position != position):
-        steps.append(FeedStep(tuple(changes), None, b"", replace(cursor, position=position, chain=chain.hex())))
+        end = replace(cursor, position=position, chain=chain.hex())
+        steps.append(FeedStep(tuple(changes), None, b"", end, tuple(statuses)))
     return steps
 
 

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tiergate.errors import RejectionReason, TrustError
+from tiergate.feed.status_reports import read_reports
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
-from tiergate.model import Instant, SubjectRecord
+from tiergate.model import Instant, ReportedStatus, SubjectRecord
 
 MAX_LINE_BYTES = 8 * 1024**2
 """Most bytes of a line."""
@@ -34,6 +35,15 @@ class PublicationChange(msgspec.Struct, frozen=True):
     position: int
     at: Instant
     publication: bytes
+
+
+class StatusChange(msgspec.Struct, frozen=True):
+    """The reports on the status of a feature changed. Their new list replaces the earlier one."""
+
+    position: int
+    at: Instant
+    feature: str
+    reports: tuple[ReportedStatus, ...]
 
 
 class OtherChange(msgspec.Struct, frozen=True):
@@ -59,7 +69,7 @@ class UnreadableChange(msgspec.Struct, frozen=True):
 RecordChange = SubjectChange | UnreadableChange
 """A change of a customer, readable or not."""
 
-FeedChange = RecordChange | PublicationChange | OtherChange
+FeedChange = RecordChange | PublicationChange | StatusChange | OtherChange
 
 
 class _SubjectLine(msgspec.Struct):
@@ -75,6 +85,13 @@ class _PublicationLine(msgspec.Struct):
     publication: msgspec.Raw
 
 
+class _StatusLine(msgspec.Struct):
+    position: int
+    at: Instant
+    feature: str
+    reports: msgspec.Raw
+
+
 class _HeadLine(msgspec.Struct):
     head: msgspec.Raw
 
@@ -85,6 +102,8 @@ class _Line(msgspec.Struct):
     customer: str | UnsetType = UNSET
     record: SubjectRecord | UnsetType | None = UNSET
     publication: msgspec.Raw | UnsetType = UNSET
+    feature: str | UnsetType = UNSET
+    reports: msgspec.Raw | UnsetType = UNSET
 
 
 class _UnreadableLine(msgspec.Struct):
@@ -115,6 +134,11 @@ def publication_line(position: int, at: Instant, envelope: bytes) -> bytes:
     return _encode(_PublicationLine(position, at, msgspec.Raw(envelope)))
 
 
+def status_line(position: int, at: Instant, feature: str, reports: bytes) -> bytes:
+    """Write the line of a feature whose status is reported differently; `reports` is from `encode_reports`."""
+    return _encode(_StatusLine(position, at, feature, msgspec.Raw(reports)))
+
+
 def head_line(envelope: bytes) -> bytes:
     """Write the line that ends a page."""
     return _encode(_HeadLine(msgspec.Raw(envelope)))
@@ -130,6 +154,8 @@ def read_line(line: bytes) -> FeedChange:
         return _read_unreadable(line, error)
     if content.publication is not UNSET:
         return PublicationChange(content.position, content.at, bytes(content.publication))
+    if content.feature is not UNSET and content.reports is not UNSET:
+        return StatusChange(content.position, content.at, content.feature, read_reports(content.reports))
     if content.customer is UNSET or content.record is UNSET:
         return OtherChange(content.position, content.at)
     record = content.record

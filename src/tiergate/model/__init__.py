@@ -57,6 +57,8 @@ from tiergate.model.metered_usage import NO_METERED_USAGE, MeteredUsage
 from tiergate.model.problems import Problem, Severity
 from tiergate.model.service_levels import (
     MILLIONTHS,
+    FeatureReports,
+    ReportedStatus,
     Reporter,
     ReporterKind,
     ServiceLevel,

@@ -82,6 +82,22 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return Interval(self.start, self.until)
 
 
+class ReportedStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What sidecars know of a report: neither who made it nor its note. It is open from `start` until `until`."""
+
+    status: Status
+    start: Instant
+    until: Instant = FOREVER
+    audience: StatusAudience | None = None
+
+
+class FeatureReports(msgspec.Struct, frozen=True):
+    """The reports of a feature that are open or begin later; none: it is operational."""
+
+    feature: str
+    reports: tuple[ReportedStatus, ...]
+
+
 class ServiceLevel(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is promised of a feature over each window.
 

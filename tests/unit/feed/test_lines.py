@@ -11,11 +11,20 @@ from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import (
     OtherChange,
     PublicationChange,
+    StatusChange,
     SubjectChange,
     encode_record,
     publication_line,
     read_line,
+    status_line,
     subject_line,
+)
+from tiergate.feed.status_reports import encode_features, encode_reports, read_features
+from tiergate.model import FeatureReports, ReportedStatus, Status, StatusAudience
+
+DEGRADED = ReportedStatus(status=Status.DEGRADED, start=NOW)
+PARTIAL = ReportedStatus(
+    status=Status.PARTIAL, start=NOW - 1, until=NOW + 1, audience=StatusAudience(tags=("eu",), items=("pro",))
 )
 
 
@@ -37,6 +46,38 @@ def test_lines_survive_being_written_and_read() -> None:
     )
     assert read_line(subject_line(4, NOW, "acme", encode_record(None))) == SubjectChange(4, NOW, "acme", None)
     assert read_line(publication_line(5, NOW, b'{"a":1}')) == PublicationChange(5, NOW, b'{"a":1}')
+
+
+def test_reports_on_a_status_survive_in_the_order_of_their_starts() -> None:
+    """An open one, one with an end and an audience, and none."""
+    line = status_line(6, NOW, "reports", encode_reports([DEGRADED, PARTIAL]))
+    assert read_line(line) == StatusChange(6, NOW, "reports", (PARTIAL, DEGRADED))
+    assert json.loads(line)["reports"][1] == {"status": "degraded", "start": NOW}
+    assert read_line(status_line(7, NOW, "reports", encode_reports([]))) == StatusChange(7, NOW, "reports", ())
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        (b'[{"status":"haunted","start":1},{"status":"down","start":2,"by":"x"}]', (2,)),
+        (b'[{"status":"down"},7]', ()),
+        (b'{"status":"down"}', ()),
+    ],
+)
+def test_a_report_that_cannot_be_read_does_not_stop_the_feed(reports: bytes, expected: tuple[int, ...]) -> None:
+    """The others of the feature are read."""
+    change = read_line(b'{"position":3,"at":5,"feature":"a","reports":' + reports + b"}")
+    assert isinstance(change, StatusChange)
+    assert tuple(report.start for report in change.reports) == expected
+
+
+def test_the_reports_of_a_snapshot_are_in_the_order_of_features() -> None:
+    """Features without reports are left out."""
+    features = [FeatureReports("b", (DEGRADED,)), FeatureReports("a", (PARTIAL,)), FeatureReports("c", ())]
+    assert read_features(encode_features(features)) == (features[1], features[0])
+    assert read_features(b'[{"feature":"a"},{"feature":"b","reports":[{"status":"down","start":1}]},9]') == (
+        FeatureReports("b", (ReportedStatus(status=Status.DOWN, start=1),)),
+    )
 
 
 def test_a_line_is_as_the_page_on_the_feed_says() -> None:
