@@ -52,6 +52,7 @@ class Action(StrEnum):
     MANAGE_WEBHOOKS = "manageWebhooks"
     SYNC = "sync"
     REPORT_USAGE = "reportUsage"
+    REPORT_STATUS = "reportStatus"
 
 
 class CallerKind(StrEnum):

@@ -40,6 +40,7 @@ MAY = {
         *("apply", "preview", "publish", "rollback", "editRollout", "view"),
     },
     "publisher": {"apply", "preview", "publish", "rollback", "editRollout", "view"},
+    "operations": {"reportStatus", "view"},
     "sidecar": {"sync", "reportUsage"},
     "nobody": set(),
 }
@@ -61,6 +62,7 @@ ON = {
     "viewAudit": "Store",
     "sync": "Store",
     "reportUsage": "Customer Store",
+    "reportStatus": "Feature Store",
     "editCustomer": "Customer",
     "eraseCustomer": "Customer",
     "editSubscription": "Subscription",
@@ -112,7 +114,7 @@ def test_an_admin_may_do_everything(action: str, type_: str) -> None:
 
 def test_the_words_of_code_schema_and_test_are_the_same() -> None:
     """No action can be asked for that no table can name, and the other way round."""
-    groups = {"catalog", "publishing", "subjects", "governance", "machines"}
+    groups = {"catalog", "publishing", "subjects", "governance", "machines", "operations"}
     assert set(ON) == {*Action} == role_actions() - groups
 
 

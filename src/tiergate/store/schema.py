@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tiergate.store.database import Database
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """The version of this release, that of the newest script in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")

@@ -1,4 +1,4 @@
-"""The tables of the store, for statements. Rows are defined here, in `catalog_rows`, `subject_rows` and `usage_rows`.
+"""The tables of the store, for statements. Rows are defined in `*_rows` and, what belongs to none of them, here.
 
 Instants are UTC milliseconds, numbers are in units of 10^-scale, `etag` counts the changes of the row's subject, and a
 column named `document` has the canonical JSON of a structure of the model. Columns have no limits of their own: the
@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, T
 from sqlmodel import Field, SQLModel
 
 from tiergate.store import catalog_rows as catalog
+from tiergate.store import status_rows as status
 from tiergate.store import subject_rows as subjects
 from tiergate.store import usage_rows as usage
 
@@ -278,3 +279,11 @@ USAGE_KEYS = _table(usage.UsageKeyRow)
 USAGE_THRESHOLDS = _table(usage.UsageThresholdRow)
 USAGE_DAYS = _table(usage.UsageDaysRow)
 USAGE_HOURS = _table(usage.UsageHoursRow)
+STATUS_REPORTS = _table(status.StatusReportRow)
+FEATURE_STATUS = _table(status.FeatureStatusRow)
+STATUS_MONITORS = _table(status.StatusMonitorRow)
+STATUS_SILENCES = _table(status.StatusSilenceRow)
+OUTCOME_MINUTES = _table(status.OutcomeMinuteRow)
+OUTCOME_BATCHES = _table(status.OutcomeBatchRow)
+SERVICE_LEVEL_HISTORY = _table(status.ServiceLevelRow)
+BUDGETS_SPENT = _table(status.BudgetSpentRow)

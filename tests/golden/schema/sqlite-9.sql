@@ -73,6 +73,17 @@ CREATE TABLE blob (
 	PRIMARY KEY (sha256)
 );
 
+CREATE TABLE budget_spent (
+	feature VARCHAR NOT NULL,
+	item VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (feature, item)
+)
+ WITHOUT ROWID
+
+;
+
 CREATE TABLE bundle (
 	revision VARCHAR NOT NULL,
 	manifest BLOB NOT NULL,
@@ -175,6 +186,19 @@ CREATE INDEX ix_feature_status ON feature (status);
 
 CREATE INDEX ix_feature_type ON feature (type);
 
+CREATE TABLE feature_status (
+	feature VARCHAR NOT NULL,
+	position BIGINT NOT NULL,
+	record BLOB NOT NULL,
+	shown VARCHAR NOT NULL,
+	since BIGINT NOT NULL,
+	told BIGINT NOT NULL,
+	next_at BIGINT,
+	PRIMARY KEY (feature)
+);
+
+CREATE INDEX feature_status_next_at ON feature_status (next_at) WHERE next_at IS NOT NULL;
+
 CREATE TABLE feature_tag (
 	tag VARCHAR NOT NULL,
 	feature VARCHAR NOT NULL,
@@ -271,6 +295,32 @@ CREATE TABLE item_version (
 	PRIMARY KEY (item, version)
 );
 
+CREATE TABLE outcome_batch (
+	sidecar VARCHAR NOT NULL,
+	batch VARCHAR NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (sidecar, batch)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX outcome_batch_at ON outcome_batch (at);
+
+CREATE TABLE outcome_minute (
+	feature VARCHAR NOT NULL,
+	minute BIGINT NOT NULL,
+	requests BIGINT NOT NULL,
+	failed BIGINT NOT NULL,
+	slow TEXT,
+	PRIMARY KEY (feature, minute)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX outcome_minute_minute ON outcome_minute (minute);
+
 CREATE TABLE override (
 	holder_type VARCHAR NOT NULL,
 	holder VARCHAR NOT NULL,
@@ -329,12 +379,84 @@ CREATE TABLE published_feature (
 	PRIMARY KEY (id)
 );
 
+CREATE TABLE service_level_history (
+	feature VARCHAR NOT NULL,
+	item VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	level TEXT,
+	publication BIGINT NOT NULL,
+	PRIMARY KEY (feature, item, start)
+)
+ WITHOUT ROWID
+
+;
+
 CREATE TABLE snapshot (
 	position BIGINT NOT NULL,
 	manifest VARCHAR NOT NULL,
 	created_at BIGINT NOT NULL,
 	PRIMARY KEY (position)
 );
+
+CREATE TABLE status_monitor (
+	name VARCHAR NOT NULL,
+	etag BIGINT NOT NULL,
+	"key" VARCHAR,
+	features TEXT NOT NULL,
+	every BIGINT,
+	description TEXT NOT NULL,
+	heard_at BIGINT,
+	silent_since BIGINT,
+	created_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL,
+	PRIMARY KEY (name)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE TABLE status_report (
+	id VARCHAR NOT NULL,
+	etag BIGINT NOT NULL,
+	feature VARCHAR NOT NULL,
+	status VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	reporter_kind VARCHAR NOT NULL,
+	reporter VARCHAR NOT NULL,
+	source_key VARCHAR NOT NULL,
+	note TEXT NOT NULL,
+	public_note TEXT NOT NULL,
+	audience TEXT,
+	created_at BIGINT NOT NULL,
+	created_by VARCHAR NOT NULL,
+	updated_at BIGINT NOT NULL,
+	updated_by VARCHAR NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX status_report_feature_until ON status_report (feature, until);
+
+CREATE INDEX status_report_source ON status_report (reporter, source_key);
+
+CREATE INDEX status_report_start ON status_report (start, id);
+
+CREATE INDEX status_report_until ON status_report (until);
+
+CREATE TABLE status_silence (
+	monitor VARCHAR NOT NULL,
+	feature VARCHAR NOT NULL,
+	start BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	PRIMARY KEY (monitor, feature, start)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX status_silence_feature_until ON status_silence (feature, until);
+
+CREATE INDEX status_silence_until ON status_silence (until);
 
 CREATE TABLE store (
 	"key" INTEGER NOT NULL,

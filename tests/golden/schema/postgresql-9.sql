@@ -55,6 +55,12 @@ CREATE TABLE public.blob (
     content bytea NOT NULL,
     created_at bigint NOT NULL
 );
+CREATE TABLE public.budget_spent (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    item character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    at bigint NOT NULL
+);
 CREATE TABLE public.bundle (
     revision character varying NOT NULL COLLATE pg_catalog."C",
     manifest bytea NOT NULL,
@@ -124,6 +130,15 @@ CREATE TABLE public.feature (
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL
 );
+CREATE TABLE public.feature_status (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    record bytea NOT NULL,
+    shown character varying NOT NULL COLLATE pg_catalog."C",
+    since bigint NOT NULL,
+    told bigint NOT NULL,
+    next_at bigint
+);
 CREATE TABLE public.feature_tag (
     tag character varying NOT NULL COLLATE pg_catalog."C",
     feature character varying NOT NULL COLLATE pg_catalog."C"
@@ -189,6 +204,19 @@ CREATE TABLE public.item_version (
     publication bigint NOT NULL,
     published_at bigint NOT NULL
 );
+CREATE TABLE public.outcome_batch (
+    sidecar character varying NOT NULL COLLATE pg_catalog."C",
+    batch character varying NOT NULL COLLATE pg_catalog."C",
+    at bigint NOT NULL
+);
+CREATE TABLE public.outcome_minute (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    minute bigint NOT NULL,
+    requests bigint NOT NULL,
+    failed bigint NOT NULL,
+    slow text
+)
+WITH (fillfactor='75');
 CREATE TABLE public.override (
     holder_type character varying NOT NULL COLLATE pg_catalog."C",
     holder character varying NOT NULL COLLATE pg_catalog."C",
@@ -231,10 +259,54 @@ CREATE TABLE public.published_feature (
     id character varying NOT NULL COLLATE pg_catalog."C",
     type character varying NOT NULL COLLATE pg_catalog."C"
 );
+CREATE TABLE public.service_level_history (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    item character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    level text,
+    publication bigint NOT NULL
+);
 CREATE TABLE public.snapshot (
     "position" bigint NOT NULL,
     manifest character varying NOT NULL COLLATE pg_catalog."C",
     created_at bigint NOT NULL
+);
+CREATE TABLE public.status_monitor (
+    name character varying NOT NULL COLLATE pg_catalog."C",
+    etag bigint NOT NULL,
+    key character varying COLLATE pg_catalog."C",
+    features text NOT NULL,
+    every bigint,
+    description text NOT NULL,
+    heard_at bigint,
+    silent_since bigint,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+)
+WITH (fillfactor='75');
+CREATE TABLE public.status_report (
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    etag bigint NOT NULL,
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    status character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    reporter_kind character varying NOT NULL COLLATE pg_catalog."C",
+    reporter character varying NOT NULL COLLATE pg_catalog."C",
+    source_key character varying NOT NULL COLLATE pg_catalog."C",
+    note text NOT NULL,
+    public_note text NOT NULL,
+    audience text,
+    created_at bigint NOT NULL,
+    created_by character varying NOT NULL COLLATE pg_catalog."C",
+    updated_at bigint NOT NULL,
+    updated_by character varying NOT NULL COLLATE pg_catalog."C"
+);
+CREATE TABLE public.status_silence (
+    monitor character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    start bigint NOT NULL,
+    until bigint NOT NULL
 );
 CREATE TABLE public.store (
     key integer NOT NULL,
@@ -402,6 +474,8 @@ ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.blob
     ADD CONSTRAINT blob_pkey PRIMARY KEY (sha256);
+ALTER TABLE ONLY public.budget_spent
+    ADD CONSTRAINT budget_spent_pkey PRIMARY KEY (feature, item);
 ALTER TABLE ONLY public.bundle
     ADD CONSTRAINT bundle_pkey PRIMARY KEY (revision);
 ALTER TABLE ONLY public.customer
@@ -418,6 +492,8 @@ ALTER TABLE ONLY public.external_id
     ADD CONSTRAINT external_id_pkey PRIMARY KEY (kind, system, value);
 ALTER TABLE ONLY public.feature
     ADD CONSTRAINT feature_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.feature_status
+    ADD CONSTRAINT feature_status_pkey PRIMARY KEY (feature);
 ALTER TABLE ONLY public.feature_tag
     ADD CONSTRAINT feature_tag_pkey PRIMARY KEY (tag, feature);
 ALTER TABLE ONLY public.feed_head
@@ -434,6 +510,10 @@ ALTER TABLE ONLY public.item_tag
     ADD CONSTRAINT item_tag_pkey PRIMARY KEY (tag, item);
 ALTER TABLE ONLY public.item_version
     ADD CONSTRAINT item_version_pkey PRIMARY KEY (item, version);
+ALTER TABLE ONLY public.outcome_batch
+    ADD CONSTRAINT outcome_batch_pkey PRIMARY KEY (sidecar, batch);
+ALTER TABLE ONLY public.outcome_minute
+    ADD CONSTRAINT outcome_minute_pkey PRIMARY KEY (feature, minute);
 ALTER TABLE ONLY public.override
     ADD CONSTRAINT override_pkey PRIMARY KEY (holder_type, holder, id);
 ALTER TABLE ONLY public.plan_ending
@@ -444,8 +524,16 @@ ALTER TABLE ONLY public.publication
     ADD CONSTRAINT publication_pkey PRIMARY KEY (sequence);
 ALTER TABLE ONLY public.published_feature
     ADD CONSTRAINT published_feature_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.service_level_history
+    ADD CONSTRAINT service_level_history_pkey PRIMARY KEY (feature, item, start);
 ALTER TABLE ONLY public.snapshot
     ADD CONSTRAINT snapshot_pkey PRIMARY KEY ("position");
+ALTER TABLE ONLY public.status_monitor
+    ADD CONSTRAINT status_monitor_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.status_report
+    ADD CONSTRAINT status_report_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.status_silence
+    ADD CONSTRAINT status_silence_pkey PRIMARY KEY (monitor, feature, start);
 ALTER TABLE ONLY public.store
     ADD CONSTRAINT store_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.subject_record
@@ -486,6 +574,7 @@ CREATE INDEX event_customer_position ON public.event USING btree (customer, "pos
 CREATE INDEX event_recorded_at ON public.event USING btree (recorded_at);
 CREATE INDEX event_type_position ON public.event USING btree (type, "position");
 CREATE INDEX external_id_kind_holder ON public.external_id USING btree (kind, holder);
+CREATE INDEX feature_status_next_at ON public.feature_status USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX feed_customer_position ON public.feed USING btree (customer, "position");
 CREATE INDEX held_item_item_version ON public.held_item USING btree (item, version);
 CREATE INDEX ix_audit_action ON public.audit USING btree (action);
@@ -507,6 +596,14 @@ CREATE INDEX ix_publication_revision ON public.publication USING btree (revision
 CREATE INDEX ix_subscription_customer ON public.subscription USING btree (customer);
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
+CREATE INDEX outcome_batch_at ON public.outcome_batch USING btree (at);
+CREATE INDEX outcome_minute_minute ON public.outcome_minute USING btree (minute);
+CREATE INDEX status_report_feature_until ON public.status_report USING btree (feature, until);
+CREATE INDEX status_report_source ON public.status_report USING btree (reporter, source_key);
+CREATE INDEX status_report_start ON public.status_report USING btree (start, id);
+CREATE INDEX status_report_until ON public.status_report USING btree (until);
+CREATE INDEX status_silence_feature_until ON public.status_silence USING btree (feature, until);
+CREATE INDEX status_silence_until ON public.status_silence USING btree (until);
 CREATE INDEX subject_record_next_at ON public.subject_record USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX usage_account_feature ON public.usage_account USING btree (feature, scope);
 CREATE INDEX usage_account_next_at ON public.usage_account USING btree (next_at) WHERE (next_at IS NOT NULL);
