@@ -109,31 +109,29 @@ class StatusSilenceRow(SQLModel, table=True):
     until: int = Field(sa_type=BigInteger)
 
 
-class OutcomeMinuteRow(SQLModel, table=True):
-    """What services reported of a `feature` in the `minute` that begins at an instant.
+class OutcomeHourRow(SQLModel, table=True):
+    """What services reported of a `feature` in the `hour` that begins at an instant, for each minute of it.
 
-    `slow`: JSON of latency in milliseconds → requests that took longer, none if no latency is promised.
+    `minutes`: packed by `store.outcomes`.
     """
 
-    __tablename__ = "outcome_minute"
-    __table_args__ = (Index("outcome_minute_minute", "minute"), OFTEN_UPDATED)
+    __tablename__ = "outcome_hour"
+    __table_args__ = (Index("outcome_hour_hour", "hour"), OFTEN_UPDATED)
 
     feature: str = Field(primary_key=True)
-    minute: int = Field(primary_key=True, sa_type=BigInteger)
-    requests: int = Field(sa_type=BigInteger)
-    failed: int = Field(sa_type=BigInteger)
-    slow: str | None = Field(default=None, sa_type=Text)
+    hour: int = Field(primary_key=True, sa_type=BigInteger)
+    minutes: bytes = Field(sa_type=LargeBinary)
 
 
-class OutcomeBatchRow(SQLModel, table=True):
-    """A batch of outcomes that was added `at` an instant, by the id that its `sidecar` gave it."""
+class OutcomeSourceRow(SQLModel, table=True):
+    """A sidecar, from one start to its end, that sends outcomes in batches; `number`: the last one that was added."""
 
-    __tablename__ = "outcome_batch"
-    __table_args__ = (Index("outcome_batch_at", "at"), CLUSTERED)
+    __tablename__ = "outcome_source"
+    __table_args__ = (Index("outcome_source_seen_at", "seen_at"), CLUSTERED)
 
-    sidecar: str = Field(primary_key=True)
-    batch: str = Field(primary_key=True)
-    at: int = Field(sa_type=BigInteger)
+    source: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    seen_at: int = Field(sa_type=BigInteger)
 
 
 class ServiceLevelRow(SQLModel, table=True):

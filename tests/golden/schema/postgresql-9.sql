@@ -204,19 +204,17 @@ CREATE TABLE public.item_version (
     publication bigint NOT NULL,
     published_at bigint NOT NULL
 );
-CREATE TABLE public.outcome_batch (
-    sidecar character varying NOT NULL COLLATE pg_catalog."C",
-    batch character varying NOT NULL COLLATE pg_catalog."C",
-    at bigint NOT NULL
-);
-CREATE TABLE public.outcome_minute (
+CREATE TABLE public.outcome_hour (
     feature character varying NOT NULL COLLATE pg_catalog."C",
-    minute bigint NOT NULL,
-    requests bigint NOT NULL,
-    failed bigint NOT NULL,
-    slow text
+    hour bigint NOT NULL,
+    minutes bytea NOT NULL
 )
 WITH (fillfactor='75');
+CREATE TABLE public.outcome_source (
+    source character varying NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    seen_at bigint NOT NULL
+);
 CREATE TABLE public.override (
     holder_type character varying NOT NULL COLLATE pg_catalog."C",
     holder character varying NOT NULL COLLATE pg_catalog."C",
@@ -510,10 +508,10 @@ ALTER TABLE ONLY public.item_tag
     ADD CONSTRAINT item_tag_pkey PRIMARY KEY (tag, item);
 ALTER TABLE ONLY public.item_version
     ADD CONSTRAINT item_version_pkey PRIMARY KEY (item, version);
-ALTER TABLE ONLY public.outcome_batch
-    ADD CONSTRAINT outcome_batch_pkey PRIMARY KEY (sidecar, batch);
-ALTER TABLE ONLY public.outcome_minute
-    ADD CONSTRAINT outcome_minute_pkey PRIMARY KEY (feature, minute);
+ALTER TABLE ONLY public.outcome_hour
+    ADD CONSTRAINT outcome_hour_pkey PRIMARY KEY (feature, hour);
+ALTER TABLE ONLY public.outcome_source
+    ADD CONSTRAINT outcome_source_pkey PRIMARY KEY (source);
 ALTER TABLE ONLY public.override
     ADD CONSTRAINT override_pkey PRIMARY KEY (holder_type, holder, id);
 ALTER TABLE ONLY public.plan_ending
@@ -596,8 +594,8 @@ CREATE INDEX ix_publication_revision ON public.publication USING btree (revision
 CREATE INDEX ix_subscription_customer ON public.subscription USING btree (customer);
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
-CREATE INDEX outcome_batch_at ON public.outcome_batch USING btree (at);
-CREATE INDEX outcome_minute_minute ON public.outcome_minute USING btree (minute);
+CREATE INDEX outcome_hour_hour ON public.outcome_hour USING btree (hour);
+CREATE INDEX outcome_source_seen_at ON public.outcome_source USING btree (seen_at);
 CREATE INDEX status_report_feature_until ON public.status_report USING btree (feature, until);
 CREATE INDEX status_report_source ON public.status_report USING btree (reporter, source_key);
 CREATE INDEX status_report_start ON public.status_report USING btree (start, id);

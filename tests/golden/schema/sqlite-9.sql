@@ -295,31 +295,29 @@ CREATE TABLE item_version (
 	PRIMARY KEY (item, version)
 );
 
-CREATE TABLE outcome_batch (
-	sidecar VARCHAR NOT NULL,
-	batch VARCHAR NOT NULL,
-	at BIGINT NOT NULL,
-	PRIMARY KEY (sidecar, batch)
-)
- WITHOUT ROWID
-
-;
-
-CREATE INDEX outcome_batch_at ON outcome_batch (at);
-
-CREATE TABLE outcome_minute (
+CREATE TABLE outcome_hour (
 	feature VARCHAR NOT NULL,
-	minute BIGINT NOT NULL,
-	requests BIGINT NOT NULL,
-	failed BIGINT NOT NULL,
-	slow TEXT,
-	PRIMARY KEY (feature, minute)
+	hour BIGINT NOT NULL,
+	minutes BLOB NOT NULL,
+	PRIMARY KEY (feature, hour)
 )
  WITHOUT ROWID
 
 ;
 
-CREATE INDEX outcome_minute_minute ON outcome_minute (minute);
+CREATE INDEX outcome_hour_hour ON outcome_hour (hour);
+
+CREATE TABLE outcome_source (
+	source VARCHAR NOT NULL,
+	number BIGINT NOT NULL,
+	seen_at BIGINT NOT NULL,
+	PRIMARY KEY (source)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX outcome_source_seen_at ON outcome_source (seen_at);
 
 CREATE TABLE override (
 	holder_type VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
-"""Status and service levels: reports, what is shown, monitors, outcomes per minute, and promises over time."""
+"""Status and service levels: reports, what is shown, monitors, outcomes by hours, and promises over time."""
 
 from __future__ import annotations
 
@@ -116,20 +116,20 @@ def _make_monitors() -> None:
 
 def _make_outcomes() -> None:
     op.create_table(
-        "outcome_minute",
+        "outcome_hour",
         *_words("feature"),
-        *_numbers("minute", "requests", "failed"),
-        *_texts("slow", nullable=True),
-        PrimaryKeyConstraint("feature", "minute"),
+        *_numbers("hour"),
+        Column("minutes", LargeBinary(), nullable=False),
+        PrimaryKeyConstraint("feature", "hour"),
         sqlite_with_rowid=False,
         postgresql_with=_ROOM_FOR_UPDATES,
     )
-    op.create_index("outcome_minute_minute", "outcome_minute", ["minute"], unique=False)
+    op.create_index("outcome_hour_hour", "outcome_hour", ["hour"], unique=False)
     op.create_table(
-        "outcome_batch",
-        *_words("sidecar", "batch"),
-        *_numbers("at"),
-        PrimaryKeyConstraint("sidecar", "batch"),
+        "outcome_source",
+        *_words("source"),
+        *_numbers("number", "seen_at"),
+        PrimaryKeyConstraint("source"),
         sqlite_with_rowid=False,
     )
-    op.create_index("outcome_batch_at", "outcome_batch", ["at"], unique=False)
+    op.create_index("outcome_source_seen_at", "outcome_source", ["seen_at"], unique=False)
