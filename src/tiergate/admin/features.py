@@ -32,6 +32,7 @@ from tiergate.model import FeatureStatus
 from tiergate.publish.validation import explain_fixed_type
 from tiergate.store import features as stored_features
 from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, lock_catalog, read_features
+from tiergate.store.items import read_items
 from tiergate.store.publications import first_versions_with, published_types
 from tiergate.store.references import features_linking_to, read_feature_references
 from tiergate.store.working_catalog import delete_features
@@ -88,6 +89,11 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     feature = _lock_feature(unit, id_, expected).feature
     links = [f"the feature `{other}`, which is linked to it" for other in features_linking_to(unit, feature.id)]
     links += [f"the feature `{it}`, which draws on it" for it in features_drawing_on(id_, read_features(unit))]
+    links += [
+        f"the service level that the item `{it}` promises of it"
+        for it, stored in read_items(unit).items()
+        if id_ in stored.item.service_levels
+    ]
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
     reject_conflicts(check_feature_deletion(feature, [*value_uses(unit, feature), *linked]))
     delete_features(unit.session, [feature.id])

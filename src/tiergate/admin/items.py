@@ -78,7 +78,8 @@ def patch_item(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, expected: 
     """Change an item by a JSON merge patch (RFC 7396)."""
     before = lock_item(unit, id_, expected)
     text = apply_merge_patch(patch, item_head_data(before.item))
-    item = read_item_body(text, {}, _items(unit), {"id": id_}, with_draft=False).item
+    features = read_features(unit) if '"service_levels"' in text else {}  # nothing else of an item names features
+    item = read_item_body(text, features, _items(unit), {"id": id_}, with_draft=False).item
     actor.require(Action.EDIT_ITEM, Resource.item(id_, item.private_to or None))
     _reject_change(unit, before, item)
     return _replace(unit, before, item, "item.edited")

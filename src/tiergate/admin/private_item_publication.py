@@ -92,7 +92,7 @@ def plan_own_plan(wanted: PrivateItem) -> Planner:
             version = max(definitions, default=0) + 1
             definitions[version] = Definition(version, entitlements)
             new = (definitions[version],)
-        head = replace(item, metadata=known.metadata)
+        head = replace(item, metadata=known.metadata, service_levels=known.service_levels)
         published = set_rollouts(replace(head, versions=known.versions), (Rollout(version),), definitions, history.pins)
 
         def write_item(unit: WriteUnit) -> None:

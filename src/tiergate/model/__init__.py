@@ -58,6 +58,7 @@ from tiergate.model.problems import Problem, Severity
 from tiergate.model.service_levels import (
     MILLIONTHS,
     FeatureReports,
+    ItemServiceLevel,
     ReportedStatus,
     Reporter,
     ReporterKind,

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.model.calendar_units import CalendarUnit
+from tiergate.model.service_levels import ServiceLevel
 from tiergate.model.subjects import Suspension
 from tiergate.model.thresholds import Threshold
 from tiergate.model.values import LimitKind
@@ -135,7 +136,8 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Numbers are in units of 10^-scale. `labels`: the levels of a custom feature, lowest first. `numbers`: the numbers
     that definitions of a quantity may give (`None`: any); `unlimited_level`: whether `unlimited` is allowed too.
-    `across`: how the numbers of several subscriptions are combined.
+    `across`: how the numbers of several subscriptions are combined. `service_level`: what is promised of it; no bundle
+    has it, because no decision depends on it.
     """
 
     id: str
@@ -159,6 +161,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     linked: tuple[str, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     across: Combine = Combine.SUM
+    service_level: ServiceLevel | None = None
 
     def label_of(self, text: str) -> str | None:
         """Return the label that equals a text in the normal form C, also if the label was stored in another form."""

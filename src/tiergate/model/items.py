@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.model.instants import BEGINNING, Instant
+from tiergate.model.service_levels import ItemServiceLevel
 from tiergate.model.values import Value
 
 SHARE_STEPS = 10_000
@@ -83,7 +84,12 @@ class ItemHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(ItemHeader, frozen=True, kw_only=True):
-    """A catalog item with its versions, lowest first. `metadata` is for people and other systems: no bundle has it."""
+    """A catalog item with its versions, lowest first.
+
+    `metadata` is for people and other systems. `service_levels`: feature id → what the item promises of it, in place of
+    what the feature promises. No bundle has either.
+    """
 
     versions: tuple[Definition, ...]
     metadata: dict[str, str] = {}
+    service_levels: dict[str, ItemServiceLevel] = {}

@@ -116,3 +116,27 @@ class ServiceLevel(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     least: int = 5
     degraded: int = 5
     down: int = 50
+
+
+class ItemServiceLevel(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What an item promises of a feature; members as in `ServiceLevel`. `None`: as the feature promises.
+
+    INVARIANT (window and every): both are given, or neither is.
+    """
+
+    availability: int | None = None
+    latency_ms: int | None = None
+    window: CalendarUnit | None = None
+    every: int | None = None
+    timezone: str | None = None
+    spent_by: Status | None = None
+    least: int | None = None
+    degraded: int | None = None
+    down: int | None = None
+
+    def promise(self, feature: ServiceLevel | None) -> ServiceLevel | None:
+        """Return what is promised, on top of what the feature promises; `None` if neither has an availability."""
+        own = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        if feature is None:
+            return ServiceLevel(**own) if "availability" in own else None
+        return msgspec.structs.replace(feature, **own)

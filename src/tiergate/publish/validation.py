@@ -21,6 +21,7 @@ from tiergate.catalog import (
     to_json_line,
 )
 from tiergate.catalog.checks.item_references import Holdability
+from tiergate.catalog.entries.service_levels import find_service_level_problems
 from tiergate.catalog.entries.subjects import MAX_QUANTITY
 from tiergate.catalog.entries.values import is_plainly_valid
 from tiergate.catalog.lint.granted_amounts import current_definition, grants_by_feature
@@ -62,6 +63,7 @@ def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, positions: Sour
         *_validate_features(change),
         *_validate_item_references(change),
         *_validate_versions(change),
+        *_validate_service_levels(change),
         *_validate_ladders(change),
         *_validate_subscribed_items(change),
     }
@@ -210,6 +212,15 @@ def _validate_versions(change: CatalogChange) -> Iterator[Problem]:
                 for problem in check_draft(values, given, known):
                     key = ("item", id_, definition.version, problem.pointer.rpartition("/")[2])
                     yield change.problem(key, problem.code, problem.detail)
+
+
+def _validate_service_levels(change: CatalogChange) -> Iterator[Problem]:
+    """Yield service levels of items for features that are not published, and those without any availability."""
+    features = change.new.features
+    for id_, item in sorted(change.new.items.items()):
+        if item.service_levels and (id_ in change.items or not change.features.isdisjoint(item.service_levels)):
+            for feature, code, message in find_service_level_problems(item.service_levels, features):
+                yield change.problem(("item", id_), code, f"`service_levels/{feature}`: {message}")
 
 
 def _validate_ladders(change: CatalogChange) -> Iterator[Problem]:

@@ -33,6 +33,7 @@ from tiergate.model import (
     FeatureType,
     Item,
     ItemKind,
+    ItemServiceLevel,
     ItemStatus,
     Ladder,
     Level,
@@ -46,6 +47,7 @@ from tiergate.model import (
     PlansPerSubscription,
     Rollout,
     SpendOrder,
+    Status,
     SubjectRecord,
     Subscription,
     SubscriptionItem,
@@ -132,6 +134,28 @@ def some(entries: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
 
 
 @st.composite
+def own_service_levels(draw: st.DrawFn, least: int | None = None) -> ItemServiceLevel:
+    """What an item promises of a feature: with its availability if `least` is given, and always with something."""
+
+    def maybe(found: st.SearchStrategy[int]) -> int | None:
+        return draw(st.none() | found)
+
+    window = draw(st.none() | st.sampled_from(CalendarUnit))
+    percent = st.integers(0, 1_000_000)
+    return ItemServiceLevel(
+        availability=maybe(percent) if least is None else draw(percent),
+        latency_ms=maybe(st.integers(1, 3_600_000)),
+        window=window,
+        every=None if window is None else draw(st.integers(1, 10_000)),
+        timezone=draw(st.none() | st.sampled_from(["UTC", "Europe/Berlin"])),
+        spent_by=draw(st.none() | st.sampled_from([Status.DEGRADED, Status.PARTIAL, Status.DOWN])),
+        least=maybe(st.integers(1, 1_000_000)),
+        degraded=maybe(st.integers(1, 100)),
+        down=draw(st.integers(1, 100)),
+    )
+
+
+@st.composite
 def features(draw: st.DrawFn, id_: str) -> Feature:
     """A feature of any type."""
     type_ = draw(st.sampled_from(FeatureType))
@@ -147,6 +171,7 @@ def features(draw: st.DrawFn, id_: str) -> Feature:
         labels=tuple(draw(st.lists(st.sampled_from(LABELS), min_size=1, unique=True)))
         if type_ is FeatureType.CUSTOM
         else (),
+        service_level=draw(st.none() | own_service_levels(least=0).map(lambda own: own.promise(None))),
     )
     return draw(numeric(found)) if type_ in (FeatureType.QUANTITY, FeatureType.RANGE) else found
 
@@ -296,6 +321,9 @@ def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
         private_to=draw(st.sampled_from(("", "", *SUBJECT_IDS))),
         status=draw(st.sampled_from(ItemStatus)),
         metadata=draw(METADATA),
+        service_levels={
+            id_: draw(own_service_levels(None if known[id_].service_level else 0)) for id_ in draw(some(tuple(known)))
+        },
     )
 
 

@@ -70,7 +70,38 @@ def drawing(more: str = "") -> str:
     return FEATURES + credits_ + f"  - {sms}\n"
 
 
+PROMISED = "{id: api, type: switch, service_level: {availability: 99.9, latency_ms: 100}}"
+
+
+def promising(levels: str, given: str = "api: true") -> str:
+    """A catalog whose plan promises service levels."""
+    return catalog(
+        "^" + gives("plan", given, rest=f", service_levels: {levels}"),
+        gives("extra", "api: true, storage: 1", "addon"),
+        features=feature(PROMISED),
+    )
+
+
 CASES: dict[str, list[str]] = {
+    "service-level-down-below-degraded": [
+        promising("{api: {minute: {down: 4}}}"),
+        catalog(
+            gives("plan", "api: true"),
+            features=feature(
+                "^{id: api, type: switch, service_level: {availability: 99, minute: {degraded: 60, down: 50}}}"
+            ),
+        ),
+    ],
+    "service-level-not-given": [
+        promising("{api: {availability: 99.99}}", "sso: true, users: 1"),
+        promising("{api: {availability: 99.99}}", "api: false, users: 1"),
+    ],
+    "service-level-repeated": [promising("{api: {availability: 99.9}}"), promising("{api: {latency_ms: 100}}")],
+    "service-level-weaker": [
+        promising("{api: {availability: 99}}"),
+        promising("{api: {availability: 99.99, latency_ms: 101}}"),
+        promising("{api: {spent_by: down}}"),
+    ],
     "time-zone-without-effect": [
         catalog(
             gives("plan", "sms: 1"),
@@ -338,6 +369,9 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
             gives("plan", "users: 2"),
             gives("more", "sso: true", "addon", ", status: archived, available_for: [old]"),
         ),
+        # More than the feature promises to everybody, or something else that cannot be compared.
+        promising("{api: {availability: 99.99, latency_ms: 50, spent_by: degraded}}").replace("^", ""),
+        promising("{api: {window: year, timezone: Europe/Berlin}}").replace("^", ""),
         # A limit beside its switch, or a switch that is off.
         catalog(gives("plan", "sso: true, users: 1")),
         catalog(gives("plan", "sso: false, users: 0, storage: 1")),

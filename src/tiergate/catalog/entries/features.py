@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog.entries.metering import check_draws_key, read_draws, read_metered
+from tiergate.catalog.entries.service_levels import read_service_level
 from tiergate.catalog.reading.document import Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_line, read_units
 from tiergate.model import (
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import Report
     from tiergate.model import Instant
 
-_COMMON_KEYS = frozenset({"id", "name", "description", "type", "status", "tags", "linked", "suspensions"})
+_COMMON_KEYS = frozenset(
+    {"id", "name", "description", "type", "status", "tags", "linked", "suspensions", "service_level"}
+)
 TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
     FeatureType.SWITCH: _COMMON_KEYS,
     FeatureType.QUANTITY: _COMMON_KEYS
@@ -107,6 +110,7 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         linked=fields.sorted_ids("linked"),
         suspensions=_suspensions(fields, report),
         across=fields.choice("across", Combine) or Combine.SUM,
+        service_level=read_service_level(fields, report),
     )
     return None if id_ is None or type_ is None else FeatureText(feature, is_checkable)
 

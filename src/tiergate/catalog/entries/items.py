@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.entries.metadata import read_metadata
+from tiergate.catalog.entries.service_levels import find_service_level_problems, read_item_service_levels
 from tiergate.catalog.entries.values import read_entitlement
 from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, find_suggestion, read_id, read_units
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
 
     from tiergate.catalog.reading.problem_report import TextReport
+    from tiergate.model import ItemServiceLevel
 
 MAX_VERSION = 999_999_999
 """Highest number of a version."""
 
 ITEM_KEYS = frozenset(
     {
-        *("id", "kind", "name", "description", "tags", "status", "private_to", "metadata"),
+        *("id", "kind", "name", "description", "tags", "status", "private_to", "metadata", "service_levels"),
         *("version", "entitlements", "versions", "rollouts", "available_for", "depends_on", "excludes"),
     }
 )
@@ -72,6 +74,16 @@ class EntitlementReader:
         self._features = features
         self._complete = complete
         self._seen: dict[tuple[str, type, Node], Value] = {}
+
+    def check_service_levels(
+        self, levels: ReadOnly[str, ItemServiceLevel], places: ReadOnly[str, int], report: TextReport
+    ) -> None:
+        """Report service levels of unknown features, and those without any availability."""
+        for id_, code, message in find_service_level_problems(levels, self._features):
+            is_unknown = id_ not in self._features
+            if self._complete or not is_unknown:
+                near = find_suggestion(id_, self._features, report) if is_unknown else None
+                report.add(places[id_], code, message, near)
 
     def read(self, node: Node, place: int, report: TextReport) -> dict[str, Value]:
         """Return the entitlements of one version by feature id, sorted, without those that have problems."""
@@ -138,6 +150,8 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     private_to = fields.subject_id("private_to") or ""
     status = fields.choice("status", ItemStatus) or ItemStatus.ACTIVE
     metadata = read_metadata(fields, report)
+    service_levels, level_places = read_item_service_levels(fields, report)
+    entitlements.check_service_levels(service_levels, level_places, report)
     if id_ is None or kind is None:
         return None
     named = {key: tuple(sorted(result for its_key, result, _ in references if its_key == key)) for key in _LISTS}
@@ -155,6 +169,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         private_to=private_to,
         status=status,
         metadata=metadata,
+        service_levels=service_levels,
     )
     return ItemText(item, fields.place, references, places, report)
 

@@ -67,7 +67,7 @@ def read_metered(fields: Fields, scale: int, report: Report) -> Metered | None:
         reset,
         every,
         inner.choice("anchor", WindowAnchor) or WindowAnchor.CALENDAR,
-        _time_zone(inner, report),
+        read_time_zone(inner, report),
         *read_limit(inner, scale, report),
         _rollover(inner, scale, report),
         _late(inner),
@@ -102,7 +102,8 @@ def read_limit(fields: Fields, scale: int, report: Report) -> tuple[LimitKind, i
     return LimitKind.SOFT, fields.units("overage_max", scale, least=1)
 
 
-def _time_zone(fields: Fields, report: Report) -> str:
+def read_time_zone(fields: Fields, report: Report) -> str:
+    """Read the key `timezone`, a name of the IANA time zone database; UTC if it is missing or wrong."""
     name = fields.line("timezone")
     if not name or name == UTC or name in time_zones():
         return name or UTC

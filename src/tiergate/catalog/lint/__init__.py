@@ -13,6 +13,7 @@ from tiergate.catalog.lint.linked_limits import lint_linked
 from tiergate.catalog.lint.metering import lint_metering
 from tiergate.catalog.lint.plans import lint_plans
 from tiergate.catalog.lint.rollouts import lint_rollouts
+from tiergate.catalog.lint.service_levels import lint_service_levels
 from tiergate.model import Problem, Severity
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def lint(loaded: LoadedCatalog) -> list[Problem]:
         *lint_metering(catalog, granted),
         *lint_addons(catalog, granted),
         *lint_rollouts(catalog),
+        *lint_service_levels(catalog, granted),
     ]
     return sorted(
         Problem(*(positions.find(*finding.key) or ("", 0, 0)), finding.code, finding.message, Severity.WARNING)

@@ -31,6 +31,7 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
+from tiergate.catalog.schemas.service_levels import service_level
 from tiergate.model import (
     DEFAULT_LATE_MS,
     DURATION_PATTERN,
@@ -79,6 +80,8 @@ def catalog_schema() -> Schema:
             "suspension": suspension(in_feature=True),
             "feature": _feature(),
             "metered": _metered(),
+            "serviceLevel": service_level(of_item=False),
+            "itemServiceLevel": service_level(of_item=True),
             "item": _item(),
             "version": _version(),
             "rollout": _rollout(),
@@ -153,6 +156,7 @@ def _feature() -> Schema:
             ["from", "cost"],
             "Using this feature also uses up another one; needs `metered`.",
         ),
+        "service_level": ref("serviceLevel"),
         "linked": ids("Features that belong to this one, such as the limit of a switch."),
         "suspensions": listing("#/$defs/suspension", "When the feature is switched off for everybody."),
     }
@@ -255,6 +259,13 @@ def _item() -> Schema:
         "available_for": ids("Plans with which it can be bought; left out: any.", least=1),
         "depends_on": ids("Items of which all must count with it."),
         "excludes": ids("Items that cannot be held with it."),
+        "service_levels": {
+            "type": "object",
+            "propertyNames": ref("id"),
+            "additionalProperties": ref("itemServiceLevel"),
+            "description": "Feature → what is promised of it to those who hold the item, instead of what the feature "
+            "promises to everybody.",
+        },
         "private_to": ref("subjectId", "The one customer who may hold it; left out: any."),
     }
     schema = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")

@@ -51,4 +51,5 @@ def _item(item: Item) -> Item:
         depends_on=tuple(sorted(item.depends_on)),
         excludes=tuple(sorted(item.excludes)),
         tags=tuple(sorted(item.tags)),
+        service_levels=_by_id(item.service_levels),
     )

@@ -11,6 +11,7 @@ from tiergate.catalog.entries.features import default_combine
 from tiergate.catalog.entries.metering import NEVER, UTC
 from tiergate.catalog.reading.files import API_VERSION
 from tiergate.catalog.writing.printer import PlainData, to_json, to_json_line, to_yaml
+from tiergate.catalog.writing.service_levels import calendar_period_data, service_level_data
 from tiergate.model import (
     BEGINNING,
     DEFAULT_LATE_MS,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import (
         Audience,
-        CalendarUnit,
         CatalogIndex,
         Customer,
         Definition,
@@ -134,6 +134,7 @@ def feature_data(feature: Feature) -> _Data:
             "caps": _without_empty({"total": _number(caps.total, scale), "per_user": _number(caps.per_user, scale)}),
             "metered": None if metered is None else metered_data(metered, scale),
             "draws": None if draws is None else {"from": draws.source, "cost": from_units(draws.cost, draws.scale)},
+            "service_level": None if feature.service_level is None else service_level_data(feature.service_level),
             "tags": list(feature.tags),
             "linked": list(feature.linked),
             "suspensions": [suspension_data(suspension) for suspension in feature.suspensions],
@@ -144,7 +145,7 @@ def feature_data(feature: Feature) -> _Data:
 def metered_data(metered: Metered, scale: int) -> _Data:
     """Return how usage is counted as plain data; `scale`: the feature's decimal digits."""
     unit = metered.reset
-    reset: PlainData = NEVER if unit is None else _calendar_period(unit, metered.every)
+    reset: PlainData = NEVER if unit is None else calendar_period_data(unit, metered.every)
     return _without_empty(
         {
             "reset": reset,
@@ -159,10 +160,6 @@ def metered_data(metered: Metered, scale: int) -> _Data:
             "thresholds": [threshold_data(threshold, scale) for threshold in metered.thresholds],
         }
     )
-
-
-def _calendar_period(unit: CalendarUnit, count: int) -> PlainData:
-    return unit.value if count == 1 else {"every": count, "of": unit.value}
 
 
 def _without_empty(data: Mapping[str, PlainData | None]) -> _Data:
@@ -213,9 +210,14 @@ def item_head_data(item: Item | IndexedItem) -> _Data:
             "depends_on": list(item.depends_on),
             "excludes": list(item.excludes),
             "private_to": item.private_to,
+            "service_levels": _service_levels(item) if isinstance(item, Item) else None,
             "metadata": dict(item.metadata) if isinstance(item, Item) else None,
         }
     )
+
+
+def _service_levels(item: Item) -> _Data:
+    return {id_: service_level_data(level) for id_, level in item.service_levels.items()}
 
 
 def definition_data(definition: Definition, features: Mapping[str, Feature]) -> _Data:
@@ -337,7 +339,7 @@ def _shared_data(subject: Customer | Subscription) -> _Data:
 
 def term_data(term: Term) -> _Data:
     """Return the term of a subscription as plain data."""
-    return _without_empty({"every": _calendar_period(term.unit, term.count), "anchor": _instant(term.anchor)})
+    return _without_empty({"every": calendar_period_data(term.unit, term.count), "anchor": _instant(term.anchor)})
 
 
 def subscription_item_data(entry: SubscriptionItem) -> _Data:

@@ -45,6 +45,8 @@ _FROM_CATALOG: Final = {
     "instant": "Instant",
     "feature": "Feature",
     "metered": "Metered",
+    "serviceLevel": "ServiceLevel",
+    "itemServiceLevel": "ItemServiceLevel",
     "suspension": "FeatureSuspension",
     "item": "Item",
     "version": "Version",
