@@ -1,11 +1,11 @@
-"""Thresholds of single customers, in place of those of the feature; and the check of everybody's after a publication.
+"""Thresholds of single customers, in place of those of the feature.
 
 All functions about a customer raise `NotFoundError` if there is no such customer, or no such metered feature.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tiergate.admin.usage_debits import metered_feature
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
@@ -18,18 +18,13 @@ from tiergate.model import (
     to_units,
 )
 from tiergate.permissions import Action, Resource
-from tiergate.store import SYSTEM
 from tiergate.store.customers import open_account
 from tiergate.store.usage_ledger import check_call
 from tiergate.store.usage_thresholds import (
-    features_of_customers,
     features_with_thresholds,
     fired_of,
-    next_accounts,
     open_accounts,
-    read_checked_publication,
     read_own_thresholds,
-    write_checked_publication,
     write_own_thresholds,
 )
 
@@ -37,12 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.admin.actor import Actor
-    from tiergate.model import Catalog, Feature, Number
-    from tiergate.store import ReadUnit, Store, WriteUnit
+    from tiergate.model import Feature, Number
+    from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.usage_ledger import UsageLedger
     from tiergate.store.usage_thresholds import OwnThresholds
-
-_AT_ONCE: Final = 100
 
 
 def list_thresholds(unit: ReadUnit, customer: str) -> list[dict[str, Any]]:
@@ -96,46 +89,6 @@ def remove_thresholds(actor: Actor, unit: WriteUnit, ledger: UsageLedger, custom
         raise NotFoundError("thresholds", feature)
     write_own_thresholds(unit, customer, feature, None, before.etag)
     _changed(unit, ledger, customer, found, before, None)
-
-
-def check_publication(store: Store, ledger: UsageLedger) -> int:
-    """Check everybody's thresholds if a publication may have moved limits; return how many accounts were checked.
-
-    What it has checked is written down, so that a control plane that ends in between begins again.
-    """
-
-    def read(unit: ReadUnit) -> tuple[int, int, frozenset[str]]:
-        published, checked = unit.published, read_checked_publication(unit)
-        if published.sequence <= checked:
-            return published.sequence, checked, frozenset()
-        features = features_with_thresholds(published.index)
-        features |= features_of_customers(unit.session.connection()) & published.index.features.keys()
-        return published.sequence, checked, features & _moved(unit.published_at(checked).catalog, published.catalog)
-
-    sequence, checked, features = store.read(read)
-    if sequence <= checked:
-        return 0
-    count, after = 0, ("", "")
-    while features:
-        page = store.read(
-            lambda unit: next_accounts(unit.session.connection(), features, unit.now, after, _AT_ONCE)  # noqa: B023
-        )
-        if not page:
-            break
-        ledger.run(check_call(page))
-        count, after = count + len(page), (page[-1].customer, page[-1].feature)
-    store.change(lambda unit: write_checked_publication(unit, sequence), SYSTEM)
-    return count
-
-
-def _moved(before: Catalog, after: Catalog) -> frozenset[str]:
-    """Return the features whose limits or thresholds may differ between two catalogs."""
-    moved = {id_ for id_, feature in after.features.items() if before.features.get(id_) != feature}
-    for id_ in before.items.keys() | after.items.keys():
-        if before.items.get(id_) != after.items.get(id_):
-            versions = [entry for it in (before, after) if id_ in it.items for entry in it.items[id_].versions]
-            moved |= {feature for version in versions for feature in version.entitlements}
-    return frozenset(moved)
 
 
 def _expect_customer(unit: ReadUnit, customer: str) -> None:

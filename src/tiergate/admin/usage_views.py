@@ -2,7 +2,7 @@
 
 `used` is exact as of the last report of each sidecar; `leased` is what sidecars hold besides, and may give back.
 Numbers are exact decimals by the feature's scale. In the current window the limit is the one that holds now; in one
-that has ended it is what it was when its usage last changed.
+that has ended it is what it was at its end.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from tiergate.admin.usage_thresholds import check_publication
+from tiergate.admin.usage_limits import follow_dates, follow_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.events import delete_events
@@ -40,7 +40,8 @@ _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
-_THRESHOLDS_EVERY: Final = 60.0
+_LIMITS_EVERY: Final = 60.0
+_MISSED_DATES: Final = 7 * _DAY  # before the start of this process, perhaps with no other running
 _CLOCK_EVERY: Final = 1.0
 _WRITES_EVERY: Final = 5.0
 _REQUESTS_EVERY: Final = 1.0
@@ -91,12 +92,16 @@ async def update_object_store(
             return
 
 
-async def check_thresholds(
-    store: Store, ledger: UsageLedger, watcher: FeedWatcher, *, every: float = _THRESHOLDS_EVERY
+async def follow_limits(
+    store: Store, ledger: UsageLedger, watcher: FeedWatcher, *, every: float = _LIMITS_EVERY
 ) -> None:
-    """Check everybody's thresholds after each publication, which may have moved limits."""
+    """Let usage follow the limits of everybody after each publication, and after dates in the catalog."""
+    followed = store.clock() - _MISSED_DATES
     while True:
-        await run_in_threadpool(check_publication, store, ledger)
+        await run_in_threadpool(follow_publication, store, ledger)
+        now = store.clock()
+        await run_in_threadpool(follow_dates, store, ledger, followed, now)
+        followed = now
         before = -1 if watcher.state is None else watcher.state.head.publication
         await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if watcher.ending:

@@ -32,9 +32,9 @@ from tiergate.control.auth.bootstrap_admin import read_admin_key, register_admin
 from tiergate.control.auth.recent_callers import RecentCallers
 from tiergate.control.background_jobs import (
     Retention,
-    check_thresholds,
     enforce_retention,
     export_usage,
+    follow_limits,
     refresh_snapshots,
     run_forever,
     tell_time,
@@ -263,7 +263,7 @@ class _ControlPlane:
             run_forever("tail", self._watcher.run),
             run_forever("webhooks", self._dispatcher.run),
             run_forever("clock", lambda: tell_time(self._clock)),
-            run_forever("thresholds", lambda: check_thresholds(self._store, self._ledger, self._watcher)),
+            run_forever("limits", lambda: follow_limits(self._store, self._ledger, self._watcher)),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),
             run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),

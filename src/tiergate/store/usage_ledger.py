@@ -30,7 +30,7 @@ from tiergate.store.outbox import write_events
 from tiergate.store.units import ReadUnit
 from tiergate.store.usage_events import find_opened, opening_events, threshold_event
 from tiergate.store.usage_state import UsageState
-from tiergate.store.usage_thresholds import features_with_thresholds, find_reached, open_accounts
+from tiergate.store.usage_thresholds import find_reached, metered_features, open_accounts
 from tiergate.store.usage_writes import merge, write_changes
 from tiergate.usage.leases import LeaseTerms
 from tiergate.usage.ledger import Ledger
@@ -183,7 +183,9 @@ class UsageLedger:
         In an open transaction, which has written what changes of the customers.
         """
         sequence = read_head(session).publication
-        features = features_with_thresholds(self._store.published_state(session, sequence).index)
+        features = metered_features(self._store.published_state(session, sequence).index)
+        if not features:
+            return []
         accounts = open_accounts(session.connection(), customers, features, self._store.clock())
         if not accounts:
             return []

@@ -1,6 +1,6 @@
 """Usage as it stands: the current windows of accounts, with the limits that hold now.
 
-Rows have the limit of the last change of their usage (`usage_reads`); here it is resolved anew, as the ledger does.
+The limits in rows follow publications a little later (`usage_reads`); here they are resolved, as the ledger does.
 """
 
 from __future__ import annotations

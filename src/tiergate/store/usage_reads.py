@@ -1,7 +1,7 @@
 """Usage as it is stored: of a customer now and in the past, and of the customers of one feature.
 
-Numbers are exact as of the last report of each sidecar. `limit` is what it was when the usage of the window last
-changed, because rows do not change with catalogs: who needs the present one resolves it.
+Numbers are exact as of the last report of each sidecar. `limit` follows what moves it, a publication within a minute or
+so (`admin.usage_limits`): who needs it to the instant resolves it (`usage_present`).
 """
 
 from __future__ import annotations

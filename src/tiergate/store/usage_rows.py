@@ -30,7 +30,7 @@ class UsageAccountRow(SQLModel, table=True):
     """The latest window of an account: from `start` until `until`; `BEGINNING` and `FOREVER` if it never resets.
 
     `booked` and `leased` units; `drawn`: the JSON of where they came from, none if all came from the allowance.
-    `leases`: the number of leases that are not settled. `allowance` and `limit_units` as they were at the last change;
+    `leases`: the number of leases that are not settled. `allowance` and `limit_units` follow what moves them;
     none: unlimited. `fired`: the JSON list of the thresholds that fired in this window. `next_at`: the end of a window
     whose end was not told yet.
     """

@@ -124,6 +124,11 @@ def find_reached(state: UsageState, records: Iterable[AccountRecord], bound_of: 
 # ── whose limit may have moved ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def metered_features(index: CatalogIndex) -> frozenset[str]:
+    """Return the features whose usage is counted."""
+    return frozenset(it.id for it in index.features.values() if it.metered is not None)
+
+
 def features_with_thresholds(index: CatalogIndex) -> frozenset[str]:
     """Return the features that have thresholds for all customers."""
     features = index.features.values()
@@ -133,24 +138,15 @@ def features_with_thresholds(index: CatalogIndex) -> frozenset[str]:
 def open_accounts(
     connection: Connection, customers: Collection[str], features: Collection[str], now: Instant
 ) -> list[Account]:
-    """Return the used accounts of customers whose window is open, for features that have thresholds.
-
-    `features`: those that have some for all customers; others if the customer has some.
-    """
+    """Return the accounts of customers, with a row, whose window is open."""
     columns = USAGE_ACCOUNTS.c
-    own = (
-        select(USAGE_THRESHOLDS.c.feature)
-        .where(USAGE_THRESHOLDS.c.customer == columns.customer, USAGE_THRESHOLDS.c.feature == columns.feature)
-        .exists()
-    )
     found: list[Account] = []
     for part in in_batches(sorted(customers)):
         query = select(columns.feature, columns.customer, columns.start).where(
             columns.customer.in_(part),
             columns.scope == Scope.CUSTOMER.value,
-            columns.booked > 0,
             columns.until > now,
-            columns.feature.in_(features) | own,
+            columns.feature.in_(features),
         )
         rows = connection.execute(query)
         found += [Account(row.feature, Scope.CUSTOMER, row.customer, "", row.start) for row in rows]
@@ -160,7 +156,7 @@ def open_accounts(
 def next_accounts(
     connection: Connection, features: Collection[str], now: Instant, after: tuple[str, str], limit: int
 ) -> list[Account]:
-    """Return up to `limit` used accounts of customers, by customer and feature, whose window is open."""
+    """Return up to `limit` accounts of customers, with a row, by customer and feature, whose window is open."""
     columns = USAGE_ACCOUNTS.c
     query = (
         select(columns.customer, columns.feature, columns.start)
@@ -168,18 +164,12 @@ def next_accounts(
             tuple_(columns.customer, columns.feature) > after,
             columns.scope == Scope.CUSTOMER.value,
             columns.feature.in_(features),
-            columns.booked > 0,
             columns.until > now,
         )
         .order_by(columns.customer, columns.feature)
         .limit(limit)
     )
     return [Account(row.feature, Scope.CUSTOMER, row.customer, "", row.start) for row in connection.execute(query)]
-
-
-def features_of_customers(connection: Connection) -> frozenset[str]:
-    """Return the features for which some customer has thresholds of its own."""
-    return frozenset(connection.execute(select(USAGE_THRESHOLDS.c.feature).distinct()).scalars())
 
 
 def read_checked_publication(unit: ReadUnit) -> int:

@@ -66,7 +66,7 @@ def write_changes(state: UsageState, changes: LedgerChanges) -> None:
     """
     writes = RowWrites()
     _write_holders(state, writes, changes.holders.values())
-    _write_accounts(state, writes, [*changes.accounts.values(), *_moved_ends(state, changes)])
+    _write_accounts(state, writes, [*changes.accounts.values(), *_moved(state, changes)])
     _write_grants(state, writes, changes)
     _write_leases(state, writes, changes)
     _write_keys(state, writes, changes)
@@ -125,14 +125,17 @@ def _write_accounts(state: UsageState, writes: RowWrites, accounts: Iterable[Acc
     writes.insert(USAGE_WINDOWS, moved)
 
 
-def _moved_ends(state: UsageState, changes: LedgerChanges) -> list[AccountRecord]:
-    """Return the open windows whose end has moved, without any other change: the move must be known from now on."""
+def _moved(state: UsageState, changes: LedgerChanges) -> list[AccountRecord]:
+    """Return the open windows whose end or limit has moved, without any other change.
+
+    That an end has moved must be known from now on. Limits are stored for whoever reads all customers of a feature.
+    """
     moved = []
     for account, bound in state.bounds.items():
         latest = state.latest.get(key_of(account))
         if latest is None or latest.account != account or account in changes.accounts:
             continue
-        if latest.until != bound.window.until:
+        if latest.until != bound.window.until or state.stored[account] != _limits(state, latest, bound):
             record = latest.copy()
             record.until = bound.window.until
             moved.append(record)

@@ -53,6 +53,14 @@ def figures_of(records: LedgerRecords, record: AccountRecord, bound: Bound | Non
     )
 
 
+def is_settled(records: LedgerRecords, record: AccountRecord, bound: Bound | None, at: Instant) -> bool:
+    """Return whether nothing follows from another limit: no pool takes overage over, no threshold can be reached."""
+    if bound is None or bound.thresholds:
+        return False
+    settled = _pools(records, record, bound).debit(0, at).drawn
+    return all(settled.get(pool, 0) == record.drawn.get(pool, 0) for pool in settled.keys() | record.drawn.keys())
+
+
 def draw(records: LedgerRecords, record: AccountRecord, bound: Bound | None, units: int, at: Instant) -> None:
     """Take units out of the pools; what they do not have is overage.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.usage.accounts import AMOUNT_MAX, DEBITS_MAX, SUM_MAX
-from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back, limit_of
+from tiergate.usage.bookings import ceiling_of, draw, figures_of, give_back, is_settled, limit_of
 from tiergate.usage.idempotency import KEY_TTL_MS, KeyRecord
 from tiergate.usage.leases import DEFAULT_TERMS, LEASE_TRANSITIONS, LeaseEvent, LeaseRecord, LeaseState, lease_units
 from tiergate.usage.ledger_records import Booking, HolderRecord
@@ -423,9 +423,9 @@ class Ledger:
 
     def settle_pools(self, account: Account) -> None:
         """Let pools take overage over after a grant or a limit has changed; an account without usage stays without."""
-        if self._records.account(account).version:
-            record = self._records.edit_account(account)
-            draw(self._records, record, self._current_bound(record), 0, self._now)
+        record = self._records.account(account)
+        if record.version and not is_settled(self._records, record, bound := self._current_bound(record), self._now):
+            draw(self._records, self._records.edit_account(account), bound, 0, self._now)
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

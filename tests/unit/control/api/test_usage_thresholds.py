@@ -10,7 +10,7 @@ from tests.stores import put_in_force
 from tests.unit.control.subjects import made
 from tests.unit.control.usage_plane import DECEMBER, JANUARY, NOW, Plane, problem, usage_plane
 from tiergate.admin.usage_bounds import PublishedBounds
-from tiergate.admin.usage_thresholds import check_publication
+from tiergate.admin.usage_limits import follow_publication
 from tiergate.store.usage_ledger import UsageLedger
 
 if TYPE_CHECKING:
@@ -235,13 +235,13 @@ def test_a_publication_fires_what_it_moves(plane: Plane) -> None:
     """Everybody's thresholds are checked after it, once; and again after a control plane that ended in between."""
     use(plane, 60)
     put_in_force(plane.store, CATALOG.replace("calls: 100", "calls: 70"))
-    assert check_publication(plane.store, plane.ledger) == 1
-    assert check_publication(plane.store, plane.ledger) == 0
+    assert follow_publication(plane.store, plane.ledger) == 1
+    assert follow_publication(plane.store, plane.ledger) == 0
     assert fired(plane) == ["80%"]
     put_in_force(plane.store, CATALOG.replace("calls: 100", "calls: 70").replace("seats: 3", "seats: 4"))
-    check_publication(plane.store, plane.ledger)
+    follow_publication(plane.store, plane.ledger)
     put_in_force(plane.store, CATALOG.replace("[80%, 100%", "[50%, 80%, 100%").replace("calls: 100", "calls: 70"))
-    check_publication(plane.store, plane.ledger)
+    follow_publication(plane.store, plane.ledger)
     assert fired(plane) == ["80%", "50%"]
 
 
@@ -252,7 +252,7 @@ def test_a_restart_fires_nothing_again(plane: Plane, store_url: str) -> None:
     try:
         plane.ledger.close()
         plane.ledger = again
-        check_publication(plane.store, again)
+        follow_publication(plane.store, again)
     finally:
         again.close()
     assert store_url
