@@ -151,7 +151,7 @@ class ServiceLevelRow(SQLModel, table=True):
 
 
 class BudgetSpentRow(SQLModel, table=True):
-    """The window, from `start`, of the last error budget that was told to be spent, for a feature and an item."""
+    """How much of an error budget was told to be spent, in the window from `start`: the highest level in percent."""
 
     __tablename__ = "budget_spent"
     __table_args__ = (CLUSTERED,)
@@ -159,4 +159,20 @@ class BudgetSpentRow(SQLModel, table=True):
     feature: str = Field(primary_key=True)
     item: str = Field(primary_key=True)
     start: int = Field(sa_type=BigInteger)
+    percent: int = Field(sa_type=BigInteger)
     at: int = Field(sa_type=BigInteger)
+
+
+class OutcomeJudgementRow(SQLModel, table=True):
+    """What the outcomes of an hour say by the promise of an `item`, or the general one if it is empty.
+
+    `bad` is a JSON list of `[start, until, status]`, in order; an hour without any has no row.
+    """
+
+    __tablename__ = "outcome_judgement"
+    __table_args__ = (Index("outcome_judgement_hour", "hour"), CLUSTERED)
+
+    feature: str = Field(primary_key=True)
+    item: str = Field(primary_key=True)
+    hour: int = Field(primary_key=True, sa_type=BigInteger)
+    bad: str = Field(sa_type=Text)

@@ -59,6 +59,7 @@ CREATE TABLE public.budget_spent (
     feature character varying NOT NULL COLLATE pg_catalog."C",
     item character varying NOT NULL COLLATE pg_catalog."C",
     start bigint NOT NULL,
+    percent bigint NOT NULL,
     at bigint NOT NULL
 );
 CREATE TABLE public.bundle (
@@ -210,6 +211,12 @@ CREATE TABLE public.outcome_hour (
     minutes bytea NOT NULL
 )
 WITH (fillfactor='75');
+CREATE TABLE public.outcome_judgement (
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    item character varying NOT NULL COLLATE pg_catalog."C",
+    hour bigint NOT NULL,
+    bad text NOT NULL
+);
 CREATE TABLE public.outcome_source (
     source character varying NOT NULL COLLATE pg_catalog."C",
     number bigint NOT NULL,
@@ -510,6 +517,8 @@ ALTER TABLE ONLY public.item_version
     ADD CONSTRAINT item_version_pkey PRIMARY KEY (item, version);
 ALTER TABLE ONLY public.outcome_hour
     ADD CONSTRAINT outcome_hour_pkey PRIMARY KEY (feature, hour);
+ALTER TABLE ONLY public.outcome_judgement
+    ADD CONSTRAINT outcome_judgement_pkey PRIMARY KEY (feature, item, hour);
 ALTER TABLE ONLY public.outcome_source
     ADD CONSTRAINT outcome_source_pkey PRIMARY KEY (source);
 ALTER TABLE ONLY public.override
@@ -595,6 +604,7 @@ CREATE INDEX ix_subscription_customer ON public.subscription USING btree (custom
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
 CREATE INDEX outcome_hour_hour ON public.outcome_hour USING btree (hour);
+CREATE INDEX outcome_judgement_hour ON public.outcome_judgement USING btree (hour);
 CREATE INDEX outcome_source_seen_at ON public.outcome_source USING btree (seen_at);
 CREATE INDEX status_report_feature_until ON public.status_report USING btree (feature, until);
 CREATE INDEX status_report_source ON public.status_report USING btree (reporter, source_key);

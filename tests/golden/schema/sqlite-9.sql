@@ -77,6 +77,7 @@ CREATE TABLE budget_spent (
 	feature VARCHAR NOT NULL,
 	item VARCHAR NOT NULL,
 	start BIGINT NOT NULL,
+	percent BIGINT NOT NULL,
 	at BIGINT NOT NULL,
 	PRIMARY KEY (feature, item)
 )
@@ -306,6 +307,19 @@ CREATE TABLE outcome_hour (
 ;
 
 CREATE INDEX outcome_hour_hour ON outcome_hour (hour);
+
+CREATE TABLE outcome_judgement (
+	feature VARCHAR NOT NULL,
+	item VARCHAR NOT NULL,
+	hour BIGINT NOT NULL,
+	bad TEXT NOT NULL,
+	PRIMARY KEY (feature, item, hour)
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX outcome_judgement_hour ON outcome_judgement (hour);
 
 CREATE TABLE outcome_source (
 	source VARCHAR NOT NULL,

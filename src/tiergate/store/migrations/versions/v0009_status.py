@@ -42,7 +42,7 @@ def upgrade() -> None:
     op.create_table(
         "budget_spent",
         *_words("feature", "item"),
-        *_numbers("start", "at"),
+        *_numbers("start", "percent", "at"),
         PrimaryKeyConstraint("feature", "item"),
         sqlite_with_rowid=False,
     )
@@ -133,3 +133,12 @@ def _make_outcomes() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("outcome_source_seen_at", "outcome_source", ["seen_at"], unique=False)
+    op.create_table(
+        "outcome_judgement",
+        *_words("feature", "item"),
+        *_numbers("hour"),
+        *_texts("bad"),
+        PrimaryKeyConstraint("feature", "item", "hour"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("outcome_judgement_hour", "outcome_judgement", ["hour"], unique=False)
