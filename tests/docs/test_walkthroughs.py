@@ -23,6 +23,7 @@ PAGES = [
     "docs/how-to/ask-from-a-service.md",
     "docs/how-to/choose-a-fail-mode.md",
     "docs/how-to/explain-a-decision.md",
+    "docs/how-to/name-features-in-code.md",
     "docs/how-to/replay-a-decision.md",
     "docs/how-to/run-the-sidecar.md",
     "docs/how-to/test-in-pytest.md",

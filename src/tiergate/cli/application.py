@@ -8,6 +8,7 @@ from tiergate.cli.commands import (
     apply,
     check,
     cluster,
+    codegen,
     control_plane,
     demo,
     diff,
@@ -44,7 +45,7 @@ for commands in (
     (compile_command, lint, test_command, diff),
     (sidecar, control_plane, injector, cluster),
     (check, explain, replay, usage),
-    (import_catalog, schema, migrate),
+    (import_catalog, schema, codegen, migrate),
     (apply, export, preview, publish, rollback, publications, keys),
     (demo, up, version),
 ):

@@ -1,0 +1,28 @@
+"""From a catalog to source text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.codegen import go, python, typescript
+from tiergate.codegen.language import Language
+from tiergate.codegen.vocabulary import vocabulary_of
+
+if TYPE_CHECKING:
+    from tiergate.model import Catalog
+
+
+def generate(catalog: Catalog, language: Language, package: str = "entitlements") -> str:
+    """Return the source text of a catalog's names. `package`: the name of the package, in Go.
+
+    Raises:
+        ValueError: Go cannot have a package of that name.
+    """
+    vocabulary = vocabulary_of(catalog)
+    match language:
+        case Language.PYTHON:
+            return python.write(vocabulary)
+        case Language.TYPESCRIPT:
+            return typescript.write(vocabulary)
+        case Language.GO:
+            return go.write(vocabulary, package)
