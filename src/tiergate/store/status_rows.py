@@ -112,14 +112,20 @@ class StatusSilenceRow(SQLModel, table=True):
 class OutcomeHourRow(SQLModel, table=True):
     """What services reported of a `feature` in the `hour` that begins at an instant, for each minute of it.
 
-    `minutes`: packed by `store.outcomes`.
+    `bad`: how many of its requests failed or were slow; without any, no minute is worse than promised. `minutes`:
+    packed by `store.outcomes`.
     """
 
     __tablename__ = "outcome_hour"
-    __table_args__ = (Index("outcome_hour_hour", "hour"), OFTEN_UPDATED)
+    __table_args__ = (
+        Index("outcome_hour_hour", "hour"),
+        Index("outcome_hour_bad", "hour", sqlite_where=text("bad > 0"), postgresql_where=text("bad > 0")),
+        OFTEN_UPDATED,
+    )
 
     feature: str = Field(primary_key=True)
     hour: int = Field(primary_key=True, sa_type=BigInteger)
+    bad: int = Field(default=0, sa_type=BigInteger)
     minutes: bytes = Field(sa_type=LargeBinary)
 
 

@@ -208,6 +208,7 @@ CREATE TABLE public.item_version (
 CREATE TABLE public.outcome_hour (
     feature character varying NOT NULL COLLATE pg_catalog."C",
     hour bigint NOT NULL,
+    bad bigint NOT NULL,
     minutes bytea NOT NULL
 )
 WITH (fillfactor='75');
@@ -603,6 +604,7 @@ CREATE INDEX ix_publication_revision ON public.publication USING btree (revision
 CREATE INDEX ix_subscription_customer ON public.subscription USING btree (customer);
 CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
 CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
+CREATE INDEX outcome_hour_bad ON public.outcome_hour USING btree (hour) WHERE (bad > 0);
 CREATE INDEX outcome_hour_hour ON public.outcome_hour USING btree (hour);
 CREATE INDEX outcome_judgement_hour ON public.outcome_judgement USING btree (hour);
 CREATE INDEX outcome_source_seen_at ON public.outcome_source USING btree (seen_at);

@@ -299,12 +299,15 @@ CREATE TABLE item_version (
 CREATE TABLE outcome_hour (
 	feature VARCHAR NOT NULL,
 	hour BIGINT NOT NULL,
+	bad BIGINT NOT NULL,
 	minutes BLOB NOT NULL,
 	PRIMARY KEY (feature, hour)
 )
  WITHOUT ROWID
 
 ;
+
+CREATE INDEX outcome_hour_bad ON outcome_hour (hour) WHERE bad > 0;
 
 CREATE INDEX outcome_hour_hour ON outcome_hour (hour);
 

@@ -11,6 +11,7 @@ down_revision = "0008"
 _TEXT = String().with_variant(String(collation="C"), "postgresql")
 _ROOM_FOR_UPDATES = {"fillfactor": 75}
 _COMES = text("next_at IS NOT NULL")
+_IS_BAD = text("bad > 0")
 
 
 def _words(*names: str, nullable: bool = False) -> list[Column[str]]:
@@ -118,13 +119,21 @@ def _make_outcomes() -> None:
     op.create_table(
         "outcome_hour",
         *_words("feature"),
-        *_numbers("hour"),
+        *_numbers("hour", "bad"),
         Column("minutes", LargeBinary(), nullable=False),
         PrimaryKeyConstraint("feature", "hour"),
         sqlite_with_rowid=False,
         postgresql_with=_ROOM_FOR_UPDATES,
     )
     op.create_index("outcome_hour_hour", "outcome_hour", ["hour"], unique=False)
+    op.create_index(
+        "outcome_hour_bad",
+        "outcome_hour",
+        ["hour"],
+        unique=False,
+        sqlite_where=_IS_BAD,
+        postgresql_where=_IS_BAD,
+    )
     op.create_table(
         "outcome_source",
         *_words("source"),
