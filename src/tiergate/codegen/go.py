@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.codegen.names import identifiers, pascal
-from tiergate.codegen.vocabulary import Named
-from tiergate.model import FeatureType, ItemKind
+from tiergate.codegen.vocabulary import TITLES, Named
+from tiergate.model import FeatureType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ _HEAD: Final = """\
 // Package {package} names the features, levels and items of the catalog.
 package {package}
 """
-_KINDS: Final = {ItemKind.PLAN: "Plan", ItemKind.ADDON: "AddOn", ItemKind.CHARGE: "Charge"}
 _TYPES: Final = {
     FeatureType.SWITCH: "Switch",
     FeatureType.QUANTITY: "Quantity",
@@ -55,12 +54,14 @@ def write(vocabulary: Vocabulary, package: str) -> str:
         for title, one in levels.items()
     ]
     blocks += [
-        _Block(title, title, f"the id of {'an add-on' if kind is ItemKind.ADDON else f'a {kind.value}'}", members)
-        for kind, title in _KINDS.items()
+        _Block(title, title, f"the id of {says}", members)
+        for kind, (title, says) in TITLES.items()
         if (members := vocabulary.items[kind])
     ]
     wanted = {block.key(named): block.prefix + pascal(named.id) for block in blocks for named in block.members}
-    names = identifiers(wanted, wanted.__getitem__, {*_TYPES.values(), *_KINDS.values(), *levels})
+    names = identifiers(
+        wanted, wanted.__getitem__, {*_TYPES.values(), *(title for title, _ in TITLES.values()), *levels}
+    )
     written = (text for block in blocks if block.members for text in _constants(block, names))
     return "".join((_HEAD.format(package=package), *written))
 

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from tiergate.codegen.names import identifiers, pascal
-from tiergate.model import FeatureType, ItemKind
+from tiergate.codegen.vocabulary import TITLES
+from tiergate.model import FeatureType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,16 +20,14 @@ _HEAD: Final = """\
 //   const sidecar = new Sidecar<Catalog>(); // a misspelt feature or level does not compile
 
 """
-_KINDS: Final = {ItemKind.PLAN: "Plan", ItemKind.ADDON: "AddOn", ItemKind.CHARGE: "Charge"}
 
 
 def write(vocabulary: Vocabulary) -> str:
     """Return the module."""
     types = {levels.feature: levels.type_name for levels in vocabulary.levels}
     parts = [_HEAD, *_constants("Feature", "A feature of the catalog.", vocabulary.all_features)]
-    for kind, title in _KINDS.items():
-        says = f"{'An add-on' if kind is ItemKind.ADDON else f'A {kind.value}'} of the catalog."
-        parts += _constants(title, says, vocabulary.items[kind])
+    for kind, (title, says) in TITLES.items():
+        parts += _constants(title, f"{says.capitalize()} of the catalog.", vocabulary.items[kind])
     for levels in vocabulary.levels:
         parts.append(f"/** A level of `{levels.feature}`, the lowest first. */\n")
         labels = identifiers(levels.labels, pascal)
@@ -37,9 +36,9 @@ def write(vocabulary: Vocabulary) -> str:
         "/** What a check of each feature takes: the type parameter of `Sidecar`. */\nexport interface Catalog {\n"
     )
     for named in vocabulary.all_features:
-        kind = next(kind for kind, some in vocabulary.features.items() if named in some)
-        level = f"; level: {types[named.id]}" if kind is FeatureType.CUSTOM else ""
-        parts.append(f"  {_quoted(named.id)}: {{ type: {_quoted(kind.value)}{level} }};\n")
+        type_ = next(type_ for type_, some in vocabulary.features.items() if named in some)
+        level = f"; level: {types[named.id]}" if type_ is FeatureType.CUSTOM else ""
+        parts.append(f"  {_quoted(named.id)}: {{ type: {_quoted(type_.value)}{level} }};\n")
     parts.append("}\n")
     return "".join(parts)
 

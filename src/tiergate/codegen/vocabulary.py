@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Feature, Item
 
+TITLES: Final = {
+    ItemKind.PLAN: ("Plan", "a plan"),
+    ItemKind.ADDON: ("AddOn", "an add-on"),
+    ItemKind.CHARGE: ("Charge", "a charge"),
+}
+"""Kind of item → the name of the type of its ids, and what it is called in a sentence."""
+
 ORDER: Final = (FeatureType.SWITCH, FeatureType.QUANTITY, FeatureType.RANGE, FeatureType.CUSTOM)
 
 
