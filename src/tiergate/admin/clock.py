@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import msgspec
 
 from tiergate.admin.clock_boundaries import boundaries_of, catalog_boundaries, next_boundary
-from tiergate.admin.entitlement_changes import concerned_features, entitlement_changes, features_of_items
+from tiergate.admin.entitlement_changes import changes_between, entitlement_changes, features_of_items
+from tiergate.admin.entitlements_by_shape import EntitlementsByShape
 from tiergate.impact.subject_change.change_effects import catalog_definitions
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store import SYSTEM
@@ -77,6 +78,7 @@ class Clock:
         self._store = store
         self._ledger = ledger
         self._catalog = _Catalog(-1, [])
+        self._kept: EntitlementsByShape | None = None
         store.records_watch = self.watch
 
     def tick(self) -> int:
@@ -100,6 +102,9 @@ class Clock:
         `sequence`: the publication in force.
         """
         source = _source(self._store.published_state(session, sequence))
+        kept = self._kept
+        if kept is None or kept.source is not source:
+            kept = self._kept = EntitlementsByShape(source)
         found: list[WatchedRecord] = []
         next_at: dict[str, Instant | None] = {}
         for move in moves:
@@ -108,8 +113,7 @@ class Clock:
             earlier: list[Event] = []
             if before is not None and due is not None and UNKNOWN < due <= move.at:
                 earlier = _told(before, due, move.at, source)
-            features = concerned_features(before, after, source)
-            changes = entitlement_changes(((before, move.at), (after, move.at)), features, source)
+            changes = changes_between(before, after, move.at, kept)
             next_at[move.customer] = None if after is None else next_boundary(after, move.at)
             event = _changed(move.customer, move.at, changes)
             found.append(WatchedRecord(earlier, event, next_at[move.customer]))

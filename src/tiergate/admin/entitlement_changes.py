@@ -8,18 +8,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.admin.entitlements_by_shape import nothing, shape_of
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.impact.preview.subject_effects import value_from_facts
-from tiergate.model import FeatureType, Subject
+from tiergate.model import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from tiergate.admin.entitlements_by_shape import Entitlement, EntitlementsByShape, Shape
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
-    from tiergate.model import Customer, Feature, Instant, Number, SubjectRecord, Subscription
+    from tiergate.model import Customer, Instant, SubjectRecord, Subscription
 
-    Entitlement = bool | Number | str | None
+
+def changes_between(
+    before: SubjectRecord | None, after: SubjectRecord | None, at: Instant, kept: EntitlementsByShape
+) -> list[dict[str, object]]:
+    """Return the features whose entitlement a change of a record changes at an instant, with both."""
+    source = kept.source
+    old, new = _shape(before, at, source), _shape(after, at, source)
+    if old is not None and new is not None:
+        return kept.changes(old, new, at)
+    return entitlement_changes(((before, at), (after, at)), concerned_features(before, after, source), source)
+
+
+def _shape(record: SubjectRecord | None, at: Instant, source: CatalogDefinitions) -> Shape | None:
+    if record is None:
+        return ()
+    return shape_of(resolve_active_items(record, Subject(record.customer.id), source.index, at))
 
 
 def entitlement_changes(
@@ -81,7 +98,7 @@ def _values(
 ) -> dict[str, Entitlement]:
     known = {id_: source.index.features[id_] for id_ in features if id_ in source.index.features}
     if record is None:
-        return {id_: _nothing(feature) for id_, feature in known.items()}
+        return {id_: nothing(feature) for id_, feature in known.items()}
     subject = Subject(record.customer.id)
     items = resolve_active_items(record, subject, source.index, at)
     values: dict[str, Entitlement] = {}
@@ -92,15 +109,5 @@ def _values(
             values[id_] = None
             continue
         counts = facts.active and not facts.suspended and not facts.disabled
-        values[id_] = value_from_facts(facts) if counts else _nothing(feature)
+        values[id_] = value_from_facts(facts) if counts else nothing(feature)
     return values
-
-
-def _nothing(feature: Feature) -> Entitlement:
-    match feature.type:
-        case FeatureType.SWITCH:
-            return False
-        case FeatureType.CUSTOM:
-            return None
-        case _:
-            return 0
