@@ -1,4 +1,4 @@
-"""Rows about reading usage at the control plane: the year of a customer, and the customers of a feature.
+"""Rows about reading usage at the control plane: the year of a customer, the customers of a feature, its allocation.
 
 The series and windows of 100,000 customers are written into the tables directly, on SQLite and PostgreSQL. The clock
 stands on the 15th of a month, so that the last 28 days are in two months. Each row is the median of several runs.
@@ -18,11 +18,12 @@ from sqlalchemy import insert
 from benchmarks.change_rows import postgresql
 from benchmarks.table import Row
 from tests.stores import put_in_force
+from tiergate.admin.usage_allocation import WantedAllocation, allocation
 from tiergate.admin.usage_views import customers_of_feature, usage_series
-from tiergate.model import Customer, parse_instant
+from tiergate.model import BEGINNING, FOREVER, Customer, parse_instant
 from tiergate.store import SYSTEM, Store
 from tiergate.store.customers import Account
-from tiergate.store.tables import USAGE_ACCOUNTS, USAGE_DAYS
+from tiergate.store.tables import SUBSCRIPTION_ITEMS, SUBSCRIPTIONS, USAGE_ACCOUNTS, USAGE_DAYS
 from tiergate.store.usage_series import DAY_MS, month_of
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ def _rows(name: str, url: str, rounds: int) -> Iterator[Row]:
         text = ", ".join(f"{order} {seconds * 1e3:,.0f} ms" for order, seconds in by_order.items())
         what = f"insights over {_CUSTOMERS:,} customers, the slowest, {name}"
         yield Row(what, max(by_order.values()), 1.0, text, "s", most=True)
+        what = f"allocation against use of a feature, {_CUSTOMERS:,} customers, {name}"
+        yield Row(what, _seconds(store, _allocation, rounds), 1.0, "", "s", most=True)
     finally:
         store.close()
 
 
 def _first_page(order: str, unit: ReadUnit) -> object:
     return customers_of_feature(unit, "f0", order, 0, 100)
+
+
+def _allocation(unit: ReadUnit) -> object:
+    return allocation(unit, WantedAllocation(feature="f0"), None, 1)
 
 
 def _seconds(store: Store, ask: Callable[[ReadUnit], object], rounds: int) -> float:
@@ -105,10 +112,19 @@ def _fill(store: Store) -> None:
         rows = [_account(f"c{number}", random_.randrange(1, 1_000)) for number in customers]
         for begin in range(0, len(rows), _BATCH):
             connection.execute(insert(USAGE_ACCOUNTS), rows[begin : begin + _BATCH])
+            _subscribe(connection, customers[begin : begin + _BATCH])
         store.database.commit(session)
     if not store.database.is_sqlite:
         with store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def _subscribe(connection: Connection, customers: list[int]) -> None:
+    dates = {"start": _YEAR_AGO, "created_at": _YEAR_AGO, "updated_at": _YEAR_AGO}
+    held = {"place": 0, "item": "pro", "quantity": 1, "start": BEGINNING, "until": FOREVER}
+    rows = [{"id": f"s{number}", "customer": f"c{number}", "status": "active", **dates} for number in customers]
+    connection.execute(insert(SUBSCRIPTIONS), rows)
+    connection.execute(insert(SUBSCRIPTION_ITEMS), [{"subscription": f"s{number}", **held} for number in customers])
 
 
 def _add_days(connection: Connection, random_: random.Random, feature: str, month: int, customers: list[str]) -> None:

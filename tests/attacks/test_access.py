@@ -170,6 +170,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/features/{id}/usage
         GET /v1/export/usage
         GET /v1/export/usage/csv
+        GET /v1/usage/allocation
         GET /v1/usage/exports
         GET /v1/usage/leases
         POST /v1/usage/exports

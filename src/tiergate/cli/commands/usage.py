@@ -229,6 +229,36 @@ def export_days(
         print_exports(found)
 
 
+@group.command("allocation")
+@expand_options
+def allocation(
+    feature: Annotated[
+        str | None, typer.Argument(metavar="[FEATURE]", help="A metered feature; default: all of them.")
+    ] = None,
+    *,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Only customers with this tag; several times: with all.")
+    ] = None,
+    item: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only customers who hold this plan, add-on or trial now.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="INSTANT", help="The windows of this past instant.")] = None,
+    connection: ControlPlaneOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Show how much of each feature all customers may use, how much they have used, and how near their limits are."""
+    from tiergate.cli.output.errors import print_json
+    from tiergate.cli.output.usage import print_allocation
+
+    asked = {"feature": feature, "tag": ",".join(tag or ()) or None, "item": item, "at": at}
+    query = {name: value for name, value in asked.items() if value is not None}
+    found = list(connection.client().list_all("/v1/usage/allocation", **query))
+    if as_json:
+        print_json(found)
+    else:
+        print_allocation(found)
+
+
 class LeaseOptions(NamedTuple):
     """Which leases are meant."""
 

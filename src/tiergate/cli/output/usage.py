@@ -74,6 +74,23 @@ def usage_json(usage: list[FeatureUsage]) -> bytes:
     return encode({"usage": [_present(one) for one in usage]})
 
 
+def print_allocation(features: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of what is allowed and used of features, and of how many customers have used which part."""
+    if not features:
+        print_line("no metered features")
+        return
+    heads = ("feature", "customers", "unlimited", "allowed", "used", "share", "<50 %", "<75 %", "<90 %", "<100 %")
+    rows = []
+    for one in features:
+        by_share = one["customers_by_share"]
+        below_50 = sum(by_share[name] for name in ("none", "below_25", "below_50"))
+        counts = [below_50, *(by_share[name] for name in ("below_75", "below_90", "below_100", "full", "over"))]
+        numbers = (one["customers"], one["unlimited"], one["allowed"], one["used"])
+        share = f"{one['share']:.1%}" if "share" in one else ""
+        rows.append((one["feature"], *map(str, numbers), share, *map(str, counts)))
+    _print_columns([(*heads, "100 %", "above"), *rows])
+
+
 def print_leases(leases: Sequence[Mapping[str, Any]]) -> None:
     """Print a table of leases."""
     if not leases:

@@ -70,6 +70,7 @@ _NAMES: Final = {
     "GET /v1/sync/snapshot": "get_sync_snapshot",
     "POST /v1/sync/usage": "exchange_usage",
     "POST /v1/usage": "record_usage",
+    "GET /v1/usage/allocation": "list_usage_allocation",
     "GET /v1/usage/exports": "list_usage_exports",
     "GET /v1/usage/leases": "list_usage_leases",
     "POST /v1/usage/leases/write-off": "write_off_usage_leases",

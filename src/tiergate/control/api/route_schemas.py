@@ -203,6 +203,7 @@ _USAGE: Final = {
     "POST /v1/customers/{customer}/usage/corrections": Shape("CorrectedUsage", "UsageCorrection"),
     "GET /v1/export/usage": Shape(media=NDJSON),
     "GET /v1/export/usage/csv": Shape(media="text/csv"),
+    "GET /v1/usage/allocation": _page("FeatureAllocation"),
     "GET /v1/usage/exports": Shape("UsageExports"),
     "GET /v1/usage/leases": _page("UsageLease"),
     "POST /v1/usage/leases/write-off": Shape("WrittenOffLeases", "LeaseWriteOff"),

@@ -5,17 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tiergate.admin import usage, usage_corrections, usage_grants, usage_thresholds, usage_views
+from tiergate.admin import usage, usage_allocation, usage_corrections, usage_grants, usage_thresholds, usage_views
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter
 from tiergate.control.api.responses import reading
 from tiergate.control.api.router import Endpoint
-from tiergate.control.api.subject_requests import instant_parameter
+from tiergate.control.api.subject_requests import instant_parameter, tags_parameter
 from tiergate.errors import BodyError, BodyProblem, CheckError, ParameterError
 from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
+from tiergate.store.item_holdings import Narrowing
 from tiergate.usage.accounts import Scope
 from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS, RecordedUsage
 from tiergate.wire.usage_changes import read_correction, read_grant, read_grant_edit, read_thresholds
@@ -31,6 +32,7 @@ _OF_CUSTOMER: Final = "/v1/customers/{customer}/usage"
 _CORRECTIONS: Final = f"{_OF_CUSTOMER}/corrections"
 _PERIOD: Final = ("feature", "scope", "at", "from", "until")
 _SERIES: Final = ("feature", "by", "from", "until")
+_ALLOCATION: Final = ("feature", "tag", "item", "at")
 _GRANTS: Final = "/v1/customers/{customer}/grants"
 _GRANT: Final = f"{_GRANTS}/{{grant}}"
 _THRESHOLDS: Final = "/v1/customers/{customer}/thresholds"
@@ -69,6 +71,9 @@ class UsageEndpoints:
         return [
             Endpoint("POST", "/v1/usage", Action.REPORT_USAGE, self.report, _reported, media_types=USAGE_TYPES),
             Endpoint("GET", _OF_CUSTOMER, view, self.show, the_customer, query=_PERIOD, paged=True),
+            Endpoint(
+                "GET", "/v1/usage/allocation", view, list_allocation, Resource.store(), query=_ALLOCATION, paged=True
+            ),
             Endpoint("GET", f"{_OF_CUSTOMER}/series", view, show_series, the_customer, query=_SERIES),
             Endpoint(
                 "GET", "/v1/features/{id}/usage", view, list_customers, Resource.store(), query=("order",), paged=True
@@ -192,6 +197,16 @@ def list_customers(request: AdminRequest) -> Response:
     place, limit, feature = request.number_cursor or 0, request.limit, request.params["id"]
     found = request.read(lambda unit: usage_views.customers_of_feature(unit, feature, order, place, limit + 1))
     return Response.page(found[:limit], str(place + limit) if len(found) > limit else None)
+
+
+def list_allocation(request: AdminRequest) -> Response:
+    """List by feature how much all customers may use and have used, now or `at` an instant; of a `tag` or `item`."""
+    query = request.query
+    wanted = usage_allocation.WantedAllocation(
+        Narrowing(tags_parameter(request), query.get("item")), query.get("feature"), instant_parameter(request, "at")
+    )
+    items, cursor = request.read(lambda unit: usage_allocation.allocation(unit, wanted, request.cursor, request.limit))
+    return Response.page(items, cursor)
 
 
 def list_thresholds(request: AdminRequest) -> Response:

@@ -1,4 +1,4 @@
-"""`tiergate usage leases` and `write-off` at a control plane."""
+"""`tiergate usage leases`, `write-off` and `allocation` at a control plane."""
 
 from __future__ import annotations
 
@@ -44,3 +44,25 @@ def test_leases_are_listed_and_written_off(sqlite_url: str, cli: Cli, tmp_path: 
         assert done.out == "written off as not spent: 7 of credits, acme\n"
         (entry,) = plane.admin.as_("admin").get("/v1/audit?action=usage.written_off").json()["items"]
         assert (entry["reason"], entry["after"]["spent"]) == ("Gerät weg", "none")
+
+
+def test_allocation_is_shown_by_features(sqlite_url: str, cli: Cli, tmp_path: Path) -> None:
+    """All of them or one, narrowed by tag and item; at an instant in the past."""
+    with usage_plane(sqlite_url) as plane:
+        (tmp_path / "key").write_text("admin")
+
+        def allocation(*args: str) -> Ran:
+            connection = ("--key-file", tmp_path / "key", "--control-plane", plane.admin.url)
+            return cli("usage", "allocation", *connection, *args)
+
+        plane.report(amount=80)
+        lines = [line.split() for line in allocation().out.splitlines()]
+        assert [line[0] for line in lines] == ["feature", "calls", "credits", "exports", "renders", "trips"]
+        assert lines[1][1:] == ["1", "0", "100", "80", "80.0%", "0", "0", "1", "0", "0", "0"]
+        (found,) = json.loads(allocation("calls", "--item", "gold", "--json").out)
+        assert (found["feature"], found["used"]) == ("calls", 80)
+        (found,) = json.loads(allocation("calls", "--tag", "eu", "--tag", "beta", "--json").out)
+        assert found["customers"] == 0
+        (found,) = json.loads(allocation("calls", "--at", "2027-01-02T00:00:00Z", "--json").out)
+        assert found["customers"] == 1
+        assert allocation("seats").code == ExitCode.USAGE

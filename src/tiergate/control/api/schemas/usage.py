@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, Schema, ref
+from tiergate.store.usage_shares import Share
 from tiergate.usage.accounts import Scope
 from tiergate.wire.schemas import object_of, struct_schemas
 from tiergate.wire.usage import MAX_RECORDS, RecordedUsage, UsageEvent, UsageRecordBody, UsageRecordsBody
@@ -166,6 +167,24 @@ def _views() -> dict[str, Schema]:
                 "writing": {"type": ["string", "null"], "format": "date", "description": "What is being written."},
                 "failing": FLAG,
             }
+        ),
+        "FeatureAllocation": object_of(
+            {
+                "feature": ref("Id"),
+                **exact,
+                "unit": TEXT,
+                "customers": COUNT | {"description": "Those who have it, or have used it."},
+                "unlimited": COUNT | {"description": "Those of them without a limit."},
+                "allowance": _NUMBER | {"description": "What the others may use by what they hold."},
+                "granted": _NUMBER | {"description": "What grants add to that."},
+                "allowed": _NUMBER | {"description": "Both together."},
+                "used": _NUMBER | {"description": "By customers with a limit."},
+                "used_unlimited": _NUMBER | {"description": "By customers without a limit."},
+                "share": _NUMBER | {"description": "The used part of what is allowed."},
+                "customers_by_share": object_of({share.value: COUNT for share in Share})
+                | {"description": "Customers with a limit, by the used part of it."},
+            },
+            optional=("unit", "share"),
         ),
         "FeatureCustomer": object_of(
             {
