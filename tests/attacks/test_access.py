@@ -56,6 +56,7 @@ MANAGERS = ADMIN | {"product-manager"}
 STAFF = SUPPORT | MANAGERS | {"tech-support", "analyst", "finance-executive", "operations"}
 PUBLISHING = MANAGERS | {"publisher"}
 CATALOG_READERS = STAFF | {"publisher"}
+OPERATIONS = ADMIN | {"operations"}
 SIDECARS = ADMIN | {"sidecar"}
 ROLES = sorted(STAFF | {"publisher", "sidecar", "nobody"})
 EVERY_ROLE = frozenset(ROLES)
@@ -67,6 +68,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/features
         GET /v1/features/{id}
         GET /v1/features/{id}/suspensions
+        GET /v1/features/{id}/status
+        GET /v1/status
         GET /v1/entitlements
         GET /v1/items
         GET /v1/items/{id}
@@ -186,6 +189,24 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/subscriptions/{subscription}/suspensions
         POST /v1/explain
         POST /v1/replay
+        GET /v1/status/reports
+        GET /v1/status/reports/{id}
+        GET /v1/status/monitors
+        GET /v1/status/monitors/{monitor}
+        """,
+    ),
+    (
+        OPERATIONS,
+        """
+        POST /v1/status/reports
+        PATCH /v1/status/reports/{id}
+        DELETE /v1/status/reports/{id}
+        POST /v1/status/reports/{id}/end
+        PUT /v1/status/monitors/{monitor}
+        DELETE /v1/status/monitors/{monitor}
+        POST /v1/status/monitors/{monitor}/heartbeat
+        POST /v1/status/monitors/{monitor}/report
+        POST /v1/status/alertmanager
         """,
     ),
     (
@@ -266,6 +287,7 @@ FOR_ANYBODY = {"GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json"}
 NOBODYS = {
     "GET /v1/features/{id}",
     "GET /v1/features/{id}/suspensions",
+    "GET /v1/features/{id}/status",
     "GET /v1/items/{id}",
     "GET /v1/items/{id}/versions",
     "GET /v1/items/{id}/versions/{version}",

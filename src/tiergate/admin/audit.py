@@ -34,6 +34,8 @@ _VERBS: Final = {
     "key": "created revoked",
     "publication": "created rolled_back",
     "roles": "drafted draft_dropped",
+    "status_monitor": "declared edited deleted",
+    "status_report": "created edited ended deleted",
     "rules": "drafted removed",
     "store": "bootstrapped",
     "subscription": (

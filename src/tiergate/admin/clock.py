@@ -16,6 +16,7 @@ import msgspec
 from tiergate.admin.clock_boundaries import boundaries_of, catalog_boundaries, next_boundary
 from tiergate.admin.entitlement_changes import changes_between, entitlement_changes, features_of_items
 from tiergate.admin.entitlements_by_shape import EntitlementsByShape
+from tiergate.admin.status_clock import tell_statuses
 from tiergate.impact.subject_change.change_effects import catalog_definitions
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.store import SYSTEM
@@ -87,7 +88,7 @@ class Clock:
         Raises:
             StoreError: the database cannot be used; what was not told yet is told later.
         """
-        count = self._tell_catalog()
+        count = self._tell_catalog() + tell_statuses(self._store)
         while True:
             due = self._store.read(due_at)
             if due is None or due > self._store.clock():

@@ -25,6 +25,7 @@ from tiergate.control.api import (
     replays,
     roles,
     rules,
+    status,
     subscriptions,
 )
 from tiergate.control.api.usage import UsageEndpoints
@@ -82,6 +83,7 @@ def all_endpoints(
         *roles.endpoints(published_roles),
         *audit.endpoints(),
         *events.endpoints(),
+        *status.endpoints(),
         *overviews.endpoints(),
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),

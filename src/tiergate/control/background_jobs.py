@@ -18,6 +18,8 @@ from tiergate.store import SYSTEM
 from tiergate.store.events import delete_events
 from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
+from tiergate.store.status_monitors import drop_silences
+from tiergate.store.status_reports import drop_reports
 from tiergate.store.usage_retention import drop_grants, drop_holders, drop_keys, drop_windows
 from tiergate.store.usage_series import drop_days, drop_hours
 from tiergate.store.write_order import delete_old_deletions
@@ -116,7 +118,7 @@ async def tell_time(clock: Clock, *, every: float = _CLOCK_EVERY) -> None:
 
 
 async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:
-    """Delete feed lines, history, usage, events and idempotency keys after their retention."""
+    """Delete feed lines, history, usage, events, ended reports and idempotency keys after their retention."""
     while True:
         await run_in_threadpool(apply_retention, store, store.clock(), retention)
         await asyncio.sleep(every)
@@ -157,6 +159,7 @@ class Retention(NamedTuple):
     usage: int = 1100
     usage_hours: int = 35
     events: int = 30
+    status: int = 1100
 
 
 def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
@@ -170,6 +173,8 @@ def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
         _repeat(store, drop, now - retention.usage * _DAY)
     _repeat(store, drop_hours, now - retention.usage_hours * _DAY)
     _repeat(store, delete_events, now - retention.events * _DAY)
+    for drop_ended in (drop_reports, drop_silences):
+        _repeat(store, drop_ended, now - retention.status * _DAY)
     for drop_expired in (drop_keys, drop_holders):
         _repeat(store, drop_expired, now)
 

@@ -258,6 +258,7 @@ class _ControlPlane:
             settings.usage_retention,
             settings.usage_hours_retention,
             settings.events_retention,
+            settings.status_retention,
         )
         jobs = [
             run_forever("tail", self._watcher.run),

@@ -142,6 +142,9 @@ class Settings:
         _USAGE, SECONDS, 3600.0, "How often it is checked which days are to be written."
     )
     events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
+    status_retention: int = setting(
+        _EVENTS, COUNT, 1100, "For how many days reports on the status of features are kept after their end."
+    )
     window_events: bool = setting(
         _EVENTS,
         BOOLEAN,

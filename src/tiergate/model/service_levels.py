@@ -64,7 +64,8 @@ class StatusAudience(msgspec.Struct, frozen=True, omit_defaults=True):
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reporter says that a feature has a status from `start` until `until`; `FOREVER`: it has not ended.
 
-    `audience`: only for `partial`; `None`: which customers are concerned is not known.
+    `audience`: only for `partial`; `None`: which customers are concerned is not known. `note` is for the operator,
+    `public_note` for everybody.
     """
 
     id: str
@@ -74,6 +75,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     until: Instant = FOREVER
     reporter: Reporter
     note: str = ""
+    public_note: str = ""
     audience: StatusAudience | None = None
 
     @property

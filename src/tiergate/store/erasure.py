@@ -34,6 +34,7 @@ from tiergate.store.tables import (
     ONLY_ROW,
     OVERRIDES,
     PUBLICATIONS,
+    STATUS_REPORTS,
     USAGE_ACCOUNTS,
     USAGE_GRANTS,
     USAGE_WINDOWS,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 
 _PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids", "user"})
-_AUTHORS = frozenset({"author", "created_by", "actor"})
+_AUTHORS = frozenset({"author", "created_by", "updated_by", "reporter", "actor"})
 
 _read = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder(order="sorted").encode
@@ -123,7 +124,11 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, ErasureCounts]:
     rows = connection.execute(select(AUDIT).where(or_(AUDIT.c.actor == author, named))).all()
     entries = _rewrite_log(unit, rows, lambda value: _renamed(value, author, pseudonym), actor=(author, pseudonym))
     changed = entries
-    for column in (OVERRIDES.c.author, PUBLICATIONS.c.author, KEYS.c.created_by, USAGE_GRANTS.c.author):
+    reports = STATUS_REPORTS.c
+    for column in (
+        *(OVERRIDES.c.author, PUBLICATIONS.c.author, KEYS.c.created_by, USAGE_GRANTS.c.author),
+        *(reports.reporter, reports.created_by, reports.updated_by),
+    ):
         edit = update(column.table).where(column == author).values({column: pseudonym})
         changed += connection.execute(edit).rowcount
     if not changed:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
-from tiergate.feed.lines import publication_line, subject_line
+from tiergate.feed.lines import publication_line, status_line, subject_line
 from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
@@ -54,11 +54,12 @@ class FeedHead(NamedTuple):
 
 
 class FeedAppend(NamedTuple):
-    """A change to append: the JSON of a customer's record (or `null`), or of a publication's envelope."""
+    """A change to append: the JSON of a customer's record (or `null`), of an envelope, or of a feature's reports."""
 
     customer: str | None
     publication: int | None
     content: bytes
+    feature: str | None = None
 
 
 def read_head(session: Session, *, lock: bool = False) -> FeedHead:
@@ -83,11 +84,13 @@ def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, Fe
     rows: list[dict[str, object]] = []
     for at, change in changes:
         position += 1
-        if change.customer is None:
+        if change.customer is not None:
+            line = subject_line(position, at, change.customer, change.content)
+        elif change.feature is not None:
+            line = status_line(position, at, change.feature, change.content)
+        else:
             publication = change.publication or publication
             line = publication_line(position, at, change.content)
-        else:
-            line = subject_line(position, at, change.customer, change.content)
         digest = line_digest(line)
         chain = extend_chain(chain, digest)
         rows.append(

@@ -69,13 +69,17 @@ class EventType(StrEnum):
     THRESHOLD_REACHED = "usage.threshold_reached"
     WINDOW_STARTED = "usage.window_started"
     WINDOW_ENDED = "usage.window_ended"
+    STATUS_CHANGED = "status.changed"
+    MONITOR_SILENT = "monitor.silent"
+    MONITOR_HEARD = "monitor.heard"
 
 
 class Event(NamedTuple):
     """An event: a type such as `publication.created`, and its data.
 
-    Of its data, `customer` names the customer that it is about, and `feature` or `entitlements` the features. INVARIANT
-    (nothing personal): ids, values, amounts and dates, which an erasure leaves; no names, attributes, reasons, authors.
+    Of its data, `customer` names the customer that it is about; `feature`, `features` or `entitlements` the features.
+    INVARIANT (nothing personal): ids, values, amounts and dates, which an erasure leaves; no names, attributes,
+    reasons, notes or authors.
     """
 
     type: str
@@ -92,6 +96,9 @@ class Event(NamedTuple):
     def features(self) -> list[str]:
         """Return the features that it is about, sorted."""
         found = {self.data["feature"]} if "feature" in self.data else set()
+        named = self.data.get("features", ())
+        if isinstance(named, (list, tuple)):
+            found |= set(named)
         entitlements = self.data.get("entitlements", ())
         if isinstance(entitlements, (list, tuple)):
             found |= {entry["feature"] for entry in entitlements}

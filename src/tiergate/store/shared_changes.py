@@ -109,7 +109,8 @@ class FinishedChange(NamedTuple):
     """What a change leaves to be written at the end of the transaction.
 
     `subjects`: customers as it leaves them; `records`: those that differ in the feed, as JSON, after and before;
-    `events` and `audit`: rows in their order; `based_on`: the publication that it was checked against, if any.
+    `events` and `audit`: rows in their order; `based_on`: the publication that it was checked against, if any;
+    `statuses`: the reports of features that changed, as JSON.
     """
 
     at: Instant
@@ -119,6 +120,7 @@ class FinishedChange(NamedTuple):
     audit: Sequence[dict[str, object]]
     based_on: int | None
     publication: PendingPublication | None = None
+    statuses: Sequence[tuple[str, bytes]] = ()
 
 
 class SharedChanges:
@@ -297,6 +299,11 @@ class SharedChanges:
             for customer, content, _ in change.records
         ]
         next_at = {entry.customer: record.next_at for (_, entry), record in zip(entries, watched, strict=False)}
+        entries += [
+            (change.at, FeedAppend(None, None, content, feature))
+            for change in self._finished
+            for feature, content in change.statuses
+        ]
         head: FeedHead | None = None
         subscribed: Sequence[tuple[str, str]] = ()
         if entries or publications:

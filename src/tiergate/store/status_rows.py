@@ -46,7 +46,7 @@ class StatusReportRow(SQLModel, table=True):
 
 
 class FeatureStatusRow(SQLModel, table=True):
-    """The last record of a feature's status in the feed, at `position`, and what was told of it.
+    """The last record of a feature's status in the feed, and what was told of it.
 
     `record`: its JSON. `shown`: the status that was told last, a `Status` or `unknown`, which it has had since `since`.
     `told`: until when changes were told. `next_at`: the next instant at which something begins or ends by itself.
@@ -63,7 +63,6 @@ class FeatureStatusRow(SQLModel, table=True):
     )
 
     feature: str = Field(primary_key=True)
-    position: int = Field(default=0, sa_type=BigInteger)
     record: bytes = Field(sa_type=LargeBinary)
     shown: str = "operational"
     since: int = Field(sa_type=BigInteger)

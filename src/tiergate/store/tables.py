@@ -46,7 +46,7 @@ class FeedHeadRow(SQLModel, table=True):
 
 
 class FeedRow(SQLModel, table=True):
-    """One entry of the feed, about a `customer` or a `publication`.
+    """One entry of the feed, about a `customer`, a `publication`, or the status of a feature.
 
     `digest` is the SHA-256 of the `line` as published, `chain` that of all lines up to here. `redacted`: personal data
     was removed from the line later.

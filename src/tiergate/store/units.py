@@ -148,6 +148,7 @@ class WriteUnit(ReadUnit):
         self._records: dict[str, SubjectRecord | None] = {}
         self._events: list[Event] = []
         self._audit: list[dict[str, object]] = []
+        self._statuses: list[tuple[str, bytes]] = []
         self._based_on: int | None = None
         self._published: PublishedCatalog | None = None
         self._publication: PendingPublication | None = None
@@ -291,6 +292,10 @@ class WriteUnit(ReadUnit):
         """
         self._events.append(Event(type_, data, at))
 
+    def replace_status(self, feature: str, reports: bytes) -> None:
+        """Send the reports on a feature's status to the feed; `reports`: from `feed.status_reports.encode_reports`."""
+        self._statuses.append((feature, reports))
+
     def put_blob(self, sha256: str, content: bytes) -> None:
         """Store immutable bytes under their hash, which the caller computed; an existing blob stays."""
         put_blobs(self, {sha256: content})
@@ -320,7 +325,16 @@ class WriteUnit(ReadUnit):
             self._shared.forget_subjects()
         subjects = {} if self._writes_at_once else self._subjects
         self._shared.add(
-            FinishedChange(self.now, subjects, records, self._events, self._audit, self._based_on, self._publication)
+            FinishedChange(
+                self.now,
+                subjects,
+                records,
+                self._events,
+                self._audit,
+                self._based_on,
+                self._publication,
+                self._statuses,
+            )
         )
 
     def undo(self) -> None:

@@ -133,7 +133,6 @@ CREATE TABLE public.feature (
 );
 CREATE TABLE public.feature_status (
     feature character varying NOT NULL COLLATE pg_catalog."C",
-    "position" bigint NOT NULL,
     record bytea NOT NULL,
     shown character varying NOT NULL COLLATE pg_catalog."C",
     since bigint NOT NULL,

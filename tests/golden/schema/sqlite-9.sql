@@ -189,7 +189,6 @@ CREATE INDEX ix_feature_type ON feature (type);
 
 CREATE TABLE feature_status (
 	feature VARCHAR NOT NULL,
-	position BIGINT NOT NULL,
 	record BLOB NOT NULL,
 	shown VARCHAR NOT NULL,
 	since BIGINT NOT NULL,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tiergate.admin.status_reports import REPORTED
 from tiergate.control.api.request import MAX_LIMIT, MAX_TEXT
 from tiergate.control.api.schemas.client_forms import client_form
 from tiergate.control.api.schemas.parts import FLAG, TEXT, Schema, ref
 from tiergate.model import FeatureStatus, FeatureType, ItemKind, ItemStatus, SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState
+from tiergate.status.shown import ShownStatus
 from tiergate.store.endings import EndingKind
 from tiergate.store.usage_reads import UsageOrder
 
@@ -53,10 +55,13 @@ _PARAMETERS: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
         f"How many entries a page has at most; 50, if left out, and {MAX_LIMIT} at most.",
     ),
+    "monitor": (TEXT, "The name of the monitor that an Alertmanager speaks for; `alertmanager`, if left out."),
+    "open": (FLAG, "Whether it is open now."),
     "order": ({"type": "string", "enum": [order.value for order in UsageOrder]}, "What comes first."),
     "private": (FLAG, "true: with the items that are private to a customer."),
     "private_to": (TEXT, "The customer that items are private to."),
     "publication": ({"type": "integer", "minimum": 1}, "The publication to decide by, by its sequence."),
+    "reporter": (TEXT, "The source of a report: a caller, or the name of a monitor."),
     "request_id": (TEXT, "The request that did it, by its `X-Request-Id`."),
     "resource": (TEXT, "The id of the resource."),
     "revision": (TEXT, "The revision of the catalog to decide by."),
@@ -84,6 +89,10 @@ _OF_ROUTES: Final[dict[tuple[str, str], tuple[Schema, str]]] = {
     ("/v1/endings", "until"): (_INSTANT, "Before this instant."),
     ("/v1/events", "type"): ({"type": "array", "items": TEXT}, "The types of events, such as `customer.changed`."),
     ("/v1/events", "until"): (_INSTANT, "Until this instant."),
+    ("/v1/status", "status"): (_words(ShownStatus), "The status that it has now."),
+    ("/v1/status/reports", "status"): (_words(REPORTED), "The status that is reported."),
+    ("/v1/status/reports", "from"): (_INSTANT, "Reports that end after this instant."),
+    ("/v1/status/reports", "until"): (_INSTANT, "Reports that begin before this instant."),
     ("/v1/items", "status"): (_words(ItemStatus), "The status."),
     ("/v1/items", "kind"): (_words(ItemKind), "What it is sold as."),
     ("/v1/webhooks/{webhook}/deliveries", "status"): (

@@ -219,6 +219,24 @@ _USAGE: Final = {
     "DELETE /v1/customers/{customer}/thresholds/{feature}": _GONE,
 }
 
+_STATUS: Final = {
+    "GET /v1/status": _page("FeatureStatus"),
+    "GET /v1/features/{id}/status": Shape("FeatureStatus"),
+    "GET /v1/status/reports": _page("StatusReport"),
+    "POST /v1/status/reports": _made("StatusReport", "NewStatusReport"),
+    "GET /v1/status/reports/{id}": Shape("StatusReport"),
+    "PATCH /v1/status/reports/{id}": Shape("StatusReport", "StatusReportEdit"),
+    "POST /v1/status/reports/{id}/end": Shape("StatusReport", "StatusReportEnd"),
+    "DELETE /v1/status/reports/{id}": _GONE,
+    "GET /v1/status/monitors": _page("StatusMonitor"),
+    "GET /v1/status/monitors/{monitor}": Shape("StatusMonitor"),
+    "PUT /v1/status/monitors/{monitor}": Shape("StatusMonitor", "StatusMonitorBody", created=True),
+    "DELETE /v1/status/monitors/{monitor}": _GONE,
+    "POST /v1/status/monitors/{monitor}/heartbeat": _GONE,
+    "POST /v1/status/monitors/{monitor}/report": Shape("MonitorReported", "MonitorReport"),
+    "POST /v1/status/alertmanager": Shape("AlertsTaken", "AlertmanagerDelivery"),
+}
+
 SHAPES: Final[dict[str, Shape]] = {
     **_FEATURES,
     **_ITEMS,
@@ -228,6 +246,7 @@ SHAPES: Final[dict[str, Shape]] = {
     **_WEBHOOKS,
     **_SYNC,
     **_USAGE,
+    **_STATUS,
     "GET /openapi.json": Shape("OpenApi"),
     "GET /livez": Shape("Health"),
     "GET /readyz": Shape("Health"),

@@ -26,9 +26,11 @@ from tiergate.bundle import (
 from tiergate.bundle.envelope import read_payload
 from tiergate.bundle.signed_statements import decode_statement, payload_type
 from tiergate.errors import NotFoundError
+from tiergate.feed.status_reports import encode_features
 from tiergate.model import Instant
 from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
 from tiergate.store.blobs import delete_blobs, read_blobs
+from tiergate.store.feature_status import all_statuses
 from tiergate.store.feed_reader import publication_envelope
 from tiergate.store.snapshots import (
     SnapshotEntry,
@@ -119,6 +121,7 @@ class Snapshots:
         with self._store.database.reading() as session:
             head = read_head(session)
             envelope = publication_envelope(session, head.publication)
+            statuses = encode_features(all_statuses(session))
             for records in _pages(all_records(session)):
                 content, entry = compress_snapshot_page(b"".join(record + b"\n" for record in records), len(records))
                 self._put_page(entry.sha256, content)
@@ -133,6 +136,7 @@ class Snapshots:
             pages=tuple(pages),
             customers=customers,
             subscriptions=subscriptions,
+            statuses=statuses,
         )
         content, sha256 = encode_snapshot_manifest(manifest)
 

@@ -26,6 +26,7 @@ from tiergate.control.api.schemas.parts import (
 )
 from tiergate.control.api.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.api.schemas.replaying import replay_schemas
+from tiergate.control.api.schemas.status import status_schemas
 from tiergate.control.api.schemas.subscribing import (
     as_of_schemas,
     passed_over_schema,
@@ -166,6 +167,7 @@ def _schemas() -> dict[str, Schema]:
         **webhook_schemas(),
         **sync_schemas(),
         **usage_schemas(),
+        **status_schemas(),
         "SubjectEntitlements": _subject_entitlements(),
         **replay_schemas(),
         **_answers(),

@@ -64,5 +64,24 @@ EXAMPLES: Final[dict[str, Any]] = {
     "LeaseWriteOff": {"holder": "1f3870be274f6c49", "customer": "acme", "spent": "none"},
     "NewGrant": {"feature": "emails", "amount": 1000, "until": "2027-01-01T00:00:00Z", "reason": "Top-up"},
     "GrantEdit": {"add": 500},
+    "NewStatusReport": {"feature": "analytics", "status": "degraded", "public_note": "Reports take longer."},
+    "StatusReportEdit": {"start": "2026-11-01T08:00:00Z", "until": "2026-11-01T08:20:00Z"},
+    "StatusReportEnd": {"public_note": "All is well again."},
+    "StatusMonitorBody": {"features": ["analytics"], "every": "5 minutes"},
+    "MonitorReport": {"feature": "analytics", "status": "down", "note": "3 of 3 probes failed"},
+    "AlertmanagerDelivery": {
+        "version": "4",
+        "groupKey": '{}:{alertname="HighErrorRate"}',
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "HighErrorRate", "severity": "critical", "tiergate_feature": "analytics"},
+                "annotations": {"summary": "5 % of requests fail"},
+                "startsAt": "2026-11-01T08:00:00Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+                "fingerprint": "c6eba1ca3b3a6bd1",
+            }
+        ],
+    },
     "UsageDays": {"first": "2026-11-01", "last": "2026-11-29"},
 }

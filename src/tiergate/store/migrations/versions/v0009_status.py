@@ -72,7 +72,6 @@ def _make_reports() -> None:
     op.create_table(
         "feature_status",
         *_words("feature"),
-        *_numbers("position"),
         Column("record", LargeBinary(), nullable=False),
         *_words("shown"),
         *_numbers("since", "told"),
