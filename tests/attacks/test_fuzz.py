@@ -116,6 +116,28 @@ def test_any_batch_is_decided_or_a_problem(connections: tuple[Connection, Connec
         assert all(result.get("status", 200) in {200, 400, 404} for result in answer.json()["results"])
 
 
+@settings(max_examples=2 * settings().max_examples)
+@given(
+    CHECKS.map(lambda check: {"context": {"targetingKey": check.pop("subject"), **check}}).map(written)
+    | JSONS.map(lambda value: {"context": value}).map(written)
+    | st.binary(),
+    st.sampled_from(["", "/movies", "/support:allowed", "/movies%3Aallowed", "/a%00b", "/", "/%ff"]),
+)
+@example(b'{"context": {"targetingKey": "acme", "x": %b}}' % DEEP, "")
+@example(b'{"context": {"targetingKey": "acme", "x": "\\ud800"}}', "")
+@example(b'{"context": {"targetingKey": "acme", "\\ud800": 1}}', "/movies")
+@example(b'{"context": {"targetingKey": "acme", "used": 1e%b}}' % (b"9" * 1_000), "")
+@example(b'{"context": {"targetingKey": "acme", "x": %b}}' % (b"9" * 100_000), "")
+def test_any_context_has_flags_or_a_failure(connections: tuple[Connection, Connection], body: bytes, key: str) -> None:
+    """With a code of the protocol; and the same one, whatever is remembered."""
+    answer = same(connections, post(f"/ofrep/v1/evaluate/flags{key}", body))
+
+    assert answer.headers["content-type"] == "application/json"
+    if answer.status != 200:
+        codes = {400: {"PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT"}, 404: {"FLAG_NOT_FOUND"}}
+        assert answer.json()["errorCode"] in codes[answer.status]
+
+
 @given(
     st.tuples(CHECKS, st.sampled_from(["2026-11-17T14:03:00Z", "0001-01-01", "9999-12-31T23:59:59.999Z", 7]) | JSONS)
     .map(lambda drawn: drawn[0] | {"at": drawn[1]})

@@ -230,3 +230,30 @@ def test_what_one_listener_remembers_another_does_not_answer() -> None:
 
     assert asked(data, unix, uds=True).status == 200
     assert asked(data).status == 421
+
+
+FACADES = {
+    "flag": post("/ofrep/v1/evaluate/flags/movies", {"context": {"targetingKey": "acme"}}),
+    "flags": post("/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "acme"}}),
+    "events": get("/ofrep/v1/events?targetingKey=acme"),
+    "configuration": get("/ofrep/v1/configuration"),
+}
+"""A request of each path of other protocols."""
+
+
+@pytest.mark.parametrize("name", FACADES)
+def test_other_protocols_let_nobody_else_in(name: str) -> None:
+    """No token, another host, a foreign page, and what a page may send without asking first: as of the native API."""
+    sound = FACADES[name]
+    guarded = Access(tokens=Tokens(b"secret"))
+    service, other = Service(customer("acme"), access=guarded), Service(customer("acme"))
+    with service.serve() as where, Connection(where.connect()) as connection:
+        if name != "events":  # which does not end
+            with_token = sound.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer secret\r\n\r\n", 1)
+            assert [connection.ask(with_token).status for _ in range(3)] == [200] * 3
+        assert connection.ask(sound).status == 401
+    with other.serve() as where, Connection(where.connect()) as connection:
+        assert connection.ask(sound.replace(b"localhost:8437", b"evil.example:8437")).status == 421
+        assert connection.ask(sound.replace(b"\r\n\r\n", b"\r\nOrigin: http://evil.example\r\n\r\n", 1)).status == 403
+        if sound.startswith(b"POST"):
+            assert connection.ask(sound.replace(b"application/json", b"text/plain")).status == 415

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 API = ROOT / "docs" / "reference" / "api.md"
+OFREP = ROOT / "docs" / "reference" / "ofrep.md"
 LOG = ROOT / "docs" / "reference" / "decision-log.md"
 
 _JSON = [example.text for example in examples(API) if example.language == "json"]
@@ -45,6 +46,15 @@ def test_an_example_of_the_api_is_answered_so(asked: str, answered: str) -> None
     if explained:  # the page shows some of its members
         found = {name: value for name, value in found.items() if name in expected}
     assert (answer.status, found) == (200, expected)
+
+
+def test_the_example_of_ofrep_is_answered_so() -> None:
+    """The context on the page gets the flag below it."""
+    asked, answered = (json.loads(it.text) for it in examples(OFREP) if it.language == "json")
+    with Service(customer("acme")).serve() as where, Connection(where.connect()) as connection:
+        answer = connection.ask(post("/ofrep/v1/evaluate/flags/movies:allowed", asked))
+
+    assert (answer.status, shown(answer.json())) == (200, answered)
 
 
 def test_every_member_of_an_explanation_is_on_the_page() -> None:

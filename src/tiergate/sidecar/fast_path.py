@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.api.responses import HttpResponse
     from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.metrics import Durations
     from tiergate.sidecar.native_decisions import NativeDecision
 
     Endpoint = Callable[[bytes, RequestContext], HttpResponse | Deferred[HttpResponse] | None]
@@ -85,14 +86,21 @@ class _Head:
 
 
 class _Repeat:
-    """A request that is not read again: the head of its response up to the decision id, and the decision."""
+    """A request that is not read again: its response but for the decision id, and the decision.
 
-    __slots__ = ("decision", "head", "weight")
+    `body`: of the response, in the form of its protocol. `durations`: where repeats are counted.
+    """
 
-    def __init__(self, segment: bytes, head: bytes, decision: NativeDecision) -> None:
+    __slots__ = ("body", "decision", "durations", "head", "weight")
+
+    def __init__(
+        self, segment: bytes, head: bytes, reply: HttpResponse, decision: NativeDecision, to: Durations
+    ) -> None:
         self.head = head
+        self.body = reply.body
         self.decision = decision
-        self.weight = SLOT + len(segment) + decision.weight
+        self.durations = to
+        self.weight = SLOT + len(segment) + decision.weight + (0 if self.body is decision.body else len(self.body))
 
 
 class FastPath:
@@ -104,7 +112,7 @@ class FastPath:
         self._service = service
         self._clock = service.clock
         self._log = service.log
-        self._durations = service.metrics.durations["check"]
+        self._durations = service.metrics.durations
         self._max_body = max_body
         self.repeats: ResponseCache[_Repeat] = ResponseCache(cache_bytes)
         self._heads: ResponseCache[_Head] = ResponseCache(min(cache_bytes, _HEADS_BYTES // 2))
@@ -137,12 +145,12 @@ class FastPath:
         decision_id = self._service.next_id()
         decision.counts.check_repeat += 1
         elapsed = _nanoseconds() - begun
-        durations = self._durations
+        durations = repeat.durations
         durations.counts[elapsed.bit_length()] += 1  # as `add`, without the call
         durations.total += elapsed
         if decision.basis and self._log is not None:
             self._log.offer((decision_id, now, decision.check, decision.body, NO_CONTEXT, elapsed, decision.basis))
-        return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", decision.body))
+        return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", repeat.body))
 
     def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | Deferred[bytes] | None:
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
@@ -180,8 +188,10 @@ class FastPath:
             self._set_defaults(defaults)
         if context.request_id is None:
             answer_head = self._answer_heads.get(len(body)) or self._answer_head(len(body))
-            if reply.decision is not None and context is NO_CONTEXT:
-                self.repeats.put(segment, _Repeat(segment, answer_head, reply.decision))
+            decision = reply.decision
+            if decision is not None and context is NO_CONTEXT:
+                to = self._durations[decision.endpoint]
+                self.repeats.put(segment, _Repeat(segment, answer_head, reply, decision, to))
         else:
             answer_head = _HEAD_WITH_REQUEST_ID % (len(body), context.request_id)
         return b"".join((self._preamble, answer_head, decision_id, b"\r\n\r\n", body))

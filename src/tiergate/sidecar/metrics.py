@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 _LOWEST, _HIGHEST = 10, 31
 """The first and last bucket that are shown: 2^10 ns, about a microsecond, and 2^31 ns, about two seconds."""
 
-_ENDPOINTS = ("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage")
+FACADES = ("ofrep", "authzen")
+"""The protocols of others, whose single decisions are counted apart; each is the name of an endpoint, too."""
+
+_ENDPOINTS = (
+    *("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage"),
+    *("ofrep", "ofrep_bulk", "authzen", "authzen_batch", "authzen_search"),
+)
 _DECIDING = ("check", "checks", "usage")
 _SOURCES = ("engine", "memo", "repeat")
 
@@ -129,6 +135,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.reasons: Mapping[Reason, DecisionCounts] = {reason: DecisionCounts() for reason in Reason}
+        self.facades: Mapping[str, Mapping[Reason, DecisionCounts]] = {
+            facade: {reason: DecisionCounts() for reason in Reason} for facade in FACADES
+        }
+        """The single decisions of each protocol, counted as those of `check`."""
         self.durations = {endpoint: Durations() for endpoint in _ENDPOINTS}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
@@ -155,9 +165,12 @@ class Metrics:
         """Return the number of repeats."""
         return sum(tally.check_repeat for tally in self.reasons.values())
 
-    def single_checks(self) -> int:
-        """Return the number of single checks with a decision, repeats included."""
-        return sum(it.check_engine + it.check_memo + it.check_repeat for it in self.reasons.values())
+    def single_decisions(self) -> dict[str, int]:
+        """Return the number of single checks with a decision, repeats included, by endpoint."""
+        return {
+            endpoint: sum(it.check_engine + it.check_memo + it.check_repeat for it in reasons.values())
+            for endpoint, reasons in (("check", self.reasons), *self.facades.items())
+        }
 
 
 class _StateCollector(Collector):
@@ -176,22 +189,12 @@ class _StateCollector(Collector):
 
     def _responses(self) -> Iterator[Metric]:
         metrics = self._metrics
-        decisions = CounterMetricFamily(
-            "tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"]
-        )
-        for reason, tally in metrics.reasons.items():
-            for endpoint in _DECIDING:
-                for source in _SOURCES:
-                    count = getattr(tally, f"{endpoint}_{source}", 0)
-                    # From 0 on, so that `increase` sees the first of each reason, which is always the engine's.
-                    if count or source == "engine":
-                        decisions.add_metric([endpoint, reason.value, source], count)
-        yield decisions
+        yield _decisions(metrics)
         requests = CounterMetricFamily("tiergate_requests", "Requests with a response.", labels=["endpoint", "status"])
         counts = dict(metrics.requests)
-        single = metrics.single_checks()
-        if single:
-            counts["check", 200] = counts.get(("check", 200), 0) + single
+        for endpoint, single in metrics.single_decisions().items():
+            if single:
+                counts[endpoint, 200] = counts.get((endpoint, 200), 0) + single
         for (endpoint, status), count in sorted(counts.items()):
             requests.add_metric([endpoint, str(status)], count)
         yield requests
@@ -332,6 +335,20 @@ class _StateCollector(Collector):
                 stale_at / 1000 if stale_at < FOREVER else None,
             ),
         )
+
+
+def _decisions(metrics: Metrics) -> Metric:
+    decisions = CounterMetricFamily("tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"])
+    counted = [(endpoint, endpoint, metrics.reasons) for endpoint in _DECIDING]
+    counted += [(facade, "check", reasons) for facade, reasons in metrics.facades.items()]
+    for endpoint, slot, reasons in counted:
+        for reason, tally in reasons.items():
+            for source in _SOURCES:
+                count = getattr(tally, f"{slot}_{source}", 0)
+                # From 0 on, so that `increase` sees the first of each reason, which is always the engine's.
+                if count or source == "engine":
+                    decisions.add_metric([endpoint, reason.value, source], count)
+    return decisions
 
 
 def _usage(report: UsageReport | None) -> Iterator[Metric]:

@@ -10,6 +10,8 @@ from tiergate.model import Reason
 from tiergate.sidecar.metrics import DecisionCounts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.sidecar.metrics import Metrics
 
 _DECISIONS = tuple(DecisionCounts.__slots__)
@@ -18,12 +20,13 @@ _DECISIONS = tuple(DecisionCounts.__slots__)
 class MetricsSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """Everything that `Metrics` counts, at one moment.
 
-    `decisions`: by reason, in the order of the slots of `DecisionCounts`. `durations`: by endpoint, the counts of
-    buckets and the total. `sizes`: entries and bytes by memo. `log`: records written and dropped.
+    `decisions`: by protocol (`check`: our own) and reason, in the order of the slots of `DecisionCounts`. `durations`:
+    by endpoint, the counts of buckets and the total. `sizes`: entries and bytes by memo. `log`: records written and
+    dropped.
     `rechecks`: kept answers that were checked, and that differed.
     """
 
-    decisions: dict[str, list[int]]
+    decisions: dict[str, dict[str, list[int]]]
     durations: dict[str, tuple[list[int], int]]
     requests: list[tuple[str, int, int]]
     problems: dict[str, int]
@@ -37,7 +40,10 @@ class MetricsSnapshot(msgspec.Struct, frozen=True, array_like=True):
 def take_snapshot(metrics: Metrics) -> MetricsSnapshot:
     """Return the counts of a process now."""
     return MetricsSnapshot(
-        {reason.value: [getattr(tally, name) for name in _DECISIONS] for reason, tally in metrics.reasons.items()},
+        {
+            protocol: {reason.value: [getattr(tally, name) for name in _DECISIONS] for reason, tally in reasons.items()}
+            for protocol, reasons in _protocols(metrics)
+        },
         {endpoint: (list(it.counts), it.total) for endpoint, it in metrics.durations.items()},
         [(endpoint, status, count) for (endpoint, status), count in metrics.requests.items()],
         dict(metrics.problems),
@@ -51,9 +57,10 @@ def take_snapshot(metrics: Metrics) -> MetricsSnapshot:
 
 def reset(metrics: Metrics) -> None:
     """Set everything to nothing."""
-    for tally in metrics.reasons.values():
-        for name in _DECISIONS:
-            setattr(tally, name, 0)
+    for _, reasons in _protocols(metrics):
+        for tally in reasons.values():
+            for name in _DECISIONS:
+                setattr(tally, name, 0)
     for durations in metrics.durations.values():
         durations.counts, durations.total = [0] * len(durations.counts), 0
     metrics.requests.clear()
@@ -66,10 +73,11 @@ def reset(metrics: Metrics) -> None:
 
 def add(metrics: Metrics, snapshot: MetricsSnapshot, *, lives: bool = True) -> None:
     """Add the counts of a process. `lives`: also what it has at this moment, such as open connections."""
-    for reason, counts in snapshot.decisions.items():
-        tally = metrics.reasons[Reason(reason)]
-        for name, count in zip(_DECISIONS, counts, strict=True):
-            setattr(tally, name, getattr(tally, name) + count)
+    for protocol, reasons in _protocols(metrics):
+        for reason, counts in snapshot.decisions[protocol].items():
+            tally = reasons[Reason(reason)]
+            for name, count in zip(_DECISIONS, counts, strict=True):
+                setattr(tally, name, getattr(tally, name) + count)
     for endpoint, (buckets, total) in snapshot.durations.items():
         durations = metrics.durations[endpoint]
         durations.counts = [ours + theirs for ours, theirs in zip(durations.counts, buckets, strict=True)]
@@ -89,6 +97,10 @@ def add(metrics: Metrics, snapshot: MetricsSnapshot, *, lives: bool = True) -> N
             before = metrics.sizes.get(memo)
             sizes = size if before is None else _plus(before(), size)
             metrics.sizes[memo] = lambda sizes=sizes: sizes  # type: ignore[misc] # bound now
+
+
+def _protocols(metrics: Metrics) -> tuple[tuple[str, Mapping[Reason, DecisionCounts]], ...]:
+    return ("check", metrics.reasons), *metrics.facades.items()
 
 
 def _plus(pair: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:

@@ -35,6 +35,7 @@ class NativeDecision(msgspec.Struct, gc=False):
     """A decision as JSON, that may be repeated within `[start, until)` unless its subject's version is outdated.
 
     `check`: the JSON of the check. `version`, `counts`, `basis`: as in `ServedDecision`. `weight`: bytes, once cached.
+    `endpoint`: whose durations repeats are counted in.
     """
 
     check: bytes
@@ -45,6 +46,7 @@ class NativeDecision(msgspec.Struct, gc=False):
     counts: DecisionCounts
     basis: bytes
     weight: int = 0
+    endpoint: str = "check"
 
     @classmethod
     def of(cls, check: bytes, served: ServedDecision) -> NativeDecision:

@@ -66,7 +66,7 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def check_json(check: Check) -> bytes:
-    """Encode a check of a quantity as the body that asks for it."""
+    """Encode a check as the body that asks for it."""
     subject = check.subject
     about: str | dict[str, str] = subject.id
     if subject.type is not SubjectType.CUSTOMER or subject.user is not None:
@@ -74,8 +74,10 @@ def check_json(check: Check) -> bytes:
         if subject.user is not None:
             about["user"] = subject.user
     body: dict[str, object] = {"subject": about, "feature": check.feature}
-    if check.amount is not None:
-        body["amount"] = check.amount
+    for name in ("amount", "used", "user_used", "value", "level"):
+        given = getattr(check, name)
+        if given is not None:
+            body[name] = given
     return encode(body)
 
 

@@ -49,7 +49,9 @@ def test_every_reason_is_there_from_the_start() -> None:
     """With 0, so that an alert on an increase sees the first decision of a reason."""
     decisions = values(told(Service(customer("acme")))["tiergate_decisions"])
     assert decisions == {
-        (endpoint, reason, "engine"): 0 for reason in Reason for endpoint in ("check", "checks", "usage")
+        (endpoint, reason, "engine"): 0
+        for reason in Reason
+        for endpoint in ("check", "checks", "usage", "ofrep", "authzen")
     }
 
 

@@ -47,8 +47,8 @@ def test_counts_add_up() -> None:
     for lives in (True, True, False):
         add(total, snapshot, lives=lives)
     found = take_snapshot(total)
-    assert found.decisions["granted"] == [3 * count for count in snapshot.decisions["granted"]]
-    assert sum(found.decisions["granted"]) == 9
+    assert found.decisions["check"]["granted"] == [3 * count for count in snapshot.decisions["check"]["granted"]]
+    assert sum(found.decisions["check"]["granted"]) == 9
     assert found.durations["check"][1] == 3 * snapshot.durations["check"][1]
     assert {(endpoint, status): count for endpoint, status, count in found.requests}["check", 413] == 3
     assert found.problems == {"content-too-large": 3}

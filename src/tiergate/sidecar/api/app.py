@@ -17,6 +17,8 @@ from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.api.checks import CheckAdapter
 from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
 from tiergate.sidecar.api.explanations import ExplanationAdapter
+from tiergate.sidecar.api.ofrep import endpoints as ofrep
+from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
 from tiergate.sidecar.api.openapi import document as openapi_document
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
@@ -41,13 +43,14 @@ if TYPE_CHECKING:
     from tiergate.sidecar.usage.meter import Meter
 
 DEFAULT_CACHE_BYTES = 24 * 2**20
-"""The default memory of cached decisions and entitlement lists, together."""
+"""The default memory of cached decisions, entitlement lists and responses of other protocols, together."""
 
-_SHARE_OF_DECISIONS = 0.75
+_SHARE_OF_DECISIONS = 0.6
+_SHARE_OF_OFREP = 0.2
 
 
 class NativeApi:
-    """The adapters of the sidecar's own API. They cache at most `cache_bytes`; 0 caches nothing.
+    """The adapters of the sidecar's own API and of other protocols. They cache at most `cache_bytes`; 0 caches nothing.
 
     `meter`: what counts usage, or why nothing does.
     """
@@ -62,7 +65,9 @@ class NativeApi:
         self.decisions = NativeDecisions(service, int(cache_bytes * _SHARE_OF_DECISIONS))
         self.checks = CheckAdapter(service, self.decisions)
         self.batches = BatchAdapter(service, self.decisions)
-        self.entitlements = EntitlementListAdapter(service, cache_bytes - self.decisions.cache.limit)
+        self.ofrep = OfrepApi(service, int(cache_bytes * _SHARE_OF_OFREP))
+        rest = cache_bytes - self.decisions.cache.limit - int(cache_bytes * _SHARE_OF_OFREP)
+        self.entitlements = EntitlementListAdapter(service, rest)
         self.explanations = ExplanationAdapter(service)
         self.usage = UsageAdapter(UsageService(service, meter))
 
@@ -90,6 +95,7 @@ def routes(api: NativeApi) -> list[Route]:
         Route("/v1/reservations/{id}/commit", _ReservationEndpoint(api.usage.commit), methods=["POST"]),
         Route("/v1/reservations/{id}/release", _ReservationEndpoint(api.usage.release), methods=["POST"]),
         Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
+        *ofrep.routes(api.ofrep),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 

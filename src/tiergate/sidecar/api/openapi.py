@@ -10,6 +10,7 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.model import SubjectType
+from tiergate.sidecar.api.openapi_ofrep import ofrep_paths, ofrep_schemas
 from tiergate.sidecar.api.openapi_parts import body, header_refs, ref, rejections, response_ref, success
 from tiergate.sidecar.api.openapi_usage import USAGE_STRUCTS, usage_paths
 from tiergate.wire.check import MAX_CHECKS, SUBJECT_ID_SCHEMA, CheckAtBody, CheckBody, ChecksBody
@@ -41,6 +42,7 @@ def description() -> Json:
             "/v1/entitlements": {"get": _entitlements()},
             "/v1/explain": {"post": _explain()},
             **usage_paths(),
+            **ofrep_paths(),
             "/openapi.json": {"get": _self()},
         },
         "components": {
@@ -193,6 +195,7 @@ def _responses() -> Json:
 def _schemas() -> Json:
     return {
         **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList, *USAGE_STRUCTS]),
+        **ofrep_schemas(),
         **decision_schemas(unloaded=True),
         **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
         "UsageResults": object_of(
