@@ -15,12 +15,16 @@ from hypothesis import strategies as st
 from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
 from tiergate.cli.output.diff_json import diff_json
+from tiergate.engine import Evaluator
+from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import (
+    FOREVER,
     Amount,
     Check,
     Customer,
     Level,
+    MeteredUsage,
     Override,
     OverrideMode,
     Subject,
@@ -39,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.properties.documents import Document
-    from tiergate.engine import Evaluator
     from tiergate.impact.diff.diff_result import SemanticDiff
     from tiergate.model import Instant
 
@@ -65,14 +68,19 @@ CATALOG: Document = {
         {"id": "rate", "type": "range", "max": 20},
         {"id": "support", "type": "custom", "levels": ["email", "chat", "phone"]},
         {"id": "sso", "type": "switch", "tags": ["data"]},
+        {"id": "calls", "type": "quantity", "metered": {"reset": "month", "limit": "soft", "overage_max": 4}},
     ],
     "items": [
-        {"id": "team", "kind": "plan", "entitlements": {"exports": 9, "rate": 12, "support": "chat", "sso": True}},
+        {
+            "id": "team",
+            "kind": "plan",
+            "entitlements": {"exports": 9, "rate": 12, "support": "chat", "sso": True, "calls": 9},
+        },
         {"id": "free", "kind": "plan", "entitlements": {"exports": 0}},
     ],
 }
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
-ACTIONS = {"exports": "consume", "rate": "set", "support": "choose", "sso": "use"}
+ACTIONS = {"exports": "consume", "rate": "set", "support": "choose", "sso": "use", "calls": "consume"}
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=")
 
 
@@ -80,7 +88,7 @@ def numbers(choose: Choices, feature: str) -> str:
     """A comparison of numbers of the context."""
     op, number = choose.one(OPERATORS), choose.number(0, 12)
     match feature:
-        case "exports":
+        case "exports" | "calls":
             left = choose.one(
                 ["context.used", "context.amount", "context.used + context.amount", "context.limit",
                  "context.limit - 3", "context.used * 2", "context.used - context.amount"]
@@ -95,8 +103,27 @@ def numbers(choose: Choices, feature: str) -> str:
             return "context.given"
 
 
+def of_reset(choose: Choices) -> str:
+    """A comparison of when usage resets."""
+    op = choose.one(["<", "<=", ">", ">="])
+    until = "context.resetsAt.durationSince(context.now)"
+    compared = choose.one(
+        [
+            f'{until} {op} duration("{choose.one(["2h", "1d", "14d"])}")',
+            f"{until}.toHours() {op} {choose.number(1, 12)} ",
+            f'context.resetsAt {op} datetime("{choose.one(["2027-01-01", "2026-12-01"])}")',
+            f'context.resetsAt.toDate() {op} datetime("2026-12-01")',
+            f"context.resetsAt {op} context.now",
+            f'context.now.offset(duration("2d")) {op} context.resetsAt',
+        ]
+    )
+    return choose.one([f"context has resetsAt && {compared}", f"!(context has resetsAt) || {compared}", compared])
+
+
 def atom(choose: Choices, feature: str) -> str:
     """A condition without connectives."""
+    if feature == "calls" and choose.number(0, 2):
+        return of_reset(choose)
     return choose.one(
         [
             numbers(choose, feature),
@@ -151,15 +178,20 @@ def changed(choose: Choices, text: str) -> str:
         ('principal.tags.containsAll(["a", "b"])', '(principal.tags.contains("b") && principal.tags.contains("a"))'),
         ('principal.tags.contains("a")', '(["a"].containsAny(principal.tags))'),
         ("context.used + context.amount > ", "context.amount > 0 - context.used + "),
+        ('"1d"', '"24h"'), ('"14d"', '"1d"'), ("context has resetsAt && ", ""), ("2026-12-01", "2027-01-01"),
+        ("context.resetsAt > ", 'context.resetsAt.offset(duration("0h")) > '),
+        ("context.resetsAt >= ", "context.resetsAt > "),
     ]  # fmt: skip
     fitting = [it for it in swaps if it[0] in text] or [(" when ", " unless "), (" unless ", " when ")]
     before, after = choose.one(fitting)
     return text.replace(before, after, 1)
 
 
-def pair(choose: Choices) -> tuple[str, str]:
-    """Two sets of rules, of which one or two rules differ."""
-    features = [choose.one(["exports", "exports", "exports", "rate", "support", "sso"])] * choose.number(1, 3)
+def pair(choose: Choices, feature: str = "") -> tuple[str, str]:
+    """Two sets of rules, of which one or two rules differ; all on one feature, if it is given."""
+    features = [feature or choose.one(["exports", "exports", "exports", "rate", "support", "sso"])] * choose.number(
+        1, 3
+    )
     old = [rule(choose, it) for it in features]
     new = list(old)
     for _ in range(choose.number(1, 2)):
@@ -227,8 +259,18 @@ def checks_of(record: SubjectRecord, choose: Choices, feature: str, count: int) 
             "rate": Check(subject, feature, value=choose.number(0, 16)),
             "support": Check(subject, feature, level=choose.one(["email", "chat", "phone"])),
             "sso": Check(subject, feature),
+            "calls": Check(subject, feature, amount=choose.number(1, 14), used=choose.number(0, 15)),
         }
         yield asked[feature], choose.one(INSTANTS)
+
+
+METER = FixedUsage()
+"""What all engines say was used."""
+
+
+def metered(made: World) -> Evaluator:
+    """An engine that counts usage."""
+    return Evaluator(made.bundle, Subjects(made.records), usage=METER)
 
 
 def world(rules: str, catalog: Document = CATALOG) -> World:
@@ -237,11 +279,12 @@ def world(rules: str, catalog: Document = CATALOG) -> World:
 
 
 def decided(
-    engines: tuple[Evaluator, Evaluator], record: SubjectRecord, check: Check, at: Instant
+    engines: tuple[Evaluator, Evaluator], record: SubjectRecord, check: Check, at: Instant, resets_at: Instant = FOREVER
 ) -> list[tuple[bool, str]]:
     """What both sides say of a check."""
     found = []
     for engine in engines:
+        METER.usage = MeteredUsage(window_end=resets_at)
         engine.subjects._source = Subjects({record.customer.id: record})
         for subject in (
             Subject(record.customer.id),
@@ -255,7 +298,7 @@ def decided(
 
 def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check, Instant]:
     """A check as it is told to programs, and nothing else."""
-    kinds = {"exports": Amount, "rate": Amount}
+    kinds = {"exports": Amount, "rate": Amount, "calls": Amount}
 
     def override(text: str) -> Override:
         mode, _, value = text.partition(" ")
@@ -301,7 +344,8 @@ def expect_shown(found: SemanticDiff, engines: tuple[Evaluator, Evaluator]) -> N
     """Every difference's check shows it, as it is told."""
     for turn in json.loads(diff_json(found))["turns"]:
         record, check, at = repeated(turn["shown_by"], turn["feature"])
-        before, after = decided(engines, record, check, at)
+        told = turn["shown_by"].get("resets_at")
+        before, after = decided(engines, record, check, at, FOREVER if told is None else parse_instant(told))
         assert before == (turn["allowed_before"], turn["reason_before"]), turn
         assert after == (turn["allowed_after"], turn["reason_after"]), turn
 
@@ -317,7 +361,7 @@ def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> 
     worlds = world(old), world(new)
     found = compare_bundles(worlds[0].bundle, worlds[1].bundle, NOW)
     event("same" if found.is_same else "differs" if found.differs else "unproved")
-    engines = worlds[0].engine(), worlds[1].engine()
+    engines = metered(worlds[0]), metered(worlds[1])
     expect_shown(found, engines)
     told = {it.feature for it in found.turns} | {it.what for it in found.unproved}
     for feature in ACTIONS:
@@ -327,3 +371,23 @@ def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> 
         for record, check, at in checks(choose, feature, count):
             before, after = decided(engines, record, check, at)
             assert before == after, (old, new, record, check, at)
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.integers(0, 2**32))
+def test_rules_that_read_when_usage_resets_are_compared(seed: int) -> None:
+    """Whether that is known or not, an instant before it or half a year."""
+    choose = Seeded(seed)
+    old, new = pair(choose, "calls")
+    worlds = world(old), world(new)
+    found = compare_bundles(worlds[0].bundle, worlds[1].bundle, NOW)
+    event("same" if found.is_same else "differs" if found.differs else "unproved")
+    engines = metered(worlds[0]), metered(worlds[1])
+    expect_shown(found, engines)
+    if {it.feature for it in found.turns} | {it.what for it in found.unproved}:
+        return
+    ahead = [1, 3_600_000, 2 * 3_600_000, 86_400_000 - 1, 86_400_000, 172_800_000, 14 * 86_400_000, 180 * 86_400_000]
+    for record, check, at in checks(choose, "calls", 1000):
+        resets_at = choose.one([FOREVER, *(at + it for it in ahead), *(it for it in INSTANTS if it > at)])
+        before, after = decided(engines, record, check, at, resets_at)
+        assert before == after, (old, new, record, check, at, resets_at)

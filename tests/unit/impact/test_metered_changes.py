@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.unit.impact.preview.test_preview import NOW, bundle, customer, told
 from tiergate.impact.diff.semantic_diff import compare_bundles
+from tiergate.impact.preview.preview import preview_impact
+from tiergate.model import Rules
+
+if TYPE_CHECKING:
+    from tiergate.impact.preview.subject_effects import SubjectEffect
 
 FEATURES = """\
 apiVersion: tiergate/v1
@@ -59,3 +66,29 @@ def test_a_comparison_of_catalogs_names_it(before: str, after: str, kind: str | 
         set() if kind is None else {("gold", "calls", kind)}
     )
     assert not found.unproved
+
+
+LATE = (
+    '@id("late") forbid (principal, action == Action::"consume", resource == Feature::"calls") when '
+    '{{ context has resetsAt && context.resetsAt.durationSince(context.now) < duration("{}") && context.amount > 5 }};'
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"), [("1h", "2h", "less"), ("2h", "1h", "more"), ("1d", "24h", None)]
+)
+def test_a_rule_about_the_time_until_usage_resets_is_compared(before: str, after: str, effect: str | None) -> None:
+    """By previews and by comparisons of catalogs; what means the same is the same."""
+    old, new = (bundle(item(calls="50"), FEATURES, Rules(policies={"late": LATE.format(it)})) for it in (before, after))
+    shown: list[SubjectEffect] = []
+    preview_impact(old, new, [customer("acme", "gold")], now=NOW, each=shown.append)
+    found = compare_bundles(old, new, NOW)
+    assert not found.unproved
+    if effect is None:
+        assert (shown, found.is_same) == ([], True)
+        return
+    ((effect_on, check),) = [(it.effect.value, it.shown_by) for it in shown]
+    assert check is not None
+    assert check.resets_at is not None
+    assert (effect_on, 3_600_000 <= check.resets_at - check.at < 7_200_000) == (effect, True)
+    assert {it.feature for it in found.turns} == {"calls"}

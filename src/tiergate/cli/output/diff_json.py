@@ -58,6 +58,8 @@ def _with_evidence(change: EntitlementDifference | FeatureChange | DecisionChang
 def _evidence(check: Counterexample) -> dict[str, Any]:
     """Return the fields of a check that are not defaults; a requested number is also written where it is 0."""
     data = {key: value for key, value in _fields(check).items() if key in _ALWAYS or value != getattr(_DEFAULTS, key)}
+    if check.resets_at is not None:
+        data["resets_at"] = format_instant(check.resets_at)
     return data | {"at": format_instant(check.at)}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.model import (
+    FOREVER,
     Amount,
     Level,
     Number,
@@ -30,7 +31,7 @@ class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     `subject`: made up unless a rule names it; a customer or of this `type`, perhaps with a `user`. `customer`: the
     owner of a subscription. Reasons are those of decisions, empty if the check is invalid. `items`: per subscription,
     written `gold`, `2 gold`, `gold@3` (pinned) or `override replace 5`. `overrides`, `suspended`: of the customer.
-    `metered`, `total_used`: metered usage. `timed`: the answer depends on the instant.
+    `metered`, `total_used`: metered usage, which resets at `resets_at`. `timed`: the answer depends on the instant.
     """
 
     subject: str
@@ -52,6 +53,7 @@ class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     suspended: bool = False
     metered: Number = 0
     total_used: Number = 0
+    resets_at: int | None = None
     timed: bool = False
 
 
@@ -97,6 +99,7 @@ class DifferingCase(NamedTuple):
             suspended=bool(customer.suspensions),
             metered=from_units(parameters.metered.used, scale),
             total_used=from_units(parameters.metered.total_used, scale),
+            resets_at=None if parameters.metered.window_end == FOREVER else parameters.metered.window_end,
             timed=timed,
         )
 

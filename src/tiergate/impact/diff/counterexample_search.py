@@ -18,6 +18,7 @@ from tiergate.impact.symbolic.case_enumeration import SymbolicCase, symbolic_cas
 from tiergate.impact.symbolic.case_space import Requester, example_text
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.model import (
+    FOREVER,
     UNLIMITED,
     Amount,
     Customer,
@@ -109,7 +110,7 @@ class CounterexampleSearch:
             numbers = solve(case.rows, known)
             if isinstance(numbers, Unsolved):
                 continue
-            parameters = self._parameters(numbers)
+            parameters = self._parameters(numbers, case.reset_at(at))
             if parameters is None:
                 continue
             before, after = (
@@ -123,7 +124,7 @@ class CounterexampleSearch:
                 )
         return None
 
-    def _parameters(self, numbers: dict[str, int]) -> CheckParameters | None:
+    def _parameters(self, numbers: dict[str, int], reset: Instant | None) -> CheckParameters | None:
         """The check that asks for some numbers; none where no check can."""
         feature = self._features[0]
 
@@ -135,7 +136,9 @@ class CounterexampleSearch:
             if not 1 <= numbers["rank"] <= len(feature.labels):
                 return None
             level = feature.labels[numbers["rank"] - 1]
-        metered = MeteredUsage(total_used=numbers.get("totalCap.used", 0))
+        metered = MeteredUsage(
+            total_used=numbers.get("totalCap.used", 0), window_end=FOREVER if reset is None else reset
+        )
         return CheckParameters(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
 
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────

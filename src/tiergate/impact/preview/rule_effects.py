@@ -27,6 +27,7 @@ from tiergate.impact.symbolic.symbolic_context import (
     read_equal_data,
 )
 from tiergate.model import (
+    FOREVER,
     LAST_INSTANT,
     NO_METERED_USAGE,
     Check,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, Feature, Instant
 
 _REQUESTED: Final = frozenset(
-    {"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday", "draws"}
+    {"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday", "draws", "resetsAt"}
 )
 _MOST_PATHS: Final = 60
 _SOMEBODY: Final = "somebody"
@@ -225,10 +226,14 @@ class _CheckSearch:
             check = self._check(case.person, numbers)
             if check is None:
                 continue
-            usage = MeteredUsage(total_used=numbers.get("totalCap.used", 0))
+            reset = case.reset_at(at)
+            usage = MeteredUsage(
+                total_used=numbers.get("totalCap.used", 0), window_end=FOREVER if reset is None else reset
+            )
             check_result = self._effects.decide(check, at, usage)
             if (check_result.before[0], check_result.after[0]) == wanted:
-                return check_result._replace(total_used=from_units(usage.total_used, self._feature.scale))
+                total_used = from_units(usage.total_used, self._feature.scale)
+                return check_result._replace(total_used=total_used, resets_at=reset)
         return NONE if proved else Unsolved.UNKNOWN
 
     def _check(self, person: Requester | None, numbers: dict[str, int]) -> Check | None:

@@ -98,7 +98,8 @@ def overage_from_facts(facts: Facts) -> Number | str:
 class ComparedCheck(NamedTuple):
     """A check that shows an effect, and its result on both sides.
 
-    A reason is `None` if a side has no such feature. `total_used`: the metered usage of everybody together.
+    A reason is `None` if a side has no such feature. `total_used`: the metered usage of everybody together, which
+    resets at `resets_at`, if that is known.
     """
 
     at: Instant
@@ -111,6 +112,7 @@ class ComparedCheck(NamedTuple):
     level: str | None = None
     user: str | None = None
     total_used: Number = 0
+    resets_at: Instant | None = None
 
 
 class SubjectEffect(NamedTuple):
@@ -263,6 +265,8 @@ def _check_data(check: ComparedCheck) -> dict[str, object]:
             data[name] = value
     if check.total_used:
         data["total_used"] = check.total_used
+    if check.resets_at is not None:
+        data["resets_at"] = format_instant(check.resets_at)
     for name, (allowed, reason) in (("before", check.before), ("after", check.after)):
         data[name] = {"allowed": allowed, "reason": _reason(reason)}
     return data

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tiergate.impact.symbolic.case_space import Requester, TextClass
 from tiergate.impact.symbolic.formulas import variable_range
 from tiergate.impact.symbolic.integer_solver import LinearBound
+from tiergate.impact.symbolic.symbolic_context import HAS_RESET
 from tiergate.model import LAST_INSTANT
 
 if TYPE_CHECKING:
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
 _MOST_BOXES: Final = 12
 _OTHER_TAG: Final = "another-tag"
-_TIMES: Final = ("now", "time", "weekday")
+_RESETS: Final = (("resetsAt", 1),)
+_FUTURE: Final = (1, 2**62)
+_NEVER: Final = (1, 0)
+_AHEAD: Final = (("now", 1), ("resetsAt", -1))
+"""The form of how far the reset is ahead, which is below 0 at every instant."""
 
 
 class SymbolicCase(NamedTuple):
-    """What must be so: facts, who asks, tags, attributes, items held or not, rows of numbers, and when."""
+    """What must be so: facts, who asks, tags, attributes, items held or not, rows of numbers, and when.
+
+    `resets`: between which instants usage resets; `ahead`: how many milliseconds after the check. Whichever instant of
+    `between` is chosen, both can be fulfilled.
+    """
 
     facts: dict[str, bool]
     person: Requester | None
@@ -33,6 +42,14 @@ class SymbolicCase(NamedTuple):
     between: tuple[Instant, Instant]
     times: tuple[int, int]
     weekdays: tuple[int, int]
+    resets: tuple[Instant, Instant]
+    ahead: tuple[int, int]
+
+    def reset_at(self, at: Instant) -> Instant | None:
+        """Return when usage resets in a check at an instant; none where that must not be known, or does not matter."""
+        if not self.facts.get(HAS_RESET):
+            return None
+        return max(self.resets[0], at + self.ahead[0])
 
 
 def symbolic_cases(
@@ -47,7 +64,19 @@ def _boxes(
     space: CaseSpace, path: dict[int, list[int]], between: tuple[Instant, Instant]
 ) -> Iterator[SymbolicCase | None]:
     """The cases of one path: one for each choice of stretches of numbers."""
-    result = SymbolicCase({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
+    result = SymbolicCase(
+        {},
+        None,
+        (),
+        {},
+        {},
+        (),
+        between,
+        variable_range("time"),
+        variable_range("weekday"),
+        variable_range("resetsAt"),
+        _FUTURE,
+    )
     numbers: list[list[LinearBound]] = []
     for place, allowed in path.items():
         about, values = space.abouts[place], space.values[place]
@@ -79,18 +108,37 @@ def _narrowed(case: SymbolicCase, about: tuple[Hashable, ...], value: object) ->
 
 def _timed(case: SymbolicCase, rows: Iterable[LinearBound]) -> SymbolicCase | None:
     """A case with its rows, those of time apart; none where time and numbers are mixed."""
-    spans = {"now": case.between, "time": case.times, "weekday": case.weekdays}
+    spans = {"now": case.between, "time": case.times, "weekday": case.weekdays, "resetsAt": case.resets}
+    ahead = case.ahead
     rest: list[LinearBound] = []
     for row in rows:
         names = [name for name, _ in row.terms]
-        if not set(names) & set(_TIMES):
+        if not set(names) & set(spans):
             rest.append(row)
         elif len(names) == 1:
-            low, high = spans[names[0]]
-            spans[names[0]] = max(low, row.least), min(high, row.most)
+            spans[names[0]] = _within(spans[names[0]], (row.least, row.most))
+        elif row.terms == _AHEAD:
+            ahead = _within(ahead, (-row.most, -row.least))
         else:
             return None
-    return case._replace(rows=tuple(rest), between=spans["now"], times=spans["time"], weekdays=spans["weekday"])
+    resets, between = spans["resetsAt"], spans["now"]
+    if case.facts.get(HAS_RESET):
+        # Bounds of two instants and of their difference: each instant within these limits has one that fits.
+        between = _within(between, (resets[0] - ahead[1], resets[1] - ahead[0]))
+        if resets[0] > resets[1] or ahead[0] > ahead[1]:
+            between = _NEVER
+    return case._replace(
+        rows=tuple(rest),
+        between=between,
+        times=spans["time"],
+        weekdays=spans["weekday"],
+        resets=resets,
+        ahead=ahead,
+    )
+
+
+def _within(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return max(one[0], other[0]), min(one[1], other[1])
 
 
 def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowed: list[int]) -> Iterator[LinearBound]:

@@ -210,6 +210,8 @@ class _Reader:
     def _read_attribute(self, _: str, body: dict[str, Any]) -> TermResult:
         of, name = self._value(body["left"]), body["attr"]
         match of.term:
+            case ContextTerm(path="") if name == "resetsAt":
+                return TermResult(self._of_context(name), either(of.errs, negated(self.scene.has_reset())))
             case ContextTerm(path=path):
                 return TermResult(self._of_context(f"{path}{name}"), of.errs)
             case PrincipalTerm() if name == "tags":
@@ -238,8 +240,8 @@ class _Reader:
         of, name = self._value(body["left"]), body["attr"]
         result: bool
         match of.term:
-            case ContextTerm(path="") if name == "resetsAt" and self.scene.is_metered:
-                raise UnsupportedExpressionError  # it is there or not, as usage is known
+            case ContextTerm(path="") if name == "resetsAt":
+                return TermResult(Truth(self.scene.has_reset()), of.errs)
             case ContextTerm(path=""):
                 result = self.scene.has(name)
             case ContextTerm(path="draws."):

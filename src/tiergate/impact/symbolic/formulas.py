@@ -160,6 +160,7 @@ _RANGES: Final = {
     "heldRank": (0, 10_000),
     "weekday": (1, 7),
     "now": (FIRST_INSTANT, LAST_INSTANT),
+    "resetsAt": (FIRST_INSTANT, LAST_INSTANT),
     "time": (0, 86_399_999),
 }
 

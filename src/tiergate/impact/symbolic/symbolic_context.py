@@ -35,6 +35,9 @@ _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
 }
 
 
+HAS_RESET = "has resetsAt"
+"""The fact that it is known when the usage of a metered feature resets."""
+
 _FLAGS = frozenset({"unlimited", "soft"})
 """Boolean attributes of single actions."""
 
@@ -159,6 +162,13 @@ class SymbolicContext:
             return self.fixed.facts[name]
         return Atom(("fact", name), test=True)
 
+    def has_reset(self) -> Formula:
+        """Return when the context has `resetsAt`: never, or depending on what is known of the usage."""
+        metered = self.feature.metered
+        if metered is None or metered.reset is None or not self.is_metered:
+            return False
+        return Atom(("fact", HAS_RESET), test=True)
+
     def number(self, name: str) -> Linear | None:
         """Return a number of the context, or of a record in it; `None` if there is none."""
         feature, batch = self.feature, self.feature.batch
@@ -180,7 +190,7 @@ class SymbolicContext:
             draws = feature.draws
             if name == "draws.amount" and draws is not None:
                 name = f"{name}/{draws.cost}/{feature.scale}"
-        elif name != "time" and (not self.has(name) or name in BOOLEANS or name in _FLAGS):
+        elif name not in {"time", "resetsAt"} and (not self.has(name) or name in BOOLEANS or name in _FLAGS):
             return None
         if name in ("allowance", "ceiling") and not self.is_metered:
             name = "limit"

@@ -63,10 +63,11 @@ _ASKED: Final[Schema] = object_of(
         "value": {"type": "number"},
         "level": TEXT,
         "total_used": {"type": "number", "description": "What everybody together has used then; left out: nothing."},
+        "resets_at": ref("Instant") | {"description": "When usage resets then."},
         "before": object_of({"allowed": FLAG, "reason": TEXT}),
         "after": object_of({"allowed": FLAG, "reason": TEXT}),
     },
-    optional=("user", "amount", "used", "user_used", "value", "level", "total_used"),
+    optional=("user", "amount", "used", "user_used", "value", "level", "total_used", "resets_at"),
     description="A check that a rule decides otherwise.",
 )
 _EXAMPLE: Final[Schema] = object_of(
