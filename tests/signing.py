@@ -21,11 +21,14 @@ from tiergate.bundle import (
 )
 from tiergate.bundle.trusted_feed import _check_not_older
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
-from tiergate.feed.lines import encode_record, head_line, publication_line, subject_line
-from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
+from tiergate.feed.lines import encode_record, head_line, publication_line, status_line, subject_line
+from tiergate.feed.status_reports import encode_features, encode_reports
+from tiergate.model import Customer, FeatureReports, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tiergate.model import ReportedStatus
 
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
@@ -72,6 +75,7 @@ class Feed:
         self.lines: list[bytes] = []
         self.now = NOW
         self.records: dict[str, SubjectRecord] = {}
+        self.reports: dict[str, tuple[ReportedStatus, ...]] = {}
         self._in_force: list[tuple[int, int, bytes]] = []
 
     @property
@@ -87,6 +91,11 @@ class Feed:
         else:
             self.records[customer] = found
         self.lines.append(subject_line(self.latest + 1, self.now, customer, encode_record(found)))
+
+    def report(self, feature: str, *reports: ReportedStatus) -> None:
+        """Replace the reports on the status of a feature."""
+        self.reports[feature] = reports
+        self.lines.append(status_line(self.latest + 1, self.now, feature, encode_reports(reports)))
 
     def publish(self, revision: str, **changes: int) -> bytes:
         """Put a publication in force, and return its envelope; `changes` are lies about it."""
@@ -152,6 +161,7 @@ class Feed:
                 pages=tuple(entry for _, entry in pages),
                 customers=len(self.records),
                 subscriptions=sum(len(held.subscriptions) for held in self.records.values()),
+                statuses=encode_features(FeatureReports(*entry) for entry in self.reports.items()),
             )
         )
         return self.head(snapshot=digest), manifest, {entry.sha256: content for content, entry in pages}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tiergate.bundle import Manifest
-    from tiergate.model import SubjectRecord
+    from tiergate.model import ReportedStatus, SubjectRecord
 
 KEY = "sidecar-key-for-tests"
 """What a sidecar must send to be answered."""
@@ -68,6 +68,12 @@ class Simulator:
     def put(self, customer: str, plan: str | None = "gold") -> int:
         """Change a customer, and say at which position."""
         self.feed.put(customer, plan)
+        self.wake()
+        return self.feed.latest
+
+    def report(self, feature: str, *reports: ReportedStatus) -> int:
+        """Replace the reports on the status of a feature, and return the position."""
+        self.feed.report(feature, *reports)
         self.wake()
         return self.feed.latest
 

@@ -59,6 +59,11 @@ OPERATORS = (
     'principal.hasTag("size") && ip(principal.getTag("size")).isLoopback()',
     "!context.held && !(context.overridden || context.given)",
     'action == Action::"use" || action in [Action::"set"]',
+    'context.status == "down"',
+    '["partial", "degraded"].contains(context.status) && context.live',
+    'context has status && context.status like "*d*"',
+    'if context.status == "operational" then context.held else context.status != "maintenance"',
+    'principal.hasTag("region") && context.status == principal.getTag("region")',
 )
 TIMED = (
     *IN_TIME,

@@ -16,8 +16,10 @@ from tests.properties.documents import Document, metered_worlds, subjects, world
 from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.shape_rules import shape_rule_files
+from tests.properties.status_reports import as_known, random_reports
 from tiergate.engine import CacheLimits, Difference, Evaluator, Rechecks, ShapeEvaluator
 from tiergate.engine.facts import combined
+from tiergate.engine.feature_status import FeatureStatuses
 from tiergate.engine.shapes import operand_reader, plain_checks, shape_evaluator
 from tiergate.engine.shapes.answer_table import general_answer
 from tiergate.engine.shapes.condition_reader import ConditionReader
@@ -60,14 +62,16 @@ class Pair:
     """An evaluator that keeps answers, and one that keeps nothing, of the same world."""
 
     def __init__(self, world: World, limits: CacheLimits | None, seed: int, *, one_in: int = 0) -> None:
-        self.subjects = Subjects(world.records)
+        self.subjects, self.statuses = Subjects(world.records), FeatureStatuses()
         usage = Usage(seed)
         self.keeping = ShapeEvaluator(
-            Evaluator(world.bundle, self.subjects, limits=limits, usage=usage), limits, rechecks=Rechecks(one_in)
+            Evaluator(world.bundle, self.subjects, limits=limits, usage=usage, statuses=self.statuses),
+            limits,
+            rechecks=Rechecks(one_in),
         )
         self.keeping.read_ahead()
         self.writer, self.found = DecisionWriter(0, world.bundle.revision), 0
-        self.fresh = Evaluator(world.bundle, self.subjects, limits=NOTHING, usage=usage)
+        self.fresh = Evaluator(world.bundle, self.subjects, limits=NOTHING, usage=usage, statuses=self.statuses)
 
     def differs(self, check: Check, now: Instant) -> bool:
         """Whether the two decisions differ in any field, or the kept one's own JSON does in any byte."""
@@ -94,7 +98,7 @@ class Pair:
 
 @given(st.one_of(worlds(), metered_worlds()), st.data(), SEEDS)
 def test_a_kept_answer_is_what_cedar_answers(drawn: tuple[Document, Document], data: st.DataObject, seed: int) -> None:
-    """Through changes of subjects, with rules of every operator, and a table that is too small."""
+    """Through changes of subjects and of statuses, with rules of every operator, and a table that is too small."""
     catalog, known = drawn
     world = World(
         catalog, known, data.draw(st.one_of(st.just({}), *[shape_rule_files(catalog, known)] * 3), label="rules")
@@ -105,6 +109,8 @@ def test_a_kept_answer_is_what_cedar_answers(drawn: tuple[Document, Document], d
     for place, (now, ask) in enumerate(inquirer.asks(nows=3, checks=10)):
         if place == 15:
             pair.change(inquirer.random.choice([changed, world.records]))
+        if place % 12 == 6:
+            pair.statuses.replace(as_known(random_reports(inquirer.random, catalog, inquirer.marks)))
         assert not pair.differs(check_of(ask), now), (ask, now)
     event(f"{bool(pair.keeping.answers.count)}: answers are kept")
     event(f"{bool(pair.found)}: decisions are found")

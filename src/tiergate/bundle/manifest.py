@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = 2
-"""The bundle format that this version writes."""
+"""The bundle format that this version writes, unless the rules need the next one."""
 
-READABLE_FORMATS = (1, FORMAT)
+STATUS_FORMAT = 3
+"""The format of a bundle with rules that may read `context.status`, which earlier versions do not have (ADR 92)."""
+
+READABLE_FORMATS = (1, FORMAT, STATUS_FORMAT)
 """The formats that this version reads. Bundles of format 1 decide metered usage by hard limits only (ADR 70)."""
 
 MANIFEST = "manifest.json"
@@ -72,7 +75,14 @@ def manifest_of(files: Mapping[str, bytes], known: Mapping[str, FileEntry] | Non
     for path in files:
         check_path(path)
     entries = {path: known.get(path) or entry_of(files[path]) for path in sorted(files)}
-    return Manifest(FORMAT, entries, _revision(FORMAT, entries))
+    form = STATUS_FORMAT if any(map(_may_read_status, files.items())) else FORMAT
+    return Manifest(form, entries, _revision(form, entries))
+
+
+def _may_read_status(file: tuple[str, bytes]) -> bool:
+    """Return whether a file has rules that read the status: their text has the name, or may have it with escapes."""
+    path, content = file
+    return path.startswith("policies/rules/") and (b"status" in content or b"\\u{" in content)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -86,7 +96,8 @@ def decode_manifest(content: bytes) -> Manifest:
         format_number = msgspec.json.decode(content, type=_Head).format
         if format_number not in READABLE_FORMATS:
             raise BundleError(
-                MANIFEST, f"has format `{format_number}`; this version of Tiergate reads formats up to `{FORMAT}`"
+                MANIFEST,
+                f"has format `{format_number}`; this version of Tiergate reads formats up to `{STATUS_FORMAT}`",
             )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

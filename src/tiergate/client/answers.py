@@ -64,6 +64,8 @@ class Answer(DecisionDocument, frozen=True, kw_only=True):
     """A decision. `valid_until`: the next instant at which it may change by itself.
 
     `resets_at`: the end of the window of usage, if the feature is metered and its window ends.
+    `status`: how well the feature works: `operational`, `maintenance`, `degraded`, `partial` or `down`; `since`: since
+    when, if it is not operational.
     `decision_id` names it in the decision log, for `tiergate replay`; empty in a list. `scale`: the most decimal digits
     of the feature's numbers; only in a list, for quantities and ranges. Before a sidecar has a catalog, `type` is empty
     and `publication` 0.
@@ -77,6 +79,8 @@ class Answer(DecisionDocument, frozen=True, kw_only=True):
     revision: str = ""
     valid_until: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
     resets_at: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
+    status: str = "operational"
+    since: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
     stale: bool = False
     decision_id: str = ""
     scale: int | None = None

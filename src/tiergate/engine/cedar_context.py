@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from tiergate.engine.metered_limits import ceiling_of, drawn_amount, drawn_ceiling, drawn_used, limit_of
-from tiergate.model import FOREVER, FeatureType, format_instant
+from tiergate.model import FOREVER, FeatureType, Status, format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,17 +42,35 @@ def knows_metering(schema: str) -> bool:
     return "\n    ceiling: Long,\n" in schema[begin : schema.find("\n};", begin)]
 
 
+def knows_status(schema: str) -> bool:
+    """Return whether a bundle's schema declares the status of the feature."""
+    begin = schema.find("\naction use ")
+    return "\n    status: String,\n" in schema[begin : schema.find("\n};", begin)]
+
+
+def status_of(facts: Facts) -> str:
+    """Return the status of the feature for the subject."""
+    return (Status.OPERATIONAL if facts.status is None else facts.status.status).value
+
+
 def is_held(facts: Facts, usage: MeteredUsage) -> bool:
     """Return whether the subject holds something: a value that grants it, or granted units."""
     return facts.held or usage.granted > 0
 
 
 def context_json(
-    facts: Facts, question: NormalizedCheck, usage: MeteredUsage, now: Instant, *, time: bool, metering: bool = True
+    facts: Facts,
+    question: NormalizedCheck,
+    usage: MeteredUsage,
+    now: Instant,
+    *,
+    time: bool,
+    status: bool = False,
+    metering: bool = True,
 ) -> str:
     """Write the context. Without `time`, `now` and `weekday` are left out, for slices that do not read them.
 
-    `metering`: the schema declares what metering adds.
+    `status`: in the same way. `metering`: the schema declares what metering adds.
     """
     head = (
         f'{{"active":{_bool(facts.active)},"suspended":{_bool(facts.suspended)},"live":{_bool(facts.live)},'
@@ -61,6 +79,8 @@ def context_json(
     )
     if time:
         head += f',"now":{_datetime(now)},"weekday":{weekday(now)}'
+    if status:
+        head += f',"status":"{status_of(facts)}"'
     feature = facts.feature
     if feature.type is FeatureType.QUANTITY:
         used = usage.used if question.used is None else question.used
@@ -99,7 +119,7 @@ class ContextTerm(NamedTuple):
     `CONTEXT_FUNCTIONS`. `is_optional`: it is absent from some checks of the same feature.
     """
 
-    type: Literal["bool", "long", "datetime"]
+    type: Literal["bool", "long", "datetime", "text"]
     expression: str
     is_optional: bool = False
 
@@ -109,6 +129,7 @@ _SHARED: Final = {
     for name in ("active", "suspended", "live", "given", "overridden", "disabled")
 } | {"held": ContextTerm("bool", "(facts.unlimited or facts.total > 0)")}  # as `Facts.held`, without the call
 _TIME: Final = {"now": ContextTerm("datetime", "now"), "weekday": ContextTerm("long", "weekday(now)")}
+_STATUS: Final = {"status": ContextTerm("text", "status_of(facts)")}
 _BY_TYPE: Final[Mapping[FeatureType, Mapping[str, ContextTerm]]] = {
     FeatureType.SWITCH: {},
     FeatureType.QUANTITY: {
@@ -169,6 +190,7 @@ CONTEXT_RECORDS: Final = frozenset({"userCap", "totalCap", "draws"})
 
 CONTEXT_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "weekday": weekday,
+    "status_of": status_of,
     "is_held": is_held,
     "limit_of": limit_of,
     "ceiling_of": ceiling_of,
@@ -180,7 +202,7 @@ CONTEXT_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
 
 
 class ContextKind(NamedTuple):
-    """What the attributes of a context depend on, besides whether it has the time."""
+    """What the attributes of a context depend on, besides whether it has the time and the status."""
 
     type: FeatureType
     user_cap: bool
@@ -201,12 +223,14 @@ def context_kind(feature: Feature) -> ContextKind:
     )
 
 
-def context_terms(feature: Feature, *, time: bool, metering: bool = True) -> dict[str, ContextTerm]:
+def context_terms(
+    feature: Feature, *, time: bool, status: bool = False, metering: bool = True
+) -> dict[str, ContextTerm]:
     """Return the values of the context of every check of a feature, by name; those in a record as `userCap.limit`.
 
-    They depend on the feature's `context_kind`, and on nothing else of it. `metering`: as in `context_json`.
+    They depend on the feature's `context_kind`, and on nothing else of it. `status`, `metering`: as in `context_json`.
     """
-    terms = {**_SHARED, **(_TIME if time else {}), **_BY_TYPE[feature.type]}
+    terms = {**_SHARED, **(_TIME if time else {}), **(_STATUS if status else {}), **_BY_TYPE[feature.type]}
     if feature.type is FeatureType.QUANTITY:
         is_metered = feature.metered is not None
         if is_metered:

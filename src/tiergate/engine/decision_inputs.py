@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tiergate.engine.evaluator import Evaluator
 from tiergate.engine.explanation.explain import Explanation, explain
+from tiergate.engine.feature_status import FeatureStatuses, reports_of
 from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.engine.sources import NO_USAGE
 from tiergate.model import (
@@ -21,10 +22,13 @@ from tiergate.model import (
     FOREVER,
     LAST_INSTANT,
     Amount,
+    FeatureReports,
     FeatureType,
     Level,
     MeteredUsage,
     OverrideMode,
+    Status,
+    StatusWindow,
     SubjectRecord,
     Switch,
     Unlimited,
@@ -108,6 +112,34 @@ class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class LoggedStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The status of the feature that a decision rested on or showed.
+
+    `since`: the start of the earliest report of it. `start`, `until`: the time in which it was the same. All as text,
+    none without such an end.
+    """
+
+    status: Status
+    since: str | None = None
+    start: str | None = None
+    until: str | None = None
+
+    @classmethod
+    def of(cls, window: StatusWindow) -> LoggedStatus:
+        """Convert a status."""
+        return cls(window.status, _text(window.since), _text(window.start), _text(window.until))
+
+    @property
+    def window(self) -> StatusWindow:
+        """The status; raises `ValueError` if an instant is none."""
+        return StatusWindow(
+            self.status,
+            _instant(self.since, BEGINNING),
+            _instant(self.start, BEGINNING),
+            _instant(self.until, FOREVER),
+        )
+
+
 class LoggedUsageSource:
     """A `UsageSource` that returns `usage` for every subject and feature of a catalog."""
 
@@ -134,8 +166,9 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     `store`, `position`: the feed and its last active entry; none with files. `version`: of Tiergate. `stale_at`: the
     instant from which the data was stale, as text; none if it never is. `stale_deny`: it was stale, and the operator
     denies this feature then. `fetched`: false if subjects are on demand, and this one could not be fetched. `loaded`:
-    false if there was no data, so that the decision cannot be reproduced. `usage`: if it is metered. `errors`: why it
-    could not be evaluated. `record`: of the subject, redacted; null if it was unknown; absent unless configured.
+    false if there was no data, so that the decision cannot be reproduced. `usage`: if it is metered. `status`: if
+    reports concern the subject. `errors`: why it could not be evaluated. `record`: of the subject, redacted; null if it
+    was unknown; absent unless configured.
     """
 
     store: str = ""
@@ -146,6 +179,7 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     fetched: bool = True
     loaded: bool = True
     usage: LoggedUsage | None = None
+    status: LoggedStatus | None = None
     errors: tuple[str, ...] = ()
     record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -175,6 +209,7 @@ def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     _ = basis.stale_instant
+    _ = basis.status is not None and basis.status.window
     return basis
 
 
@@ -220,7 +255,11 @@ def reproduce(
     if feature is not None:
         _expect_sound(feature, bundle.index.features, basis, record)
     subjects = FixedSubject(record if basis.fetched else None)
-    explanation = explain(Evaluator(bundle, subjects, publication=publication, usage=usage), check, now)
+    statuses = FeatureStatuses()
+    if basis.status is not None:
+        statuses.replace([FeatureReports(check.feature, reports_of(basis.status.window))])
+    evaluator = Evaluator(bundle, subjects, publication=publication, usage=usage, statuses=statuses)
+    explanation = explain(evaluator, check, now)
     decision = apply_staleness(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
     if not basis.fetched:
         decision = mark_stale(decision, denied=False)

@@ -14,10 +14,11 @@ import msgspec
 from tiergate.cedar import CedarResult, Uid, authorize
 from tiergate.engine.active_items import ActiveItems
 from tiergate.engine.bounded_cache import CacheLimits
-from tiergate.engine.cedar_context import context_json, knows_metering
+from tiergate.engine.cedar_context import context_json, knows_metering, knows_status
 from tiergate.engine.cedar_entities import EntityFactory, user_parents
 from tiergate.engine.entitlements import entitlement_of, entitlement_without_facts
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
+from tiergate.engine.feature_status import FeatureStatuses, status_window, with_status
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
 from tiergate.engine.slices import PolicySlice, PolicySlices
 from tiergate.engine.sources import NO_USAGE, NoUsage
@@ -39,8 +40,9 @@ from tiergate.model.checks import REASON_PRECEDENCE
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from tiergate.engine.facts import HeldDefinition
     from tiergate.engine.shapes.kept_decision import KeptDecision
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
@@ -169,6 +171,7 @@ class Evaluator:
         *,
         publication: int = 0,
         usage: UsageSource = NO_USAGE,
+        statuses: FeatureStatuses | None = None,
         limits: CacheLimits | None = None,
     ) -> None:
         """Parse the policies of the bundle that every check shares."""
@@ -178,10 +181,12 @@ class Evaluator:
         self.publication = publication
         self.revision = bundle.revision
         self._usage = usage
+        self.statuses = FeatureStatuses() if statuses is None else statuses
         self.has_meter = not isinstance(usage, NoUsage)
         self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
-        self.knows_metering = knows_metering(bundle.text("schema.cedarschema"))
+        schema = bundle.text("schema.cedarschema")
+        self.knows_metering, self.knows_status = knows_metering(schema), knows_status(schema)
         self.subjects = SubjectCache(subjects, self.index, limits)
         self._least: dict[str, tuple[Feature, NormalizedCheck]] = {}
 
@@ -265,9 +270,9 @@ class Evaluator:
         part: PolicySlice | None = None
         try:
             usage = self.usage_of(subject, feature, now)
-            facts = resolve_facts(feature, items, subject, self.bundle, now)
+            facts = self.facts_of(feature, items, subject, now)
             part = self.slices.slice(feature, facts.givers, principal, items.refs, user_parents(subject))
-            context = self.context_of(facts, normalized, usage, now, time=part.reads_time)
+            context = self.context_of(facts, normalized, usage, now, part)
             result = self._authorize(part, feature, subject, active, context)
         except UnreadableError:
             raise
@@ -275,6 +280,21 @@ class Evaluator:
             result = _failed(error)
         decision = self.make_decision(feature, normalized, usage, facts, result, part, now)
         return Evaluation(check, now, decision, facts, principal, action, context, part, items, usage, active.record)
+
+    def facts_of(
+        self,
+        feature: Feature,
+        items: ActiveItems,
+        subject: Subject,
+        now: Instant,
+        held: Sequence[HeldDefinition] | None = None,
+    ) -> Facts:
+        """Resolve the facts of a check, with the status of its feature; parameters and errors as `resolve_facts`."""
+        facts = resolve_facts(feature, items, subject, self.bundle, now, held)
+        reports = self.statuses.reports
+        if not reports or feature.id not in reports:
+            return facts
+        return with_status(facts, reports[feature.id], now)
 
     def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
         """Return the metered usage that a decision rests on; none for a feature that is not metered here.
@@ -287,10 +307,23 @@ class Evaluator:
         return usage if self.knows_metering else usage._replace(granted=0, drawn=None)
 
     def context_of(
-        self, facts: Facts, normalized: NormalizedCheck, usage: MeteredUsage, now: Instant, *, time: bool
+        self,
+        facts: Facts,
+        normalized: NormalizedCheck,
+        usage: MeteredUsage,
+        now: Instant,
+        part: PolicySlice | None = None,
     ) -> str:
-        """Write the context of a check as the schema of this bundle declares it; `time`: with `now` and `weekday`."""
-        return context_json(facts, normalized, usage, now, time=time, metering=self.knows_metering)
+        """Write the context of a check as the schema of this bundle declares it; without a slice, all of it."""
+        return context_json(
+            facts,
+            normalized,
+            usage,
+            now,
+            time=part is None or part.reads_time,
+            status=self.knows_status and (part is None or part.reads_status),
+            metering=self.knows_metering,
+        )
 
     def ask_cedar(
         self,
@@ -306,7 +339,7 @@ class Evaluator:
         feature = facts.feature
         try:
             part = self.slices.linked(unlinked, feature, facts.givers)
-            context = self.context_of(facts, normalized, usage, now, time=part.reads_time)
+            context = self.context_of(facts, normalized, usage, now, part)
             return self._authorize(part, feature, subject, active, context)
         except UnreadableError:
             raise
@@ -329,6 +362,9 @@ class Evaluator:
     def deny(self, feature: Feature, normalized: NormalizedCheck, denial: Denial, now: Instant) -> Decision:
         """Deny a check without facts."""
         is_volatile = denial.reason is not Reason.UNKNOWN_SUBJECT
+        reports = self.statuses.reports
+        status = status_window(reports[feature.id], (), (), now) if reports and feature.id in reports else None
+        start, until = (BEGINNING, FOREVER) if status is None else (status.start, status.until)
         return Decision(
             allowed=False,
             reason=denial.reason,
@@ -339,10 +375,11 @@ class Evaluator:
             policies=(),
             publication=self.publication,
             revision=self.revision,
-            start=now if is_volatile else BEGINNING,
-            until=now + 1 if is_volatile else FOREVER,
+            start=now if is_volatile else start,
+            until=now + 1 if is_volatile else until,
             volatile=is_volatile,
             errors=denial.errors,
+            status=status,
         )
 
     def make_decision(
@@ -407,6 +444,7 @@ class Evaluator:
             False,  # stale
             result.errors,
             usage if is_metered else None,
+            facts.status,
         )
 
     def reason_of(self, result: CedarResult) -> Reason:

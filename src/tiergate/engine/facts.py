@@ -32,6 +32,7 @@ from tiergate.model import (
     OverrideMode,
     Per,
     Source,
+    StatusWindow,
     SubjectType,
     Switch,
     Unlimited,
@@ -66,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     `total`: units, rank, or 0 and 1; 0 where `unlimited`. `givers`: the item versions that say something of
     the feature, whose permits can matter. `contributions` are turned into sources by `sources`. `soft`: usage above the
     limit is allowed, up to `overage_max` units of it (`None`: any number). `drawn`: the facts of the feature that this
-    one draws on.
+    one draws on. `status`: of the feature for the subject; `None` if no report concerns it.
     """
 
     feature: Feature
@@ -86,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     soft: bool = False
     overage_max: int | None = None
     drawn: Facts | None = None
+    status: StatusWindow | None = None
 
     @property
     def held(self) -> bool:

@@ -18,6 +18,7 @@ from tiergate.engine.sources import NO_USAGE
 
 if TYPE_CHECKING:
     from tiergate.engine.evaluator import CheckDecider
+    from tiergate.engine.feature_status import FeatureStatuses
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
 
 
@@ -35,9 +36,17 @@ class EngineOptions:
     rechecks: Rechecks = field(default_factory=Rechecks)
     usage: UsageSource = NO_USAGE
 
-    def build(self, bundle: BundleSource, subjects: SubjectSource, publication: int = 0) -> CheckDecider:
+    def build(
+        self,
+        bundle: BundleSource,
+        subjects: SubjectSource,
+        publication: int = 0,
+        statuses: FeatureStatuses | None = None,
+    ) -> CheckDecider:
         """Build an engine for a bundle and its subjects, ready for its first check; raises `BundleError`."""
-        evaluator = Evaluator(bundle, subjects, publication=publication, usage=self.usage, limits=self.limits)
+        evaluator = Evaluator(
+            bundle, subjects, publication=publication, usage=self.usage, statuses=statuses, limits=self.limits
+        )
         if not self.keep_answers:
             return CachedEvaluator(evaluator, self.limits)
         engine = ShapeEvaluator(evaluator, self.limits, rechecks=self.rechecks)

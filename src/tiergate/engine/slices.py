@@ -36,6 +36,9 @@ ACCESS = Uid("Action", "access")
 TIME_ATTRIBUTES = frozenset({"now", "weekday"})
 """What a rule reads when its answer may change at any instant."""
 
+STATUS_ATTRIBUTES = frozenset({"status"})
+"""What a rule reads when its answer depends on the status of the feature."""
+
 _UNLINKED_BYTES = 16 * 2**20
 _KEPT_TEXTS = 16
 _LINK_BYTES = 3_100
@@ -51,18 +54,21 @@ class StaticPolicy:
     reason: Reason
     rule: bool
     reads_time: bool
+    reads_status: bool
 
 
 class PolicySlice(msgspec.Struct, frozen=True, eq=False):
     """The policies for one check.
 
-    `static`: those that are no item's. `rules`: the users' own among these. `reads_time`: whether one reads the time.
+    `static`: those that are no item's. `rules`: the users' own among these. `reads_time`, `reads_status`: whether
+    one reads the time, or the status of the feature.
     """
 
     group: PolicyGroup
     static: tuple[StaticPolicy, ...]
     rules: tuple[StaticPolicy, ...]
     reads_time: bool
+    reads_status: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +220,9 @@ class PolicySlices:
             template = self._templates[action]
             group = PolicyGroup.of([(it.id, it.policy) for it in chosen] + [(template.id, template.policy)])
             rules = tuple(it for it in chosen if it.rule)
-            found = PolicySlice(group, chosen, rules, any(it.reads_time for it in rules))
+            found = PolicySlice(
+                group, chosen, rules, any(it.reads_time for it in rules), any(it.reads_status for it in rules)
+            )
             self._unlinked.put((action, chosen), found, _size(chosen))
         return found
 
@@ -235,7 +243,9 @@ def _size(static: tuple[StaticPolicy, ...]) -> int:
 
 def _link(unlinked: PolicySlice, action: str, feature: str, givers: tuple[str, ...]) -> PolicySlice:
     links = [TemplateLink(action, policy_id(ref, feature), ref, feature) for ref in givers]
-    return PolicySlice(unlinked.group.linked(links), unlinked.static, unlinked.rules, unlinked.reads_time)
+    return PolicySlice(
+        unlinked.group.linked(links), unlinked.static, unlinked.rules, unlinked.reads_time, unlinked.reads_status
+    )
 
 
 def item_ancestors(held: Collection[str]) -> set[Uid]:
@@ -255,7 +265,16 @@ def _builtin(bundle: BundleSource, path: str) -> list[StaticPolicy]:
         raise BundleError(path, str(error)) from None
     for policy in policies:
         reason = Reason(policy.annotations["reason"]) if "reason" in policy.annotations else Reason.GRANTED
-        found.append(StaticPolicy(policy.id, policy, reason, rule=False, reads_time=_reads_time(policy)))
+        found.append(
+            StaticPolicy(
+                policy.id,
+                policy,
+                reason,
+                rule=False,
+                reads_time=_reads_time(policy),
+                reads_status=_reads_status(policy),
+            )
+        )
     if path.endswith("/templates.cedar") and {it.id for it in found} != set(ACTIONS.values()):
         raise BundleError(path, "does not hold one template for each action")
     return found
@@ -267,7 +286,12 @@ def _rules(bundle: BundleSource) -> list[StaticPolicy]:
         file = path.removeprefix("policies/rules/").removesuffix(".cedar")
         found.extend(
             StaticPolicy(
-                rule_id(file, policy.id), policy, Reason.RULE_DENIED, rule=True, reads_time=_reads_time(policy)
+                rule_id(file, policy.id),
+                policy,
+                Reason.RULE_DENIED,
+                rule=True,
+                reads_time=_reads_time(policy),
+                reads_status=_reads_status(policy),
             )
             for policy in _parse(bundle, path)
         )
@@ -281,12 +305,18 @@ def _otherwise(statics: list[StaticPolicy], changed: Mapping[str, Policy | None]
         if policy is static.policy:
             found.append(static)
         elif policy is not None:
-            found.append(replace(static, policy=policy, reads_time=_reads_time(policy)))
+            found.append(
+                replace(static, policy=policy, reads_time=_reads_time(policy), reads_status=_reads_status(policy))
+            )
     return found
 
 
 def _reads_time(policy: Policy) -> bool:
     return policy.reads_context(TIME_ATTRIBUTES)
+
+
+def _reads_status(policy: Policy) -> bool:
+    return policy.reads_context(STATUS_ATTRIBUTES)
 
 
 def _parse(bundle: BundleSource, path: str) -> list[Policy]:

@@ -66,6 +66,7 @@ from tiergate.model.service_levels import (
     Status,
     StatusAudience,
     StatusReport,
+    StatusWindow,
 )
 from tiergate.model.subjects import (
     Customer,

@@ -11,6 +11,7 @@ from tiergate.model.amounts import Number
 from tiergate.model.features import FeatureType
 from tiergate.model.instants import FOREVER, Instant
 from tiergate.model.metered_usage import MeteredUsage
+from tiergate.model.service_levels import Status, StatusWindow
 from tiergate.model.subjects import OverrideMode
 from tiergate.model.values import LimitKind, Per
 
@@ -128,6 +129,7 @@ class Decision(msgspec.Struct, frozen=True):
     """The decision. It may be reused from `start` until `until`, unless `volatile` is set.
 
     `usage`: the metered usage that it rests on; it may be reused only until that moves. `None` if it rests on none.
+    `status`: of the feature for the subject; `None` if no report concerns it. Nothing but rules decides by it.
     """
 
     allowed: bool
@@ -145,3 +147,17 @@ class Decision(msgspec.Struct, frozen=True):
     stale: bool = False
     errors: tuple[str, ...] = ()
     usage: MeteredUsage | None = None
+    status: StatusWindow | None = None
+
+    @property
+    def shown_status(self) -> StatusWindow | None:
+        """The status to show; `None` if the feature is operational, or a draft or suspended, as the reason says."""
+        return shown_status(self.status, self.reason)
+
+
+_UNUSED = frozenset({Reason.FEATURE_INACTIVE, Reason.FEATURE_SUSPENDED})
+
+
+def shown_status(window: StatusWindow | None, reason: Reason) -> StatusWindow | None:
+    """Return the status that a decision with this reason shows, if it shows any."""
+    return None if window is None or window.status is Status.OPERATIONAL or reason in _UNUSED else window

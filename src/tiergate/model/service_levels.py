@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.model.calendar_units import CalendarUnit
-from tiergate.model.instants import FOREVER, Instant, Interval
+from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
 
 MILLIONTHS = 1_000_000
 """What an availability of 100 % is in the unit of `ServiceLevel.availability`."""
@@ -98,6 +98,18 @@ class FeatureReports(msgspec.Struct, frozen=True):
 
     feature: str
     reports: tuple[ReportedStatus, ...]
+
+
+class StatusWindow(msgspec.Struct, frozen=True, gc=False):
+    """The status of a feature for one subject, which is the same from `start` until `until`.
+
+    `since`: the start of the earliest open report of this status; `BEGINNING` if the feature is operational.
+    """
+
+    status: Status = Status.OPERATIONAL
+    since: Instant = BEGINNING
+    start: Instant = BEGINNING
+    until: Instant = FOREVER
 
 
 class ServiceLevel(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -33,7 +33,14 @@ from msgspec.structs import replace
 
 from tiergate import __version__
 from tiergate.engine import Evaluation, decide_all_features, find_all_features
-from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, apply_staleness, basis_json, mark_stale
+from tiergate.engine.decision_inputs import (
+    DecisionBasis,
+    LoggedStatus,
+    LoggedUsage,
+    apply_staleness,
+    basis_json,
+    mark_stale,
+)
 from tiergate.engine.explanation.what_if import without_subject_cache
 from tiergate.engine.subject_cache import without_user
 from tiergate.errors import OperatorError, RequestError, TiergateError, UnknownFeatureError, UnreadableError
@@ -343,6 +350,7 @@ class CheckService:
             stale_deny=now >= view.stale_at and check.feature in self._denied_once_stale.features,
             fetched=is_known,
             usage=None if usage is None else LoggedUsage.of(usage, feature, evaluator.index.features),
+            status=None if decision.status is None else LoggedStatus.of(decision.status),
             errors=() if rules.masks else decision.errors,
             record=record,
         )

@@ -12,6 +12,7 @@ Rules:
   `subject_changed`. INVARIANT (no answer outlives its edition).
 - Usage that moves within a generation is announced by `usage_changed`: caches forget the answers that rest on it, and
   no others. The engine needs no notice: it reads usage for each decision.
+- Reports on the status of features that change within a generation are announced by `statuses_changed`.
 """
 
 from __future__ import annotations
@@ -209,6 +210,14 @@ class State:
         for feature in features:
             if feature in dependence.capped:
                 self.subject_versions.outdate_usage_of_everybody(feature)
+
+    def statuses_changed(self) -> None:
+        """Forget all cached answers, because reports on the status of features changed.
+
+        Call it in the same event loop turn in which the engine first reads the new reports. What the engine keeps
+        needs no notice. That a report begins or ends needs no call: no answer is valid beyond that.
+        """
+        self._notify()
 
     def usage_dependence(self) -> UsageDependence:
         """Return which answers depend on which usage, in the current generation."""

@@ -7,11 +7,21 @@ documents describe them.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
-from tiergate.model import FOREVER, MAX_SCALE, Entitlement, FeatureType, Reason, Source, SubjectType, format_instant
+from tiergate.model import (
+    FOREVER,
+    MAX_SCALE,
+    Entitlement,
+    FeatureType,
+    Reason,
+    Source,
+    Status,
+    SubjectType,
+    format_instant,
+)
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -49,6 +59,24 @@ ResetsAt = Annotated[
     ),
 ]
 
+StatusText = Annotated[
+    str,
+    msgspec.Meta(
+        description=(
+            "How well the feature works for this subject. Absent if it is operational, and while it is a draft or "
+            "suspended, as the reason says."
+        ),
+        extra_json_schema={"enum": [status for status in Status if status is not Status.OPERATIONAL]},
+    ),
+]
+Since = Annotated[
+    str,
+    msgspec.Meta(
+        description="The start of the earliest report of this status that is open.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
 _LAST_INSTANT = 253_402_300_799_999
 
 
@@ -66,6 +94,8 @@ class DecisionDocument(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     valid_until: ValidUntil | Absent = UNSET
     resets_at: ResetsAt | Absent = UNSET
+    status: StatusText | Absent = UNSET
+    since: Since | Absent = UNSET
     stale: bool
 
 
@@ -89,6 +119,8 @@ class ListedEntitlement(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     valid_until: ValidUntil | Absent = UNSET
     resets_at: ResetsAt | Absent = UNSET
+    status: StatusText | Absent = UNSET
+    since: Since | Absent = UNSET
 
 
 class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,8 +145,25 @@ def resets_at(decision: Decision) -> str | Absent:
     return UNSET if decision.usage is None else instant_text(decision.usage.window_end)
 
 
+class StatusMembers(NamedTuple):
+    """The status of a feature as a decision shows it, and since when."""
+
+    status: str | Absent
+    since: str | Absent
+
+
+_NO_STATUS = StatusMembers(UNSET, UNSET)
+
+
+def status_shown(decision: Decision) -> StatusMembers:
+    """Return the members `status` and `since` of a decision."""
+    window = decision.shown_status
+    return _NO_STATUS if window is None else StatusMembers(window.status.value, instant_text(window.since))
+
+
 def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDocument:
     """Convert a decision to the API's form. `valid_until` is absent if the decision never changes by itself."""
+    shown = status_shown(decision)
     return DecisionDocument(
         allowed=decision.allowed,
         reason=decision.reason.value,
@@ -127,6 +176,8 @@ def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDoc
         revision=decision.revision,
         valid_until=instant_text(decision.until),
         resets_at=resets_at(decision),
+        status=shown.status,
+        since=shown.since,
         stale=stale or decision.stale,
     )
 

@@ -50,6 +50,22 @@ def test_the_revision_is_the_hash_of_format_and_files() -> None:
     assert revision == "sha256:" + hashlib.sha256(canonical).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("policies/rules/house.cedar", 'forbid (principal, action, resource) when { context.status == "down" };', 3),
+        ("policies/rules/house.cedar", 'forbid (principal, action, resource) when { context["\\u{73}tatus"] };', 3),
+        ("policies/rules/house.cedar", "forbid (principal, action, resource) when { context.live };", 2),
+        ("policies/guards.cedar", "// status", 2),
+    ],
+)
+def test_rules_that_may_read_the_status_need_a_later_format(path: str, text: str, expected: int) -> None:
+    """Earlier versions reject only those bundles; both are read here."""
+    manifest = manifest_of(FILES | {path: text.encode()})
+    assert manifest.format == expected
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
 def test_an_empty_bundle_has_a_manifest_too() -> None:
     """No files at all are a manifest that can be read."""
     assert decode_manifest(encode_manifest(manifest_of({}))).files == {}
@@ -96,8 +112,8 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
         (b"\xff\xfe", "is not a manifest"),
         (b'{"format": "' + b"[" * 100_000, "is not a manifest"),
         (b'{"files": ' + b"[" * 100_000, "is not a manifest"),
-        (altered({"format": 3}), "has format `3`; this version of Tiergate reads formats up to `2`"),
-        (b'{"format": 3, "everything": "else"}', "has format `3`; this version of Tiergate reads formats up to `2`"),
+        (altered({"format": 4}), "has format `4`; this version of Tiergate reads formats up to `3`"),
+        (b'{"format": 4, "everything": "else"}', "has format `4`; this version of Tiergate reads formats up to `3`"),
         (altered({"revision": "sha256:" + "0" * 64}), "its revision is not that of the files"),
         (altered({"files": {}}), "its revision is not that of the files"),
         (altered({"signature": "x"}), "is not a manifest"),

@@ -172,7 +172,8 @@ def test_plain_text_reaches_the_same_decision() -> None:
         "principal": str(ACME),
         "action": 'Action::"use"',
         "resource": 'Feature::"f"',
-        "context": CONTEXT | {"now": {"__extn": {"fn": "datetime", "arg": "2026-01-01"}}, "weekday": 4},
+        "context": CONTEXT
+        | {"now": {"__extn": {"fn": "datetime", "arg": "2026-01-01"}}, "weekday": 4, "status": "operational"},
     }
     outcome = authorize_text(text, json.dumps([FEATURE, customer]), builtin_schema(), request)
     assert outcome == CedarResult(allowed=True, policies=("plan/pro@1/f",), errors=())

@@ -23,7 +23,9 @@ def context(of: Check, usage: MeteredUsage | None = None, *, time: bool = False,
     facts = resolve_facts(
         feature, resolve_active_items(record(subscription("gold")), ACME, compiled.index, now), ACME, compiled, now
     )
-    found: dict[str, Any] = json.loads(context_json(facts, question, usage or MeteredUsage(), now, time=time))
+    found: dict[str, Any] = json.loads(
+        context_json(facts, question, usage or MeteredUsage(), now, time=time, status=time)
+    )
     return found
 
 
@@ -94,7 +96,8 @@ def test_a_custom_feature_has_ranks() -> None:
 def test_time_is_there_when_it_is_asked_for() -> None:
     """To the millisecond, with the day of the week."""
     found = context(check("analytics"), time=True, now=parse_instant("2026-11-21T23:59:59.999Z"))
-    assert found == COMMON | {"now": {"__extn": {"fn": "datetime", "arg": "2026-11-21T23:59:59.999Z"}}, "weekday": 6}
+    datetime = {"__extn": {"fn": "datetime", "arg": "2026-11-21T23:59:59.999Z"}}
+    assert found == COMMON | {"now": datetime, "weekday": 6, "status": "operational"}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,9 @@ def test_the_terms_are_the_values_of_the_context(of: Check, *, time: bool) -> No
     items = resolve_active_items(record(subscription("gold")), ACME, compiled.index, NOW)
     facts = resolve_facts(feature, items, ACME, compiled, NOW)
     scope = {"facts": facts, "question": question, "usage": usage, "now": NOW, **CONTEXT_FUNCTIONS}
-    terms = {name: eval(term.expression, {}, scope) for name, term in context_terms(feature, time=time).items()}
+    terms = {
+        name: eval(term.expression, {}, scope) for name, term in context_terms(feature, time=time, status=time).items()
+    }
     terms = {name: value for name, value in terms.items() if value is not None}
     expected: dict[str, Any] = {}
     for name, value in context(of, usage, time=time).items():

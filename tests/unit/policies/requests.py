@@ -13,6 +13,7 @@ ACTIONS = tuple(TYPES)
 _COMMON: dict[str, Any] = {
     "now": {"__extn": {"fn": "datetime", "arg": "2026-11-01"}},
     "weekday": 7,
+    "status": "operational",
     "active": True,
     "suspended": False,
     "live": True,

@@ -99,6 +99,8 @@ def answer_rows(answer: Answer) -> list[tuple[str, str]]:
         rows.append(("valid until", instant_text(answer.valid_until)))
     if answer.resets_at is not None:
         rows.append(("resets at", instant_text(answer.resets_at)))
+    if answer.since is not None:
+        rows.append(("status", f"{answer.status} since {instant_text(answer.since)}"))
     if answer.stale:
         outdated = "the sidecar has received nothing from its source for too long"
         rows.append(("stale", outdated if answer.type else "the sidecar has not loaded anything yet"))

@@ -105,7 +105,7 @@ def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: 
     if facts is None or active is None or part is None or principal is None:
         return explanation
     known = _KnownSubject(feature, facts, active, part, principal)
-    context = json.loads(evaluator.context_of(facts, question, evaluation.usage, now, time=True))
+    context = json.loads(evaluator.context_of(facts, question, evaluation.usage, now))
     texts = _texts(evaluator, known)
     policies = _shown(evaluator, evaluation.decision, texts)
     return replace(

@@ -9,13 +9,13 @@ The order: the answer, errors, numbers, their sources, what does not count and w
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tiergate.engine.explanation.applicability import EVERYBODY
 from tiergate.engine.explanation.phrases import moment, plain, times, with_unit
 from tiergate.engine.explanation.summary import cause, feature_name, subject_phrase, verdict
 from tiergate.engine.explanation.trace import build_reasoning
-from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
+from tiergate.model import FeatureType, OverrideMode, Reason, Status, SubjectType, parse_instant
 from tiergate.wire.decision import UNSET
 from tiergate.wire.explanation import Applicability
 
@@ -58,6 +58,15 @@ def reasoning_sentences(reasoning: Reasoning) -> tuple[str, ...]:
     return tuple(_SentenceWriter(reasoning).sentences())
 
 
+_STATUSES: Final = {
+    Status.OPERATIONAL: "works",
+    Status.MAINTENANCE: "is under maintenance",
+    Status.DEGRADED: "works worse than promised",
+    Status.PARTIAL: "does not work for some",
+    Status.DOWN: "does not work for anybody",
+}
+
+
 class _SentenceWriter:
     """Writes the sentences of one reasoning."""
 
@@ -77,6 +86,10 @@ class _SentenceWriter:
             yield f"What went wrong: {plain(error)}."
         if reasoning.decision.stale:
             yield "The data that this rests on may be out of date."
+        status, since = reasoning.decision.status, reasoning.decision.since
+        if status:
+            begun = f" since {moment(parse_instant(since))}" if since else ""
+            yield f"{self._feature} {_STATUSES[Status(status)]}{begun}, as is reported."
         if self._reason in _STOPPED:
             return
         yield from self._numbers()

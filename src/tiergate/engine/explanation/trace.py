@@ -246,6 +246,9 @@ def _changes(
             changes.append("the window of the usage that it draws on ends")
         if written(usage.until) == at:
             changes.append("granted units begin or end")
+    status = explanation.decision.status
+    if status is not None and written(status.until) == at:
+        changes.append("a report on the status of the feature begins or ends")
     return tuple(Change(at, text) for text in dict.fromkeys(changes))
 
 

@@ -16,6 +16,7 @@ from tiergate.engine.entitlements import entitlement_of, shown_caps
 from tiergate.engine.facts import Facts, source_of
 from tiergate.engine.shapes.answer_table import Answer
 from tiergate.model import Amount, Feature, FeatureType, Level, MeteredUsage, Switch, format_units
+from tiergate.model.checks import shown_status
 from tiergate.model.features import COUNTED
 from tiergate.wire.decision import instant_text
 from tiergate.wire.json import encode
@@ -117,6 +118,8 @@ class DecisionWriter:
             if text.answer is not answer:
                 text.answer, text.json = answer, _middle(facts, answer)
             middle = text.json
+        if facts.status is not None:
+            ending = ending.replace(',"stale":', f'{_status(kept)},"stale":')
         allowed = "true" if answer.allowed else "false"
         return f'{{"allowed":{allowed},"reason":"{answer.reason}"{head}{entitlement}{middle}{ending}'.encode()
 
@@ -131,6 +134,8 @@ class DecisionWriter:
         else:
             entitlement = _metered_entitlement(kept, 0)
             ending = f"{_instant('valid_until', kept.until)}{_resets_at(kept)}}}"
+        if facts.status is not None:
+            ending = f"{ending[:-1]}{_status(kept)}}}"
         return (
             f'{head}{"true" if answer.allowed else "false"},"reason":"{answer.reason}","entitlement":{{'
             f'{entitlement}}},"sources":[{_sources(facts)}]{ending}'
@@ -183,6 +188,11 @@ def _instant(name: str, instant: Instant) -> str:
 
 def _resets_at(kept: KeptDecision) -> str:
     return "" if kept.usage is None else _instant("resets_at", kept.usage.window_end)
+
+
+def _status(kept: KeptDecision) -> str:
+    shown = shown_status(kept.facts.status, kept.reason)
+    return "" if shown is None else f',"status":"{shown.status}"{_instant("since", shown.since)}'
 
 
 def _is_plain(kept: KeptDecision) -> bool:

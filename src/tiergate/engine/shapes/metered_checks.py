@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.engine.shapes.shape import Shape
     from tiergate.engine.subject_cache import ActiveSubject
-    from tiergate.model import Check, Instant, MeteredUsage, Subject
+    from tiergate.model import Check, Instant, MeteredUsage, ReportedStatus, Subject
 
 _CUSTOMER: Final = SubjectType.CUSTOMER
 _RESOLVED_BYTES: Final = 1_200
@@ -32,25 +32,27 @@ _RESOLVED_BYTES: Final = 1_200
 class ResolvedCheck(NamedTuple):
     """What is the same for all checks of one feature about one customer, as long as its data is.
 
-    That is within the interval of the facts, while the customer is `active`. `text`: of its decisions, as far as that
-    is the same too.
+    That is within the interval of the facts, while the customer is `active` and `reports` are those on the feature's
+    status. `text`: of its decisions, as far as that is the same too.
     """
 
     active: ActiveSubject
     facts: Facts
     principal: Uid
     shape: Shape
+    reports: tuple[ReportedStatus, ...] | None
     text: KeptText
 
 
 class MeteredChecks:
     """The checks of all metered features of one bundle."""
 
-    __slots__ = ("_evaluator", "_subjects", "resolved")
+    __slots__ = ("_evaluator", "_statuses", "_subjects", "resolved")
 
     def __init__(self, evaluator: Evaluator, limits: CacheLimits) -> None:
         self._evaluator = evaluator
         self._subjects = evaluator.subjects.cache
+        self._statuses = evaluator.statuses
         self.resolved: BoundedCache[tuple[str, str], ResolvedCheck] = BoundedCache(
             limits.subjects, limits.subject_bytes
         )
@@ -74,6 +76,8 @@ class MeteredChecks:
             return None
         facts = known.facts
         if not facts.start <= now < facts.until or self._subjects.get(subject) is not known.active:
+            return None
+        if known.reports is not self._statuses.reports.get(check.feature):
             return None
         feature = facts.feature
         question = normalize_fields(check, feature)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.engine.evaluator import Denial
 from tiergate.engine.facts import Facts, combined
+from tiergate.engine.feature_status import with_status
 from tiergate.engine.normalized_check import normalize_fields
 from tiergate.engine.shapes.kept_decision import KeptDecision
 from tiergate.errors import OperatorError
@@ -54,12 +55,13 @@ def is_plain_subject(subject: Subject, active: ActiveSubject) -> bool:
 class PlainChecks:
     """The plain checks of one feature. `shape`: of the slice that every check of it about a customer has."""
 
-    __slots__ = ("_answers", "_definition", "_evaluator", "_feature", "_key", "_subjects")
+    __slots__ = ("_answers", "_definition", "_evaluator", "_feature", "_key", "_statuses", "_subjects")
 
     def __init__(self, evaluator: Evaluator, feature: Feature, shape: Shape) -> None:
         self._evaluator = evaluator
         self._definition = evaluator.bundle.definition
         self._subjects = evaluator.subjects.cache
+        self._statuses = evaluator.statuses
         self._feature = feature
         self._key = shape.key
         self._answers = shape.answers
@@ -144,6 +146,9 @@ class PlainChecks:
             items.start,
             items.until,
         )
+        if self._statuses.reports:
+            reports = self._statuses.reports.get(feature.id)
+            facts = facts if reports is None else with_status(facts, reports, now)
         key = self._key(facts, question, NO_METERED_USAGE, now, active.uid, subject)
         answer = None if key is None else self._answers.get(key)
         return None if answer is None else KeptDecision(feature, facts, question.used or 0, answer)

@@ -57,12 +57,14 @@ class Shape:
         self.answers: dict[object, Answer] = {}
 
 
-def shape_of(policies: Iterable[Policy], feature: Feature, *, time: bool, metering: bool = True) -> Shape | None:
+def shape_of(
+    policies: Iterable[Policy], feature: Feature, *, time: bool, status: bool = False, metering: bool = True
+) -> Shape | None:
     """Read the shape that policies give to the checks of features like this one; `None` if only Cedar can tell.
 
-    `time`, `metering`: as in `context_terms`. Features of one `context_kind` have the same shape.
+    `time`, `status`, `metering`: as in `context_terms`. Features of one `context_kind` have the same shape.
     """
-    reader = ConditionReader(context_terms(feature, time=time, metering=metering))
+    reader = ConditionReader(context_terms(feature, time=time, status=status, metering=metering))
     try:
         for policy in policies:
             reader.read(policy)

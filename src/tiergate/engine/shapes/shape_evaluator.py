@@ -18,7 +18,7 @@ from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.engine.cedar_context import context_kind
 from tiergate.engine.cedar_entities import user_parents
 from tiergate.engine.evaluator import Denial, decide_check
-from tiergate.engine.facts import TotalOverflowError, held_definitions, resolve_facts
+from tiergate.engine.facts import TotalOverflowError, held_definitions
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.shapes.answer_table import AnswerTable, general_answer
 from tiergate.engine.shapes.kept_decision import KeptDecision, KeptText
@@ -76,7 +76,7 @@ class ShapeEvaluator:
         evaluator, subject = self.evaluator, check.subject
         try:
             usage = evaluator.usage_of(subject, feature, now)
-            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now)
+            facts = evaluator.facts_of(feature, active.items, subject, now)
             unlinked, shape, key = self._find_key(subject, facts, normalized, usage, active, now)
         except (OperatorError, TotalOverflowError, ValueError):  # the evaluator reports it
             return evaluator.decide_normalized(check, feature, normalized, active, now)
@@ -152,7 +152,7 @@ class ShapeEvaluator:
         evaluator = self.evaluator
         try:
             usage = evaluator.usage_of(subject, feature, now)
-            facts = resolve_facts(feature, active.items, subject, evaluator.bundle, now, held)
+            facts = evaluator.facts_of(feature, active.items, subject, now, held)
             unlinked, shape, key = self._find_key(subject, facts, normalized, usage, active, now)
         except (OperatorError, TotalOverflowError, ValueError):
             return None
@@ -165,7 +165,9 @@ class ShapeEvaluator:
         used = usage.used if normalized.used is None else normalized.used
         metered = usage if evaluator.is_metered(feature) else None
         if metered is not None:
-            self._metered.keep(subject, ResolvedCheck(active, facts, active.principal(subject), shape, KeptText()))
+            reports = evaluator.statuses.reports.get(feature.id)
+            principal = active.principal(subject)
+            self._metered.keep(subject, ResolvedCheck(active, facts, principal, shape, reports, KeptText()))
         amount = normalized.amount if facts.soft or metered is not None else 0
         return KeptDecision(feature, facts, used, kept, amount, metered)
 
@@ -223,7 +225,11 @@ class ShapeEvaluator:
                 return None
             policies = self.evaluator.slices.deciding(unlinked, feature)
             self._shapes[kind] = shape_of(
-                policies, feature, time=unlinked.reads_time, metering=self.evaluator.knows_metering
+                policies,
+                feature,
+                time=unlinked.reads_time,
+                status=unlinked.reads_status and self.evaluator.knows_status,
+                metering=self.evaluator.knows_metering,
             )
         if len(self._by_feature) >= _MOST_FEATURES:
             self._by_feature.clear()

@@ -26,7 +26,14 @@ from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.check_reader import read_list_query
-from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject, instant_text, resets_at
+from tiergate.wire.decision import (
+    EntitlementList,
+    ListedEntitlement,
+    ListedSubject,
+    instant_text,
+    resets_at,
+    status_shown,
+)
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -182,6 +189,7 @@ def _subject(subject: Subject) -> ListedSubject:
 
 
 def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
+    shown = status_shown(decision)
     return ListedEntitlement(
         feature=decision.feature,
         type=msgspec.UNSET if decision.type is None else decision.type.value,
@@ -192,6 +200,8 @@ def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
         sources=decision.sources,
         valid_until=msgspec.UNSET if decision.volatile else instant_text(decision.until),
         resets_at=resets_at(decision),
+        status=shown.status,
+        since=shown.since,
     )
 
 

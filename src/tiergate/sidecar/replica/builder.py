@@ -19,13 +19,14 @@ from tiergate.bundle import encode_manifest
 from tiergate.errors import ReplicaError
 from tiergate.process.atomic_files import sync_directory, sync_file
 from tiergate.sidecar.replica.disk_room import DiskRoom
-from tiergate.sidecar.replica.schema import create_tables, write_counts, write_floor, write_state
+from tiergate.sidecar.replica.schema import create_tables, write_counts, write_floor, write_reports, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from tiergate.bundle import ArchiveContent, Cursor
+    from tiergate.model import FeatureReports
     from tiergate.sidecar.replica.schema import ReplicaState
 
 _CACHE_KIB: Final = 64 * 1024
@@ -80,6 +81,13 @@ class ReplicaBuilder:
     def add_quarantined(self, customers: Iterable[tuple[str, str]]) -> None:
         """Record customers whose newest record is not usable, with the reason."""
         self._insert("INSERT INTO quarantined VALUES (?, ?)", customers)
+
+    def add_reports(self, features: Iterable[FeatureReports]) -> None:
+        """Add the reports on the status of features."""
+        try:
+            write_reports(self._connection, features)
+        except sqlite3.Error as error:
+            raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
 
     def add_bundle(self, content: ArchiveContent) -> None:
         """Add a bundle with all of its files."""

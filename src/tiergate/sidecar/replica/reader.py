@@ -17,8 +17,10 @@ from urllib.parse import quote
 import msgspec
 
 from tiergate.bundle import check_content, decode_manifest
+from tiergate.engine.feature_status import FeatureStatuses
 from tiergate.errors import BundleError, QuarantinedError, ReplicaError, UnreadableBundleError, UnreadableError
-from tiergate.model import Subject, SubjectRecord, SubjectType
+from tiergate.feed.status_reports import read_reports
+from tiergate.model import FeatureReports, Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.replica.absence_proof import prove_absent
 from tiergate.sidecar.replica.record_encoding import decode_row
 from tiergate.sidecar.replica.schema import check_format
@@ -32,12 +34,15 @@ if TYPE_CHECKING:
 
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _HAS_CHECKSUMS: Final = "SELECT 1 FROM pragma_table_info('customers') WHERE name = 'crc'"
+_HAS_STATUSES: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'feature_status'"
 _BY_CUSTOMER: Final = "SELECT {columns} FROM customers WHERE id = ?"
 _BY_SUBSCRIPTION: Final = "SELECT {columns} FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
 
 
 class Replica:
     """All subjects of one file, and in sync the files of bundles. For one thread at a time, except `read_file`.
+
+    `statuses`: the reports on the status of features, as of the last `read_statuses`.
 
     `damaged` becomes true when a read fails because the file is damaged; it must then be built again. `on_damage` is
     called at that moment.
@@ -47,6 +52,7 @@ class Replica:
         """Open a file. `followed`: a `ReplicaWriter` has it open; else nobody may change it."""
         self.path = path
         self.damaged = False
+        self.statuses = FeatureStatuses()
         self._followed = followed
         self._on_damage = on_damage
         self._lock = threading.Lock()
@@ -63,6 +69,7 @@ class Replica:
             self._by_subscription = _BY_SUBSCRIPTION.format(columns=columns)
             self._find(self._by_customer, ("",)).fetchone()
             self.renew()
+            self.read_statuses()
         except sqlite3.Error as error:
             self.close()
             raise ReplicaError(f"replica `{path}` cannot be read: {error}") from None
@@ -118,6 +125,16 @@ class Replica:
             self._find("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.Error as error:
             raise self._note_damage(error) from None
+
+    def read_statuses(self) -> None:
+        """Read the reports on the status of features, as of the last `renew`, for all engines on this file."""
+        try:
+            if self._find(_HAS_STATUSES).fetchone() is None:
+                return  # a file of an earlier version, or of file mode
+            rows = self._find("SELECT feature, reports FROM feature_status").fetchall()
+        except sqlite3.Error as error:
+            raise self._note_damage(error) from None
+        self.statuses.replace(FeatureReports(feature, read_reports(reports)) for feature, reports in rows)
 
     def release(self) -> None:
         """End the read transaction, so that the log can be folded into the file."""

@@ -23,13 +23,20 @@ from tiergate.errors import BundleError, ReplicaError
 from tiergate.feed.lines import UnreadableChange
 from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.sidecar.replica.record_encoding import NO_CUSTOMER, QUARANTINED, encode_record, read_subscription_ids
-from tiergate.sidecar.replica.schema import QUARANTINED_TABLE, read_floor, read_state, write_state
+from tiergate.sidecar.replica.schema import (
+    QUARANTINED_TABLE,
+    STATUS_TABLE,
+    read_floor,
+    read_state,
+    write_reports,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from tiergate.feed.lines import RecordChange
+    from tiergate.feed.lines import RecordChange, StatusChange
     from tiergate.model import SubjectRecord
     from tiergate.sidecar.replica.schema import ReplicaState
 
@@ -62,7 +69,8 @@ class ReplicaWriter:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
             self.state = read_state(self._connection, path)
-            self._connection.execute(QUARANTINED_TABLE)  # files of earlier versions have none
+            for table in (QUARANTINED_TABLE, STATUS_TABLE):  # files of earlier versions have none
+                self._connection.execute(table)
             self.quarantined = self._count_quarantined()
             self.floor = read_floor(self._connection)
             self._blobs = {row[0] for row in self._connection.execute("SELECT sha256 FROM blobs")}
@@ -85,9 +93,11 @@ class ReplicaWriter:
         """Return whether every file of a bundle is stored or among `files`."""
         return all(path in files or entry.sha256 in self._blobs for path, entry in manifest.files.items())
 
-    def apply(self, changes: Iterable[RecordChange], cursor: Cursor, head: bytes) -> list[ChangedSubjects]:
-        """Commit changes of subjects, and the cursor after them, which the envelope `head` covers."""
-        return self._commit(changes, msgspec.structs.replace(self.state, cursor=cursor, head=head))
+    def apply(
+        self, changes: Iterable[RecordChange], cursor: Cursor, head: bytes, statuses: Iterable[StatusChange] = ()
+    ) -> list[ChangedSubjects]:
+        """Commit changes of subjects and statuses, and the cursor after them, which the envelope `head` covers."""
+        return self._commit(changes, msgspec.structs.replace(self.state, cursor=cursor, head=head), statuses)
 
     def publish(
         self,
@@ -96,12 +106,13 @@ class ReplicaWriter:
         manifest: Manifest,
         files: Mapping[str, bytes],
         in_use: Collection[str] = (),
+        statuses: Iterable[StatusChange] = (),
     ) -> list[ChangedSubjects]:
         """Commit a publication with the files of its bundle that are not stored, and the changes before it.
 
         The counts in `state` are ignored. All bundles except this one, the previous one and those `in_use` are deleted.
         """
-        return self._commit(changes, state, manifest, files, in_use)
+        return self._commit(changes, state, statuses, manifest, files, in_use)
 
     def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Iterable[str]) -> list[ChangedSubjects]:
         """Commit the record of a customer fetched on demand, and delete the `dropped` customers."""
@@ -144,6 +155,7 @@ class ReplicaWriter:
         self,
         changes: Iterable[RecordChange | _RecordUpdate],
         state: ReplicaState,
+        statuses: Iterable[StatusChange] = (),
         manifest: Manifest | None = None,
         files: Mapping[str, bytes] | None = None,
         in_use: Collection[str] = (),
@@ -156,6 +168,7 @@ class ReplicaWriter:
         try:
             execute("BEGIN IMMEDIATE")
             changed = [self._change(change, counts) for change in changes]
+            write_reports(self._connection, statuses)
             if manifest is not None:
                 blobs, manifests = self._add_bundle(manifest, files or {}, in_use)
             state = msgspec.structs.replace(state, customers=counts[0], subscriptions=counts[1])

@@ -63,8 +63,10 @@ class WorkerFollower:
         if opened is not None and generation is not None:
             self._files, self._replica = opened.files, opened.replica
             self._newest = generation.number
-        if self._replica is not None and (opened is not None or update.changed):
+        if self._replica is not None and (opened is not None or update.changed or update.statuses):
             self._replica.renew()
+            if update.statuses:
+                self._replica.read_statuses()
         if update.position is not None:
             state.feed_position = FeedPosition(*update.position)
         if opened is not None and generation is not None:
@@ -72,6 +74,8 @@ class WorkerFollower:
             self._switch.install(number, opened.bundle, opened.engine, publication, self._tasks)
         for customer, subscriptions in update.changed:
             state.subject_changed(customer, subscriptions)
+        if update.statuses:
+            state.statuses_changed()
         if update.stale_at != state.stale_at:
             state.set_stale_at(update.stale_at)
         if update.is_unloaded and not state.unloaded:
@@ -133,4 +137,5 @@ class WorkerFollower:
             raise BundleError(MANIFEST, f"of `{revision}` is not in the replica")
         bundle = Bundle(manifest, replica.read_file)
         self._switch.prepare(bundle)
-        return _Opened(bundle, self._options.build(bundle, replica, publication), None, replica)
+        engine = self._options.build(bundle, replica, publication, replica.statuses)
+        return _Opened(bundle, engine, None, replica)

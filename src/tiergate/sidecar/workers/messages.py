@@ -46,7 +46,8 @@ class NewGeneration(msgspec.Struct, frozen=True):
 class Update(msgspec.Struct, frozen=True, tag=True):
     """What changed in one turn of the leader's event loop, and the circumstances after it.
 
-    `changed`: customers with their subscriptions. `position`: the store, and the position in its feed.
+    `changed`: customers with their subscriptions. `position`: the store, and the position in its feed. `statuses`:
+    whether reports on the status of features changed.
     """
 
     stale_at: Instant
@@ -54,6 +55,7 @@ class Update(msgspec.Struct, frozen=True, tag=True):
     position: tuple[str, int] | None = None
     generation: NewGeneration | None = None
     changed: list[tuple[str, list[str]]] = []
+    statuses: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True, tag=True):

@@ -48,6 +48,7 @@ class SharedState(State):
         self._workers = workers
         self._generation: NewGeneration | None = None
         self._changed: list[tuple[str, list[str]]] = []
+        self._statuses_changed = False
         self._is_changed = False
 
     @property
@@ -71,6 +72,12 @@ class SharedState(State):
         """Forget what is cached about a customer, here and in the workers."""
         super().subject_changed(customer, subscriptions)
         self._changed.append((customer, list(subscriptions)))
+        self._note_change()
+
+    def statuses_changed(self) -> None:
+        """Forget all cached answers, here and in the workers."""
+        super().statuses_changed()
+        self._statuses_changed = True
         self._note_change()
 
     def set_stale_at(self, stale_at: Instant) -> None:
@@ -106,11 +113,14 @@ class SharedState(State):
             self._is_changed = False
             generation, self._generation = self._generation, None
             changed, self._changed = self._changed, []
-            self._workers.tell(self._update(generation, changed))
+            statuses, self._statuses_changed = self._statuses_changed, False
+            self._workers.tell(self._update(generation, changed, statuses=statuses))
 
-    def _update(self, generation: NewGeneration | None, changed: list[tuple[str, list[str]]]) -> Update:
+    def _update(
+        self, generation: NewGeneration | None, changed: list[tuple[str, list[str]]], *, statuses: bool = False
+    ) -> Update:
         position = None if self.feed_position is None else (self.feed_position.store, self.feed_position.position)
-        return Update(self.stale_at, self.unloaded, position, generation, changed)
+        return Update(self.stale_at, self.unloaded, position, generation, changed, statuses)
 
 
 def _new_generation(generation: Generation) -> NewGeneration | None:

@@ -44,7 +44,7 @@ class ActiveBundle:
         self._replica = active.replica
         self.publication = publication
         self.bundle = Bundle(manifest, self._read)
-        self.engine: CheckDecider = options.build(self.bundle, active.replica, publication)
+        self.engine: CheckDecider = options.build(self.bundle, active.replica, publication, active.replica.statuses)
 
     def forget_files(self) -> None:
         """Read all files from the replica from now on."""
@@ -100,6 +100,11 @@ class ActiveReplica:
     def cursor(self) -> Cursor:
         """The cursor that is committed."""
         return self.writer.state.cursor
+
+    @property
+    def has_statuses(self) -> bool:
+        """Whether it has all reports on the status of features; else an earlier version followed the feed with it."""
+        return self.writer.state.has_statuses
 
     @property
     def floor(self) -> RollbackFloor:

@@ -62,6 +62,8 @@ async def bootstrap(
                     async for content, entry in pages:
                         await loop.run_in_executor(thread, building.add_page, content, entry)
                 building.check_counts(snapshot.manifest.customers, snapshot.manifest.subscriptions)
+            reports = snapshot.manifest.feature_reports
+            await loop.run_in_executor(thread, building.add_reports, reports)
             bundle = await _fetch_bundle(snapshot, origins)
             state = ReplicaState(
                 store=snapshot.manifest.store,
@@ -86,6 +88,7 @@ class SnapshotBuilder:
         """Begin the file that will be named `path`; see `ReplicaBuilder`."""
         self._builder = ReplicaBuilder(path, folder, limit)
         self.abandon = self._builder.abandon
+        self.add_reports = self._builder.add_reports
         self._customers = self._subscriptions = 0
         self._unreadable: list[UnreadableRecord] = []
         self._last = ""

@@ -30,6 +30,7 @@ from tiergate.sidecar.replica.generation_switch import GenerationSwitch
 from tiergate.sidecar.replica.replica_folder import ReplicaFolder
 from tiergate.sidecar.replica.sync.active_replica import ActiveBundle, ActiveReplica
 from tiergate.sidecar.replica.sync.bootstrap import bootstrap
+from tiergate.sidecar.replica.sync.commits import merge_publications
 from tiergate.sidecar.replica.sync.follow_phases import TRANSITIONS, Event, Phase, classify_failure
 from tiergate.sidecar.replica.sync.on_demand import OnDemand
 from tiergate.sidecar.replica.sync.poll_pacing import PollPacer
@@ -176,7 +177,8 @@ class FeedFollower:
 
     async def _step(self) -> None:
         """Build a candidate if one is needed, and follow the feed by one page."""
-        if self._phase is Phase.FOLLOWING and self._active is not None and self._active.replica.damaged:
+        active = self._active if self._phase is Phase.FOLLOWING else None
+        if active is not None and (active.replica.damaged or not (active.has_statuses or self._is_unreachable)):
             self._enter(Event.DAMAGED)
         if self._phase.must_build:
             await self._build()
@@ -343,7 +345,7 @@ class FeedFollower:
 
     async def _commit_page(self, replica: ActiveReplica, page: VerifiedPage) -> None:
         """Commit a page, and serve it if this replica is active."""
-        for commit in _merge_publications(page.steps):
+        for commit in merge_publications(page.steps):
             if commit.publication is None:
                 await self._apply(replica, commit, page.envelope)
             else:
@@ -364,8 +366,8 @@ class FeedFollower:
     async def _apply(self, replica: ActiveReplica, commit: FeedStep, head: bytes) -> None:
         async with self.committing:
             changes = self._relevant(commit.changes)
-            changed = await replica.run(lambda: replica.writer.apply(changes, commit.cursor, head))
-            self._serve(replica, commit.changes, changed)
+            changed = await replica.run(lambda: replica.writer.apply(changes, commit.cursor, head, commit.statuses))
+            self._serve(replica, commit, changed)
 
     async def _publish(self, replica: ActiveReplica, commit: FeedStep, head: bytes) -> None:
         """Fetch a publication's bundle, open it, commit it and activate it."""
@@ -390,25 +392,28 @@ class FeedFollower:
             in_use = self._switch.in_use()
             if replica is self._active:
                 await self._state.hold_readers(release=False)
-            changed = await replica.run(lambda: writer.publish(changes, state, listed, files, in_use))
+            changed = await replica.run(lambda: writer.publish(changes, state, listed, files, in_use, commit.statuses))
             bundle.forget_files()
             if replica is self._active:
                 self._install(bundle, replica)
-            self._serve(replica, commit.changes, changed)
+            self._serve(replica, commit, changed)
         if replica is self._active:
             self._report_active(replica)
             self._report.install(writer.state, self._state.clock(), self._fetch_seconds())
             await self._write_floor(force=True)
 
-    def _serve(
-        self, replica: ActiveReplica, changes: Iterable[RecordChange], changed: Iterable[ChangedSubjects]
-    ) -> None:
+    def _serve(self, replica: ActiveReplica, commit: FeedStep, changed: Iterable[ChangedSubjects]) -> None:
         """Answer by what was committed, from this turn of the event loop on."""
+        changes = commit.changes
         replica.replica.renew()
+        if commit.statuses:
+            replica.replica.read_statuses()
         self._report.quarantine(change.record for change in changes if isinstance(change, UnreadableChange))
         if replica is self._active:
             self._set_feed_position(replica)
             self.invalidate(changed)
+            if commit.statuses:
+                self._state.statuses_changed()
             if self.on_demand is not None:
                 self.on_demand.note_committed(changes)
 
@@ -488,13 +493,3 @@ class FeedFollower:
 
     def _stale_at(self, cursor: Cursor) -> int:
         return cursor.fresh_at + round(self._options.max_staleness * 1000)
-
-
-def _merge_publications(steps: Sequence[FeedStep]) -> list[FeedStep]:
-    """Return the commits of a page: of several publications only the last, with the changes between them."""
-    places = [place for place, step in enumerate(steps) if step.publication is not None]
-    if len(places) < 2:
-        return list(steps)
-    first, last = places[0], places[-1]
-    between = tuple(change for step in steps[first:last] for change in step.changes)
-    return [*steps[:first], steps[last]._replace(changes=between), *steps[last + 1 :]]
