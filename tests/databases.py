@@ -4,6 +4,9 @@
 empty, with an id of its own, and made in milliseconds from a template. `postgres` is the server, for databases without
 a schema; whoever has to kill and restart a server makes one of their own with `PostgresServer.run`.
 
+All stores of a process share what SQLAlchemy compiled: each would otherwise compile its statements anew, which takes
+about as long as the rest of a short test.
+
 The server listens on a socket in a short temporary folder and on no port. It refuses to run as root, and so runs as
 `nobody` where the tests run as root. What is missing is a failure: no test is skipped for want of a database.
 """
@@ -24,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import pytest
+from sqlalchemy.util import LRUCache
 
 from tiergate.store import Store
 from tiergate.store.database import Database
@@ -31,6 +35,8 @@ from tiergate.store.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Dialect
 
 # The package's own module looks around the machine when it is imported: only its programs are wanted.
 PROGRAMS: Final = Path(
@@ -254,7 +260,9 @@ def postgres_template(postgres: PostgresServer) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a database file with a store in which nothing has happened yet."""
     path = tmp_path_factory.mktemp("template") / "store.sqlite"
-    Store.open(f"sqlite:///{path}", migrating=True).close()
+    store = Store.open(f"sqlite:///{path}", migrating=True)
+    _share_statements(store.database)
+    store.close()
     return path
 
 
@@ -285,5 +293,27 @@ def _migrate(url: str) -> None:
     database = Database(url)
     try:
         migrate(database)
+        _share_statements(database)
     finally:
         database.dispose()
+
+
+_COMPILED: Final[dict[type[Dialect], tuple[Dialect, LRUCache[Any, Any]]]] = {}
+"""A dialect of each kind that knows its server, and what was compiled for it."""
+
+
+def _share_statements(database: Database) -> None:
+    """Let all databases of this kind that are opened from now on share what was compiled for one of them."""
+    dialect = database.engine.dialect
+    _COMPILED.setdefault(type(dialect), (dialect, LRUCache(2000)))
+
+
+def _prepare_sharing(self: Database, url: str, *, pool_size: int = 10) -> None:
+    _prepare(self, url, pool_size=pool_size)
+    shared = _COMPILED.get(type(self.engine.dialect))
+    if shared is not None:
+        self.engine.dialect, self.engine._compiled_cache = shared
+
+
+_prepare: Final = Database.__init__
+Database.__init__ = _prepare_sharing  # type: ignore[method-assign]
