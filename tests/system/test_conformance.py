@@ -130,7 +130,8 @@ class PythonClient:
                 return _members(recorded)
             case "usage":
                 return {"usage": [_members(one) for one in self._sidecar.usage(asked["subject"], asked["feature"])]}
-        return _members(self._sidecar.check(asked["subject"], asked["feature"], amount=amount))
+            case _:
+                return _members(self._sidecar.check(asked["subject"], asked["feature"], amount=amount))
 
 
 def _subject(subject: str | Mapping[str, str]) -> str | Subject:
@@ -138,7 +139,7 @@ def _subject(subject: str | Mapping[str, str]) -> str | Subject:
         return subject
     kind = subject.get("type", "customer")
     kind = SubjectType(kind) if kind in list(SubjectType) else kind  # type: ignore[assignment] # a mistake, on purpose
-    return Subject(subject["id"], kind, subject.get("user"))  # type: ignore[arg-type] # as above
+    return Subject(subject["id"], kind, subject.get("user"))
 
 
 def _members(value: object) -> dict[str, Any]:
@@ -161,7 +162,8 @@ def _problem(error: Exception) -> dict[str, Any]:
             return {"type": "urn:tiergate:problem:unknown-feature", "status": 404, "field": "/feature"}
         case RequestError():
             return {"status": error.status}
-    raise error
+        case _:
+            raise error
 
 
 @pytest.fixture(scope="module")
