@@ -92,10 +92,10 @@ test-deploy: $(VENV)/.dev ## test the Helm chart against a real API server
 	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(DEPLOY_TESTS) $(ARGS)
 	@$(PYTEST) -m "serial and not slow" $(DEPLOY_TESTS) $(ARGS) || test $$? -eq 5
 
-# These tests need Node and the generators of tests/clients on the path. `.ci/clients` installs these and prints their
-# folder.
+# These tests need Node, Go and the generators of tests/clients on the path. `.ci/clients` installs the generators and
+# prints their folder.
 .PHONY: test-clients
-test-clients: $(VENV)/.dev ## test that generated Python and TypeScript clients compile and work
+test-clients: $(VENV)/.dev ## test the clients in other languages, and generated ones
 	@$(PYTEST) -o faulthandler_timeout=900 $(CLIENT_TESTS) $(ARGS)
 
 .PHONY: test-slow

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 
+from tests.clients.programs import run
 from tests.control_planes import control_plane
 
 if TYPE_CHECKING:
@@ -26,22 +26,6 @@ TOOLS: Final = ("openapi-python-client", "openapi-typescript", "openapi-ts", "ts
 MISSING: Final = [tool for tool in TOOLS if shutil.which(tool) is None]
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(f'`{it}`' for it in MISSING)} on the path")
-
-
-def run(*command: str | Path, folder: Path, environment: dict[str, str] | None = None) -> str:
-    """What a program prints, which must end well."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command[0]}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-    return done.stdout + done.stderr
 
 
 @pytest.fixture

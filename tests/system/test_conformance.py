@@ -138,8 +138,8 @@ def _subject(subject: str | Mapping[str, str]) -> str | Subject:
     if isinstance(subject, str):
         return subject
     kind = subject.get("type", "customer")
-    kind = SubjectType(kind) if kind in list(SubjectType) else kind  # type: ignore[assignment] # a mistake, on purpose
-    return Subject(subject["id"], kind, subject.get("user"))
+    kind = SubjectType(kind) if kind in list(SubjectType) else kind
+    return Subject(subject["id"], kind, subject.get("user"))  # type: ignore[arg-type] # a mistake, on purpose
 
 
 def _members(value: object) -> dict[str, Any]:

@@ -1,0 +1,3 @@
+module github.com/tiergate/tiergate/clients/go
+
+go 1.22

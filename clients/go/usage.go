@@ -1,0 +1,163 @@
+package tiergate
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Use is a request about a metered feature.
+type Use struct {
+	Subject Subject
+	Feature string
+	// Amount is one unit if it is empty.
+	Amount Number
+	// Key is the idempotency key: with the same key and content it counts once, so a call that failed can be repeated
+	// with its key. If it is empty, the call makes one.
+	Key string
+	// At is the moment at which reported usage happened; now, if it is zero.
+	At time.Time
+	// ExpiresIn is how long a reservation lasts, in whole seconds; ten minutes, if it is zero.
+	ExpiresIn time.Duration
+}
+
+// Consumption is the answer to a consumption, with the usage after it.
+type Consumption struct {
+	Answer
+	Consumed Number `json:"consumed"` // the amount, or 0 if it is denied
+	Key      string `json:"key"`
+	Replayed bool   `json:"replayed"` // whether an earlier request with this key was counted, and this is its answer
+}
+
+// Reservation is units that are set aside until they are committed or released, or expire.
+type Reservation struct {
+	Answer
+	Reserved  Number     `json:"reserved"`    // the amount, or 0 if it is denied
+	ID        string     `json:"reservation"` // empty if it is denied
+	ExpiresAt *time.Time `json:"expires_at"`
+	Key       string     `json:"key"`
+	Replayed  bool       `json:"replayed"`
+
+	sidecar *Sidecar
+}
+
+// Recorded is usage that was counted after the fact.
+type Recorded struct {
+	Feature  string `json:"feature"`
+	Amount   Number `json:"amount"`
+	Window   Window `json:"window"`
+	Key      string `json:"key"`
+	Replayed bool   `json:"replayed"`
+}
+
+// Window is a time in which usage is counted; nil: without such an end.
+type Window struct {
+	From  *time.Time `json:"from"`
+	Until *time.Time `json:"until"`
+}
+
+// FeatureUsage is the usage of a metered feature in its current window. Numbers that do not apply are empty.
+type FeatureUsage struct {
+	Feature   string     `json:"feature"`
+	Scale     int        `json:"scale"`
+	Unit      string     `json:"unit"`
+	Used      Number     `json:"used"`
+	Reserved  Number     `json:"reserved"` // units of open reservations, which Used contains
+	UserUsed  Number     `json:"user_used"`
+	Unlimited bool       `json:"unlimited"`
+	Soft      bool       `json:"soft"`
+	Limit     Number     `json:"limit"`
+	Granted   Number     `json:"granted"`
+	Remaining Number     `json:"remaining"`
+	Overage   Number     `json:"overage"`
+	Window    Window     `json:"window"`
+	ResetsAt  *time.Time `json:"resets_at"`
+}
+
+type useBody struct {
+	Check
+	Key       string `json:"key"`
+	At        string `json:"at,omitempty"`
+	ExpiresIn int64  `json:"expires_in,omitempty"`
+}
+
+func (use Use) body() useBody {
+	key := use.Key
+	if key == "" {
+		key = newKey()
+	}
+	return useBody{Check: Check{Subject: use.Subject, Feature: use.Feature, Amount: use.Amount}, Key: key}
+}
+
+// Consume checks a metered feature, and counts the amount if it is allowed. After an UnreachableError it may have been
+// counted: repeat it with the same Key.
+func (s *Sidecar) Consume(ctx context.Context, use Use) (Consumption, error) {
+	var found Consumption
+	id, err := s.post(ctx, "/v1/consume", use.body(), &found)
+	if err != nil {
+		return Consumption{}, err
+	}
+	found.DecisionID = id
+	return found, s.about(found.Feature, use.Feature)
+}
+
+// Reserve checks a metered feature, and sets the amount aside if it is allowed.
+func (s *Sidecar) Reserve(ctx context.Context, use Use) (*Reservation, error) {
+	body := use.body()
+	body.ExpiresIn = int64(use.ExpiresIn / time.Second)
+	found := &Reservation{sidecar: s}
+	id, err := s.post(ctx, "/v1/reserve", body, found)
+	if err != nil {
+		return nil, err
+	}
+	found.DecisionID = id
+	return found, s.about(found.Feature, use.Feature)
+}
+
+// Commit uses an amount of the reservation, all of it if the amount is empty; the rest is given back.
+func (r *Reservation) Commit(ctx context.Context, amount Number) error {
+	return r.sidecar.Commit(ctx, r.ID, amount)
+}
+
+// Release gives all of the reservation back.
+func (r *Reservation) Release(ctx context.Context) error { return r.sidecar.Release(ctx, r.ID) }
+
+// Commit uses a reservation by its id, as in another process than the one that made it.
+func (s *Sidecar) Commit(ctx context.Context, reservation string, amount Number) error {
+	body := struct {
+		Amount Number `json:"amount,omitempty"`
+	}{amount}
+	_, err := s.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/commit", body, new(struct{}))
+	return err
+}
+
+// Release gives a reservation back by its id.
+func (s *Sidecar) Release(ctx context.Context, reservation string) error {
+	_, err := s.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/release", struct{}{}, new(struct{}))
+	return err
+}
+
+// ReportUsage counts usage that has happened; it may exceed the limit.
+func (s *Sidecar) ReportUsage(ctx context.Context, use Use) (Recorded, error) {
+	body := use.body()
+	if !use.At.IsZero() {
+		body.At = use.At.Format(time.RFC3339Nano)
+	}
+	var found Recorded
+	_, err := s.post(ctx, "/v1/usage", body, &found)
+	return found, err
+}
+
+// Usage returns what a subject has used of one metered feature, or of all if it is empty, in their current windows.
+func (s *Sidecar) Usage(ctx context.Context, subject Subject, feature string) ([]FeatureUsage, error) {
+	query := subject.query()
+	if feature != "" {
+		query.Set("feature", feature)
+	}
+	var found struct {
+		Usage []FeatureUsage `json:"usage"`
+	}
+	_, err := s.request(ctx, http.MethodGet, "/v1/usage?"+query.Encode(), nil, &found)
+	return found.Usage, err
+}
