@@ -69,7 +69,11 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/features/{id}
         GET /v1/features/{id}/suspensions
         GET /v1/features/{id}/status
+        GET /v1/features/{id}/service-level
         GET /v1/status
+        GET /v1/service-levels
+        GET /v1/export/service-levels
+        GET /v1/export/service-levels/csv
         GET /v1/entitlements
         GET /v1/items
         GET /v1/items/{id}
@@ -288,6 +292,7 @@ NOBODYS = {
     "GET /v1/features/{id}",
     "GET /v1/features/{id}/suspensions",
     "GET /v1/features/{id}/status",
+    "GET /v1/features/{id}/service-level",
     "GET /v1/items/{id}",
     "GET /v1/items/{id}/versions",
     "GET /v1/items/{id}/versions/{version}",

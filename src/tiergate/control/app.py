@@ -25,6 +25,7 @@ from tiergate.control.api import (
     replays,
     roles,
     rules,
+    service_levels,
     status,
     subscriptions,
 )
@@ -85,6 +86,7 @@ def all_endpoints(
         *events.endpoints(),
         *status.endpoints(),
         *overviews.endpoints(),
+        *service_levels.endpoints(),
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
         *UsageExchange(ledger).endpoints(),

@@ -9,6 +9,7 @@ import msgspec
 
 from tiergate.bundle import Publication, encode_manifest
 from tiergate.publish.published_state import PublishedState
+from tiergate.status.promises import changed_promises
 from tiergate.store import Publishing
 from tiergate.store.blobs import put_blobs
 from tiergate.store.publications import (
@@ -18,6 +19,7 @@ from tiergate.store.publications import (
     update_published_items,
     write_versions,
 )
+from tiergate.store.service_levels import write_promises
 
 if TYPE_CHECKING:
     from tiergate.model import Instant
@@ -48,6 +50,7 @@ def write_publication(
     new_features = changeset.catalog.features.keys() - current.catalog.features.keys()
     record_published_types(unit, (it for id_, it in changeset.catalog.features.items() if id_ in new_features))
     update_published_items(unit, changeset.items)
+    write_promises(unit, changed_promises(current.catalog, changeset.catalog), sequence)
     plan.also(unit, sequence)
     after: dict[str, object] = {
         "publication": sequence,

@@ -13,39 +13,17 @@ not spend the budget.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tiergate.model import MILLIONTHS, Instant, Interval, ServiceLevel, Status
-from tiergate.status.timeline import timeline
+from tiergate.status.courses import Course, Durations, Span, course_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from tiergate.model import StatusReport
-
-_BAD: Final = (Status.DEGRADED, Status.PARTIAL, Status.DOWN)
-
-
-class Durations(msgspec.Struct, frozen=True):
-    """How long a feature had which status, in milliseconds; together they are the length of the interval."""
-
-    operational: int = 0
-    degraded: int = 0
-    partial: int = 0
-    down: int = 0
-    maintenance: int = 0
-    unknown: int = 0
-
-    @property
-    def measured(self) -> int:
-        """Milliseconds without maintenance and without what is unknown."""
-        return self.operational + self.degraded + self.partial + self.down
-
-    def from_status(self, least: Status) -> int:
-        """Return the milliseconds with this status or a worse one, of those that are measured."""
-        return sum(getattr(self, status.value) for status in _BAD if status.rank >= least.rank)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -91,51 +69,79 @@ class Figures(msgspec.Struct, frozen=True):
         return None if not self.allowed else self.spent * MILLIONTHS / self.allowed
 
 
-def durations(reports: Iterable[StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Durations:
+def durations(reports: Iterable[Span | StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Durations:
     """Return how long a feature had which status in an interval. `within` ends no later than now."""
-    sums = dict.fromkeys(Durations.__struct_fields__, 0)
-    for stretch in timeline(reports, within, silences):
-        if stretch.maintenance:
-            name = "maintenance"
-        elif stretch.worst is Status.OPERATIONAL and stretch.silent:
-            name = "unknown"
-        else:
-            name = stretch.worst.value
-        sums[name] += stretch.interval.until - stretch.interval.start
-    return Durations(**sums)
+    return course_of(reports, within, silences).durations(within)
 
 
 def figures(
-    reports: Sequence[StatusReport],
+    reports: Iterable[Span | StatusReport],
     within: Interval,
     targets: Iterable[Target],
-    silences: Sequence[Interval] = (),
+    silences: Iterable[Interval] = (),
 ) -> Figures:
     """Return how the promises of an interval were kept.
 
     `within` ends no later than now. `targets` do not overlap; each counts in its own part of the interval, so that a
     promise that changes does not judge what was before.
     """
+    return figures_of(course_of(reports, within, silences), within, targets)
+
+
+def figures_of(course: Course, within: Interval, targets: Iterable[Target]) -> Figures:
+    """Return how the promises of an interval were kept, as `figures`; the interval lies in that of the course."""
+    whole = course.durations(within)
     spent = promised = 0
     allowed: int | None = None
     for target in targets:
-        part = _common(target.interval, within)
+        part = common_part(target.interval, within)
         level = target.service_level
         if part is None or level is None:
             continue
-        measured = durations(reports, part, silences)
+        measured = whole if part == within else course.durations(part)
         promised += measured.measured
         spent += measured.from_status(level.spent_by)
         allowed = (allowed or 0) + measured.measured * (MILLIONTHS - level.availability)
-    return Figures(durations(reports, within, silences), spent, promised, allowed)
+    return Figures(whole, spent, promised, allowed)
 
 
-def budget_of_window(level: ServiceLevel, window: Interval, planned: int = 0) -> int:
-    """Return the error budget of a whole window, in milliseconds, rounded down.
+class Budget(msgspec.Struct, frozen=True):
+    """The error budget of a whole window, which may not have ended. `allowed`: millionths of milliseconds."""
 
-    `planned`: milliseconds of the window that are maintenance, as far as it is known.
+    allowed: int
+    spent: int
+
+    @property
+    def left(self) -> int:
+        """Milliseconds that are left, rounded down; negative if it is overdrawn."""
+        return (self.allowed - self.spent * MILLIONTHS) // MILLIONTHS
+
+    @property
+    def share_spent(self) -> float | None:
+        """The part that is spent: 1 is all. `None` if the budget is empty."""
+        return self.spent * MILLIONTHS / self.allowed if self.allowed else None
+
+    def has_spent(self, percent: int) -> bool:
+        """Return whether at least this much is spent; of an empty budget anything is all of it."""
+        return self.spent > 0 and self.spent * MILLIONTHS * 100 >= self.allowed * percent
+
+
+def budget_of(
+    so_far: Figures, level: ServiceLevel | None, rest: Interval | None, planned: Iterable[Span | StatusReport] = ()
+) -> Budget:
+    """Return the error budget of a window: what its measured time allows, and the rest of it at `level`.
+
+    `so_far`: the figures until now. `rest`: from now until the window ends; `None` if it has ended. `planned`: the
+    reports that are open or begin later: maintenance among them leaves no budget.
     """
-    return (window.until - window.start - planned) * (MILLIONTHS - level.availability) // MILLIONTHS
+    allowed = so_far.allowed or 0
+    if level is not None and rest is not None:
+        maintenance = [report for report in planned if report.status is Status.MAINTENANCE]
+        open_time = rest.until - rest.start
+        if maintenance:
+            open_time = course_of(maintenance, rest).durations(rest).operational
+        allowed += open_time * (MILLIONTHS - level.availability)
+    return Budget(allowed, so_far.spent)
 
 
 def silences(heard: Iterable[Instant], expected_every: int, until: Instant) -> list[Interval]:
@@ -153,6 +159,7 @@ def silences(heard: Iterable[Instant], expected_every: int, until: Instant) -> l
     return found
 
 
-def _common(one: Interval, other: Interval) -> Interval | None:
+def common_part(one: Interval, other: Interval) -> Interval | None:
+    """Return what two intervals have in common; `None` if that is nothing."""
     start, until = max(one.start, other.start), min(one.until, other.until)
     return Interval(start, until) if start < until else None

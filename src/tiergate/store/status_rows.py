@@ -22,7 +22,7 @@ class StatusReportRow(SQLModel, table=True):
     __tablename__ = "status_report"
     __table_args__ = (
         Index("status_report_feature_until", "feature", "until"),
-        Index("status_report_until", "until"),
+        Index("status_report_until", "until", "start"),
         Index("status_report_start", "start", "id"),
         Index("status_report_source", "reporter", "source_key"),
     )

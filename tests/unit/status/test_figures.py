@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 
 from tiergate.model import Interval, Reporter, ReporterKind, ServiceLevel, Status, StatusReport, parse_instant
-from tiergate.status.figures import Durations, Target, budget_of_window, durations, figures, silences
+from tiergate.status.courses import Durations
+from tiergate.status.figures import Budget, Target, budget_of, durations, figures, silences
 
 MINUTE: Final = 60_000
 JUNE: Final = Interval(parse_instant("2026-06-01"), parse_instant("2026-07-01"))
@@ -33,7 +34,26 @@ def test_a_month_without_reports_is_all_uptime() -> None:
     found = figures([], JUNE, [Target(JUNE, THREE_NINES)])
     assert found.durations == Durations(operational=MONTH)
     assert (found.availability, found.kept, found.left) == (1_000_000, True, MONTH // 1_000)
-    assert found.left == budget_of_window(THREE_NINES, JUNE)
+    assert budget_of(found, None, None).left == found.left
+
+
+def test_the_budget_of_a_window_has_its_rest_too() -> None:
+    """Without the maintenance that is planned; what was promised before counts as it was."""
+    half = Interval(JUNE.start, JUNE.start + MONTH // 2)
+    rest = Interval(half.until, JUNE.until)
+    so_far = figures([report(Status.DOWN, 0, 10)], half, [Target(half, ServiceLevel(availability=990_000))])
+    planned = [report(Status.MAINTENANCE, 20 * 1440, 1000), report(Status.DOWN, 20 * 1440, 60)]
+    budget = budget_of(so_far, THREE_NINES, rest, planned)
+    assert budget == Budget(MONTH // 2 * 10_000 + (MONTH // 2 - 1000 * MINUTE) * 1_000, 10 * MINUTE)
+    assert budget_of(so_far, None, rest).allowed == MONTH // 2 * 10_000
+
+
+@pytest.mark.parametrize(("spent", "percent", "expected"), [(0, 50, False), (49, 50, False), (50, 50, True)])
+def test_levels_of_a_budget_are_reached_exactly(spent: int, percent: int, expected: bool) -> None:
+    """Of an empty budget, anything is all of it."""
+    assert Budget(100_000_000, spent).has_spent(percent) is expected
+    assert Budget(0, spent).has_spent(100) is (spent > 0)
+    assert Budget(0, spent).share_spent is None
 
 
 def test_downtime_within_maintenance_is_maintenance() -> None:

@@ -32,6 +32,8 @@ _NAMES: Final = {
     "POST /v1/customers/{customer}/usage/corrections": "correct_customer_usage",
     "POST /v1/explain": "explain",
     "GET /v1/export": "export_catalog",
+    "GET /v1/export/service-levels": "export_service_levels",
+    "GET /v1/export/service-levels/csv": "export_service_levels_csv",
     "GET /v1/export/subjects": "export_subjects",
     "GET /v1/export/usage": "export_usage",
     "GET /v1/export/usage/csv": "export_usage_csv",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tiergate.admin.service_levels import LevelOrder, PromisedBy
 from tiergate.admin.status_reports import REPORTED
 from tiergate.control.api.request import MAX_LIMIT, MAX_TEXT
 from tiergate.control.api.schemas.client_forms import client_form
@@ -50,6 +51,7 @@ _PARAMETERS: Final[dict[str, tuple[Schema, str]]] = {
     "has_draft": (FLAG, "Whether it has unpublished edits of what it gives."),
     "have": (TEXT, "The revision that the caller has."),
     "item": (TEXT, "The id of an item."),
+    "kept": (FLAG, "Whether the promise is kept so far."),
     "kind": ({"type": "array", "items": TEXT}, "What kind of resource it is about, such as `feature`."),
     "limit": (
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
@@ -60,6 +62,10 @@ _PARAMETERS: Final[dict[str, tuple[Schema, str]]] = {
     "order": ({"type": "string", "enum": [order.value for order in UsageOrder]}, "What comes first."),
     "private": (FLAG, "true: with the items that are private to a customer."),
     "private_to": (TEXT, "The customer that items are private to."),
+    "promised_by": (
+        {"type": "string", "enum": [by.value for by in PromisedBy]},
+        "`feature`: only what features promise to everybody. `item`: only what items promise.",
+    ),
     "publication": ({"type": "integer", "minimum": 1}, "The publication to decide by, by its sequence."),
     "reporter": (TEXT, "The source of a report: a caller, or the name of a monitor."),
     "request_id": (TEXT, "The request that did it, by its `X-Request-Id`."),
@@ -95,6 +101,10 @@ _OF_ROUTES: Final[dict[tuple[str, str], tuple[Schema, str]]] = {
     ("/v1/status/reports", "until"): (_INSTANT, "Reports that begin before this instant."),
     ("/v1/items", "status"): (_words(ItemStatus), "The status."),
     ("/v1/items", "kind"): (_words(ItemKind), "What it is sold as."),
+    ("/v1/service-levels", "order"): (
+        {"type": "string", "enum": [order.value for order in LevelOrder]},
+        "`budget_left`: first those with the smallest part of their error budget left.",
+    ),
     ("/v1/webhooks/{webhook}/deliveries", "status"): (
         {"type": "string", "enum": ["waiting", "delivered", "dead"]},
         "What became of the delivery.",

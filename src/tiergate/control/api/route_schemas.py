@@ -237,6 +237,13 @@ _STATUS: Final = {
     "POST /v1/status/alertmanager": Shape("AlertsTaken", "AlertmanagerDelivery"),
 }
 
+_SERVICE_LEVELS: Final = {
+    "GET /v1/features/{id}/service-level": Shape("ServiceLevelStanding"),
+    "GET /v1/service-levels": _page("ServiceLevelStanding"),
+    "GET /v1/export/service-levels": Shape(media=NDJSON),
+    "GET /v1/export/service-levels/csv": Shape(media="text/csv"),
+}
+
 SHAPES: Final[dict[str, Shape]] = {
     **_FEATURES,
     **_ITEMS,
@@ -247,6 +254,7 @@ SHAPES: Final[dict[str, Shape]] = {
     **_SYNC,
     **_USAGE,
     **_STATUS,
+    **_SERVICE_LEVELS,
     "GET /openapi.json": Shape("OpenApi"),
     "GET /livez": Shape("Health"),
     "GET /readyz": Shape("Health"),

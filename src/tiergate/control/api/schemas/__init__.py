@@ -26,6 +26,7 @@ from tiergate.control.api.schemas.parts import (
 )
 from tiergate.control.api.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.api.schemas.replaying import replay_schemas
+from tiergate.control.api.schemas.service_levels import service_level_schemas
 from tiergate.control.api.schemas.status import status_schemas
 from tiergate.control.api.schemas.subscribing import (
     as_of_schemas,
@@ -168,6 +169,7 @@ def _schemas() -> dict[str, Schema]:
         **sync_schemas(),
         **usage_schemas(),
         **status_schemas(),
+        **service_level_schemas(),
         "SubjectEntitlements": _subject_entitlements(),
         **replay_schemas(),
         **_answers(),

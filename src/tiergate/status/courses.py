@@ -1,0 +1,122 @@
+"""The course of a feature over an interval: when it was anything but operational, as figures count it.
+
+Figures over many intervals (a window, its parts with other promises, the last hour) are sums over one course.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tiergate.model import Instant, Interval, Reporter, ReporterKind, Status, StatusReport
+from tiergate.status.timeline import timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_COLUMNS: Final = ("degraded", "partial", "down", "maintenance", "unknown")
+_COLUMN_OF: Final = {name: place for place, name in enumerate(_COLUMNS)}
+_UNKNOWN: Final = _COLUMN_OF["unknown"]
+_REPORTER: Final = Reporter(ReporterKind.PERSON, "")
+
+
+class Span(NamedTuple):
+    """A report, as far as figures need it: a status from `start` until `until`."""
+
+    start: Instant
+    until: Instant
+    status: Status
+
+
+class Durations(msgspec.Struct, frozen=True):
+    """How long a feature had which status, in milliseconds; together they are the length of the interval."""
+
+    operational: int = 0
+    degraded: int = 0
+    partial: int = 0
+    down: int = 0
+    maintenance: int = 0
+    unknown: int = 0
+
+    @property
+    def measured(self) -> int:
+        """Milliseconds without maintenance and without what is unknown."""
+        return self.operational + self.degraded + self.partial + self.down
+
+    def from_status(self, least: Status) -> int:
+        """Return the milliseconds with this status or a worse one, of those that are measured."""
+        if least is Status.DOWN:
+            return self.down
+        return self.down + self.partial + (self.degraded if least.rank <= Status.DEGRADED.rank else 0)
+
+
+class Course:
+    """When a feature was not operational, within an interval; of every instant one thing is true (see `figures`)."""
+
+    __slots__ = ("_pieces", "within")
+
+    def __init__(self, within: Interval, pieces: Sequence[tuple[Instant, Instant, int]]) -> None:
+        """Use `course_of`. `pieces`: start, end and column, in order and without overlap."""
+        self.within = within
+        self._pieces = pieces
+
+    def durations(self, within: Interval) -> Durations:
+        """Return how long the feature had which status, in an interval that lies in that of the course."""
+        start, until = within.start, within.until
+        sums = [0] * len(_COLUMNS)
+        rest = until - start
+        for begun, ended, column in reversed(self._pieces):
+            if ended <= start:
+                break
+            length = (min(until, ended)) - (max(start, begun))
+            if length > 0:
+                sums[column] += length
+                rest -= length
+        return Durations(rest, *sums)
+
+
+def course_of(reports: Iterable[Span | StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Course:
+    """Return the course of a feature over an interval. `silences`: when a monitor of it was silent."""
+    start, until = within.start, within.until
+    spans = []
+    for report in reports:
+        begun, ended = report.start, report.until
+        if ended > start and begun < until:
+            column = _COLUMN_OF.get(report.status)
+            if column is not None:
+                spans.append((max(start, begun), min(until, ended), column))
+    spans += [
+        (max(silence.start, start), min(silence.until, until), _UNKNOWN)
+        for silence in silences
+        if silence.until > start and silence.start < until
+    ]
+    spans.sort()
+    before = start
+    for begun, ended, _ in spans:
+        if begun < before:
+            return Course(within, _overlapping(spans, within))
+        before = ended
+    return Course(within, spans)
+
+
+def _overlapping(spans: Iterable[tuple[Instant, Instant, int]], within: Interval) -> list[tuple[Instant, Instant, int]]:
+    reports, silences = [], []
+    for start, until, column in spans:
+        if column == _UNKNOWN:
+            silences.append(Interval(start, until))
+        else:
+            status = Status(_COLUMNS[column])
+            reports.append(StatusReport(id="", feature="", status=status, start=start, until=until, reporter=_REPORTER))
+    pieces: list[tuple[Instant, Instant, int]] = []
+    for stretch in timeline(reports, within, silences):
+        if stretch.maintenance:
+            name = "maintenance"
+        elif stretch.worst is not Status.OPERATIONAL:
+            name = stretch.worst.value
+        elif stretch.silent:
+            name = "unknown"
+        else:
+            continue
+        pieces.append((stretch.interval.start, stretch.interval.until, _COLUMN_OF[name]))
+    return pieces
