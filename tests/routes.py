@@ -15,6 +15,7 @@ from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import RequestCounts, build_registry
+from tiergate.control.status_page.endpoints import StatusPage
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.publish.signer import Signer
 from tiergate.store.usage_ledger import UsageLedger
@@ -34,5 +35,8 @@ def all_routes(store: Store) -> list[Endpoint]:
         ledger=UsageLedger(store, PublishedBounds()),
         targets=WebhookTargets(),
         published_roles=PublishedRoles(store),
-        probes=Probes(tail, build_registry(RequestCounts(), dict), store).endpoints(),
+        open_routes=[
+            *Probes(tail, build_registry(RequestCounts(), dict), store).endpoints(),
+            *StatusPage(store, title="Status").endpoints(),
+        ],
     )

@@ -33,6 +33,7 @@ from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import RequestCounts, build_registry
+from tiergate.control.status_page.endpoints import StatusPage
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
@@ -285,7 +286,8 @@ WHO: list[tuple[frozenset[str], str]] = [
     (EVERY_ROLE, "GET /v1/whoami"),
 ]
 EXPECTED = {route.strip(): who for who, text in WHO for route in text.strip().splitlines()}
-FOR_ANYBODY = {"GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json"}
+PUBLIC_PAGE = {"GET /status", "GET /status.json", "GET /status.atom"}
+FOR_ANYBODY = {"GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json"} | PUBLIC_PAGE
 
 # What a key for `acme` alone may still ask about the catalog; and nothing of others' customers, whatever its roles.
 NOBODYS = {
@@ -321,7 +323,7 @@ def parts(store: Store) -> list[Endpoint]:
         ledger=UsageLedger(store, PublishedBounds()),
         targets=WebhookTargets(),
         published_roles=PublishedRoles(store),
-        probes=probes.endpoints(),
+        open_routes=[*probes.endpoints(), *StatusPage(store, title="Status").endpoints()],
     )
 
 

@@ -57,10 +57,10 @@ def all_endpoints(
     ledger: UsageLedger,
     targets: WebhookTargets,
     published_roles: PublishedRoles,
-    probes: Iterable[Endpoint],
+    open_routes: Iterable[Endpoint],
     exporter: UsageExporter | None = None,
 ) -> list[Endpoint]:
-    """Return every endpoint of the control plane."""
+    """Return every endpoint of the control plane; `open_routes`: probes, and the public page of the status."""
     publisher = Publisher(store, signer)
     routes = [
         *features.endpoints(),
@@ -93,6 +93,6 @@ def all_endpoints(
         *UsageEndpoints(ledger).endpoints(),
         *UsageExportEndpoints(exporter).endpoints(),
         *UsageLeaseEndpoints(ledger).endpoints(),
-        *probes,
+        *open_routes,
     ]
     return [*routes, openapi.endpoint(routes)]

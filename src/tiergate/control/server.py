@@ -50,6 +50,7 @@ from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
 from tiergate.control.settings import TABLE
+from tiergate.control.status_page.endpoints import StatusPage
 from tiergate.control.usage_export.exporter import UsageExporter
 from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
@@ -71,6 +72,7 @@ from tiergate.store.usage_ledger import UsageLedger
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from tiergate.control.api.router import Endpoint
     from tiergate.control.settings import Settings
 
 _SWITCH_INTERVAL: Final = 0.001
@@ -175,7 +177,10 @@ class _ControlPlane:
             ledger=self._ledger,
             targets=targets,
             published_roles=roles,
-            probes=self._probes.endpoints() if settings.probe_port is None else (),
+            open_routes=[
+                *(self._probes.endpoints() if settings.probe_port is None else ()),
+                *_status_page(settings, self._store),
+            ],
             exporter=self._exporter,
         )
         authenticator = Authenticator(self._store, tokens)
@@ -398,6 +403,12 @@ def signer_of(settings: Settings, store: Store) -> Signer:
             raise SettingsError("signing-key-file", f"`{path}` cannot be written: {error.strerror}") from None
         _log.info("signing key created", file=str(path), sidecars_trust=str(path.with_suffix(".public.pem")))
     return Signer.read([path])
+
+
+def _status_page(settings: Settings, store: Store) -> list[Endpoint]:
+    if not settings.public_status:
+        return []
+    return StatusPage(store, title=settings.public_status_title, tag=settings.public_status_tag).endpoints()
 
 
 def _usage_exporter(settings: Settings, store: Store) -> UsageExporter | None:

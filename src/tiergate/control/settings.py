@@ -35,6 +35,7 @@ _STORE: Final = "Store"
 _SIDECARS: Final = "Sync"
 _USAGE: Final = "Usage"
 _EVENTS: Final = "Events"
+_STATUS: Final = "Status"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,9 +143,6 @@ class Settings:
         _USAGE, SECONDS, 3600.0, "How often it is checked which days are to be written."
     )
     events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
-    status_retention: int = setting(
-        _EVENTS, COUNT, 1100, "For how many days reports on the status of features are kept after their end."
-    )
     window_events: bool = setting(
         _EVENTS,
         BOOLEAN,
@@ -162,6 +160,20 @@ class Settings:
         "HTTP proxy that events are sent through, such as `http://proxy:3128`. It resolves the names of webhooks, and "
         "decides which addresses may be reached; URLs with the address of an internal network are still rejected.",
     )
+    status_retention: int = setting(
+        _STATUS, COUNT, 1100, "For how many days reports on the status of features are kept after their end."
+    )
+    public_status: bool = setting(
+        _STATUS,
+        BOOLEAN,
+        False,
+        "Serve a public page of the status of features at `/status`, `/status.json` and `/status.atom`, without "
+        "credentials.",
+    )
+    public_status_tag: str | None = setting(
+        _STATUS, TEXT, None, "Only features with this tag are on the public page. By default all active ones are."
+    )
+    public_status_title: str = setting(_STATUS, TEXT, "Status", "Title of the public page.")
     threads: int = setting(LIMITS, COUNT, 16, "How many requests are processed at once.")
     keep_alive: float = keep_alive_setting()
     max_connection_age: float = setting(

@@ -170,6 +170,13 @@ def open_reports_of(unit: ReadUnit, kind: ReporterKind, reporter: str) -> list[S
     return [_stored(row) for row in rows]
 
 
+def list_public_reports(unit: ReadUnit, start: Instant, until: Instant, limit: int) -> list[StoredReport]:
+    """Read the latest reports that ended in an interval and have a note for everybody."""
+    query = select(STATUS_REPORTS).where(_C.until > start, _C.until <= until, _C.public_note != "")
+    rows = unit.session.connection().execute(query.order_by(_C.start.desc(), _C.id).limit(limit))
+    return [_stored(row) for row in rows]
+
+
 def count_open_reports(unit: ReadUnit) -> dict[str, int]:
     """Return how many reports are open now, by status."""
     query = select(_C.status, func.count()).where(_C.start <= unit.now, _C.until > unit.now).group_by(_C.status)

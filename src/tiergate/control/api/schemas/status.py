@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.admin.status_reports import MAX_NOTE, REPORTED
-from tiergate.control.api.schemas.parts import COUNT, ETAG, TEXT, Schema, optional_object, ref
+from tiergate.control.api.schemas.parts import COUNT, ETAG, FLAG, TEXT, Schema, optional_object, ref
 from tiergate.model import ReporterKind
 from tiergate.model.durations import DURATION_PATTERN
 from tiergate.status.shown import ShownStatus
@@ -154,7 +154,42 @@ def _monitors() -> dict[str, Schema]:
 
 
 def _overview() -> dict[str, Schema]:
+    status = {"enum": [status.value for status in ShownStatus]}
+    day = object_of({"day": {"type": "string", "format": "date"}, "worst": status})
+    report = object_of(
+        {
+            "id": TEXT,
+            "feature": TEXT | {"description": "The name of the feature."},
+            "status": status,
+            "start": ref("Instant"),
+            "until": ref("Instant"),
+            "note": TEXT,
+            "updated_at": ref("Instant"),
+        },
+        optional=("until", "note"),
+    )
+    feature = object_of(
+        {
+            "id": ref("Id"),
+            "name": TEXT,
+            "status": status,
+            "suspended": FLAG,
+            "since": ref("Instant"),
+            "days": {"type": "array", "items": day, "description": "Those on which something was reported."},
+        },
+        optional=("suspended", "since"),
+    )
     return {
+        "PublicStatus": object_of(
+            {
+                "title": TEXT,
+                "at": ref("Instant"),
+                "status": status | {"description": "The worst of all features."},
+                "features": {"type": "array", "items": feature},
+                "incidents": {"type": "array", "items": report},
+                "planned": {"type": "array", "items": report},
+            }
+        ),
         "FeatureStatus": object_of(
             {
                 "feature": ref("Id"),
@@ -168,5 +203,5 @@ def _overview() -> dict[str, Schema]:
                 "reports": {"type": "array", "items": ref("ListedStatusReport")},
             },
             optional=("name", "since"),
-        )
+        ),
     }

@@ -1,0 +1,1 @@
+"""The public page of the status, as HTML, JSON and Atom: without credentials, if the operator switches it on."""
