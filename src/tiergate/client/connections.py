@@ -17,11 +17,10 @@ import select
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import httptools
-
+from tiergate.client.http_response import Response, ResponseError, ResponseReader
 from tiergate.errors import SettingsError, SidecarUnreachableError
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _SCHEME: Final = "unix:"
 _KEPT: Final = 8
 _PIECE: Final = 64 * 1024
-_MAX_BODY: Final = 64 * 2**20
-_FIRST_FINAL: Final = 200
 
 
 class _Forks:
@@ -49,62 +46,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Forks.happened)
 
 
-class Response(NamedTuple):
-    """A complete response; the names of the headers are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 class _LateError(Exception):
     """The deadline has passed."""
 
 
 class _UnansweredError(Exception):
     """The other side closed the connection before the first byte of a response."""
-
-
-class _Reading:
-    """Reads one response."""
-
-    def __init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
-        self.headers: dict[str, str] = {}
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.status = 0
-        self.begun = 0
-        self.reusable = False
-
-    def feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if not self.status:
-                raise
-            self.reusable = False  # bytes after the response
-
-    def on_message_begin(self) -> None:
-        self.begun += 1
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.status:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        self.size += len(body)
-        if self.size <= _MAX_BODY and not self.status:
-            self.parts.append(body)
-
-    def on_message_complete(self) -> None:
-        status = self.parser.get_status_code()
-        if status < _FIRST_FINAL:  # an interim response: the final one follows
-            self.headers.clear()
-            self.begun -= 1
-        elif not self.status:
-            self.status = status
-            self.reusable = self.parser.should_keep_alive()
 
 
 class _Connection:
@@ -131,27 +78,23 @@ class _Connection:
         """Send a request and read the whole response; return it and whether the connection can be reused.
 
         Raises:
-            OSError, httptools.HttpParserError, httptools.HttpParserUpgrade: if it cannot be sent or answered.
-            _LateError: if `deadline` passes.
-            _UnansweredError: if the connection is closed before a response begins.
+            OSError, ResponseError: it cannot be sent or answered.
+            _LateError: `deadline` passes.
+            _UnansweredError: the connection is closed before a response begins.
         """
         self._sock.settimeout(_left(deadline))
         self._sock.sendall(request)  # with one time-out for the whole
-        reading = _Reading()
-        received = False
-        while not reading.status:
+        reader = ResponseReader()
+        while reader.response is None:
             self._sock.settimeout(_left(deadline))
             data = self._sock.recv(_PIECE)
-            if not data:
-                if received:
-                    raise ConnectionError("the connection was closed")
+            if data:
+                reader.feed(data)
+            elif reader.begun:
+                reader.end()
+            else:
                 raise _UnansweredError
-            received = True
-            reading.feed(data)
-            if reading.size > _MAX_BODY:
-                raise ConnectionError("the response is too large")
-        response = Response(reading.status, reading.headers, b"".join(reading.parts))
-        return response, reading.reusable and reading.begun == 1  # a second response is unexpected
+        return reader.response, reader.reusable
 
 
 class _TlsConnection(_Connection):
@@ -184,7 +127,7 @@ class _TlsConnection(_Connection):
             raise ConnectionError("the connection was closed") from None
 
 
-_FAILURES = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade, _LateError, _UnansweredError)
+_FAILURES = (OSError, ResponseError, _LateError, _UnansweredError)
 
 
 class Connections:
@@ -352,4 +295,4 @@ def _detail(error: Exception) -> str:
         case OSError():
             return str(error)
         case _:
-            return "the response is not HTTP"
+            return str(error)

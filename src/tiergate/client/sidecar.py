@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tiergate.client.check_arguments import Quantity, SubjectArgument
-    from tiergate.client.connections import Response
+    from tiergate.client.http_response import Response
     from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation
     from tiergate.model import Check, Subject
 
