@@ -46,6 +46,8 @@ from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import SidecarProtocol
 from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
+from tiergate.sidecar.outcomes.recorder import OutcomeRecorder, RecorderOptions
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 from tiergate.sidecar.usage.local_meter import LocalMeter
@@ -80,6 +82,8 @@ items:
     kind: plan
     entitlements: {analytics: true, movies: unlimited}
 """
+
+RECORDER = RecorderOptions(64 * 2**20, 1_000, 24 * 3_600_000)
 
 NOW = 1_700_000_000_000
 """The instant at which a service's clock stands at first."""
@@ -194,8 +198,9 @@ class Service:
         ensures: SubjectFetcher | None = None,
         caches_at_once: bool = False,
         usage: Path | None = None,
+        outcomes: Path | None = None,
     ) -> None:
-        """`usage`: the folder in which usage is counted; without it none is."""
+        """`usage`, `outcomes`: the folder in which usage or outcomes are counted; without it none are."""
         self.clock = Clock()
         self.state = State(self.clock)
         self.meter = None if usage is None else LocalMeter.open(self.state, usage)
@@ -212,6 +217,8 @@ class Service:
         self.native = NativeApi(
             self.service, DEFAULT_CACHE_BYTES if memo else 0, self.meter or MeterAbsence.NO_DATA_FOLDER
         )
+        self.recorder = None if outcomes is None else OutcomeRecorder.open(outcomes, self.clock, RECORDER)
+        self.native.outcomes.service.use(self.recorder or OutcomesAbsence.NO_DATA_FOLDER)
         if caches_at_once:
             self.native.decisions._asked = AllKnown(1)
         self.quick = FastPath(
@@ -315,6 +322,8 @@ class Service:
                 self.loop = asyncio.get_running_loop()
                 if self.meter is not None:
                     self.meter.journal.start()
+                if self.recorder is not None:
+                    self.recorder.start()
                 serving = asyncio.create_task(self.server.serve([listener]))  # type: ignore[union-attr]
                 while not self.server.started:  # type: ignore[union-attr]  # noqa: ASYNC110 - has no event
                     await asyncio.sleep(0)
@@ -336,6 +345,8 @@ class Service:
                 self.loop = None
                 if self.meter is not None:
                     self.meter.close()
+                if self.recorder is not None:
+                    self.recorder.close()
                 assert not thread.is_alive()
 
     def connections(self) -> list[SidecarProtocol]:

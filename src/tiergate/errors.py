@@ -222,13 +222,13 @@ class ListenError(OperatorError):
 
 
 class JournalError(OperatorError):
-    """The journal of usage cannot be read or written. `full`: the disk, or what may be used of it, is full."""
+    """A journal cannot be read or written. `full`: the disk, or what may be used of it, is full."""
 
     def __init__(self, path: str, detail: str, *, full: bool = False) -> None:
         self.path = path
         self.detail = detail
         self.full = full
-        super().__init__(f"usage journal `{path}`: {detail}")
+        super().__init__(f"journal `{path}`: {detail}")
 
 
 class StoreError(OperatorError):

@@ -19,6 +19,7 @@ from tiergate.cli.commands import (
     keys,
     lint,
     migrate,
+    outcomes,
     preview,
     publications,
     publish,
@@ -44,7 +45,7 @@ app = typer.Typer(
 for commands in (
     (compile_command, lint, test_command, diff),
     (sidecar, control_plane, injector, cluster),
-    (check, explain, replay, usage),
+    (check, explain, replay, usage, outcomes),
     (import_catalog, schema, codegen, migrate),
     (apply, export, preview, publish, rollback, publications, keys),
     (demo, up, version),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from tiergate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Catalogs = Annotated[
     list[Path],
@@ -61,3 +64,21 @@ def read_instant(text: str | None) -> int:
         return parse_instant(text)
     except ValueError as error:
         raise SettingsError("at", f"`{text}` {error}") from None
+
+
+def read_moment(text: str | None, option: str = "at") -> datetime | None:
+    """Return an instant that an option gives.
+
+    Raises:
+        SettingsError: it is not one.
+    """
+    if text is None:
+        return None
+    from datetime import UTC, datetime
+
+    from tiergate.model import parse_instant
+
+    try:
+        return datetime.fromtimestamp(parse_instant(text) / 1000, UTC)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(option, f"`{text}` {error}") from None

@@ -1,6 +1,7 @@
 """Client of the sidecar: typed checks and answers over TCP or a Unix socket."""
 
 from tiergate.client.answers import Answer, Entitlement, Explanation, Source, read_answer, read_explanation, read_json
+from tiergate.client.outcomes import MeasuredOutcome, OutcomeMinute
 from tiergate.client.sidecar import DEFAULT_URL, Sidecar
 from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation, UsageWindow
 
@@ -11,6 +12,8 @@ __all__ = [
     "Entitlement",
     "Explanation",
     "FeatureUsage",
+    "MeasuredOutcome",
+    "OutcomeMinute",
     "RecordedUsage",
     "Reservation",
     "Sidecar",

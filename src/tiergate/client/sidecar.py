@@ -19,6 +19,8 @@ from uuid import uuid4
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
 from tiergate.client.check_arguments import check_json, checked, make_check, make_subject
 from tiergate.client.connections import Connections
+from tiergate.client.outcomes import OutcomeMeasure, OutcomeSender, read_minutes, read_replayed
+from tiergate.client.response_reading import caller_error, is_about, listed, members
 from tiergate.client.tokens import FileToken, FixedToken
 from tiergate.client.usage import read_consumption, read_recorded, read_reservation, read_usage
 from tiergate.errors import (
@@ -27,10 +29,7 @@ from tiergate.errors import (
     RequestError,
     SettingsError,
     SidecarUnreachableError,
-    UnknownFeatureError,
-    did_you_mean,
 )
-from tiergate.naming import PROBLEM_TYPE_PREFIX, normalize_subject_id
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -39,8 +38,9 @@ if TYPE_CHECKING:
 
     from tiergate.client.check_arguments import Quantity, SubjectArgument
     from tiergate.client.http_response import Response
+    from tiergate.client.outcomes import MeasuredOutcome, OutcomeMinute
     from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation
-    from tiergate.model import Check, Subject
+    from tiergate.model import Check
 
 DEFAULT_URL = "http://127.0.0.1:8437"
 """The default address of a sidecar."""
@@ -109,6 +109,7 @@ class Sidecar:
         self._counter = itertools.count(1)
         self._logged_at = -_LOGGED_EVERY
         self.no_answers = 0
+        self._outcomes = OutcomeSender(self._send_outcomes)
 
     def check(  # noqa: PLR0913 - one for each field
         self,
@@ -181,12 +182,12 @@ class Sidecar:
         body = {"checks": [check_json(check) for check in asked]}
         with self._asking():
             response = self._post("/v1/checks", body, trace=_trace(request_id, traceparent))
-            results = _listed(read_json(response.body), "results")
+            results = listed(read_json(response.body), "results")
             id_ = response.headers.get(_DECISION_ID, "")
             return [
                 self._expected(read_answer(result, f"{id_}.{place}" if id_ else ""), check.feature)
-                if "allowed" in _members(result)
-                else _caller_error(_members(result), check.feature)
+                if "allowed" in members(result)
+                else caller_error(members(result), check.feature)
                 for place, (check, result) in enumerate(zip(asked, results, strict=True))
             ]
 
@@ -233,9 +234,9 @@ class Sidecar:
             headers = self._headers() | _trace(request_id, traceparent)
             response = self._read(self._connections.request("GET", target, None, headers), ",".join(features))
             listing = read_json(response.body)
-            if not _is_about(_members(listing).get("subject"), whom):
+            if not is_about(members(listing).get("subject"), whom):
                 raise self._misled()
-            return [read_answer(answer) for answer in _listed(listing, "entitlements")]
+            return [read_answer(answer) for answer in listed(listing, "entitlements")]
 
     def consume(
         self,
@@ -329,12 +330,81 @@ class Sidecar:
             target = f"/v1/usage?{urlencode(query)}"
             response = self._read(self._connections.request("GET", target, None, self._headers()), feature or "")
             listing = read_json(response.body)
-            if not _is_about(_members(listing).get("subject"), whom):
+            if not is_about(members(listing).get("subject"), whom):
                 raise self._misled()
             return read_usage(listing)
 
+    def outcome(
+        self,
+        feature: str,
+        *,
+        ok: bool,
+        duration_ms: float | None = None,
+        at: datetime | None = None,
+        id: str | None = None,
+        wait: bool = False,
+    ) -> bool | None:
+        """Report how a request to a feature went. It is sent soon, with others, and nothing is raised.
+
+        `wait`: send it alone and now instead, raise what is wrong, and return whether its id was counted before.
+
+        Raises:
+            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: only with `wait`, as `check`.
+        """
+        body: dict[str, object] = {"feature": feature, "ok": ok}
+        if duration_ms is not None:
+            body["duration_ms"] = max(0.0, round(duration_ms, 3))
+        if id is not None:
+            body["id"] = id
+        if at is not None and (wait or at.tzinfo is not None):
+            body |= _at(at)
+        if not wait:
+            self._outcomes.add(body)
+            return None
+        with self._asking():
+            return read_replayed(read_json(self._post("/v1/outcomes", body, feature).body))
+
+    def measure(self, feature: str, *, expected: tuple[type[Exception], ...] = ()) -> OutcomeMeasure:
+        """Report how a block or a decorated function goes: how long it takes, and whether it raises an exception.
+
+        `expected`: exceptions that are no failures of the feature. Those of the block go on; no others are raised.
+        """
+
+        def report(outcome: MeasuredOutcome, duration_ms: float) -> None:
+            self.outcome(feature, ok=outcome.ok, duration_ms=duration_ms)
+
+        return OutcomeMeasure(report, expected)
+
+    @property
+    def outcomes_lost(self) -> int:
+        """How many outcomes were dropped, because too many waited or the sidecar did not take them."""
+        return self._outcomes.lost
+
+    def flush_outcomes(self) -> None:
+        """Send the outcomes that wait, and return when they are sent or dropped."""
+        self._outcomes.flush()
+
+    def outcomes(self, feature: str, since: datetime | None = None) -> list[OutcomeMinute]:
+        """Return what was reported of a feature by minute, since a moment (with an offset) or in the last hour.
+
+        Raises:
+            SidecarUnreachableError: nobody answers in time.
+            UnknownFeatureError: the catalog has no such feature.
+            RequestError: the sidecar counts no outcomes.
+        """
+        query = {"feature": feature} | ({} if since is None else {"from": _at(since)["at"]})
+        with self._asking():
+            target = f"/v1/outcomes?{urlencode(query)}"
+            response = self._read(self._connections.request("GET", target, None, self._headers()), feature)
+            return read_minutes(read_json(response.body))
+
+    def _send_outcomes(self, outcomes: list[Mapping[str, object]]) -> list[CallerError]:
+        found = map(members, listed(read_json(self._post("/v1/outcomes", {"outcomes": outcomes}).body), "results"))
+        return [caller_error(result, "") for result in found if "replayed" not in result]
+
     def close(self) -> None:
-        """Close the idle connections."""
+        """Send the outcomes that wait, and close the idle connections."""
+        self._outcomes.close()
         self._connections.close()
 
     def __enter__(self) -> Self:
@@ -395,10 +465,10 @@ class Sidecar:
     def _read(self, response: Response, feature: str) -> Response:
         if response.status == _OK:
             return response
-        problem = _members(read_json(response.body))
+        problem = members(read_json(response.body))
         if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
             raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "cannot decide")))
-        raise _caller_error(problem, feature)
+        raise caller_error(problem, feature)
 
 
 def _at(at: datetime | None) -> dict[str, str]:
@@ -426,37 +496,3 @@ def _call(hook: Callable[[E], object], error: E) -> None:
         hook(error)
     except Exception:
         _logger.exception("a hook of the client raised an error")
-
-
-def _is_about(shown: object, subject: Subject) -> bool:
-    """Return whether a list belongs to a subject, as far as the list names one."""
-    if not isinstance(shown, dict):
-        return True
-    user = None if subject.user is None else normalize_subject_id(subject.user)
-    wanted = (subject.type.value, normalize_subject_id(subject.id), user)
-    return (shown.get("type"), shown.get("id"), shown.get("user")) == wanted
-
-
-def _members(content: object) -> Mapping[str, object]:
-    if isinstance(content, dict):
-        return content
-    raise ValueError("the body is not an object")
-
-
-def _listed(content: object, name: str) -> list[object]:
-    found = _members(content).get(name)
-    if isinstance(found, list):
-        return found
-    raise ValueError(f"the body has no list `{name}`")
-
-
-def _caller_error(problem: Mapping[str, object], feature: str) -> CallerError:
-    """Convert a problem document (RFC 9457) to the error that the sidecar raised."""
-    detail, field, suggestion = (str(problem.get(name, "")) for name in ("detail", "field", "suggestion"))
-    if problem.get("type") == f"{PROBLEM_TYPE_PREFIX}unknown-feature":
-        return UnknownFeatureError(feature, suggestion or None)
-    if problem.get("type") == f"{PROBLEM_TYPE_PREFIX}invalid-request":
-        detail = detail.removesuffix(did_you_mean(suggestion)).removeprefix(f"`{field}`").lstrip(": ")
-        return CheckError(field, detail, suggestion or None)
-    status = problem.get("status")
-    return RequestError(status if isinstance(status, int) else 500, str(problem.get("title", "refused")), detail)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import UsageSource
     from tiergate.model import Instant
     from tiergate.sidecar.check_service import SubjectFetcher
+    from tiergate.sidecar.metrics import OutcomesReport
+    from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
+    from tiergate.sidecar.outcomes.recorder import OutcomeRecorder
     from tiergate.sidecar.state import State
     from tiergate.sidecar.usage.meter import Meter
 
@@ -111,6 +114,13 @@ class ApiServer:
         self._listeners = [self._on_tcp(sockets.tcp)]
         if sockets.unix is not None:
             self._listeners.append(self._on_unix(sockets.unix, sockets.leave))
+
+    def count_outcomes(
+        self, recorder: OutcomeRecorder | OutcomesAbsence, report: Callable[[], OutcomesReport | None]
+    ) -> None:
+        """Count outcomes with a recorder, or say why nothing is counted; `report`: for the metrics."""
+        self._native.outcomes.service.use(recorder)
+        self.metrics.outcomes = report
 
     async def run(self) -> None:
         """Serve until the last response after `end`, then write out the decision log."""

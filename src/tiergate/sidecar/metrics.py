@@ -37,7 +37,7 @@ FACADES = ("ofrep", "authzen")
 """The protocols of others, whose single decisions are counted apart; each is the name of an endpoint, too."""
 
 _ENDPOINTS = (
-    *("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage"),
+    *("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage", "outcomes"),
     *("ofrep", "ofrep_bulk", "authzen", "authzen_batch", "authzen_search"),
 )
 _DECIDING = ("check", "checks", "usage")
@@ -130,6 +130,33 @@ class UsageReport(NamedTuple):
     leasing: LeaseReport | None = None
 
 
+class OutcomesReport(NamedTuple):
+    """What a sidecar that counts outcomes reports to `/status` and the metrics.
+
+    `outcomes`: how many were counted, and how not. `sums`: by feature and minute, that are kept. `syncs`: durations of
+    writing and syncing groups. `delivers`: whether there is a control plane; `undelivered`: sums that it does not have,
+    the first of the minute `oldest`. `dropped`: requests that were given up. `last_delivery`: when it confirmed a
+    batch last; `delivery_error`: why it did not.
+    """
+
+    outcomes: dict[str, int]
+    journal_bytes: int
+    budget_bytes: int
+    error: str | None
+    sums: int
+    ids: int
+    ids_forgotten: int
+    syncs: Durations
+    delivers: bool
+    undelivered: int
+    oldest: float | None
+    dropped: int
+    batches: int
+    failures: int
+    last_delivery: float | None
+    delivery_error: str | None
+
+
 class Metrics:
     """Every count of one process, or the sum over several. Only the event loop's thread changes them."""
 
@@ -151,6 +178,7 @@ class Metrics:
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.workers: Callable[[], WorkerCounts | None] = lambda: None
         self.usage: Callable[[], UsageReport | None] = lambda: None
+        self.outcomes: Callable[[], OutcomesReport | None] = lambda: None
 
     def count_request(self, endpoint: str, status: int) -> None:
         """Count a request; single checks that succeed are counted by their reason only."""
@@ -186,6 +214,7 @@ class _StateCollector(Collector):
         yield from self._data()
         yield from self._sync()
         yield from _usage(self._metrics.usage())
+        yield from _reported(self._metrics.outcomes())
 
     def _responses(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -391,6 +420,46 @@ def _usage(report: UsageReport | None) -> Iterator[Metric]:
         "tiergate_usage_disagreements",
         "Leases that the ledger settled with other figures: 0, unless something is wrong.",
         value=leasing.disagreements,
+    )
+
+
+def _reported(report: OutcomesReport | None) -> Iterator[Metric]:
+    if report is None:
+        return
+    yield _outcomes("tiergate_outcomes", "Outcomes of services, by what became of them.", **report.outcomes)
+    yield from _gauges(
+        ("tiergate_outcomes_journal_bytes", "The size of the outcomes journal.", report.journal_bytes),
+        ("tiergate_outcomes_journal_limit_bytes", "The most bytes of the outcomes journal.", report.budget_bytes),
+        ("tiergate_outcomes_journal_failing", "1 if the newest outcomes cannot be written.", report.error is not None),
+        ("tiergate_outcomes_sums", "Sums of outcomes by feature and minute that are kept.", report.sums),
+        ("tiergate_outcomes_ids", "Ids of outcomes that are kept.", report.ids),
+    )
+    yield CounterMetricFamily(
+        "tiergate_outcomes_ids_forgotten",
+        "Ids of outcomes that were forgotten before their time, because there were too many.",
+        value=report.ids_forgotten,
+    )
+    syncs = HistogramMetricFamily(
+        "tiergate_outcomes_sync_duration_seconds", "The duration of writing and syncing a group of outcomes."
+    )
+    syncs.add_metric([], report.syncs.buckets(), report.syncs.total / 1e9)
+    yield syncs
+    yield CounterMetricFamily(
+        "tiergate_outcomes_dropped", "Outcomes that were given up, because they were too old.", value=report.dropped
+    )
+    if not report.delivers:
+        return
+    yield from _gauges(
+        ("tiergate_outcomes_undelivered", "Sums that the control plane does not have yet.", report.undelivered),
+        ("tiergate_outcomes_undelivered_timestamp_seconds", "The oldest minute of these.", report.oldest),
+        (
+            "tiergate_outcomes_delivery_timestamp_seconds",
+            "When the control plane confirmed a batch last.",
+            report.last_delivery,
+        ),
+    )
+    yield _outcomes(
+        "tiergate_outcomes_batches", "Batches that were sent, by outcome.", ok=report.batches, failed=report.failures
     )
 
 

@@ -44,6 +44,9 @@ from tiergate.sidecar.api_server import (
 from tiergate.sidecar.listener_limits import ListenerLimits
 from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.outcomes.open_outcomes import open_delivery, open_recorder
+from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
+from tiergate.sidecar.outcomes.outcome_upkeep import OutcomeUpkeep
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.disk_health import DiskMonitor
 from tiergate.sidecar.replica.file_source.follower import FileFollower
@@ -112,6 +115,7 @@ class _Sidecar:
             opened.callback(log.close)
         self._api: ApiServer | WorkerPool
         self._meter: LocalMeter | LeaseMeter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS
+        self._outcomes: OutcomeUpkeep | None = None
         if settings.workers == 1:
             self._state = State(now_ms)
             self._meter = open_meter(settings, directory, self._state)
@@ -133,6 +137,7 @@ class _Sidecar:
                 subjects=subjects,
                 meter=self._meter,
             )
+            self._outcomes = _open_outcomes(settings, directory, self._api, opened)
         else:
             engine = engine_options(settings)
             if log is not None:
@@ -162,11 +167,14 @@ class _Sidecar:
             loop.call_later(self._settings.startup_deadline, self._on_deadline)
         if not isinstance(self._meter, MeterAbsence):
             self._meter.start()
+        if self._outcomes is not None:
+            self._outcomes.start()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._source.run())
             watching = tasks.create_task(self._data.run())
             counting = tasks.create_task(self._count())
             leasing = tasks.create_task(self._lease())
+            delivering = tasks.create_task(self._deliver())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = tasks.create_task(self._api.run())
             await self._probes.listening.wait()
@@ -183,9 +191,12 @@ class _Sidecar:
             following.cancel()
             await asyncio.wait([following, serving])
             leasing.cancel()
-            await asyncio.wait([leasing])
+            delivering.cancel()
+            await asyncio.wait([leasing, delivering])
             if _is_leasing(self._meter):
                 await self._meter.shut_down(max(_LEAST_END, end_at - loop.time()))
+            if self._outcomes is not None:
+                await self._outcomes.shut_down(max(_LEAST_END, end_at - loop.time()))
             self._probes.end()
             await probing
         _log.info("ended")
@@ -237,6 +248,11 @@ class _Sidecar:
         if _is_leasing(self._meter):
             await self._meter.run()
 
+    async def _deliver(self) -> None:
+        """Look after outcomes, and deliver them, until cancelled."""
+        if self._outcomes is not None:
+            await self._outcomes.run()
+
     def _look_around(self) -> None:
         """Check, once a second, for changes that nothing reports."""
         self._api.look_around()
@@ -262,6 +278,20 @@ class _Sidecar:
             self._ready = True
             self._garbage.begin()
             _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
+
+
+def _open_outcomes(
+    settings: Settings, directory: DataDirectory, api: ApiServer, opened: ExitStack
+) -> OutcomeUpkeep | None:
+    """Open what counts outcomes for an API, if anything does."""
+    recorder = open_recorder(settings, directory, now_ms)
+    if isinstance(recorder, OutcomesAbsence):
+        api.count_outcomes(recorder, lambda: None)
+        return None
+    opened.callback(recorder.close)
+    upkeep = OutcomeUpkeep(recorder, open_delivery(settings, recorder, now_ms))
+    api.count_outcomes(recorder, upkeep.report)
+    return upkeep
 
 
 def _is_leasing(meter: LocalMeter | LeaseMeter | MeterAbsence) -> TypeGuard[LeaseMeter]:

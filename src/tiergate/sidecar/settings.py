@@ -65,6 +65,7 @@ _STALE: Final = "Stale data"
 _STARTUP: Final = "Startup without data"
 _CONTROL_PLANE: Final = "Control plane"
 _USAGE: Final = "Usage"
+_OUTCOMES: Final = "Outcomes"
 _DECISION_LOG: Final = "Decision log"
 
 _REDACTION: Final = choice("keep", "hash", "drop")
@@ -209,6 +210,26 @@ class Settings:
         250_000,
         "How many idempotency keys are kept at most, each for 24 hours; the oldest are forgotten first. Each takes "
         "about a kilobyte of memory.",
+    )
+    outcomes_disk: int = setting(
+        _OUTCOMES,
+        BYTES,
+        64 * 1024**2,
+        "How many bytes the outcomes that services report may take in the data folder, and a sum by feature and minute "
+        "for each 64 of them in memory. When they are used up, nothing is counted, and callers get an error.",
+    )
+    outcomes_keep: float = setting(
+        _OUTCOMES,
+        SECONDS,
+        86_400.0,
+        "How long outcomes can be read here: without a control plane at all, with one after it has them.",
+    )
+    outcomes_ids: int = setting(
+        _OUTCOMES,
+        COUNT,
+        100_000,
+        "How many ids of outcomes are kept at most, each for at least an hour; the oldest are forgotten first. Each "
+        "takes about 100 bytes of memory.",
     )
     recheck_one_in: int = setting(
         _EVALUATION,

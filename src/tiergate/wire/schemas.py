@@ -34,6 +34,8 @@ _NAMES: Final = {
     "CommitBody": "Commit",
     "UsageRecordBody": "UsageRecord",
     "UsageRecordsBody": "UsageRecords",
+    "OutcomeBody": "Outcome",
+    "OutcomesBody": "Outcomes",
     "ConsumptionDocument": "Consumption",
     "ReservationDocument": "ReservationEnd",
     "UsageWindowDocument": "UsageWindow",

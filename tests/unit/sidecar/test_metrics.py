@@ -16,7 +16,7 @@ from tiergate.model import Reason
 from tiergate.sidecar.api import batches
 from tiergate.sidecar.api.responses import reject
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.metrics import Durations, LeaseReport, UsageReport, WorkerCounts, registry
+from tiergate.sidecar.metrics import Durations, LeaseReport, OutcomesReport, UsageReport, WorkerCounts, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
@@ -200,6 +200,9 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     service.metrics.workers = lambda: WorkerCounts(2, 1, 3)
     leasing = LeaseReport(1, 2, 3, 0, 0, offline=False, last_exchange=1.0, error=None)
     service.metrics.usage = lambda: UsageReport({"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations(), leasing)
+    service.metrics.outcomes = lambda: OutcomesReport(
+        {"counted": 1}, 1, 2, None, 1, 0, 0, Durations(), True, 1, 1.0, 0, 1, 0, 1.0, None
+    )
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -12,13 +12,10 @@ from tiergate.cli.control_plane_client import ControlPlaneOptions
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.option_groups import expand_options
 from tiergate.cli.output.errors import print_json_bytes
-from tiergate.cli.shared_options import AsJson
+from tiergate.cli.shared_options import AsJson, read_moment
 from tiergate.cli.sidecar_client import SidecarOptions
-from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tiergate.model import Subject
 
 app = typer.Typer()
@@ -90,7 +87,7 @@ def report(
 
     with connection.open() as sidecar:
         found = sidecar.report_usage(
-            about.subject(subject), feature, amount=read_number("amount", amount), at=_moment(at), key=key
+            about.subject(subject), feature, amount=read_number("amount", amount), at=read_moment(at), key=key
         )
     if as_json:
         print_json_bytes(recorded_json(found))
@@ -117,19 +114,6 @@ def show(
         print_json_bytes(usage_json(found))
     else:
         print_usage(found)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    from datetime import UTC, datetime
-
-    from tiergate.model import parse_instant
-
-    try:
-        return datetime.fromtimestamp(parse_instant(text) / 1000, UTC)
-    except (ValueError, OverflowError) as error:
-        raise SettingsError("at", f"`{text}` {error}") from None
 
 
 class ExportFormat(StrEnum):

@@ -40,6 +40,13 @@ def print_table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> None:
         print_line(f"{indent}{label:{width}}  {content}" if width else f"{indent}{content}")
 
 
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of the same number of cells to standard output, in columns; the first are the heads."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
 def print_section(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Write an empty line, a title and a table; nothing if there are no rows."""
     if rows:

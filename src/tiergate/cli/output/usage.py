@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiergate.cli.output.console import print_line
+from tiergate.cli.output.console import print_columns, print_line
 from tiergate.cli.output.decision import print_answer
 from tiergate.wire.json import encode
 
@@ -66,7 +66,7 @@ def print_usage(usage: list[FeatureUsage]) -> None:
         )
         for one in usage
     ]
-    _print_columns([("feature", "used", "limit", "remaining", "overage", "resets"), *rows])
+    print_columns([("feature", "used", "limit", "remaining", "overage", "resets"), *rows])
 
 
 def usage_json(usage: list[FeatureUsage]) -> bytes:
@@ -88,7 +88,7 @@ def print_allocation(features: Sequence[Mapping[str, Any]]) -> None:
         numbers = (one["customers"], one["unlimited"], one["allowed"], one["used"])
         share = f"{one['share']:.1%}" if "share" in one else ""
         rows.append((one["feature"], *map(str, numbers), share, *map(str, counts)))
-    _print_columns([(*heads, "100 %", "above"), *rows])
+    print_columns([(*heads, "100 %", "above"), *rows])
 
 
 def print_leases(leases: Sequence[Mapping[str, Any]]) -> None:
@@ -110,7 +110,7 @@ def print_leases(leases: Sequence[Mapping[str, Any]]) -> None:
         )
         for lease in leases
     ]
-    _print_columns([heads, *rows])
+    print_columns([heads, *rows])
 
 
 def print_written_off(found: Mapping[str, Any]) -> None:
@@ -123,12 +123,6 @@ def print_written_off(found: Mapping[str, Any]) -> None:
 def _whose(entry: Mapping[str, Any]) -> str:
     parts = [entry[name] for name in ("customer", "subscription", "user") if name in entry]
     return " / ".join(parts) or "everybody"
-
-
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _present(value: msgspec.Struct) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from tiergate.sidecar.api.explanations import ExplanationAdapter
 from tiergate.sidecar.api.ofrep import endpoints as ofrep
 from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
 from tiergate.sidecar.api.openapi import document as openapi_document
+from tiergate.sidecar.api.outcomes import OutcomeAdapter
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
 from tiergate.sidecar.api.usage import UsageAdapter
 from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.native_decisions import NativeDecisions
+from tiergate.sidecar.outcomes.outcome_service import OutcomeService
 from tiergate.sidecar.request_context import RequestContext, context_of
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.usage.usage_service import UsageService
@@ -52,7 +54,7 @@ _SHARE_OF_OFREP = 0.2
 class NativeApi:
     """The adapters of the sidecar's own API and of other protocols. They cache at most `cache_bytes`; 0 caches nothing.
 
-    `meter`: what counts usage, or why nothing does.
+    `meter`: what counts usage, or why nothing does. Outcomes are counted once `outcomes.service` has a recorder.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class NativeApi:
         self.entitlements = EntitlementListAdapter(service, rest)
         self.explanations = ExplanationAdapter(service)
         self.usage = UsageAdapter(UsageService(service, meter))
+        self.outcomes = OutcomeAdapter(OutcomeService(service))
 
 
 def app(api: NativeApi, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
@@ -96,6 +99,7 @@ def routes(api: NativeApi) -> list[Route]:
         Route("/v1/reservations/{id}/release", _ReservationEndpoint(api.usage.release), methods=["POST"]),
         Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
         *ofrep.routes(api.ofrep),
+        Route("/v1/outcomes", _OutcomesEndpoint(api.outcomes), methods=["GET", "POST"]),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 
@@ -163,6 +167,21 @@ class _UsageEndpoint:
         else:
             response = await self._usage.read(scope["query_string"])
         await send_response(response, context, send)
+
+
+class _OutcomesEndpoint:
+    """Passes a JSON body of outcomes, or the query of a feature's outcomes, to an adapter."""
+
+    def __init__(self, outcomes: OutcomeAdapter) -> None:
+        self._outcomes = outcomes
+        self._report = _JsonEndpoint(outcomes.report, outcomes.report_now)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await self._report(scope, receive, send)
+        else:
+            response = await self._outcomes.read(scope["query_string"])
+            await send_response(response, context_of(scope["headers"]), send)
 
 
 class _OpenApiEndpoint:

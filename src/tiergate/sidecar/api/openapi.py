@@ -11,6 +11,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.model import SubjectType
 from tiergate.sidecar.api.openapi_ofrep import ofrep_paths, ofrep_schemas
+from tiergate.sidecar.api.openapi_outcomes import OUTCOME_STRUCTS, outcome_paths
 from tiergate.sidecar.api.openapi_parts import body, header_refs, ref, rejections, response_ref, success
 from tiergate.sidecar.api.openapi_usage import USAGE_STRUCTS, usage_paths
 from tiergate.wire.check import MAX_CHECKS, SUBJECT_ID_SCHEMA, CheckAtBody, CheckBody, ChecksBody
@@ -43,6 +44,7 @@ def description() -> Json:
             "/v1/explain": {"post": _explain()},
             **usage_paths(),
             **ofrep_paths(),
+            **outcome_paths(),
             "/openapi.json": {"get": _self()},
         },
         "components": {
@@ -194,13 +196,17 @@ def _responses() -> Json:
 
 def _schemas() -> Json:
     return {
-        **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList, *USAGE_STRUCTS]),
         **ofrep_schemas(),
+        **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList, *USAGE_STRUCTS, *OUTCOME_STRUCTS]),
         **decision_schemas(unloaded=True),
         **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
         "UsageResults": object_of(
             {"results": {"type": "array", "items": {"anyOf": [ref("RecordedUsage"), ref("Problem")]}}},
             description="What became of each record, in the order of the request.",
+        ),
+        "OutcomeResults": object_of(
+            {"results": {"type": "array", "items": {"anyOf": [ref("RecordedOutcome"), ref("Problem")]}}},
+            description="What became of each outcome, in the order of the request.",
         ),
         "Results": object_of({"results": {"type": "array", "items": {"anyOf": [ref("Decision"), ref("Problem")]}}}),
     }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from tiergate.sidecar.metrics import LeaseReport, Metrics, UsageReport
+    from tiergate.sidecar.metrics import LeaseReport, Metrics, OutcomesReport, UsageReport
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
@@ -100,9 +100,9 @@ class _Endpoints:
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Report the data that decisions use, its sources, and its age."""
-        return _json(
-            _without_none(status_members(self._state, self._metrics.data(), self._workers(), self._metrics.usage()))
-        )
+        metrics = self._metrics
+        members = status_members(self._state, metrics.data(), self._workers(), metrics.usage(), metrics.outcomes())
+        return _json(_without_none(members))
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Return all metrics, for Prometheus."""
@@ -116,6 +116,7 @@ def status_members(
     data: DiskReport | None,
     workers: list[dict[str, object]] | None = None,
     usage: UsageReport | None = None,
+    outcomes: OutcomesReport | None = None,
 ) -> dict[str, object]:
     """Return the members of `/status`; the response leaves out those that are `None`."""
     report, current = state.report(), state.current
@@ -157,6 +158,7 @@ def status_members(
         },
         "data": None if data is None else _data(data),
         "usage": None if usage is None else _usage(usage),
+        "outcomes": None if outcomes is None else _outcomes(outcomes),
         "workers": workers or None,
         "quarantined": report.quarantined,
         "customers": report.customers,
@@ -186,6 +188,20 @@ def _usage(report: UsageReport) -> dict[str, object]:
         "reservations": report.reservations,
         "keys": report.keys,
         "leasing": None if leasing is None else _leasing(leasing),
+    }
+
+
+def _outcomes(report: OutcomesReport) -> dict[str, object]:
+    last, oldest = report.last_delivery, report.oldest
+    return {
+        "journal_bytes": report.journal_bytes,
+        "limit_bytes": report.budget_bytes,
+        "error": report.error,
+        "sums": report.sums,
+        "undelivered": report.undelivered if report.delivers else None,
+        "oldest_undelivered_at": None if oldest is None or not report.delivers else _instant(int(oldest * 1000)),
+        "last_delivery_at": None if last is None else _instant(int(last * 1000)),
+        "delivery_error": report.delivery_error,
     }
 
 

@@ -71,7 +71,8 @@ class _Batch(NamedTuple):
 class Journal:
     """An open journal. `open` reads it; then `start` must be called in the event loop, before `append`."""
 
-    def __init__(self, writer: JournalWriter, replayed: int) -> None:
+    def __init__(self, writer: JournalWriter, replayed: int, content: str = "usage") -> None:
+        self._content = content
         self.counts = JournalCounts()
         self.failed: JournalError | None = None
         """Why the newest group is not on disk; none if it is."""
@@ -100,14 +101,18 @@ class Journal:
         *,
         budget: int = DEFAULT_BUDGET,
         segment: int = DEFAULT_SEGMENT,
+        content: str = "usage",
     ) -> Journal:
         """Open the journal in a folder that nobody else uses, and pass every record in it to `apply`.
+
+        `content`: what is counted in it, for the log.
 
         Raises:
             JournalError: if it cannot be read. If it cannot be written, the appended records fail until it can.
         """
         recovery = recover(folder, apply)
-        return cls(JournalWriter(folder, recovery, budget=budget, segment=segment), recovery.replayed)
+        writer = JournalWriter(folder, recovery, budget=budget, segment=segment)
+        return cls(writer, recovery.replayed, content)
 
     @property
     def size(self) -> int:
@@ -128,7 +133,7 @@ class Journal:
     def start(self) -> None:
         """Begin to write, in the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="usage-journal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{self._content}-journal", daemon=True)
         self._thread.start()
 
     def append(self, record: bytes, done: Done) -> None:
@@ -273,15 +278,16 @@ class Journal:
         if error is not None:
             self.counts.failures += 1
         if error is not None and (self.failed is None or self.failed.detail != error.detail):
-            _logger.error("cannot write the usage journal; nothing is counted until it can be written: %s", error)
+            what = "cannot write the %s journal; nothing is counted until it can be written: %s"
+            _logger.error(what, self._content, error)
         elif error is None and self.failed is not None:
-            _logger.info("the usage journal is writable again")
+            _logger.info("the %s journal is writable again", self._content)
         self.failed = error
 
     def _on_snapshot(self, error: JournalError | None) -> None:
         self._is_snapshotting = False
         if error is not None:
-            _logger.error("cannot write a snapshot of usage; keeping the journal: %s", error)
+            _logger.error("cannot write a snapshot of %s; keeping the journal: %s", self._content, error)
         else:
             self.counts.snapshots += 1
 
@@ -314,7 +320,8 @@ class Journal:
                 self._report(self._on_snapshot, error)
             else:
                 arguments = (number, batch.snapshot)
-                threading.Thread(target=self._snapshot, args=arguments, name="usage-snapshot", daemon=True).start()
+                name = f"{self._content}-snapshot"
+                threading.Thread(target=self._snapshot, args=arguments, name=name, daemon=True).start()
         return None
 
     def _snapshot(self, number: int, records: Iterable[bytes]) -> None:

@@ -136,7 +136,18 @@ class ControlPlaneClient:
 
     async def exchange_usage(self, request: bytes) -> bytes:
         """Send a request of a holder of leases to the ledger, and return the reply, both in MessagePack."""
-        url = f"{self.url}/v1/sync/usage"
+        return await self._post("usage", request)
+
+    async def deliver_outcomes(self, request: bytes) -> bytes:
+        """Send a batch of outcomes, and return the reply, both in MessagePack."""
+        return await self._post("outcomes", request)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _post(self, path: str, request: bytes) -> bytes:
+        url = f"{self.url}/v1/sync/{path}"
         timeout = httpx.Timeout(_USAGE_SECONDS, connect=_USAGE_CONNECT_SECONDS)
         try:
             async with asyncio.timeout(_USAGE_SECONDS) as limit:
@@ -150,10 +161,6 @@ class ControlPlaneClient:
             raise SyncError(url, f"no response: {str(error) or type(error).__name__}") from None
         except TimeoutError:
             raise SyncError(url, f"no response in {_USAGE_SECONDS:g} seconds") from None
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
     async def _get(self, path: str, most: int, *, wait: float = 0.0, unpacked: bool = True) -> bytes:
         url = f"{self.url}/v1/sync/{path}"
