@@ -279,6 +279,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/sync/snapshot
         GET /v1/sync/snapshot/pages/{sha256}
         GET /v1/sync/subjects/{kind}/{subject}
+        POST /v1/sync/outcomes
         POST /v1/sync/usage
         POST /v1/usage
         """,
@@ -381,7 +382,8 @@ def ask(client: httpx.Client, route: str, customer: str, item: str = "gold") -> 
         body = check if route == "POST /v1/explain" else {"check": check}
     elif method in {"POST", "PUT", "PATCH"}:
         body = {"id": customer, "customer": customer}
-    media = {"/v1/import/subjects": "application/x-ndjson", "/v1/sync/usage": "application/msgpack"}
+    media = {"/v1/import/subjects": "application/x-ndjson"}
+    media |= dict.fromkeys(("/v1/sync/usage", "/v1/sync/outcomes"), "application/msgpack")
     headers = {"content-type": media[path]} if path in media else None
     return client.request(method, path, json=body, headers=headers).status_code
 

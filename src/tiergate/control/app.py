@@ -33,6 +33,7 @@ from tiergate.control.api.usage import UsageEndpoints
 from tiergate.control.api.usage_exports import UsageExportEndpoints
 from tiergate.control.api.usage_leases import UsageLeaseEndpoints
 from tiergate.control.api.webhooks import WebhookEndpoints
+from tiergate.control.feed_api import outcome_exchange
 from tiergate.control.feed_api.usage_exchange import UsageExchange
 from tiergate.publish.publisher import Publisher
 
@@ -90,6 +91,7 @@ def all_endpoints(
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
         *UsageExchange(ledger).endpoints(),
+        *outcome_exchange.endpoints(),
         *UsageEndpoints(ledger).endpoints(),
         *UsageExportEndpoints(exporter).endpoints(),
         *UsageLeaseEndpoints(ledger).endpoints(),

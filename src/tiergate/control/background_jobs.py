@@ -16,6 +16,8 @@ from tiergate.admin.usage_limits import follow_dates, follow_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.events import delete_events
+from tiergate.store.outcomes import drop_hours as drop_outcomes
+from tiergate.store.outcomes import drop_sources
 from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
 from tiergate.store.status_monitors import drop_silences
@@ -160,6 +162,7 @@ class Retention(NamedTuple):
     usage_hours: int = 35
     events: int = 30
     status: int = 1100
+    outcomes: int = 400
 
 
 def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
@@ -175,7 +178,8 @@ def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
     _repeat(store, delete_events, now - retention.events * _DAY)
     for drop_ended in (drop_reports, drop_silences):
         _repeat(store, drop_ended, now - retention.status * _DAY)
-    for drop_expired in (drop_keys, drop_holders):
+    _repeat(store, drop_outcomes, now - retention.outcomes * _DAY)
+    for drop_expired in (drop_keys, drop_holders, drop_sources):
         _repeat(store, drop_expired, now)
 
 

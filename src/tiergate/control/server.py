@@ -264,6 +264,7 @@ class _ControlPlane:
             settings.usage_hours_retention,
             settings.events_retention,
             settings.status_retention,
+            settings.outcomes_retention,
         )
         jobs = [
             run_forever("tail", self._watcher.run),

@@ -34,6 +34,7 @@ PREFIX: Final = "TIERGATE_CP_"
 _STORE: Final = "Store"
 _SIDECARS: Final = "Sync"
 _USAGE: Final = "Usage"
+_OUTCOMES: Final = "Outcomes"
 _EVENTS: Final = "Events"
 _STATUS: Final = "Status"
 
@@ -141,6 +142,9 @@ class Settings:
     )
     usage_export_every: float = setting(
         _USAGE, SECONDS, 3600.0, "How often it is checked which days are to be written."
+    )
+    outcomes_retention: int = setting(
+        _OUTCOMES, COUNT, 400, "For how many days the outcomes that services report are kept, by minute."
     )
     events_retention: int = setting(_EVENTS, COUNT, 30, "For how many days the list of events is kept.")
     window_events: bool = setting(

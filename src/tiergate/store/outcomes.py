@@ -47,7 +47,7 @@ _decode: Final = msgspec.msgpack.Decoder(list[_Minute]).decode
 
 
 def add_batch(unit: WriteUnit, source: str, number: int, sums: Iterable[MinuteSum]) -> bool:
-    """Add a batch of outcomes; return whether it is the first time. Batches of a source come in the order of numbers.
+    """Add a batch of outcomes; return whether it came for the first time. Those of a source come in order.
 
     The row of the source is locked, then those of hours in the order of their keys.
     """
@@ -65,37 +65,39 @@ def add_batch(unit: WriteUnit, source: str, number: int, sums: Iterable[MinuteSu
 
 
 def _add(connection: Connection, sums: Iterable[MinuteSum]) -> None:
-    added: defaultdict[tuple[str, int], list[MinuteSum]] = defaultdict(list)
+    added: defaultdict[tuple[str, Instant], list[MinuteSum]] = defaultdict(list)
     for one in sums:
         added[one.feature, one.minute - one.minute % HOUR_MS].append(one)
     keys = sorted(added)
-    stored = {
-        (row.feature, row.hour): _read(row.minutes)
-        for row in read_rows(connection, OUTCOME_HOURS, _HOUR, keys, lock=True)
-    }
+    stored = read_rows(connection, OUTCOME_HOURS, _HOUR, keys, lock=True)
+    hours = {(row.feature, row.hour): _read(row.hour, row.minutes) for row in stored}
     updated: list[dict[str, object]] = []
     inserted: list[dict[str, object]] = []
     for key in keys:
-        minutes = stored.get(key, {})
+        rows = updated if key in hours else inserted
+        minutes = hours.setdefault(key, {})
         for one in added[key]:
-            place = (one.minute - key[1]) // MINUTE_MS
-            minutes[place] = minutes.get(place, Outcomes()) + one.outcomes
-        (updated if key in stored else inserted).append(_row(key, minutes))
+            minutes[one.minute] = minutes.get(one.minute, Outcomes()) + one.outcomes
+        rows.append(_row(key, minutes))
     update_rows(connection, OUTCOME_HOURS, _HOUR, updated)
     insert_rows(connection, OUTCOME_HOURS, inserted)
 
 
-def _row(key: tuple[str, int], minutes: Mapping[int, Outcomes]) -> dict[str, object]:
+def _row(key: tuple[str, Instant], minutes: Mapping[Instant, Outcomes]) -> dict[str, object]:
+    feature, hour = key
     content = [
-        _Minute(place, each.requests, each.failed, tuple(sorted(each.slow.items())))
-        for place, each in sorted(minutes.items())
+        _Minute((minute - hour) // MINUTE_MS, each.requests, each.failed, tuple(sorted(each.slow.items())))
+        for minute, each in sorted(minutes.items())
     ]
     bad = sum(each.failed + max(each.slow.values(), default=0) for each in minutes.values())
-    return {"feature": key[0], "hour": key[1], "bad": bad, "minutes": _encode(content)}
+    return {"feature": feature, "hour": hour, "bad": bad, "minutes": _encode(content)}
 
 
-def _read(content: bytes) -> dict[int, Outcomes]:
-    return {each.place: Outcomes(each.requests, each.failed, dict(each.slow)) for each in _decode(bytes(content))}
+def _read(hour: Instant, content: bytes) -> dict[Instant, Outcomes]:
+    return {
+        hour + each.place * MINUTE_MS: Outcomes(each.requests, each.failed, dict(each.slow))
+        for each in _decode(bytes(content))
+    }
 
 
 def minutes_of(unit: ReadUnit, feature: str, start: Instant, until: Instant) -> dict[Instant, Outcomes]:
@@ -119,10 +121,9 @@ def minutes_of_all(
     if only_bad:
         query = query.where(columns.bad > 0)
     for feature, hour, content in unit.side_session.connection().execute(query.order_by(columns.feature, columns.hour)):
-        for each in _decode(bytes(content)):
-            minute = hour + each.place * MINUTE_MS
+        for minute, outcomes in _read(hour, content).items():
             if start <= minute < until:
-                yield feature, minute, Outcomes(each.requests, each.failed, dict(each.slow))
+                yield feature, minute, outcomes
 
 
 def drop_hours(unit: WriteUnit, before: Instant) -> int:

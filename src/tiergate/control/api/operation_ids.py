@@ -79,6 +79,7 @@ _NAMES: Final = {
     "GET /v1/sync/changes": "follow_changes",
     "GET /v1/sync/publication": "get_sync_publication",
     "GET /v1/sync/snapshot": "get_sync_snapshot",
+    "POST /v1/sync/outcomes": "deliver_outcomes",
     "POST /v1/sync/usage": "exchange_usage",
     "POST /v1/usage": "record_usage",
     "GET /v1/usage/allocation": "list_usage_allocation",

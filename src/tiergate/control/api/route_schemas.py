@@ -188,6 +188,7 @@ _WEBHOOKS: Final = {
 _SYNC: Final = {
     "GET /v1/sync/changes": Shape(media=NDJSON),
     "GET /v1/sync/publication": Shape("Envelope"),
+    "POST /v1/sync/outcomes": Shape(None, "OutcomeBatch", media="application/msgpack"),
     "POST /v1/sync/usage": Shape(None, "UsageRequest", media="application/msgpack"),
     "GET /v1/sync/bundles/{revision}": Shape(media="application/zip"),
     "GET /v1/sync/snapshot": Shape(media=NDJSON),

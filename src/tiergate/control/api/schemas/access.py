@@ -135,6 +135,11 @@ def sync_schemas() -> dict[str, Schema]:
             {"payload": TEXT, "payloadType": TEXT, "signatures": {"type": "array", "items": signature}},
             description="A signed statement (DSSE).",
         ),
+        "OutcomeBatch": {
+            "type": "string",
+            "format": "binary",
+            "description": "A batch of outcomes by minute, in MessagePack: docs/reference/sync-api.md.",
+        },
         "UsageRequest": {
             "type": "string",
             "format": "binary",
