@@ -15,7 +15,8 @@ from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.cedar import builtin_schema
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Evaluator
-from tiergate.model import Check, Decision, Reason, Rules, Subject, parse_instant
+from tiergate.engine.feature_status import FeatureStatuses, fixed_status
+from tiergate.model import Check, Decision, Reason, Rules, Status, Subject, parse_instant
 from tiergate.model.checks import REASON_PRECEDENCE
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ class Somebody:
         return self.record if subject.id == self.record.customer.id else None
 
 
-def decide(rules: Rules, customer: dict[str, Any], ask: dict[str, Any], at: str, folder: Path) -> Decision:
-    """Compile the rules and ask a check about a customer."""
+def decide(rules: Rules, check: dict[str, Any], folder: Path) -> Decision:
+    """Compile the rules and ask a check of the page."""
+    customer, ask, at = check.get("customer", {}), check["ask"], check.get("at", "2026-11-18T12:00:00Z")
+    now = parse_instant(at)
     held = customer.get("items", ["gold"])
     subscription = {"id": "sub", "customer": "somebody", "status": customer.get("status", "active")}
     known = {
@@ -80,15 +83,15 @@ def decide(rules: Rules, customer: dict[str, Any], ask: dict[str, Any], at: str,
     asked: dict[str, Any] = {
         key: int(value) if key in {"used", "amount", "value"} else value for key, value in ask.items()
     }
-    engine = Evaluator(bundle, Somebody(records["somebody"]))
-    return engine.decide(Check(Subject("somebody"), **asked), parse_instant(at))
+    statuses = FeatureStatuses(fixed_status(ask["feature"], Status(check.get("status", "operational")), now))
+    engine = Evaluator(bundle, Somebody(records["somebody"]), statuses=statuses)
+    return engine.decide(Check(Subject("somebody"), **asked), now)
 
 
 @pytest.mark.parametrize("case", shown(), ids=lambda case: f"line-{case.line}")
 def test_a_rule_answers_as_the_page_says(case: Shown, tmp_path: Path) -> None:
     """Each check on the page has the answer that stands beside it."""
-    at = case.check.get("at", "2026-11-18T12:00:00Z")
-    decision = decide(case.rules, case.check.get("customer", {}), case.check["ask"], at, tmp_path)
+    decision = decide(case.rules, case.check, tmp_path)
     assert decision.reason == case.check["answer"]
 
 
@@ -97,8 +100,7 @@ def test_a_rule_answers_as_the_page_says(case: Shown, tmp_path: Path) -> None:
 )
 def test_a_denial_on_the_page_is_the_rules_doing(case: Shown, tmp_path: Path) -> None:
     """Without the rule, the same check is answered otherwise: it is the rule that bites."""
-    at = case.check.get("at", "2026-11-18T12:00:00Z")
-    decision = decide(Rules(), case.check.get("customer", {}), case.check["ask"], at, tmp_path)
+    decision = decide(Rules(), case.check, tmp_path)
     assert decision.reason is not Reason.RULE_DENIED
 
 

@@ -16,6 +16,7 @@ from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
 from tiergate.cli.output.diff_json import diff_json
 from tiergate.engine import Evaluator
+from tiergate.engine.feature_status import FeatureStatuses, fixed_status
 from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import (
@@ -27,6 +28,7 @@ from tiergate.model import (
     MeteredUsage,
     Override,
     OverrideMode,
+    Status,
     Subject,
     SubjectRecord,
     SubjectType,
@@ -120,8 +122,25 @@ def of_reset(choose: Choices) -> str:
     return choose.one([f"context has resetsAt && {compared}", f"!(context has resetsAt) || {compared}", compared])
 
 
+def of_status(choose: Choices) -> str:
+    """A test of the status of the feature."""
+    one, other = choose.one([*Status]), choose.one([*Status])
+    return choose.one(
+        [
+            f'context.status == "{one}"',
+            f'context.status != "{one}"',
+            f'["{one}", "{other}"].contains(context.status)',
+            f'context.status like "{choose.one(["d*", "*a*", "*n", "down", "*"])}"',
+            'principal.hasTag("region") && context.status != principal.getTag("region")',
+            'context has status && context.status == "unknown"',
+        ]
+    )
+
+
 def atom(choose: Choices, feature: str) -> str:
     """A condition without connectives."""
+    if choose.number(0, 6) == 0:
+        return of_status(choose)
     if feature == "calls" and choose.number(0, 2):
         return of_reset(choose)
     return choose.one(
@@ -178,6 +197,7 @@ def changed(choose: Choices, text: str) -> str:
         ('principal.tags.containsAll(["a", "b"])', '(principal.tags.contains("b") && principal.tags.contains("a"))'),
         ('principal.tags.contains("a")', '(["a"].containsAny(principal.tags))'),
         ("context.used + context.amount > ", "context.amount > 0 - context.used + "),
+        ('"down"', '"degraded"'), ('"partial"', '"down"'), ('like "down"', '== "down"'), ('like "d*"', 'like "do*"'),
         ('"1d"', '"24h"'), ('"14d"', '"1d"'), ("context has resetsAt && ", ""), ("2026-12-01", "2027-01-01"),
         ("context.resetsAt > ", 'context.resetsAt.offset(duration("0h")) > '),
         ("context.resetsAt >= ", "context.resetsAt > "),
@@ -267,10 +287,13 @@ def checks_of(record: SubjectRecord, choose: Choices, feature: str, count: int) 
 METER = FixedUsage()
 """What all engines say was used."""
 
+STATUSES = FeatureStatuses()
+"""The reports that all engines know."""
+
 
 def metered(made: World) -> Evaluator:
-    """An engine that counts usage."""
-    return Evaluator(made.bundle, Subjects(made.records), usage=METER)
+    """An engine that counts usage, and knows the status of features."""
+    return Evaluator(made.bundle, Subjects(made.records), usage=METER, statuses=STATUSES)
 
 
 def world(rules: str, catalog: Document = CATALOG) -> World:
@@ -279,12 +302,18 @@ def world(rules: str, catalog: Document = CATALOG) -> World:
 
 
 def decided(
-    engines: tuple[Evaluator, Evaluator], record: SubjectRecord, check: Check, at: Instant, resets_at: Instant = FOREVER
+    engines: tuple[Evaluator, Evaluator],
+    record: SubjectRecord,
+    check: Check,
+    at: Instant,
+    resets_at: Instant = FOREVER,
+    status: Status = Status.OPERATIONAL,
 ) -> list[tuple[bool, str]]:
     """What both sides say of a check."""
     found = []
     for engine in engines:
         METER.usage = MeteredUsage(window_end=resets_at)
+        STATUSES.replace(fixed_status(check.feature, status, at))
         engine.subjects._source = Subjects({record.customer.id: record})
         for subject in (
             Subject(record.customer.id),
@@ -345,7 +374,8 @@ def expect_shown(found: SemanticDiff, engines: tuple[Evaluator, Evaluator]) -> N
     for turn in json.loads(diff_json(found))["turns"]:
         record, check, at = repeated(turn["shown_by"], turn["feature"])
         told = turn["shown_by"].get("resets_at")
-        before, after = decided(engines, record, check, at, FOREVER if told is None else parse_instant(told))
+        status = Status(turn["shown_by"].get("status", "operational"))
+        before, after = decided(engines, record, check, at, FOREVER if told is None else parse_instant(told), status)
         assert before == (turn["allowed_before"], turn["reason_before"]), turn
         assert after == (turn["allowed_after"], turn["reason_after"]), turn
 
@@ -369,8 +399,9 @@ def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> 
             continue
         count = 1500 if feature in old + new else 20
         for record, check, at in checks(choose, feature, count):
-            before, after = decided(engines, record, check, at)
-            assert before == after, (old, new, record, check, at)
+            status = choose.one([*Status])
+            before, after = decided(engines, record, check, at, status=status)
+            assert before == after, (old, new, record, check, at, status)
 
 
 @settings(max_examples=settings().max_examples // 2)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.model import BEGINNING, FOREVER, ReportedStatus, Status, StatusWindow
+from tiergate.model import BEGINNING, FOREVER, FeatureReports, ReportedStatus, Status, StatusWindow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from tiergate.engine.facts import Facts
-    from tiergate.model import FeatureReports, Instant
+    from tiergate.model import Instant
 
 
 class FeatureStatuses:
@@ -72,6 +72,13 @@ def with_status(facts: Facts, reports: Iterable[ReportedStatus], now: Instant) -
     if window is None:
         return facts
     return replace(facts, status=window, start=max(facts.start, window.start), until=min(facts.until, window.until))
+
+
+def fixed_status(feature: str, status: Status, now: Instant) -> list[FeatureReports]:
+    """Return the reports, of one feature, that give it a status from an instant on."""
+    if status is Status.OPERATIONAL:
+        return []
+    return [FeatureReports(feature, (ReportedStatus(status=status, start=now),))]
 
 
 def reports_of(window: StatusWindow) -> tuple[ReportedStatus, ...]:

@@ -12,9 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate.engine import Evaluator
+from tiergate.engine.feature_status import FeatureStatuses, fixed_status
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError
-from tiergate.model import Check, Instant, MeteredUsage, Number, Reason, Subject, SubjectType, from_units
+from tiergate.model import Check, Instant, MeteredUsage, Number, Reason, Status, Subject, SubjectType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,10 @@ NO_ENTITLEMENT = EntitlementValue()
 
 
 class CheckParameters(NamedTuple):
-    """The fields of a check beside its subject and feature; `metered`: metered usage, in units."""
+    """The fields of a check beside its subject and feature.
+
+    `metered`: metered usage, in units. `status`: of the feature.
+    """
 
     amount: Number | None = None
     used: Number | None = None
@@ -66,6 +70,7 @@ class CheckParameters(NamedTuple):
     value: Number | None = None
     level: str | None = None
     metered: MeteredUsage = MeteredUsage()
+    status: Status = Status.OPERATIONAL
 
 
 class ComparedDecision(NamedTuple):
@@ -114,7 +119,8 @@ class SingleSubjectEngine:
         self.index = bundle.index
         self._stage = FixedSubject()
         self._meter = FixedUsage()
-        self._engine = Evaluator(bundle, self._stage, usage=self._meter)
+        self._statuses = FeatureStatuses()
+        self._engine = Evaluator(bundle, self._stage, usage=self._meter, statuses=self._statuses)
 
     def receive(self, record: SubjectRecord) -> None:
         """Make this the only subject from now on."""
@@ -130,6 +136,7 @@ class SingleSubjectEngine:
         if feature not in self.index.features:
             return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake="feature")
         self._meter.usage = ask.metered
+        self._statuses.replace(fixed_status(feature, ask.status, now))
         check = Check(subject, feature, ask.amount, ask.used, ask.user_used, ask.value, ask.level)
         try:
             evaluation = self._engine.evaluate(check, now)

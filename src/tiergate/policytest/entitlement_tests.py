@@ -15,7 +15,7 @@ from tiergate.catalog.reading.document import Listing, Mapping, Node, shorten
 from tiergate.catalog.reading.fields import find_suggestion, read_any_number, read_line, read_subject_id, read_units
 from tiergate.engine import normalize_check
 from tiergate.errors import CheckError
-from tiergate.model import FOREVER, Check, FeatureType, Reason, Subject, SubjectType
+from tiergate.model import FOREVER, Check, FeatureType, Reason, Status, Subject, SubjectType
 from tiergate.naming import policy_id, version_ref
 from tiergate.policytest.expectations import (
     MOST_ERRORS,
@@ -26,6 +26,7 @@ from tiergate.policytest.expectations import (
     read_allowed,
     read_expected,
 )
+from tiergate.policytest.status_fixtures import read_status
 from tiergate.policytest.subject_fixtures import NO_USAGE, read_usage
 from tiergate.policytest.suites import Case, EntitlementQuery
 
@@ -137,14 +138,14 @@ def _nothing(feature: Feature) -> str:
     return "false" if feature.type is FeatureType.SWITCH else "0"
 
 
-CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "subjects", "features", "requests"})
+CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "status", "subjects", "features", "requests"})
 """The keys of an entitlement test beside those of every test."""
 
 SUBJECT_KEYS: Final = frozenset({"name", "type", "id", "user"})
 """The keys of a subject that is more than a customer's id."""
 
 _NUMBERS: Final = ("amount", "used", "user_used", "value")
-REQUEST_KEYS: Final = frozenset({"feature", "now", "level", *_NUMBERS})
+REQUEST_KEYS: Final = frozenset({"feature", "now", "status", "level", *_NUMBERS})
 """The keys of a request."""
 
 _AXES: Final = ("subject", "feature", "request")
@@ -154,7 +155,7 @@ _LEAST = ""
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request: the fields of its check, and its own feature and instant, if any."""
+    """A request: the fields of its check, and its own feature, instant and status of the feature, if any."""
 
     name: str
     place: int
@@ -166,6 +167,7 @@ class _Request:
     user_used: Number | None = None
     value: Number | None = None
     level: str | None = None
+    status: Status | None = None
 
     def check(self, subject: Subject, feature: str) -> Check:
         return Check(subject, feature, self.amount, self.used, self.user_used, self.value, self.level)
@@ -186,6 +188,7 @@ class CheckTests:
         if "usage" in suite:
             known = {*environment.subjects.records, *environment.subjects.holders, *_subject_names(suite)}
             self._usage = read_usage(suite, self._features, known, report)
+        self._status = read_status(suite, self._features, report)
 
     def cases(self, test: Fields) -> list[Case]:
         """Read the cases of a test."""
@@ -198,6 +201,7 @@ class CheckTests:
             names = {*subjects, *(subject.id for subject in subjects.values())}
             written = read_usage(test, self._features, names, self._report)
         usage = written.within(self._usage)
+        statuses = self._status | read_status(test, self._features, self._report)
         requested = self._requested(test, features, requests)
         if now is None and "now" not in test and not self._has_now:
             self._check_instants(test, [request for _, request in requested])
@@ -211,7 +215,9 @@ class CheckTests:
             name, feature, _ = cell
             subject = subjects[name]
             known_usage = usage.of(name, subject, self._features[feature])
-            queries[cell] = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
+            status = request.status or statuses.get(feature, Status.OPERATIONAL)
+            check = request.check(subject, feature)
+            queries[cell] = EntitlementQuery(check, request.now or now or 0, known_usage, status)
         return make_cases(queries, expected, test, self._report)
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
@@ -292,8 +298,8 @@ class CheckTests:
             for key in _NUMBERS
         ]
         level = read_line(fields.entries["level"], fields.at("level"), self._report) if "level" in fields else None
-        now = fields.instant("now")
-        return _Request(name, place, fields, feature, now, amount, used, user_used, value, level)
+        now, status = fields.instant("now"), fields.choice("status", Status)
+        return _Request(name, place, fields, feature, now, amount, used, user_used, value, level, status)
 
     def _requested(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
         """Pair features and requests: requests without a feature, else the least one, go with every feature."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tiergate.cedar import authorize_request
 from tiergate.engine import Evaluator, explain, explanation_sentences
+from tiergate.engine.feature_status import FeatureStatuses, fixed_status
 from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.errors import CallerError, TiergateError
 from tiergate.model import MeteredUsage
@@ -69,11 +70,12 @@ class EntitlementEnvironment:
         self.bundle = compiled.bundle
         self.index: CatalogIndex = compiled.bundle.index
         self._usage = FixedUsage()
+        self._statuses = FeatureStatuses()
 
     @cached_property
     def engine(self) -> Evaluator:
-        """The engine. Only `evaluate` and `explain` give it the usage of a query."""
-        return Evaluator(self.bundle, self.subjects, usage=self._usage)
+        """The engine. Only `evaluate` and `explain` give it the usage and the status of a query."""
+        return Evaluator(self.bundle, self.subjects, usage=self._usage, statuses=self._statuses)
 
     def run(self, case: Case, observers: Sequence[Observer] = ()) -> CaseResult:
         """Decide a check."""
@@ -91,13 +93,17 @@ class EntitlementEnvironment:
 
     def evaluate(self, query: EntitlementQuery) -> Evaluation:
         """Decide a check, and keep the inputs of the decision."""
-        self._usage.usage = query.usage or _NO_USAGE
+        self._set(query)
         return self.engine.evaluate(query.check, query.now)
 
     def explain(self, query: EntitlementQuery) -> Explanation:
         """Decide and explain a check."""
-        self._usage.usage = query.usage or _NO_USAGE
+        self._set(query)
         return explain(self.engine, query.check, query.now)
+
+    def _set(self, query: EntitlementQuery) -> None:
+        self._usage.usage = query.usage or _NO_USAGE
+        self._statuses.replace(fixed_status(query.check.feature, query.status, query.now))
 
     def _reasons(self, query: EntitlementQuery) -> tuple[str, ...]:
         try:

@@ -47,7 +47,10 @@ SHIPPED: Final = "shipped"
 INLINE_KEYS: Final = frozenset({"features", "items", "ladders"})
 _HEAD_KEYS: Final = frozenset({"apiVersion", "suite", "description", "skip"})
 KINDS: Final = {
-    SuiteKind.ENTITLEMENTS: _HEAD_KEYS | INLINE_KEYS | FIXTURE_KEYS | {"catalog", "rules", "now", "usage", "tests"},
+    SuiteKind.ENTITLEMENTS: _HEAD_KEYS
+    | INLINE_KEYS
+    | FIXTURE_KEYS
+    | {"catalog", "rules", "now", "usage", "status", "tests"},
     SuiteKind.ROLES: _HEAD_KEYS | {"roles", "callers", "resources", "tests"},
     SuiteKind.CEDAR: _HEAD_KEYS | {"cedar"},
 }

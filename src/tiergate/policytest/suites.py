@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tiergate.model import Status
+
 if TYPE_CHECKING:
     from tiergate.model import Check, Instant, MeteredUsage, Number, Reason
     from tiergate.permissions import Action, Caller, Resource
@@ -29,11 +31,12 @@ class SuiteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntitlementQuery:
-    """A check, at an instant, with metered usage (`None`: nothing is metered)."""
+    """A check, at an instant, with metered usage (`None`: nothing is metered) and the status of its feature."""
 
     check: Check
     now: Instant
     usage: MeteredUsage | None = None
+    status: Status = Status.OPERATIONAL
 
 
 @dataclass(frozen=True, slots=True)

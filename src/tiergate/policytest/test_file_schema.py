@@ -26,7 +26,7 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
-from tiergate.model import Reason, SubjectType
+from tiergate.model import Reason, Status, SubjectType
 from tiergate.permissions import Action, CallerKind
 from tiergate.policytest.expectations import MOST_ERRORS
 from tiergate.policytest.role_tests import ResourceType
@@ -72,6 +72,7 @@ def suite_schema() -> Schema:
                         ref("holder"), "Customers by their ids, each with one active subscription to these items."
                     ),
                     "usage": ref("usage", "Metered usage that is known in every test."),
+                    "status": _statuses("in every test"),
                     "tests": listing("#/$defs/checkTest", "The tests.") | {"minItems": 1},
                 },
                 ["apiVersion", "tests"],
@@ -81,6 +82,7 @@ def suite_schema() -> Schema:
                 | {
                     "now": _now(),
                     "usage": ref("usage", "Metered usage that is known in this test, before that of the suite."),
+                    "status": _statuses("in this test, before that of the suite"),
                     "subjects": listing("#/$defs/subject", "Whom the checks are about."),
                     "features": ids("What the checks are about, each with each request that names no feature."),
                     "requests": _mapping(ref("request"), "What is asked, by name; left out: the least that can be."),
@@ -104,6 +106,7 @@ def suite_schema() -> Schema:
                     "user_used": number("How much the user has used."),
                     "value": number("Which value of a range."),
                     "level": line("Which level of a custom feature."),
+                    "status": words(Status, "The reported status of the feature, before that of the test."),
                 },
                 description="What is asked of a feature.",
             ),
@@ -261,6 +264,11 @@ def _heading() -> Schema:
 
 def _now() -> Schema:
     return ref("instant", "The instant at which everything is decided; the nearest of request, test and suite.")
+
+
+def _statuses(where: str) -> Schema:
+    words_ = words(Status, "Its status.")
+    return _mapping(words_, f"The reported status of features {where}; left out: operational.")
 
 
 def _subject() -> Schema:

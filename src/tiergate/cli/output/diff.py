@@ -186,6 +186,7 @@ def _subject(check: Counterexample) -> str:
     parts += [f"{check.metered} used as metered"] if check.metered else []
     parts += [f"{check.total_used} used by everybody"] if check.total_used else []
     parts += [f"usage resets at {format_instant(check.resets_at)}"] if check.resets_at is not None else []
+    parts += [f"while the feature is {check.status}"] if check.status else []
     return f"{name} ({'; '.join(parts)})"
 
 

@@ -104,6 +104,7 @@ def _evidence(evidence: dict[str, Any]) -> str:
     check += f" by user {evidence['user']}" if "user" in evidence else ""
     check += f" with {evidence['total_used']} used by everybody" if "total_used" in evidence else ""
     check += f" with usage that resets at {evidence['resets_at']}" if "resets_at" in evidence else ""
+    check += f" while the feature is {evidence['status']}" if "status" in evidence else ""
     reasons = f"{evidence['before']['reason']} → {evidence['after']['reason']}"
     return f"such as {check} at {evidence['at']}: {reasons}"
 

@@ -11,6 +11,7 @@ from tiergate.model import (
     Amount,
     Level,
     Number,
+    Status,
     SubjectType,
     Switch,
     Unlimited,
@@ -31,7 +32,8 @@ class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     `subject`: made up unless a rule names it; a customer or of this `type`, perhaps with a `user`. `customer`: the
     owner of a subscription. Reasons are those of decisions, empty if the check is invalid. `items`: per subscription,
     written `gold`, `2 gold`, `gold@3` (pinned) or `override replace 5`. `overrides`, `suspended`: of the customer.
-    `metered`, `total_used`: metered usage, which resets at `resets_at`. `timed`: the answer depends on the instant.
+    `metered`, `total_used`: metered usage, which resets at `resets_at`. `status`: of the feature, if it is not
+    operational. `timed`: the answer depends on the instant.
     """
 
     subject: str
@@ -54,6 +56,7 @@ class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     metered: Number = 0
     total_used: Number = 0
     resets_at: int | None = None
+    status: str = ""
     timed: bool = False
 
 
@@ -100,6 +103,7 @@ class DifferingCase(NamedTuple):
             metered=from_units(parameters.metered.used, scale),
             total_used=from_units(parameters.metered.total_used, scale),
             resets_at=None if parameters.metered.window_end == FOREVER else parameters.metered.window_end,
+            status="" if parameters.status is Status.OPERATIONAL else parameters.status.value,
             timed=timed,
         )
 

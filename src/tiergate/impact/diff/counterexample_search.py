@@ -28,6 +28,7 @@ from tiergate.model import (
     MeteredUsage,
     Override,
     OverrideMode,
+    Status,
     Subject,
     SubjectRecord,
     SubjectType,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.case_space import CaseSpace
     from tiergate.model import IndexedItem, Instant, Value
 
+_BY_RANK: Final = tuple(Status)
 _KNOWN_NUMBERS: Final = ("limit", "allowance", "ceiling", "heldRank")
 _MOST_PATHS: Final = 200
 _MOST_GIVERS: Final = 8
@@ -139,7 +141,10 @@ class CounterexampleSearch:
         metered = MeteredUsage(
             total_used=numbers.get("totalCap.used", 0), window_end=FOREVER if reset is None else reset
         )
-        return CheckParameters(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
+        status = _BY_RANK[numbers.get("status", 0)]
+        return CheckParameters(
+            edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered, status
+        )
 
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import ScopeOp
+from tiergate.engine.feature_status import fixed_status
 from tiergate.engine.metered_limits import ceiling_of, drawn_ceiling
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.subject_effects import ComparedCheck
@@ -34,6 +35,7 @@ from tiergate.model import (
     FeatureType,
     MeteredUsage,
     Reason,
+    Status,
     Subject,
     SubjectType,
     from_units,
@@ -48,8 +50,22 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, Feature, Instant
 
 _REQUESTED: Final = frozenset(
-    {"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday", "draws", "resetsAt"}
+    {
+        "amount",
+        "used",
+        "remainder",
+        "userCap",
+        "totalCap",
+        "value",
+        "rank",
+        "now",
+        "weekday",
+        "status",
+        "draws",
+        "resetsAt",
+    }
 )
+_BY_RANK: Final = tuple(Status)
 _MOST_PATHS: Final = 60
 _SOMEBODY: Final = "somebody"
 _GRANTED: Final = Reason.GRANTED.value
@@ -175,17 +191,21 @@ class RuleEffectSearch:
         template = self._engines[which].slices.template(scene.action)
         return read_reason_formulas(statics, template, scene).reasons[_GRANTED]
 
-    def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> ComparedCheck:
+    def decide(
+        self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED, status: Status = Status.OPERATIONAL
+    ) -> ComparedCheck:
         """Decide a check on both sides; the engines must know the record."""
         self._metered.usage = usage
         results: list[tuple[bool, Reason | None]] = []
         for engine in self._engines:
             self.decided += 1
+            engine.statuses.replace(fixed_status(check.feature, status, at))
             try:
                 decision = engine.evaluate(check, at).decision
                 results.append((decision.allowed, decision.reason))
             except (CheckError, UnknownFeatureError):
                 results.append((False, None))
+            engine.statuses.replace(())
         self._metered.usage = MeteredUsage()
         before, after = results
         return ComparedCheck(
@@ -230,10 +250,12 @@ class _CheckSearch:
             usage = MeteredUsage(
                 total_used=numbers.get("totalCap.used", 0), window_end=FOREVER if reset is None else reset
             )
-            check_result = self._effects.decide(check, at, usage)
+            status = _BY_RANK[numbers.get("status", 0)]
+            check_result = self._effects.decide(check, at, usage, status)
             if (check_result.before[0], check_result.after[0]) == wanted:
                 total_used = from_units(usage.total_used, self._feature.scale)
-                return check_result._replace(total_used=total_used, resets_at=reset)
+                shown = "" if status is Status.OPERATIONAL else status.value
+                return check_result._replace(total_used=total_used, resets_at=reset, status=shown)
         return NONE if proved else Unsolved.UNKNOWN
 
     def _check(self, person: Requester | None, numbers: dict[str, int]) -> Check | None:

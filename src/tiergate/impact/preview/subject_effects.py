@@ -99,7 +99,7 @@ class ComparedCheck(NamedTuple):
     """A check that shows an effect, and its result on both sides.
 
     A reason is `None` if a side has no such feature. `total_used`: the metered usage of everybody together, which
-    resets at `resets_at`, if that is known.
+    resets at `resets_at`, if that is known. `status`: of the feature, if it is not operational.
     """
 
     at: Instant
@@ -113,6 +113,7 @@ class ComparedCheck(NamedTuple):
     user: str | None = None
     total_used: Number = 0
     resets_at: Instant | None = None
+    status: str = ""
 
 
 class SubjectEffect(NamedTuple):
@@ -267,6 +268,8 @@ def _check_data(check: ComparedCheck) -> dict[str, object]:
         data["total_used"] = check.total_used
     if check.resets_at is not None:
         data["resets_at"] = format_instant(check.resets_at)
+    if check.status:
+        data["status"] = check.status
     for name, (allowed, reason) in (("before", check.before), ("after", check.after)):
         data[name] = {"allowed": allowed, "reason": _reason(reason)}
     return data

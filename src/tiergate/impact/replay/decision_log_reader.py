@@ -19,9 +19,10 @@ import msgspec
 
 from tiergate.engine import Evaluator
 from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, LoggedUsageSource, read_basis
+from tiergate.engine.feature_status import FeatureStatuses, fixed_status
 from tiergate.errors import CallerError
 from tiergate.impact.preview.affected_scope import find_affected_scope
-from tiergate.model import Check, Instant, Problem, Subject, parse_instant
+from tiergate.model import Check, Instant, Problem, Status, Subject, parse_instant
 from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
@@ -201,23 +202,24 @@ def find_new_denials(
 ) -> Iterator[NewDenial]:
     """Decide every recorded check that was allowed with another bundle, at `now`, on today's records.
 
-    Usage is that of the record: the caller's, else the metered one. A check that the bundle rejects, because its
-    feature is gone or of another type, is reported as a problem; so is a masked line. What a sidecar allowed before it
-    had data is skipped. With `baseline`, features that the change cannot affect are skipped. Equal checks among recent
-    ones are decided once. Memory is bounded.
+    Usage is that of the record: the caller's, else the metered one; so is the status of the feature. A check that the
+    bundle rejects, because its feature is gone or of another type, is reported as a problem; so is a masked line. What
+    a sidecar allowed before it had data is skipped. With `baseline`, features that the change cannot affect are
+    skipped. Equal checks among recent ones are decided once. Memory is bounded.
 
     Yields each line that would be denied, in the order of the log.
     """
     subjects = _RecordCache(find_record)
     usages = [LoggedUsageSource(bundle.index.features) for bundle in (candidate, baseline) if bundle is not None]
-    engine = Evaluator(candidate, subjects, usage=usages[0])
-    before = None if baseline is None else Evaluator(baseline, subjects, usage=usages[-1])
+    statuses = FeatureStatuses()
+    engine = Evaluator(candidate, subjects, usage=usages[0], statuses=statuses)
+    before = None if baseline is None else Evaluator(baseline, subjects, usage=usages[-1], statuses=statuses)
     untouched = (
         frozenset()
         if baseline is None
         else candidate.index.features.keys() - find_affected_scope(baseline, candidate, now).features
     )
-    known: dict[tuple[bytes, LoggedUsage], _CheckDecisions] = {}
+    known: dict[tuple[bytes, LoggedUsage, Status], _CheckDecisions] = {}
     for entry in recorded:
         if not entry.verdict.allowed or entry.verdict.feature in untouched:
             continue
@@ -229,7 +231,10 @@ def find_new_denials(
         given = None if entry.basis is None else entry.basis.usage
         for usage in usages:
             usage.usage = _NO_USAGE if given is None else given
-        key = (entry.request, usages[0].usage)
+        shown = None if entry.basis is None else entry.basis.status
+        status = Status.OPERATIONAL if shown is None else shown.status
+        statuses.replace(fixed_status(entry.check.feature, status, now))
+        key = (entry.request, usages[0].usage, status)
         outcome = known.get(key)
         if outcome is None:
             if len(known) >= _MOST_KNOWN:

@@ -17,7 +17,7 @@ from tiergate.impact.rule_lint.suspicious_text import find_suspicious_text
 from tiergate.impact.rule_set import policy_concerns
 from tiergate.impact.symbolic.formulas import both, either, negated
 from tiergate.impact.symbolic.symbolic_context import BundleEntities
-from tiergate.model import FeatureStatus
+from tiergate.model import FeatureStatus, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,10 +102,14 @@ def _failing(id_: str, features: Sequence[FeatureRules]) -> Iterator[RuleFinding
     for it in features:
         case = it.fails_ordinarily(id_)
         if case is not None:
-            numbers = " and ".join(f"`context.{name}` is {number:,}" for name, number in case.items())
+            numbers = " and ".join(f"`context.{name}` is {_shown(name, number)}" for name, number in case.items())
             message = f"it cannot be evaluated for `{it.feature.id}` where {numbers}: the check is denied"
             yield RuleFinding(id_, "rule-can-fail", message)
             return
+
+
+def _shown(name: str, number: int) -> str:
+    return f"`{list(Status)[number].value}`" if name == "status" else f"{number:,}"
 
 
 def _permitting(id_: str, features: Sequence[FeatureRules]) -> Iterator[RuleFinding]:

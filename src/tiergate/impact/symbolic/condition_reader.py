@@ -20,6 +20,7 @@ from tiergate.impact.symbolic.condition_terms import (
     PrincipalTerm,
     RecordTerm,
     SetTerm,
+    StatusTerm,
     StepTerm,
     TagsTerm,
     Term,
@@ -45,6 +46,7 @@ from tiergate.impact.symbolic.formulas import (
     negated,
 )
 from tiergate.impact.symbolic.symbolic_context import matches_pattern
+from tiergate.model import Status
 
 if TYPE_CHECKING:
     from tiergate.cedar import Policy
@@ -228,6 +230,8 @@ class _Reader:
     def _of_context(self, name: str) -> Term:
         if name in CONTEXT_RECORDS and self.scene.has(name):
             return ContextTerm(f"{name}.")
+        if name == "status":
+            return StatusTerm()
         fact = self.scene.fact(name)
         if fact is not None:
             return Truth(fact)
@@ -290,6 +294,9 @@ class _Reader:
                 return TermResult(Truth(self.scene.attribute(key, ("like", pattern))), of.errs)
             case CustomerTerm():
                 return TermResult(Truth(self.scene.who(("like", pattern))), of.errs)
+            case StatusTerm():
+                fitting = (status.rank for status in Status if matches_pattern(status.value, pattern))
+                return TermResult(Truth(any_of(map(self.scene.status, fitting))), of.errs)
             case _:
                 raise UnsupportedExpressionError
 
@@ -346,6 +353,14 @@ class _Reader:
                 return self.scene.attribute(key, ("is", value))
             case (CustomerTerm(), TextTerm(value=value)) | (TextTerm(value=value), CustomerTerm()):
                 return self.scene.who(("customer", value))
+            case (StatusTerm(), StatusTerm()):
+                return True
+            case (StatusTerm(), (TextTerm() | AttributeTerm() | CustomerTerm()) as other) | (
+                (TextTerm() | AttributeTerm() | CustomerTerm()) as other,
+                StatusTerm(),
+            ):
+                same = (both(self.scene.status(it.rank), self._equal(TextTerm(it.value), other)) for it in Status)
+                return any_of(same)
             case (PrincipalTerm(), Uid()) | (Uid(), PrincipalTerm()):
                 uid = right if isinstance(right, Uid) else left
                 return self.scene.who(("equal", uid))

@@ -63,6 +63,10 @@ class RecordTerm(NamedTuple):
     fields: dict[str, Term]
 
 
+class StatusTerm(NamedTuple):
+    """The status of the feature: one of five texts, whose ranks are a number of the context."""
+
+
 class StepTerm(NamedTuple):
     """A number that grows with a form: `bound` returns the greatest form for which it is at most a number."""
 
@@ -72,7 +76,7 @@ class StepTerm(NamedTuple):
 
 Term = (
     Truth | Linear | Uid | TextTerm | AttributeTerm | CustomerTerm | TagsTerm | PrincipalTerm | ContextTerm | SetTerm
-    | RecordTerm | StepTerm
+    | RecordTerm | StepTerm | StatusTerm
 )  # fmt: skip
 
 

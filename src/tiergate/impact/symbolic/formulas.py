@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import gcd
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.model import FIRST_INSTANT, LAST_INSTANT, MAX_TOTAL_UNITS
+from tiergate.model import FIRST_INSTANT, LAST_INSTANT, MAX_TOTAL_UNITS, Status
 from tiergate.model.amounts import MAX_EDGE_UNITS
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ _RANGES: Final = {
     "rank": (1, 10_000),
     "heldRank": (0, 10_000),
     "weekday": (1, 7),
+    "status": (0, len(Status) - 1),
     "now": (FIRST_INSTANT, LAST_INSTANT),
     "resetsAt": (FIRST_INSTANT, LAST_INSTANT),
     "time": (0, 86_399_999),

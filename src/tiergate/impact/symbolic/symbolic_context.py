@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tiergate.cedar import Uid
 from tiergate.engine.cedar_entities import item_tags, referenced_uids
 from tiergate.impact.rule_set import fields_read_by_rules
-from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, linear
+from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, equals, linear
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.model.features import ACTIONS
 from tiergate.naming import version_ref
@@ -143,7 +143,7 @@ class SymbolicContext:
             return self.feature.caps.total is not None and self.feature.type is FeatureType.QUANTITY
         if name == "draws":
             return self.feature.draws is not None and self.feature.type is FeatureType.QUANTITY
-        return name in {"now", "weekday", *BOOLEANS, *_OF_ACTION[self.feature.type]}
+        return name in {"now", "weekday", "status", *BOOLEANS, *_OF_ACTION[self.feature.type]}
 
     @property
     def is_metered(self) -> bool:
@@ -197,6 +197,11 @@ class SymbolicContext:
         if self.fixed is not None and name in self.fixed.numbers:
             return Linear((), self.fixed.numbers[name])
         return linear({name: 1})
+
+    def status(self, rank: int) -> Formula:
+        """Return when the status of the feature has a rank."""
+        number = self.number("status")
+        return number is not None and equals(number, Linear((), rank))
 
     def tag(self, name: str) -> Formula:
         """Return when the customer has a tag."""

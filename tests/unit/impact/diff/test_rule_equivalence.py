@@ -45,6 +45,8 @@ def bundle(rules: str, catalog: str = CATALOG, entities: str = "", schema: str =
         f'@id("weekend") forbid ({SCOPE}) when {{ context.weekday >= 6 }};',
         f'@id("night") forbid ({SCOPE}) when {{ context.now.toTime() < duration("6h") }};',
         f'@id("launch") forbid ({SCOPE}) when {{ context.now < datetime("2027-02-03T04:05:06Z") }};',
+        f'@id("incident") forbid ({SCOPE}) when {{ context.status == "down" || context.status == "partial" }};',
+        f'@id("works") forbid ({SCOPE}) unless {{ context.status == "degraded" }};',
         f'@id("one") forbid ({SCOPE}) unless {{ principal.customer == "acme" }};',
         f'@id("user") forbid ({SCOPE}) unless {{ principal == User::"eve" }};',
         f'@id("subscriptions") forbid ({SCOPE}) when {{ principal is Customer }};',
@@ -171,3 +173,17 @@ def test_a_failure_is_a_difference() -> None:
     permit = f'@id("p") permit ({SCOPE}) when {{ context.amount * %d > 0 }};'
     meant = compare_bundles(bundle(permit % 2), bundle(permit % 9_000_000_000), NOW)
     assert "evaluation_error" in {it.reason_after for it in meant.turns}
+
+
+def test_rules_about_the_status_are_compared_over_all_of_them() -> None:
+    """What means the same is the same; a status that only one forbids is in the check that shows it."""
+    rule = f'@id("incident") forbid ({SCOPE}) when {{ %s }};'
+    narrow = bundle(rule % '["down", "partial"].contains(context.status)')
+    same = bundle(
+        rule % '!(context.status like "*d" || context.status == "operational" || context.status like "maint*")'
+    )
+    assert compare_bundles(narrow, same, NOW).is_same
+    wide = bundle(rule % 'context.status != "operational" && context.status != "maintenance"')
+    (turn,) = (it for it in compare_bundles(narrow, wide, NOW).turns if it.allowed_before)
+    assert (turn.allowed_before, turn.allowed_after, turn.shown_by.status) == (True, False, "degraded")
+    assert not turn.shown_by.timed

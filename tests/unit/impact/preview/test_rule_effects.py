@@ -234,3 +234,13 @@ def test_what_is_added_keeps_nothing() -> None:
     added = Override("o", "exports", OverrideMode.ADD, Amount(300))
     (it,) = ImpactPreview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("add", overrides=(added,)))
     assert (it.effect, it.before.value, it.after.value) == (Effect.LESS, 400, 310)
+
+
+def test_a_status_in_which_a_rule_will_take_something_is_shown() -> None:
+    """Though it is operational now."""
+    rule = f'@id("incident") forbid ({SCOPE}) when {{ context.status == "%s" }};'
+    (effect,) = effects(rule % "down", rule % "degraded", holder("initech"))
+    assert effect.effect is Effect.OTHER
+    shown = effect_data(effect)["shown_by"]
+    assert isinstance(shown, dict)
+    assert (shown["status"], shown["after"]["reason"]) == ("degraded", "rule_denied")

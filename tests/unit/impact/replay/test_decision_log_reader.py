@@ -177,3 +177,19 @@ def test_what_was_allowed_without_data_is_passed_over() -> None:
 
     assert problems == []
     assert [it.recorded.line for it in found] == [2]
+
+
+def test_the_status_is_as_it_was() -> None:
+    """A rule that is new forbids what was allowed in an incident, and nothing else."""
+    rule = '@id("incident") forbid (principal, action, resource) when { context.status == "degraded" };'
+    asked = {"subject": "acme", "feature": "movies"}
+    lines = [line(asked), line(asked, basis={"status": {"status": "degraded"}}), line(asked, basis={})]
+    problems: list[Problem] = []
+    found = find_new_denials(
+        read_log(lines, "log", problems.append),
+        bundle(CATALOG, (("house.cedar", rule),)),
+        Subjects(customer("acme")).find,
+        NOW,
+        baseline=bundle(CATALOG),
+    )
+    assert [(one.recorded.line, one.now.reason) for one in found] == [(2, "rule_denied")]

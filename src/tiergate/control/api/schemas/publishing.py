@@ -64,10 +64,11 @@ _ASKED: Final[Schema] = object_of(
         "level": TEXT,
         "total_used": {"type": "number", "description": "What everybody together has used then; left out: nothing."},
         "resets_at": ref("Instant") | {"description": "When usage resets then."},
+        "status": TEXT | {"description": "The status of the feature then; left out: operational."},
         "before": object_of({"allowed": FLAG, "reason": TEXT}),
         "after": object_of({"allowed": FLAG, "reason": TEXT}),
     },
-    optional=("user", "amount", "used", "user_used", "value", "level", "total_used", "resets_at"),
+    optional=("user", "amount", "used", "user_used", "value", "level", "total_used", "resets_at", "status"),
     description="A check that a rule decides otherwise.",
 )
 _EXAMPLE: Final[Schema] = object_of(
