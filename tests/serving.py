@@ -119,6 +119,14 @@ class Subjects:
                 return record
         return None
 
+    def list_ids(self, kind: SubjectType, after: str, most: int) -> list[str]:
+        """The ids of customers or subscriptions that follow one."""
+        records = self.records.values()
+        ids = [it.customer.id for it in records]
+        if kind is SubjectType.SUBSCRIPTION:
+            ids = [held.id for it in records for held in it.subscriptions]
+        return sorted(id_ for id_ in ids if id_ > after)[:most]
+
 
 @functools.cache
 def bundle(catalog: str = CATALOG, rules: tuple[tuple[str, str], ...] = ()) -> Bundle:

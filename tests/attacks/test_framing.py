@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 CHECK = {"subject": "acme", "feature": "movies"}
 SOUND = post("/v1/check", CHECK)
 FLAG = post("/ofrep/v1/evaluate/flags/movies", {"context": {"targetingKey": "acme"}})
+EVALUATION = post(
+    "/access/v1/evaluation",
+    {
+        "subject": {"type": "customer", "id": "acme"},
+        "action": {"name": "access"},
+        "resource": {"type": "feature", "id": "movies"},
+    },
+)
 BODY = json.dumps(CHECK).encode()
 
 
@@ -313,9 +321,10 @@ def test_however_requests_are_cut_the_answers_are_the_same(where: Any, data: st.
         get("/nothing"),
         post("/v1/check", {**CHECK, "used": 7}),
         FLAG,
+        EVALUATION,
         raw("Transfer-Encoding: chunked", body=CHUNKED),
     ]
-    expected = {kinds[0]: 200, kinds[1]: 404, kinds[2]: 200, FLAG: 200, kinds[-1]: 200}
+    expected = {kinds[0]: 200, kinds[1]: 404, kinds[2]: 200, FLAG: 200, EVALUATION: 200, kinds[-1]: 200}
     requests = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5))
     stream = b"".join(requests)
     ends = [sum(map(len, requests[:place])) for place in range(1, len(requests))]

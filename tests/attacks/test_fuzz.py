@@ -138,6 +138,51 @@ def test_any_context_has_flags_or_a_failure(connections: tuple[Connection, Conne
         assert answer.json()["errorCode"] in codes[answer.status]
 
 
+ENTITIES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["customer", "subscription", "user", "feature"]) | IDS, "id": IDS},
+    optional={"properties": JSONS | st.dictionaries(st.sampled_from(["customer", "used"]), IDS | NUMBERS)},
+)
+EVALUATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "subject": ENTITIES | JSONS,
+        "action": st.fixed_dictionaries({"name": st.sampled_from(["access", "consume"]) | IDS}) | JSONS,
+        "resource": ENTITIES | JSONS,
+        "context": JSONS,
+        "page": st.dictionaries(st.sampled_from(["limit", "token"]), NUMBERS | IDS) | JSONS,
+    },
+)
+
+
+@settings(max_examples=2 * settings().max_examples)
+@given(
+    (
+        EVALUATIONS
+        | st.tuples(EVALUATIONS, st.lists(EVALUATIONS | JSONS, max_size=3)).map(
+            lambda drawn: drawn[0] | {"evaluations": drawn[1]}
+        )
+    ).map(written)
+    | st.binary(),
+    st.sampled_from(["evaluation", "evaluations", "search/subject", "search/resource", "search/action"]),
+)
+@example(b'{"subject": %b}' % DEEP, "search/action")
+@example(b'{"evaluations": %b}' % DEEP, "evaluations")
+@example(
+    b'{"subject": {"type": "customer", "id": "\\ud800"}, "resource": {"type": "feature", "id": "movies"}}',
+    "search/action",
+)
+@example(
+    b'{"subject": {"type": "customer", "id": "acme", "properties": {"x": "\\ud800"}},'
+    b' "resource": {"type": "feature", "id": "movies"}}',
+    "search/action",
+)
+def test_any_evaluation_is_decided_or_a_problem(
+    connections: tuple[Connection, Connection], body: bytes, path: str
+) -> None:
+    """And the same one, whatever is remembered."""
+    assert proper(same(connections, post(f"/access/v1/{path}", body)), 400)
+
+
 @given(
     st.tuples(CHECKS, st.sampled_from(["2026-11-17T14:03:00Z", "0001-01-01", "9999-12-31T23:59:59.999Z", 7]) | JSONS)
     .map(lambda drawn: drawn[0] | {"at": drawn[1]})

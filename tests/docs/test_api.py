@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 API = ROOT / "docs" / "reference" / "api.md"
+AUTHZEN = ROOT / "docs" / "reference" / "authzen.md"
 OFREP = ROOT / "docs" / "reference" / "ofrep.md"
 LOG = ROOT / "docs" / "reference" / "decision-log.md"
 
@@ -53,6 +54,15 @@ def test_the_example_of_ofrep_is_answered_so() -> None:
     asked, answered = (json.loads(it.text) for it in examples(OFREP) if it.language == "json")
     with Service(customer("acme")).serve() as where, Connection(where.connect()) as connection:
         answer = connection.ask(post("/ofrep/v1/evaluate/flags/movies:allowed", asked))
+
+    assert (answer.status, shown(answer.json())) == (200, answered)
+
+
+def test_the_example_of_authzen_is_answered_so() -> None:
+    """The question on the page gets the answer below it."""
+    asked, answered = (json.loads(it.text) for it in examples(AUTHZEN) if it.language == "json")
+    with Service(customer("acme")).serve() as where, Connection(where.connect()) as connection:
+        answer = connection.ask(post("/access/v1/evaluation", asked))
 
     assert (answer.status, shown(answer.json())) == (200, answered)
 

@@ -28,6 +28,7 @@ from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from random import Random
 
     from tiergate.model import Check, Instant
     from tiergate.sidecar.check_service import ServedDecision
@@ -148,6 +149,53 @@ def test_flags_are_decisions(
     assert flags["flags"] == expected
 
 
+def question_of(ask: Document, random: Random) -> Document:
+    """The evaluation that asks what a check asks; its numbers stand in one of three places."""
+    about = ask["subject"] if isinstance(ask["subject"], dict) else {"id": ask["subject"]}
+    kind = about.get("type", "customer")
+    subject: Document = {"type": kind, "id": about["id"]}
+    if "user" in about:
+        subject = {"type": "user", "id": about["user"], "properties": {kind: about["id"]}}
+    numbers = {name: value for name, value in ask.items() if name not in {"subject", "feature"}}
+    places: list[Document] = [{}, {}, {}]
+    random.choice(places).update(numbers)
+    return {
+        "subject": subject,
+        "action": {"name": "access", "properties": places[0]},
+        "resource": {"type": "feature", "id": ask["feature"], "properties": places[1]},
+        "context": places[2],
+    }
+
+
+@given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
+def test_evaluations_are_decisions(
+    sidecar: Sidecar, drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
+    """Each evaluation, alone, of several and as the result of a search, is the native decision."""
+    inquirer = Inquirer(*drawn, seed)
+    rules = data.draw(st.one_of(st.just({}), rule_files(*drawn)), label="rules")
+    now = inquirer.now()
+    sidecar.serve(World(*drawn, rules), now)
+    asked = [ask for _, ask in inquirer.asks(nows=1, checks=4)]
+    natives = [sidecar.ask(post("/v1/check", text_of(ask)))[1] for ask in asked]
+    questions = [question_of(ask, inquirer.random) for ask in asked]
+    expected = [{"decision": native.pop("allowed"), "context": native} for native in natives]
+    for question, answer in zip(questions, expected, strict=True):
+        assert sidecar.ask(post("/access/v1/evaluation", text_of(question))) == (200, answer)
+    several = sidecar.ask(post("/access/v1/evaluations", text_of({"evaluations": questions})))
+    assert several == (200, {"evaluations": expected})
+    least = {**questions[0], "action": {"name": "access"}, "context": {}}
+    found = sidecar.ask(post("/access/v1/search/resource", text_of({**least, "resource": {"type": "feature"}})))[1]
+    permitted = [
+        name
+        for name in sorted(inquirer.features)
+        if sidecar.ask(post("/access/v1/evaluation", text_of({**least, "resource": {"type": "feature", "id": name}})))[
+            1
+        ]["decision"]
+    ]
+    assert [it["id"] for it in found["results"]] == permitted
+
+
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), allowed=st.booleans(), reason=st.sampled_from(Reason))
 def test_a_facade_follows_the_check_service_anywhere(seed: int, reason: Reason, *, allowed: bool) -> None:
@@ -162,11 +210,21 @@ def test_a_facade_follows_the_check_service_anywhere(seed: int, reason: Reason, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.service, "decide", absurd)
         said = json.loads(_flag(service, f"movies{':allowed' if seed % 2 else ''}"))
+        evaluated = json.loads(_evaluation(service))
+    assert (evaluated["decision"], evaluated["context"]["reason"]) == (allowed, reason)
     assert (said["metadata"]["allowed"], said["metadata"]["reason"]) == (allowed, reason)
     assert said["value"] == (allowed if seed % 2 else 0 if reason in FIRM else 50)
 
 
 def _flag(service: Service, key: str) -> bytes:
     reply = service.native.ofrep.flags.respond_now(key, b'{"context": {"targetingKey": "acme"}}', NO_CONTEXT)
+    assert reply is not None
+    return reply.body
+
+
+def _evaluation(service: Service) -> bytes:
+    body = {"subject": {"type": "customer", "id": "acme"}, "action": {"name": "access"}}
+    body["resource"] = {"type": "feature", "id": "movies"}
+    reply = service.native.authzen.single.respond_now(json.dumps(body).encode(), NO_CONTEXT)
     assert reply is not None
     return reply.body

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tiergate.model import NO_METERED_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.model import CatalogIndex, Feature, Instant, MeteredUsage, Subject, SubjectRecord, Value
+    from tiergate.model import CatalogIndex, Feature, Instant, MeteredUsage, Subject, SubjectRecord, SubjectType, Value
 
 
 class BundleSource(Protocol):
@@ -46,6 +46,19 @@ class SubjectSource(Protocol):
 
     def find(self, subject: Subject) -> SubjectRecord | None:
         """Return the record of the customer, or of the subscription's customer; `None` if there is none."""
+        ...
+
+
+@runtime_checkable
+class ListedSubjects(Protocol):
+    """A source that can also list all of its subjects."""
+
+    def list_ids(self, kind: SubjectType, after: str, most: int) -> list[str]:
+        """Return the ids that follow `after`, in their order by code points, at most so many.
+
+        Raises:
+            ReplicaError: if they cannot be read.
+        """
         ...
 
 

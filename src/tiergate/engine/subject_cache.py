@@ -10,11 +10,12 @@ from tiergate.cedar import Uid
 from tiergate.engine.active_items import ActiveItems, resolve_active_items, usual_versions
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.cedar_entities import lean_principal, principal_entities, principal_uid
+from tiergate.engine.sources import ListedSubjects
 from tiergate.model import Subject, SubjectRecord
 
 if TYPE_CHECKING:
     from tiergate.engine.sources import SubjectSource
-    from tiergate.model import CatalogIndex, Instant
+    from tiergate.model import CatalogIndex, Instant, SubjectType
 
 _WRITTEN_BYTES = 150
 """The principal as entities, for each item version and for itself."""
@@ -94,6 +95,10 @@ class SubjectCache:
         subject = without_user(subject)
         cached = self.cache.get(subject)
         return self._source.find(subject) if cached is None else cached.record
+
+    def list_ids(self, kind: SubjectType, after: str, most: int) -> list[str] | None:
+        """Return the ids of subjects that follow `after`, at most so many; `None` if the source cannot list them."""
+        return self._source.list_ids(kind, after, most) if isinstance(self._source, ListedSubjects) else None
 
     def forget(self, subject: Subject) -> None:
         """Forget a subject and its users."""

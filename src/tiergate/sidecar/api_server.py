@@ -110,7 +110,12 @@ class ApiServer:
             startup_allow=settings.startup_allow,
             subjects=subjects,
         )
-        self._native = NativeApi(self._service, int(DEFAULT_CACHE_BYTES * cache_share(settings)), meter)
+        self._native = NativeApi(
+            self._service,
+            int(DEFAULT_CACHE_BYTES * cache_share(settings)),
+            meter,
+            authzen_url=settings.authzen_url,
+        )
         self._listeners = [self._on_tcp(sockets.tcp)]
         if sockets.unix is not None:
             self._listeners.append(self._on_unix(sockets.unix, sockets.leave))

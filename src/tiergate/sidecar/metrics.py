@@ -370,6 +370,7 @@ def _decisions(metrics: Metrics) -> Metric:
     decisions = CounterMetricFamily("tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"])
     counted = [(endpoint, endpoint, metrics.reasons) for endpoint in _DECIDING]
     counted += [(facade, "check", reasons) for facade, reasons in metrics.facades.items()]
+    counted.append(("authzen_batch", "checks", metrics.facades["authzen"]))
     for endpoint, slot, reasons in counted:
         for reason, tally in reasons.items():
             for source in _SOURCES:

@@ -259,6 +259,13 @@ class Settings:
     uds: Path | None = setting(LISTENING, PATH, None, "Unix socket that also serves the API.")
     uds_mode: int = setting(LISTENING, MODE, 0o600, "File permissions of the Unix socket.")
     uds_group: str | None = setting(LISTENING, TEXT, None, "Group that owns the Unix socket, as a name or a number.")
+    authzen_url: str | None = setting(
+        LISTENING,
+        TEXT,
+        None,
+        "URL under which callers reach the API for AuthZEN, such as `https://pdp.example`; its metadata names it. By "
+        "default that of each request.",
+    )
     probe_host: str = every_address_setting("probes, status and metrics")
     probe_port: int = port_setting(8438, "probes, status and metrics")
     token_file: Path | None = setting(

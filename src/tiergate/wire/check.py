@@ -6,16 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
-from tiergate.model import SubjectType
+from tiergate.model import FeatureType, SubjectType
 from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 from tiergate.wire.decision import UNSET, Absent, InstantText
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.model import Check
 
 MAX_CHECKS: Final = 1_000
 """The most checks of one `POST /v1/checks`."""
+
+FIELDS_OF: Final[Mapping[FeatureType, frozenset[str]]] = {
+    FeatureType.SWITCH: frozenset(),
+    FeatureType.QUANTITY: frozenset({"amount", "used", "user_used"}),
+    FeatureType.RANGE: frozenset({"value"}),
+    FeatureType.CUSTOM: frozenset({"level"}),
+}
+"""The fields of a check that fit each type of feature."""
 
 SUBJECT_ID_SCHEMA: Final = {
     "type": "string",

@@ -14,6 +14,7 @@ from tiergate.errors import CheckError
 from tiergate.model import Check, FeatureType, Subject, SubjectType
 from tiergate.naming import normalize_subject_id
 from tiergate.text_normalization import to_nfc
+from tiergate.wire.check import FIELDS_OF
 from tiergate.wire.strict_reader import (
     JsonObject,
     kind_of,
@@ -38,11 +39,6 @@ _NUMBERS: Final = ("amount", "used", "user_used", "value")
 _LEVEL: Final = "level"
 _MEANT: Final = frozenset((*_NUMBERS, _LEVEL))
 _OF_VALUE: Final[Mapping[FeatureType, frozenset[str]]] = {FeatureType.QUANTITY: frozenset({"used", "user_used"})}
-_OF_DECISION: Final[Mapping[FeatureType, frozenset[str]]] = {
-    FeatureType.QUANTITY: frozenset({"amount", "used", "user_used"}),
-    FeatureType.RANGE: frozenset({"value"}),
-    FeatureType.CUSTOM: frozenset({"level"}),
-}
 _NONE: Final = frozenset[str]()
 
 
@@ -64,7 +60,7 @@ class Context(NamedTuple):
         """Return the members that count for a feature of a type: for its `:allowed`, or for its value."""
         if not self.fields:
             return _NONE
-        return (_OF_DECISION if decision else _OF_VALUE).get(kind, _NONE).intersection(self.fields)
+        return (FIELDS_OF if decision else _OF_VALUE).get(kind, _NONE).intersection(self.fields)
 
     def check(self, feature: str, kind: FeatureType | None, *, decision: bool) -> Check:
         """Return the check that a flag asks for. Raises `CheckError` if a member that counts is invalid.

@@ -51,7 +51,7 @@ def test_every_reason_is_there_from_the_start() -> None:
     assert decisions == {
         (endpoint, reason, "engine"): 0
         for reason in Reason
-        for endpoint in ("check", "checks", "usage", "ofrep", "authzen")
+        for endpoint in ("check", "checks", "usage", "ofrep", "authzen", "authzen_batch")
     }
 
 

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tiergate.errors import RequestError, TiergateError
+from tiergate.sidecar.api.authzen import endpoints as authzen
+from tiergate.sidecar.api.authzen.endpoints import AuthzenApi
 from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.api.checks import CheckAdapter
 from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
@@ -48,13 +50,15 @@ DEFAULT_CACHE_BYTES = 24 * 2**20
 """The default memory of cached decisions, entitlement lists and responses of other protocols, together."""
 
 _SHARE_OF_DECISIONS = 0.6
-_SHARE_OF_OFREP = 0.2
+_SHARE_OF_OFREP = 0.15
+_SHARE_OF_AUTHZEN = 0.08
 
 
 class NativeApi:
     """The adapters of the sidecar's own API and of other protocols. They cache at most `cache_bytes`; 0 caches nothing.
 
     `meter`: what counts usage, or why nothing does. Outcomes are counted once `outcomes.service` has a recorder.
+    `authzen_url`: of `AuthzenApi`.
     """
 
     def __init__(
@@ -62,13 +66,17 @@ class NativeApi:
         service: CheckService,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         meter: Meter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER,
+        *,
+        authzen_url: str | None = None,
     ) -> None:
         self.service = service
         self.decisions = NativeDecisions(service, int(cache_bytes * _SHARE_OF_DECISIONS))
         self.checks = CheckAdapter(service, self.decisions)
         self.batches = BatchAdapter(service, self.decisions)
-        self.ofrep = OfrepApi(service, int(cache_bytes * _SHARE_OF_OFREP))
-        rest = cache_bytes - self.decisions.cache.limit - int(cache_bytes * _SHARE_OF_OFREP)
+        ofrep_bytes, authzen_bytes = int(cache_bytes * _SHARE_OF_OFREP), int(cache_bytes * _SHARE_OF_AUTHZEN)
+        self.ofrep = OfrepApi(service, ofrep_bytes)
+        self.authzen = AuthzenApi(service, authzen_bytes, authzen_url)
+        rest = cache_bytes - self.decisions.cache.limit - ofrep_bytes - authzen_bytes
         self.entitlements = EntitlementListAdapter(service, rest)
         self.explanations = ExplanationAdapter(service)
         self.usage = UsageAdapter(UsageService(service, meter))
@@ -100,6 +108,7 @@ def routes(api: NativeApi) -> list[Route]:
         Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
         *ofrep.routes(api.ofrep),
         Route("/v1/outcomes", _OutcomesEndpoint(api.outcomes), methods=["GET", "POST"]),
+        *authzen.routes(api.authzen),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.model import SubjectType
+from tiergate.sidecar.api.openapi_authzen import authzen_paths, authzen_schemas
 from tiergate.sidecar.api.openapi_ofrep import ofrep_paths, ofrep_schemas
 from tiergate.sidecar.api.openapi_outcomes import OUTCOME_STRUCTS, outcome_paths
 from tiergate.sidecar.api.openapi_parts import body, header_refs, ref, rejections, response_ref, success
@@ -45,6 +46,7 @@ def description() -> Json:
             **usage_paths(),
             **ofrep_paths(),
             **outcome_paths(),
+            **authzen_paths(),
             "/openapi.json": {"get": _self()},
         },
         "components": {
@@ -198,6 +200,7 @@ def _schemas() -> Json:
     return {
         **ofrep_schemas(),
         **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList, *USAGE_STRUCTS, *OUTCOME_STRUCTS]),
+        **authzen_schemas(),
         **decision_schemas(unloaded=True),
         **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
         "UsageResults": object_of(

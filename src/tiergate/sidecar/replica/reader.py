@@ -38,6 +38,9 @@ _HAS_STATUSES: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND nam
 _BY_CUSTOMER: Final = "SELECT {columns} FROM customers WHERE id = ?"
 _BY_SUBSCRIPTION: Final = "SELECT {columns} FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
 
+_CUSTOMERS_AFTER: Final = "SELECT id FROM customers WHERE id > ? ORDER BY id LIMIT ?"
+_SUBSCRIPTIONS_AFTER: Final = "SELECT id FROM subscriptions WHERE id > ? ORDER BY id LIMIT ?"
+
 
 class Replica:
     """All subjects of one file, and in sync the files of bundles. For one thread at a time, except `read_file`.
@@ -114,6 +117,19 @@ class Replica:
         except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, ReplicaError) as error:
             raise self._note_damage(error) from None
         return record
+
+    def list_ids(self, kind: SubjectType, after: str, most: int) -> list[str]:
+        """Return the ids of customers or subscriptions that follow `after`, in their order, at most so many.
+
+        Raises:
+            ReplicaError: if the file is damaged.
+            UnreadableReplicaError: if the system cannot read it now.
+        """
+        query = _CUSTOMERS_AFTER if kind is SubjectType.CUSTOMER else _SUBSCRIPTIONS_AFTER
+        try:
+            return [row[0] for row in self._connection.execute(query, (after, most))]
+        except sqlite3.Error as error:
+            raise self._note_damage(error) from None
 
     def renew(self) -> None:
         """See everything that is committed by now, and nothing later until the next call."""

@@ -1,0 +1,207 @@
+"""Searches: `POST /access/v1/search/subject`, `…/resource` and `…/action`.
+
+INVARIANT (a search is evaluations): each result is one that an evaluation of the same question permits, and no other
+is. Results are in the order of their names. A page looks at so many candidates at most, so it can have fewer results
+than its limit, and still not be the last one; it is decided by one view of the state, in time slices.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
+from tiergate.sidecar.api.authzen.questions import (
+    FEATURE,
+    Refusal,
+    actions_of,
+    check_of,
+    features_for,
+    subject_of,
+)
+from tiergate.sidecar.api.responses import HttpResponse, reject
+from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.wire.authzen_reader import ACTION, MAX_PAGE, RESOURCE, SUBJECT, Question, Search, read_search
+from tiergate.wire.check_reader import SUBJECT_TYPES
+from tiergate.wire.json import encode, encode_sorted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.state import StateView
+
+ENDPOINT: Final = "authzen_search"
+
+_MOST_LOOKED_AT: Final = 2_000
+"""The most candidates of one page."""
+
+_MAX_TRIES: Final = 3
+
+
+class _Token(msgspec.Struct, array_like=True):
+    """Where a page begins: after a name, of which search, with how many results a page."""
+
+    after: str
+    search: str
+    limit: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE)]
+
+
+_decode_token = msgspec.json.Decoder(_Token).decode
+
+
+class SearchAdapter:
+    """Responds to searches."""
+
+    def __init__(self, service: CheckService) -> None:
+        self._service = service
+
+    async def respond(self, target: str, body: bytes) -> HttpResponse:
+        """Respond to a search for `SUBJECT`, `RESOURCE` or `ACTION`."""
+        begun = time.perf_counter_ns()
+        service = self._service
+        try:
+            service.view()
+            search = read_search(body, target)
+            token = _begin(search, target)
+            if target != SUBJECT:
+                await self._fetch(search.question)
+            for attempt in range(_MAX_TRIES + 1):
+                view = service.view()
+                page = _Page(service, view, search.question, target, token)
+                work = page.look()
+                if attempt == _MAX_TRIES:
+                    for _ in work:
+                        pass
+                elif not await run_in_slices_for_view(work, service.state, view):
+                    continue
+                break
+            service.count_success(ENDPOINT, begun)
+            return HttpResponse(200, page.body())
+        except TiergateError as error:
+            return reject(service, ENDPOINT, error)
+
+    async def _fetch(self, question: Question) -> None:
+        subject = subject_of(question.subject)
+        if not isinstance(subject, Refusal) and self._service.must_fetch(self._service.view(), subject):
+            await self._service.fetch([subject])
+
+
+class _Page:
+    """A page in progress."""
+
+    def __init__(self, service: CheckService, view: StateView, question: Question, target: str, begin: _Token) -> None:
+        self._service = service
+        self._view = view
+        self._question = question
+        self._target = target
+        self._begin = begin
+        self._now = service.clock()
+        self._found: list[dict[str, str]] = []
+        self._next = ""
+
+    def look(self) -> Iterator[None]:
+        """Look at candidates until the page is full, pausing after each."""
+        last, looked = self._begin.after, 0
+        for name in self._candidates():
+            if len(self._found) >= self._begin.limit or looked >= _MOST_LOOKED_AT:
+                self._next = _encode_token(_Token(last, self._begin.search, self._begin.limit))
+                return
+            if self._permits(name):
+                self._found.append(self._result(name))
+            last, looked = name, looked + 1
+            yield
+
+    def body(self) -> bytes:
+        """Put the page together."""
+        return encode({"results": self._found, "page": {"next_token": self._next, "count": len(self._found)}})
+
+    def _candidates(self) -> Iterator[str]:
+        """Yield the names that are looked at, in order."""
+        generation, question, after = self._view.generation, self._question, self._begin.after
+        if generation is None:
+            return
+        features = generation.engine.evaluator.index.features
+        if question.resource.type != FEATURE:
+            return
+        if self._target == RESOURCE:
+            names = [feature.id for feature in features_for(question.action, features.values())]
+            yield from (name for name in sorted(names) if name > after)
+        elif self._target == ACTION:
+            feature = features.get(question.resource.id)
+            names = [] if feature is None else list(actions_of(feature))
+            yield from (name for name in sorted(names) if name > after)
+        else:
+            yield from self._subjects(after)
+
+    def _subjects(self, after: str) -> Iterator[str]:
+        kind, generation = SUBJECT_TYPES.get(self._question.subject.type), self._view.generation
+        if kind is None or generation is None:  # users are known to nobody but their services
+            return
+        while True:
+            listed = generation.engine.evaluator.subjects.list_ids(kind, after, MAX_PAGE)
+            if listed is None or self._service.subjects is not None:
+                detail = "this sidecar does not have all subjects: it fetches them on demand"
+                raise RequestError(501, "not searchable", detail)
+            yield from listed
+            if len(listed) < MAX_PAGE:
+                return
+            after = listed[-1]
+
+    def _permits(self, name: str) -> bool:
+        question = self._question
+        if self._target == RESOURCE:
+            question = question._replace(resource=question.resource._replace(id=name))
+        elif self._target == ACTION:
+            question = question._replace(action=name)
+        else:
+            question = question._replace(subject=question.subject._replace(id=name))
+        try:
+            check = check_of(self._service, self._view, question)
+            if isinstance(check, Refusal):
+                return False
+            return self._service.decide(self._view, check, self._now, once=True).decision.allowed
+        except (CheckError, UnknownFeatureError):  # as the evaluation would be: not permitted
+            return False
+
+    def _result(self, name: str) -> dict[str, str]:
+        if self._target == ACTION:
+            return {"name": name}
+        entity = self._question.resource if self._target == RESOURCE else self._question.subject
+        return {"type": entity.type, "id": name}
+
+
+def _begin(search: Search, target: str) -> _Token:
+    """Return where a page begins. Raises `CheckError` if its token is not of this search."""
+    question = search.question
+    asked = {
+        SUBJECT: question.subject,
+        ACTION: (question.action, question.action_properties),
+        RESOURCE: question.resource,
+        "context": question.context,
+        "target": target,
+    }
+    try:
+        digest = hashlib.blake2b(encode_sorted(asked), digest_size=12).hexdigest()
+    except (UnicodeEncodeError, RecursionError):
+        raise CheckError("", "has text that is not Unicode, or is nested too deeply") from None
+    if not search.token:
+        return _Token("", digest, MAX_PAGE if search.limit is None else min(search.limit, MAX_PAGE))
+    try:
+        token = _decode_token(base64.urlsafe_b64decode(search.token.encode("ascii")))
+    except (ValueError, binascii.Error, msgspec.MsgspecError, UnicodeEncodeError):
+        raise CheckError("/page/token", "is none of this sidecar") from None
+    if token.search != digest:
+        raise CheckError("/page/token", "is of another search: only the page may differ")
+    if search.limit is not None and min(search.limit, MAX_PAGE) != token.limit:
+        raise CheckError("/page/limit", "must not change between the pages of a search")
+    return token
+
+
+def _encode_token(token: _Token) -> str:
+    return base64.urlsafe_b64encode(encode(token)).decode()
