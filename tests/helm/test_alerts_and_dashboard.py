@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -75,13 +76,25 @@ def expressions() -> dict[str, str]:
     return found
 
 
+def _with_budgets(url: str) -> str:
+    """The metrics of a control plane as soon as it has looked at the error budgets."""
+    while True:
+        text = httpx.get(url).text
+        if "tiergate_cp_error_budget_burn_rate{" in text:
+            return text
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The names of all samples of a control plane, a sidecar that follows it, one of files, and an injector: labels."""
     folder = tmp_path_factory.mktemp("exposed")
     exports = ("--object-store", f"file://{folder}/depot", "--usage-export", f"file://{folder}/usage")
     with control_plane(folder, None, *exports) as plane:
-        catalog = {"name": SAMPLE.name, "text": SAMPLE.read_text(encoding="utf-8")}
+        promised = SAMPLE.read_text(encoding="utf-8").replace(
+            "type: quantity", "type: quantity\n    service_level: {availability: 99.9}", 1
+        )
+        catalog = {"name": SAMPLE.name, "text": promised}
         plane.client().post("/v1/apply", json={"catalog": [catalog]}).raise_for_status()
         arguments: list[str | Path] = [
             *("--control-plane", plane.url, "--key-file", plane.key_file("sidecar")),
@@ -93,7 +106,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             follower.until(lambda status: "clock_skew_seconds" in status)
             follower.ask(check_request("nobody"))
             follower.ask(check_request("nobody", "moovies"))
-            texts = [follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text]
+            texts = [follower.probe("/metrics")[1], _with_budgets(f"{plane.url}/metrics")]
     with sidecar("--catalog", SAMPLE, "--subjects", SAMPLE.with_name("subjects.yaml")) as reader:
         texts.append(reader.probe("/metrics")[1])
     texts.append(generate_latest(InjectorMetrics().registry).decode())
@@ -177,6 +190,6 @@ def test_templates_of_alerts_name_labels_that_they_have() -> None:
     for group in ALERTS["groups"]:
         for rule in group["rules"]:
             named = {name for text in _strings(rule["annotations"]) for name in re.findall(r"\$labels\.(\w+)", text)}
-            assert named <= {"instance", "group"}
+            assert named <= {"instance", "group", "feature"}
             if rule["expr"].startswith("absent("):
                 assert not named

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiergate.store.status_courses import StatusHistory
 
 _HOUR_MS: Final = 3_600_000
-SHORT_SPANS: Final = (("1h", _HOUR_MS), ("6h", 6 * _HOUR_MS))
+SHORT_SPANS: Final = (("5m", _HOUR_MS // 12), ("1h", _HOUR_MS), ("6h", 6 * _HOUR_MS))
 """The times before now whose burn rates are given besides that of the window: name and milliseconds."""
 
 

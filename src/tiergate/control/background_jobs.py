@@ -16,6 +16,7 @@ from tiergate.admin.usage_limits import follow_dates, follow_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.events import delete_events
+from tiergate.store.outcome_judgements import drop_judgements
 from tiergate.store.outcomes import drop_hours as drop_outcomes
 from tiergate.store.outcomes import drop_sources
 from tiergate.store.publications import publication
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from tiergate.admin.budget_watch import BudgetWatch
     from tiergate.admin.clock import Clock
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
@@ -47,6 +49,7 @@ _TIDY_EVERY: Final = 600.0
 _LIMITS_EVERY: Final = 60.0
 _MISSED_DATES: Final = 7 * _DAY  # before the start of this process, perhaps with no other running
 _CLOCK_EVERY: Final = 1.0
+_BUDGETS_EVERY: Final = 60.0
 _WRITES_EVERY: Final = 5.0
 _REQUESTS_EVERY: Final = 1.0
 _CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
@@ -119,6 +122,16 @@ async def tell_time(clock: Clock, *, every: float = _CLOCK_EVERY) -> None:
         await asyncio.sleep(every)
 
 
+async def watch_budgets(watch: BudgetWatch, watcher: FeedWatcher, *, every: float = _BUDGETS_EVERY) -> None:
+    """Look at all error budgets, also after each publication; make events of those that are spent to a level."""
+    while True:
+        await run_in_threadpool(watch.tick)
+        before = -1 if watcher.state is None else watcher.state.head.publication
+        await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
+        if watcher.ending:
+            return
+
+
 async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:
     """Delete feed lines, history, usage, events, ended reports and idempotency keys after their retention."""
     while True:
@@ -176,7 +189,7 @@ def apply_retention(store: Store, now: Instant, retention: Retention) -> None:
         _repeat(store, drop, now - retention.usage * _DAY)
     _repeat(store, drop_hours, now - retention.usage_hours * _DAY)
     _repeat(store, delete_events, now - retention.events * _DAY)
-    for drop_ended in (drop_reports, drop_silences):
+    for drop_ended in (drop_reports, drop_silences, drop_judgements):
         _repeat(store, drop_ended, now - retention.status * _DAY)
     _repeat(store, drop_outcomes, now - retention.outcomes * _DAY)
     for drop_expired in (drop_keys, drop_holders, drop_sources):

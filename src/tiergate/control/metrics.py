@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Values = Callable[[], Mapping[str, tuple[str, float]]]
     """Returns description and value by name."""
 
+    Families = Callable[[], Iterable[Metric]]
+    """Returns metrics with labels."""
+
 
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _OTHER: Final = "other"
@@ -98,8 +101,8 @@ class ObservedApp:
 
 
 class _Collector(Collector):
-    def __init__(self, requests: RequestCounts, gauges: Values, counters: Values) -> None:
-        self._requests, self._gauges, self._counters = requests, gauges, counters
+    def __init__(self, requests: RequestCounts, gauges: Values, counters: Values, more: Families) -> None:
+        self._requests, self._gauges, self._counters, self._more = requests, gauges, counters, more
 
     def collect(self) -> Iterator[Metric]:
         """Return all metrics from the current counts."""
@@ -125,11 +128,14 @@ class _Collector(Collector):
             yield GaugeMetricFamily(f"tiergate_cp_{name}", words, value=value)
         for name, (words, value) in self._counters().items():
             yield CounterMetricFamily(f"tiergate_cp_{name}", words, value=value)
+        yield from self._more()
 
 
-def build_registry(requests: RequestCounts, gauges: Values, counters: Values = dict) -> CollectorRegistry:
-    """Return a registry of the metrics of the process, of Python and of the system."""
-    return process_registry(_Collector(requests, gauges, counters))
+def build_registry(
+    requests: RequestCounts, gauges: Values, counters: Values = dict, more: Families = tuple
+) -> CollectorRegistry:
+    """Return a registry of the metrics of the process, of Python and of the system; `more`: those with labels."""
+    return process_registry(_Collector(requests, gauges, counters, more))
 
 
 def _group(path: str) -> str:

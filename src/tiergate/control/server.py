@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from tiergate import __version__
+from tiergate.admin.budget_watch import BudgetWatch
 from tiergate.admin.clock import Clock
 from tiergate.admin.roles import PublishedRoles
 from tiergate.admin.usage_bounds import PublishedBounds
@@ -39,9 +40,11 @@ from tiergate.control.background_jobs import (
     run_forever,
     tell_time,
     update_object_store,
+    watch_budgets,
     watch_certificate,
     watch_read_only,
 )
+from tiergate.control.budget_metrics import budget_metrics
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
 from tiergate.control.feed_api.feed_pages import HeadSigner
@@ -159,7 +162,11 @@ class _ControlPlane:
         )
         self._requests = RequestCounts()
         self._garbage = GarbageCollection(lambda: self._requests.received, at_last=_COLLECT_ALL_EVERY)
-        self._probes = Probes(self._watcher, build_registry(self._requests, self._gauges, self._counters), self._store)
+        self._budgets = BudgetWatch(self._store)
+        registry = build_registry(
+            self._requests, self._gauges, self._counters, lambda: budget_metrics(self._budgets.standings)
+        )
+        self._probes = Probes(self._watcher, registry, self._store)
         try:
             self._sender = WebhookSender(targets, proxy=settings.webhook_proxy)
         except ValueError as error:
@@ -270,6 +277,7 @@ class _ControlPlane:
             run_forever("tail", self._watcher.run),
             run_forever("webhooks", self._dispatcher.run),
             run_forever("clock", lambda: tell_time(self._clock)),
+            run_forever("budgets", lambda: watch_budgets(self._budgets, self._watcher)),
             run_forever("limits", lambda: follow_limits(self._store, self._ledger, self._watcher)),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),

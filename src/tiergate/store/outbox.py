@@ -70,6 +70,7 @@ class EventType(StrEnum):
     WINDOW_STARTED = "usage.window_started"
     WINDOW_ENDED = "usage.window_ended"
     STATUS_CHANGED = "status.changed"
+    BUDGET_SPENT = "service_level.budget_spent"
     MONITOR_SILENT = "monitor.silent"
     MONITOR_HEARD = "monitor.heard"
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from tiergate.status.outcomes import MINUTE_MS, Outcomes
 from tiergate.store.keyed_rows import delete_rows, read_rows, update_rows
+from tiergate.store.outcome_judgements import judge_hours
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import OUTCOME_HOURS, OUTCOME_SOURCES
 
@@ -81,6 +82,7 @@ def _add(connection: Connection, sums: Iterable[MinuteSum]) -> None:
         rows.append(_row(key, minutes))
     update_rows(connection, OUTCOME_HOURS, _HOUR, updated)
     insert_rows(connection, OUTCOME_HOURS, inserted)
+    judge_hours(connection, hours)
 
 
 def _row(key: tuple[str, Instant], minutes: Mapping[Instant, Outcomes]) -> dict[str, object]:

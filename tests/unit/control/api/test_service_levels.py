@@ -5,96 +5,37 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import insert, update
 
-from tests.admin import serving
-from tests.publishing import Press
 from tests.unit.control.catalog_server import problem
-from tiergate.control.api import features, items, publishing, service_levels
+from tests.unit.control.levels_plane import HOUR, JUNE, JUNE_MS, NOW, Plane, serve_levels
 from tiergate.model import Status, parse_instant
+from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import MINUTE_MS, Outcomes
-from tiergate.store import SYSTEM, Store
+from tiergate.store import SYSTEM
 from tiergate.store.outcome_judgements import judge_hours
+from tiergate.store.outcomes import add_batch
 from tiergate.store.tables import STATUS_REPORTS, STATUS_SILENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import httpx
-
-CATALOG: Final = """\
-apiVersion: tiergate/v1
-features:
-  - {id: api, type: switch, tags: [core], service_level: {availability: 99.9, latency_ms: 300}}
-  - {id: chat, type: switch, service_level: {availability: 99, window: week, spent_by: degraded}}
-  - {id: plain, type: switch}
-items:
-  - {id: basic, kind: plan, entitlements: {api: true, chat: true, plain: true}}
-  - id: premium
-    kind: plan
-    entitlements: {api: true, chat: true, plain: true}
-    service_levels: {api: {availability: 99.99, latency_ms: 100}, plain: {availability: 95}}
-"""
-HOUR: Final = 3_600_000
-PUBLISHED: Final = parse_instant("2027-04-01")
-JUNE: Final = parse_instant("2027-06-01")
-NOW: Final = parse_instant("2027-06-15T12:00:00Z")
-JUNE_MS: Final = 30 * 24 * HOUR
-
-
-class Plane(NamedTuple):
-    """A store with a catalog that was published on 1 April, its clock, and a client that may only look."""
-
-    press: Press
-    clock: list[int]
-    viewer: httpx.Client
-    admin: httpx.Client
-
-    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - any JSON
-        """What a viewer is answered."""
-        answer = self.viewer.get(path, params={name.rstrip("_"): value for name, value in query.items()})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def report(self, feature: str, status: Status, start: int, until: int, audience: str | None = None) -> str:
-        """Write a report of a monitor."""
-        row: dict[str, object] = dict.fromkeys(("etag", "created_at", "updated_at"), 1)
-        row |= dict.fromkeys(("created_by", "updated_by"), "ops") | {"audience": audience}
-        row |= {"id": f"{feature}-{start}-{status}", "feature": feature, "status": status.value}
-        row |= {"start": start, "until": until, "reporter_kind": "monitor", "reporter": "probe"}
-        self.press.store.change(lambda unit: unit.session.connection().execute(insert(STATUS_REPORTS), [row]), SYSTEM)
-        return str(row["id"])
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Plane]:
     """The API on SQLite."""
-    clock = [PUBLISHED]
-    path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("levels") / "store.db")
-    store = Store.open(f"sqlite:///{path}", clock=lambda: clock[0])
-    press = Press(store)
-    press.apply(CATALOG)
-    routes = [*features.endpoints(), *items.endpoints(), *service_levels.endpoints()]
-    with serving(store, [*routes, *publishing.endpoints(press.publisher)]) as admin:
-        yield Plane(press, clock, admin.as_("analyst"), admin.as_("admin"))
-    store.close()
+    with serve_levels(sqlite_template, tmp_path_factory.mktemp("levels")) as plane:
+        yield plane
 
 
 @pytest.fixture
 def plane(served: Plane) -> Plane:
     """On 15 June at noon, without any report."""
-    served.clock[0] = NOW
-
-    def forget(unit: Any) -> None:  # noqa: ANN401 - a unit
-        for table in (STATUS_REPORTS, STATUS_SILENCES):
-            unit.session.connection().execute(delete(table))
-
-    served.press.store.change(forget, SYSTEM)
+    served.forget()
     return served
 
 
@@ -122,7 +63,7 @@ def test_a_month_is_shown_to_the_millisecond(plane: Plane) -> None:
     assert shown["kept"] is False
     budget = {"allowed_ms": allowed, "spent_ms": spent, "left_ms": allowed - spent}
     assert shown["budget"] == budget | {"spent_share": round(spent / allowed, 6)}
-    rates = {"window": spent * 1000 / measured, "1h": 250.0, "6h": 250 / 6}
+    rates = {"window": spent * 1000 / measured, "5m": 0.0, "1h": 250.0, "6h": 250 / 6}
     assert shown["burn_rates"] == {name: round(rate, 6) for name, rate in rates.items()}
 
 
@@ -164,7 +105,8 @@ def test_outcomes_count_by_the_promise_of_each(plane: Plane) -> None:
     def judge(unit: Any) -> None:  # noqa: ANN401 - a unit
         connection = unit.session.connection()
         judge_hours(connection, {("api", JUNE): minutes | {JUNE + 9 * MINUTE_MS: Outcomes(9, 9)}})
-        judge_hours(connection, {("api", JUNE): minutes, ("plain", JUNE): {JUNE: Outcomes(9, 9)}})
+        judge_hours(connection, {("api", JUNE): minutes})
+        add_batch(unit, "sidecar", 1, [MinuteSum("plain", JUNE, 9, 9)])
         silence = {"monitor": "probe", "feature": "api", "start": JUNE + 2 * MINUTE_MS, "until": JUNE + HOUR}
         connection.execute(insert(STATUS_SILENCES), [silence])
 
