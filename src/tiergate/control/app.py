@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.control.api import (
     apply_export,
@@ -44,10 +44,18 @@ if TYPE_CHECKING:
     from tiergate.control.api.router import Endpoint
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.usage_export.exporter import UsageExporter
+    from tiergate.control.usage_metrics import UsageMetrics
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
     from tiergate.store.usage_ledger import UsageLedger
+
+
+class UsageParts(NamedTuple):
+    """What exports usage, if anything does, and what counts how it is reported."""
+
+    exporter: UsageExporter | None = None
+    metrics: UsageMetrics | None = None
 
 
 def all_endpoints(
@@ -59,10 +67,11 @@ def all_endpoints(
     targets: WebhookTargets,
     published_roles: PublishedRoles,
     open_routes: Iterable[Endpoint],
-    exporter: UsageExporter | None = None,
+    usage: UsageParts | None = None,
 ) -> list[Endpoint]:
     """Return every endpoint of the control plane; `open_routes`: probes, and the public page of the status."""
     publisher = Publisher(store, signer)
+    usage = usage or UsageParts()
     routes = [
         *features.endpoints(),
         *items.endpoints(),
@@ -90,10 +99,10 @@ def all_endpoints(
         *service_levels.endpoints(),
         *WebhookEndpoints(targets).endpoints(),
         *sync.endpoints(),
-        *UsageExchange(ledger).endpoints(),
+        *UsageExchange(ledger, usage.metrics).endpoints(),
         *outcome_exchange.endpoints(),
-        *UsageEndpoints(ledger).endpoints(),
-        *UsageExportEndpoints(exporter).endpoints(),
+        *UsageEndpoints(ledger, usage.metrics).endpoints(),
+        *UsageExportEndpoints(usage.exporter).endpoints(),
         *UsageLeaseEndpoints(ledger).endpoints(),
         *open_routes,
     ]

@@ -23,6 +23,7 @@ from tiergate.store.publications import publication
 from tiergate.store.retention import delete_idempotency, drop_history, raise_floor
 from tiergate.store.status_monitors import drop_silences
 from tiergate.store.status_reports import drop_reports
+from tiergate.store.usage_leases import count_leases
 from tiergate.store.usage_retention import drop_grants, drop_holders, drop_keys, drop_windows
 from tiergate.store.usage_series import drop_days, drop_hours
 from tiergate.store.write_order import delete_old_deletions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
     from tiergate.control.usage_export.exporter import UsageExporter
+    from tiergate.control.usage_metrics import UsageMetrics
     from tiergate.model import Instant
     from tiergate.store import Store, WriteUnit
     from tiergate.store.usage_ledger import UsageLedger
@@ -51,6 +53,7 @@ _MISSED_DATES: Final = 7 * _DAY  # before the start of this process, perhaps wit
 _CLOCK_EVERY: Final = 1.0
 _BUDGETS_EVERY: Final = 60.0
 _WRITES_EVERY: Final = 5.0
+_LEASES_EVERY: Final = 30.0
 _REQUESTS_EVERY: Final = 1.0
 _CERTIFICATE_EVERY: Final = 30.0  # seconds: certificates are renewed days before they expire
 
@@ -113,6 +116,13 @@ async def follow_limits(
         await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if watcher.ending:
             return
+
+
+async def count_open_leases(store: Store, metrics: UsageMetrics, *, every: float = _LEASES_EVERY) -> None:
+    """Count the leases that are not settled, for the metrics."""
+    while True:
+        metrics.leases = await run_in_threadpool(store.read, count_leases)
+        await asyncio.sleep(every)
 
 
 async def tell_time(clock: Clock, *, every: float = _CLOCK_EVERY) -> None:

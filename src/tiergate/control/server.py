@@ -27,12 +27,13 @@ from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import PATHS, Probes
-from tiergate.control.app import all_endpoints
+from tiergate.control.app import UsageParts, all_endpoints
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier, read_issuers
 from tiergate.control.auth.bootstrap_admin import read_admin_key, register_admin_key
 from tiergate.control.auth.recent_callers import RecentCallers
 from tiergate.control.background_jobs import (
     Retention,
+    count_open_leases,
     enforce_retention,
     export_usage,
     follow_limits,
@@ -55,6 +56,7 @@ from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
 from tiergate.control.settings import TABLE
 from tiergate.control.status_page.endpoints import StatusPage
 from tiergate.control.usage_export.exporter import UsageExporter
+from tiergate.control.usage_metrics import UsageMetrics
 from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
@@ -163,8 +165,12 @@ class _ControlPlane:
         self._requests = RequestCounts()
         self._garbage = GarbageCollection(lambda: self._requests.received, at_last=_COLLECT_ALL_EVERY)
         self._budgets = BudgetWatch(self._store)
+        self._usage_metrics = UsageMetrics()
         registry = build_registry(
-            self._requests, self._gauges, self._counters, lambda: budget_metrics(self._budgets.standings)
+            self._requests,
+            self._gauges,
+            self._counters,
+            lambda: [*budget_metrics(self._budgets.standings), *self._usage_metrics.collect()],
         )
         self._probes = Probes(self._watcher, registry, self._store)
         try:
@@ -188,7 +194,7 @@ class _ControlPlane:
                 *(self._probes.endpoints() if settings.probe_port is None else ()),
                 *_status_page(settings, self._store),
             ],
-            exporter=self._exporter,
+            usage=UsageParts(self._exporter, self._usage_metrics),
         )
         authenticator = Authenticator(self._store, tokens)
         self._known = RecentCallers(self._store, authenticator, roles)
@@ -279,6 +285,7 @@ class _ControlPlane:
             run_forever("clock", lambda: tell_time(self._clock)),
             run_forever("budgets", lambda: watch_budgets(self._budgets, self._watcher)),
             run_forever("limits", lambda: follow_limits(self._store, self._ledger, self._watcher)),
+            run_forever("leases", lambda: count_open_leases(self._store, self._usage_metrics)),
             run_forever("callers", self._known.run),
             run_forever("writes", lambda: watch_read_only(self._store)),
             run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),

@@ -97,6 +97,7 @@ class LeaseReport(NamedTuple):
 
     `last_exchange`: the last reply of the ledger. `error`: why the last request has none. `offline`: whether the ledger
     is out of reach. `disagreements`: leases that the ledger settled with other figures; 0, unless something is wrong.
+    `durations`: of requests with a reply. `refused`: consumptions for which no units could be leased, by the reason.
     """
 
     leases: int
@@ -107,6 +108,8 @@ class LeaseReport(NamedTuple):
     offline: bool
     last_exchange: float | None
     error: str | None
+    durations: Durations
+    refused: dict[str, int]
 
 
 class UsageReport(NamedTuple):
@@ -114,7 +117,8 @@ class UsageReport(NamedTuple):
 
     `outcomes`: requests by outcome. `journal_bytes`: of all its files, at most `budget_bytes`. `pending`: changes that
     are not on disk yet. `error`: why the newest could not be written. `syncs`: durations of writing and syncing groups.
-    `keys_forgotten`: idempotency keys that were forgotten before their time, because there were too many.
+    `keys_forgotten`: idempotency keys that were forgotten before their time, because there were too many. `late`: usage
+    after the fact of windows that had ended, by what became of it.
     """
 
     outcomes: dict[str, int]
@@ -127,6 +131,7 @@ class UsageReport(NamedTuple):
     keys: int
     keys_forgotten: int
     syncs: Durations
+    late: dict[str, int]
     leasing: LeaseReport | None = None
 
 
@@ -385,6 +390,7 @@ def _usage(report: UsageReport | None) -> Iterator[Metric]:
     if report is None:
         return
     yield _outcomes("tiergate_usage_requests", "Requests that count usage, by outcome.", **report.outcomes)
+    yield _outcomes("tiergate_usage_late", "Usage after the fact of windows that had ended.", **report.late)
     yield from _gauges(
         ("tiergate_usage_journal_bytes", "The size of the usage journal.", report.journal_bytes),
         ("tiergate_usage_journal_limit_bytes", "The most bytes of the usage journal.", report.budget_bytes),
@@ -417,6 +423,17 @@ def _usage(report: UsageReport | None) -> Iterator[Metric]:
     yield _outcomes(
         "tiergate_usage_exchanges", "Requests to the ledger, by outcome.", ok=answered, failed=leasing.failures
     )
+    refused = CounterMetricFamily(
+        "tiergate_usage_refused", "Consumptions for which no units could be leased.", labels=["reason"]
+    )
+    for reason, count in leasing.refused.items():
+        refused.add_metric([reason], count)
+    yield refused
+    durations = HistogramMetricFamily(
+        "tiergate_usage_exchange_duration_seconds", "From a request to the ledger to its reply."
+    )
+    durations.add_metric([], leasing.durations.buckets(), leasing.durations.total / 1e9)
+    yield durations
     yield CounterMetricFamily(
         "tiergate_usage_disagreements",
         "Leases that the ledger settled with other figures: 0, unless something is wrong.",

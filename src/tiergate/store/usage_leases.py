@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from tiergate.store.tables import USAGE_HOLDERS, USAGE_LEASES
 from tiergate.store.usage_state import lease_of
@@ -54,6 +54,21 @@ def find_leases(unit: ReadUnit, wanted: LeaseFilter, after: tuple[str, int] | No
         )
         found += [StoredLease(lease_of(row), seen) for row in unit.side_session.connection().execute(query)]
     return found
+
+
+class LeaseCounts(NamedTuple):
+    """How many leases are not settled, and how many of them have expired and are not written off."""
+
+    open: int
+    expired: int
+
+
+def count_leases(unit: ReadUnit) -> LeaseCounts:
+    """Count the leases that are not settled."""
+    columns = USAGE_LEASES.c
+    expired = func.count().filter(columns.expires <= unit.now, ~columns.written_off)
+    row = unit.side_session.connection().execute(select(func.count(), expired).select_from(USAGE_LEASES)).one()
+    return LeaseCounts(*row)
 
 
 def find_holder(unit: ReadUnit, name: str) -> str | None:

@@ -115,6 +115,10 @@ class UsageLedger:
         """The number of calls that wait for their turn."""
         return self._thread.waiting
 
+    def clock(self) -> Instant:
+        """Return the present instant of the store."""
+        return self._store.clock()
+
     @property
     def bounds(self) -> Bounds:
         """What resolves the limits of accounts."""

@@ -23,6 +23,9 @@ MAX_RECORDS: Final = 1_000
 MAX_KEY: Final = 256
 """The most characters of an idempotency key."""
 
+TOO_LATE: Final = "usage too late"
+"""The title of the problem that usage of a closed window gets."""
+
 MADE_KEY_PREFIX: Final = "tg:"
 """What the keys begin with that a sidecar makes; callers' keys do not."""
 

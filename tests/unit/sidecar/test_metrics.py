@@ -198,8 +198,12 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     service.state.set_stale_at(NOW)
     service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True, limit=3)
     service.metrics.workers = lambda: WorkerCounts(2, 1, 3)
-    leasing = LeaseReport(1, 2, 3, 0, 0, offline=False, last_exchange=1.0, error=None)
-    service.metrics.usage = lambda: UsageReport({"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations(), leasing)
+    leasing = LeaseReport(
+        1, 2, 3, 0, 0, offline=False, last_exchange=1.0, error=None, durations=Durations(), refused={"offline": 1}
+    )
+    service.metrics.usage = lambda: UsageReport(
+        {"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations(), {"counted": 1}, leasing
+    )
     service.metrics.outcomes = lambda: OutcomesReport(
         {"counted": 1}, 1, 2, None, 1, 0, 0, Durations(), True, 1, 1.0, 0, 1, 0, 1.0, None
     )

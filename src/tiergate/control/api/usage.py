@@ -13,6 +13,7 @@ from tiergate.control.api.request_values import MERGE_PATCH, enum_parameter
 from tiergate.control.api.responses import reading
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import instant_parameter, tags_parameter
+from tiergate.control.usage_metrics import UsageMetrics
 from tiergate.errors import BodyError, BodyProblem, CheckError, ParameterError
 from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
@@ -62,8 +63,9 @@ class SeriesStep(StrEnum):
 class UsageEndpoints:
     """The endpoints of one ledger."""
 
-    def __init__(self, ledger: UsageLedger) -> None:
+    def __init__(self, ledger: UsageLedger, metrics: UsageMetrics | None = None) -> None:
         self._ledger = ledger
+        self._metrics = metrics or UsageMetrics()
 
     def endpoints(self) -> list[Endpoint]:
         """Return the routes."""
@@ -95,6 +97,7 @@ class UsageEndpoints:
         records, is_list = _read(request)
         planned = request.read(lambda unit: usage.plan_records(request.actor, unit, records))
         results = usage.book_records(self._ledger, planned)
+        self._metrics.recorded(results, self._ledger.clock())
         if is_list:
             documents = [it if isinstance(it, RecordedUsage) else problem_document(it) for it in results]
             return Response.json({"results": documents})

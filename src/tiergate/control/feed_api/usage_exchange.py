@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tiergate.control.api.request import AdminRequest, Response
 from tiergate.control.api.router import Endpoint
+from tiergate.control.usage_metrics import UsageMetrics
 from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
 from tiergate.store.usage_ledger import exchange_call
@@ -39,8 +41,9 @@ HOLDER_MAX: Final = 100
 class UsageExchange:
     """The endpoint of one ledger."""
 
-    def __init__(self, ledger: UsageLedger) -> None:
+    def __init__(self, ledger: UsageLedger, metrics: UsageMetrics | None = None) -> None:
         self._ledger = ledger
+        self._metrics = metrics or UsageMetrics()
 
     def endpoints(self) -> list[Endpoint]:
         """Return the route."""
@@ -79,6 +82,10 @@ class UsageExchange:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
                 loop.call_soon_threadsafe(deliver, outcome)
 
-        self._ledger.submit(exchange_call(message), finish)
-        reply = (await done).get()
+        begun, reply = time.perf_counter(), None
+        try:
+            self._ledger.submit(exchange_call(message), finish)
+            reply = (await done).get()
+        finally:
+            self._metrics.exchanged(reply, time.perf_counter() - begun)
         return Response(200, encode(reply), {"content-type": MEDIA_TYPE, "cache-control": "no-store"})

@@ -65,6 +65,7 @@ class LeaseMeter:
         self._usage = LeasedUsage(state, link)
         self._accounts = self._usage.accounts
         self._planned: tuple[tuple[Subject, str, int, Instant], _Plan] | None = None
+        self._refused = {"offline": 0, "leased_elsewhere": 0, "no_reply": 0}
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,9 +141,11 @@ class LeaseMeter:
             left = deadline - clock()
             if link.is_offline(now):
                 if not plan.allows_offline:
+                    self._refused["offline"] += 1
                     self._show_exhausted(plan, needs, now)
                 return
             if left <= 0:
+                self._refused["no_reply"] += 1
                 raise _not_leased("the ledger did not lease the units in time")
             try:
                 if not link.holder.has_greeted:
@@ -161,6 +164,7 @@ class LeaseMeter:
                     has_waited = True
                     await asyncio.sleep(refused.retry_after_ms / 1000)
                 case Reason.LEASED_ELSEWHERE | Reason.LIMIT_REACHED:
+                    self._refused["leased_elsewhere"] += refused.reason is Reason.LEASED_ELSEWHERE
                     now = self._state.clock()
                     self._planned = None
                     plan = self._plan(subject, feature, amount, now, now)
@@ -347,9 +351,11 @@ class LeaseMeter:
             offline=link.is_offline(now),
             last_exchange=None if last is None else last / 1000,
             error=link.error,
+            durations=link.counts.durations,
+            refused=self._refused,
         )
         return UsageReport(
-            outcomes=vars(counts),
+            outcomes=counts.outcomes(),
             journal_bytes=journal.size,
             budget_bytes=journal.budget,
             pending=journal.pending,
@@ -359,6 +365,7 @@ class LeaseMeter:
             keys=len(state.keys),
             keys_forgotten=state.keys.forgotten_early,
             syncs=journal.counts.syncs,
+            late=counts.late(),
             leasing=leasing,
         )
 

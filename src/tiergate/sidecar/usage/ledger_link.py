@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import random
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ import structlog
 
 from tiergate.errors import JournalError, RequestError, SyncError
 from tiergate.process.detached_threads import run_detached
+from tiergate.sidecar.metrics import Durations
 from tiergate.sidecar.usage.holder_files import (
     NOTHING,
     Opened,
@@ -85,10 +87,14 @@ class LinkOptions(NamedTuple):
 
 
 class LinkCounts:
-    """Requests with a reply, without one, changes of identity, and starts anew after a journal that failed."""
+    """Requests with a reply, without one, changes of identity, and starts anew after a journal that failed.
+
+    `durations`: of requests with a reply.
+    """
 
     def __init__(self) -> None:
         self.exchanges = self.failures = self.identities = self.reopened = 0
+        self.durations = Durations()
 
 
 class LedgerLink:
@@ -249,11 +255,13 @@ class LedgerLink:
             return
         if self._unanswered_since is None:
             self._unanswered_since = now
+        begun = time.perf_counter_ns()
         try:
             reply = decode_reply(await self._client.exchange_usage(encode(outgoing.request)))
         except (SyncError, msgspec.DecodeError, UnicodeDecodeError) as error:
             self._note_failure(str(error))
         else:
+            self.counts.durations.add(time.perf_counter_ns() - begun)
             if self._receive(reply):
                 return
         delay = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._failures, 10))

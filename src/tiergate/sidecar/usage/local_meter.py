@@ -46,6 +46,7 @@ from tiergate.sidecar.usage.book_records import (
 from tiergate.sidecar.usage.journal import DEFAULT_BUDGET, Journal
 from tiergate.sidecar.usage.meter import Draft
 from tiergate.usage.pools import rollover_source
+from tiergate.wire.usage import TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -310,7 +311,7 @@ class LocalMeter:
         window = resolved.bound.window
         if not windows.accepts(window, now):
             detail = f"the window of the usage ended at {format_instant(window.until)}, and is closed"
-            raise RequestError(422, "usage too late", detail, field="/at")
+            raise RequestError(422, TOO_LATE, detail, field="/at")
         return resolved
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -420,7 +421,7 @@ class LocalMeter:
         """Return what `/status` and the metrics show."""
         book, journal = self.book, self.journal
         return UsageReport(
-            outcomes=vars(counts),
+            outcomes=counts.outcomes(),
             journal_bytes=journal.size,
             budget_bytes=journal.budget,
             pending=journal.pending,
@@ -430,6 +431,7 @@ class LocalMeter:
             keys=len(book.keys),
             keys_forgotten=book.keys.forgotten_early,
             syncs=journal.counts.syncs,
+            late=counts.late(),
         )
 
     def start(self) -> None:

@@ -15,7 +15,7 @@ from tiergate.sidecar.usage.book_records import SUBSCRIPTION, KeyUse
 from tiergate.sidecar.usage.usage_service import digest_check
 from tiergate.usage.idempotency import key_of
 from tiergate.wire.json import encode
-from tiergate.wire.usage import RecordedUsage, window_document
+from tiergate.wire.usage import TOO_LATE, RecordedUsage, window_document
 
 if TYPE_CHECKING:
     from tiergate.errors import JournalError, TiergateError
@@ -48,6 +48,7 @@ def report(service: UsageService, view: StateView, records: list[UsageRecord | C
         except RequestError as error:
             if error.status >= 500:
                 raise
+            service.counts.too_late += error.title == TOO_LATE
             results.append(_placed(error, record))
         except (CheckError, UnknownFeatureError) as error:
             results.append(_placed(error, record))
@@ -80,10 +81,11 @@ def _count(service: UsageService, view: StateView, record: UsageRecord, now: Ins
             return msgspec.structs.replace(_decode(known.answer), replayed=True)
     at = now if record.at is None else record.at
     draft = service.meter.draft(check.subject, feature, amount, now, at)
+    window = _window(draft, check.subject.type)
     result = RecordedUsage(
         feature=feature.id,
         amount=from_units(amount, feature.scale),
-        window=window_document(_window(draft, check.subject.type)),
+        window=window_document(window),
         key=record.key if record.key is not None else service.make_key(),
         replayed=False,
     )
@@ -91,6 +93,7 @@ def _count(service: UsageService, view: StateView, record: UsageRecord, now: Ins
         use = KeyUse(use.key, use.digest, encode(result), now)
     service.meter.count(draft, at, use, _ignore)
     service.counts.recorded += 1
+    service.counts.counted_late += window.until <= now
     return result
 
 

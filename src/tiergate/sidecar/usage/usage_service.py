@@ -50,10 +50,23 @@ _logger = logging.getLogger(__name__)
 
 
 class UsageCounts:
-    """How many requests were counted, denied, repeated, and failed because they could not be written."""
+    """How many requests were counted, denied, repeated, and failed because they could not be written.
+
+    `counted_late`, `too_late`: records of windows that had ended, counted and refused.
+    """
 
     def __init__(self) -> None:
         self.consumed = self.reserved = self.recorded = self.denied = self.replayed = self.failed = 0
+        self.counted_late = self.too_late = 0
+
+    def outcomes(self) -> dict[str, int]:
+        """Return the requests by their outcome."""
+        names = ("consumed", "reserved", "recorded", "denied", "replayed", "failed")
+        return {name: getattr(self, name) for name in names}
+
+    def late(self) -> dict[str, int]:
+        """Return the records of windows that had ended, by what became of them."""
+        return {"counted": self.counted_late, "refused": self.too_late}
 
 
 class Counted(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.control.usage_plane import NOW, problem, usage_plane
 from tiergate.model import BEGINNING
+from tiergate.store.usage_leases import LeaseCounts, count_leases
 from tiergate.usage.accounts import Account, Scope
 from tiergate.usage.leases import holder_name
 from tiergate.usage.protocol import (
@@ -224,3 +225,15 @@ def test_it_needs_a_reason_and_the_customer(plane: Plane) -> None:
 def test_what_is_no_write_off_is_refused(plane: Plane, body: dict[str, Any]) -> None:
     """And says where it is wrong."""
     assert write_off(plane, **body).status_code == 422
+
+
+def test_open_and_expired_leases_are_counted(plane: Plane) -> None:
+    """Those that are written off are not expired any more."""
+    sidecar = Sidecar(plane)
+    sidecar.lease(10)
+    sidecar.lease(20)
+    assert plane.store.read(count_leases) == LeaseCounts(2, 0)
+    plane.clock[0] += HOUR
+    assert plane.store.read(count_leases) == LeaseCounts(2, 2)
+    assert write_off(plane, "admin").status_code == 200
+    assert plane.store.read(count_leases).expired == 0

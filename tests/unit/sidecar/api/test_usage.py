@@ -312,6 +312,9 @@ class TestReports:
         assert (too_late["title"], too_late["field"]) == ("usage too late", "/at")
         ahead = client.post("/v1/usage", 422, subject="acme", feature="calls", at="2024-01-01T00:00:00Z")
         assert ahead["title"] == "usage in the future"
+        report = client.service.metrics.usage()
+        assert report is not None
+        assert report.late == {"counted": 1, "refused": 1}
 
     def test_several_are_answered_in_their_order(self, client: Client) -> None:
         """What is wrong with one does not keep the others from counting."""

@@ -223,7 +223,9 @@ class TestOutOfReach:
                 assert (denied["allowed"], denied["reason"]) == (False, "limit_reached")
                 for _ in range(5):
                     assert (await sidecar.consume("mails"))["allowed"]
-                assert sidecar.meter.report(sidecar.service.counts).leasing.offline  # type: ignore[union-attr]
+                leasing = sidecar.meter.report(sidecar.service.counts).leasing
+                assert leasing is not None
+                assert (leasing.offline, leasing.refused["offline"], sum(leasing.durations.counts)) == (True, 1, 0)
                 wire.is_cut = False
                 await sidecar.until(lambda: not sidecar.link.is_offline(now_ms()))
                 assert (await sidecar.consume())["allowed"]
