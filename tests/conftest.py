@@ -1,8 +1,8 @@
 """What every test has: Hypothesis profiles, golden files, databases (`tests/databases.py`).
 
-`ci`, the default profile, takes seconds; `long` (`make properties`) looks much harder. A property that is worth more
-examples than others asks for a multiple, `@settings(max_examples=5 * settings.default.max_examples)`, so that both
-profiles keep their meaning.
+`short`, the default profile, takes seconds; `ci` is what a change must pass to be merged; `long` (`make properties`)
+looks much harder. A property that is worth more examples than others asks for a multiple,
+`@settings(max_examples=5 * settings.default.max_examples)`, so that all profiles keep their meaning.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ pytest_plugins = ["tests.databases"]
 settings.register_profile(
     "ci", max_examples=25, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("short", parent=settings.get_profile("ci"), max_examples=10)
 settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=20_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 # Whoever starts the tests in the background may have SIGINT ignored, which every process that they start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

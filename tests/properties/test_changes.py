@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import part_of_examples
 from tests.properties.documents import CUSTOMER_IDS, Document, subjects, worlds
 from tests.properties.engines import Subjects, World, check_of, text_of
 from tests.properties.inquiries import Inquirer
@@ -129,7 +130,7 @@ def loop() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@settings(max_examples=settings.default.max_examples // 5)  # type: ignore[union-attr]
+@settings(max_examples=part_of_examples(5))
 @given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
 def test_a_sidecar_answers_as_one_that_remembers_nothing(
     loop: asyncio.Runner, drawn: tuple[Document, Document], data: st.DataObject, seed: int

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.admin import serving
+from tests.example_counts import part_of_examples
 from tests.publishing import Press, opened
 from tiergate.catalog import entitlements_data
 from tiergate.control.api import apply_export, features, immediate_changes, items, publishing, rules
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
 FEW = settings(
-    max_examples=max(2, settings.default.max_examples // 25) if settings.default else 2,
+    max_examples=part_of_examples(25),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     deadline=None,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import part_of_examples
 from tests.properties.alterations import altered, refactored
 from tests.properties.documents import Document, metered_worlds
 from tests.properties.engines import World, check_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
 BEFORE = 1_700_000_000_000
-fewer = settings(max_examples=settings().max_examples // 6)
+fewer = settings(max_examples=part_of_examples(6))
 
 
 def bundle(catalog: Document, rules: dict[str, str] | None = None) -> Bundle:

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.example_counts import part_of_examples
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World
 from tests.properties.inquiries import Inquirer
@@ -54,7 +55,7 @@ class Found(NamedTuple):
 
 
 @given(worlds(), st.integers(0, 2**32))
-@settings(max_examples=settings.default.max_examples // 8)  # type: ignore[union-attr]
+@settings(max_examples=part_of_examples(8))
 def test_a_plan_gives_what_its_subscription_gave(drawn: tuple[Document, Document], seed: int) -> None:
     """Whatever the items, versions, rollouts, quantities and overrides."""
     catalog, subjects = drawn

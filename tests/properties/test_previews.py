@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import part_of_examples
 from tests.properties.choices import Seeded
 from tests.properties.documents import INSTANTS, catalog, feature, item, subjects_of
 from tests.properties.engines import World
@@ -171,7 +172,7 @@ def questions(of: Document, totals: list[Decimal], features: list[Document]) -> 
 
 @example(23279119)  # a version that goes, to which somebody is pinned
 @example(777)  # a version that gives something else under its old number, to who is pinned to it
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=part_of_examples(4))
 @given(SEEDS)
 def test_the_effects_of_a_change_are_those_that_the_reference_model_decides(seed: int) -> None:
     """Of every subject and feature, exactly the effects that all checks come to, from the same instant on."""
@@ -226,7 +227,7 @@ def empty() -> Document:
     return {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
 
 
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=part_of_examples(5))
 @given(SEEDS)
 def test_those_of_one_shape_are_touched_alike(seed: int) -> None:
     """Whoever was looked at before, each subject is told the same as if it were the only one, rules or not."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.example_counts import part_of_examples
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World, answered, check_of, text_of
 from tests.properties.inquiries import Inquirer
@@ -127,7 +128,7 @@ def test_a_batch_has_the_bytes_of_decisions_made_afresh(
         assert body == b'{"results":[%b]}' % b",".join(map(decision_json, expected)), (asked, now)
 
 
-@settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
+@settings(max_examples=part_of_examples(4))
 @given(drawn=worlds(), seed=st.integers(0, 2**32))
 def test_a_listing_says_what_the_reference_model_says(
     sidecar: Sidecar, drawn: tuple[Document, Document], seed: int

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import part_of_examples
 from tests.stored_lines import read_after
 from tests.unit.control.feeds import publish, put_customer, remove_customer
 from tiergate.bundle import read_snapshot_page
@@ -47,7 +48,7 @@ def do_all(store: Store, changes: list[tuple[str, str, str]]) -> None:
         do(store, change)
 
 
-@settings(max_examples=settings.default.max_examples // 10)  # type: ignore[union-attr]
+@settings(max_examples=part_of_examples(10))
 @given(st.lists(CHANGES, max_size=12), st.lists(CHANGES, max_size=12))
 def test_a_snapshot_is_what_the_feed_says_up_to_its_position(
     before: list[tuple[str, str, str]], during: list[tuple[str, str, str]]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import select
 
+from tests.example_counts import part_of_examples
 from tests.properties.documents import CUSTOMER_IDS, Document, metered_worlds, subjects
 from tests.properties.engines import World
 from tiergate.errors import ConflictError, NotFoundError
@@ -88,7 +89,7 @@ def remembered(unit: ReadUnit, customer: str) -> tuple[SubjectRecord | None, byt
 
 
 @given(metered_worlds(), st.data())
-@settings(max_examples=settings.default.max_examples // 10)  # type: ignore[union-attr]
+@settings(max_examples=part_of_examples(10))
 def test_what_is_remembered_is_what_stands(store: Store, drawn: tuple[Document, Document], data: st.DataObject) -> None:
     """Created, changed, imported, emptied, deleted and made again, in any order."""
     catalog, first = drawn

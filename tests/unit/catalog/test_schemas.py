@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from tests.example_counts import part_of_examples
 from tests.properties.documents import metered_catalogs, worlds
 from tests.unit.catalog.marked import catalog_problems, load, load_people, subjects_problems
 from tests.unit.catalog.models import catalogs, records
@@ -31,7 +32,7 @@ CATALOG_FILE = Draft202012Validator(catalog_schema())
 SUBJECTS_FILE = Draft202012Validator(subjects_schema())
 SUBJECTS_LINE = Draft202012Validator(subjects_line_schema())
 
-FEWER = settings(max_examples=settings().max_examples // 4)
+FEWER = settings(max_examples=part_of_examples(4))
 """Whole catalogs take long to draw."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
+from tests.example_counts import seeds
 from tests.unit.store.usage_model import DIGEST, MemoryLedger, RandomHolder, compare_rows
 from tests.usage_bounds import PlainBounds, customer_account, debits
 from tiergate.errors import StoreError
@@ -431,7 +432,7 @@ def test_control_planes_that_race_never_exceed_a_limit(store: Store, bounds: Pla
     assert [count(store, table) for table in (USAGE_ACCOUNTS, USAGE_WINDOWS)] == [1, 1]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(2, 6))
 def test_the_store_replies_as_a_ledger_in_memory(store: Store, bounds: PlainBounds, time: Time, seed: int) -> None:
     """Random requests of several holders, over several windows: the same replies, and the same records in the end."""
     choose = random.Random(seed)

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import part_of_examples
 from tests.unit.catalog.marked import load, load_people
 from tests.unit.catalog.models import catalogs, records
 from tests.unit.catalog.samples import CATALOG, SUBJECTS, PyYaml
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Form = Literal["yaml", "json"]
 Entry = TypeVar("Entry")
 
-FEWER = settings(max_examples=settings().max_examples // 4)
+FEWER = settings(max_examples=part_of_examples(4))
 """Whole catalogs take long to draw."""
 
 
