@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.admin.status_changes import tell_due
 from tiergate.admin.status_monitors import fall_silent
 from tiergate.store import SYSTEM
 from tiergate.store.feature_status import due_statuses, first_due
-from tiergate.store.status_monitors import due_monitors, lock_monitor, note_silent
+from tiergate.store.status_monitors import count_monitors, due_monitors, lock_monitor, note_silent
+from tiergate.store.status_reports import count_open_reports
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.store import Store, WriteUnit
 
 _AT_ONCE: Final = 50
+
+
+class StatusCounts(NamedTuple):
+    """How many reports are open, by status; how many monitors there are, and how many of them are silent."""
+
+    reports: Mapping[str, int]
+    monitors: int
+    silent: int
+
+
+NO_COUNTS: Final = StatusCounts({}, 0, 0)
+"""Before anything was counted."""
+
+
+def count_statuses(store: Store) -> StatusCounts:
+    """Count open reports and silent monitors. Raises `StoreError`."""
+    return store.read(lambda unit: StatusCounts(count_open_reports(unit), *count_monitors(unit)))
 
 
 def tell_statuses(store: Store) -> int:

@@ -1,9 +1,12 @@
 """Reports on the status of features by people: create, edit after the fact, end, delete and list them.
 
-People may edit and end the reports of every source; a monitor ends only its own (`status_monitors`).
+People may edit and end the reports of people and monitors; a monitor ends only its own (`status_monitors`). What
+services say by their outcomes is measured, so that people may write notes on it, and nothing else: who wants such a
+time out of the figures announces maintenance over it.
 
 Functions raise `NotFoundError` if the report does not exist, `PreconditionError` if it has another version, `BodyError`
-with all problems of its members, and `ConflictError` if the feature has too many open reports.
+with all problems of its members, and `ConflictError` if the feature has too many open reports, or what is measured
+would change.
 """
 
 from __future__ import annotations
@@ -165,8 +168,10 @@ def end_report(actor: Actor, unit: WriteUnit, id_: str, end: ReportEnd, expected
         if until <= report.start:
             detail = f"the report begins at {format_instant(report.start)}: delete it, or end it after that"
             raise ConflictError("not-begun", detail)
+        ended = replace(report, until=until)
+        _reject_measured(report, ended)
         edit = ReportEdit(note=end.note, public_note=end.public_note)
-        after = stored_reports.replace_report(unit, before, _edited(unit, replace(report, until=until), edit))
+        after = stored_reports.replace_report(unit, before, _edited(unit, ended, edit))
     _audit(unit, "status_report.ended", before, after)
     return report_view(after)
 
@@ -176,6 +181,7 @@ def delete_report(actor: Actor, unit: WriteUnit, id_: str, expected: Preconditio
     before = _authorized(actor, unit, id_)
     with changing_statuses(unit, [before.report.feature]):
         before = _expected(unit, id_, expected)
+        _reject_measured(before.report, None)
         stored_reports.delete_report(unit, id_)
     unit.audit("status_report.deleted", "status_report", id_, before=report_data(before.report))
 
@@ -289,7 +295,17 @@ def _edited(unit: ReadUnit, report: StatusReport, edit: ReportEdit) -> StatusRep
     problems = list(report_problems(unit, after))
     if problems:
         raise BodyError(problems)
+    _reject_measured(report, after)
     return after
+
+
+def _reject_measured(before: StatusReport, after: StatusReport | None) -> None:
+    """Reject another change than that of notes of what services say."""
+    if before.reporter.kind is not ReporterKind.SERVICES:
+        return
+    if after is None or replace(after, note=before.note, public_note=before.public_note) != before:
+        detail = "services say so by their outcomes: only its notes can be changed; announce maintenance instead"
+        raise ConflictError("measured", detail)
 
 
 def _audit(unit: WriteUnit, action: str, before: StoredReport, after: StoredReport) -> None:

@@ -27,6 +27,7 @@ from tiergate.cli.commands import (
     rollback,
     schema,
     sidecar,
+    status,
     up,
     usage,
     version,
@@ -45,7 +46,7 @@ app = typer.Typer(
 for commands in (
     (compile_command, lint, test_command, diff),
     (sidecar, control_plane, injector, cluster),
-    (check, explain, replay, usage, outcomes),
+    (check, explain, replay, usage, outcomes, status),
     (import_catalog, schema, codegen, migrate),
     (apply, export, preview, publish, rollback, publications, keys),
     (demo, up, version),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from tiergate.admin.status_clock import count_statuses
 from tiergate.admin.usage_limits import follow_dates, follow_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from tiergate.admin.budget_watch import BudgetWatch
     from tiergate.admin.clock import Clock
+    from tiergate.admin.status_clock import StatusCounts
     from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.control.feed_api.object_store import ObjectStoreWriter
@@ -52,6 +54,7 @@ _LIMITS_EVERY: Final = 60.0
 _MISSED_DATES: Final = 7 * _DAY  # before the start of this process, perhaps with no other running
 _CLOCK_EVERY: Final = 1.0
 _BUDGETS_EVERY: Final = 60.0
+_STATUS_EVERY: Final = 15.0
 _WRITES_EVERY: Final = 5.0
 _LEASES_EVERY: Final = 30.0
 _REQUESTS_EVERY: Final = 1.0
@@ -140,6 +143,13 @@ async def watch_budgets(watch: BudgetWatch, watcher: FeedWatcher, *, every: floa
         await watcher.wait(lambda state: state.head.publication != before, every)  # noqa: B023 - awaited here
         if watcher.ending:
             return
+
+
+async def watch_status(store: Store, counted: Callable[[StatusCounts], None], *, every: float = _STATUS_EVERY) -> None:
+    """Count open reports and silent monitors now and then, for metrics."""
+    while True:
+        counted(await run_in_threadpool(count_statuses, store))
+        await asyncio.sleep(every)
 
 
 async def enforce_retention(store: Store, retention: Retention, *, every: float = _TIDY_EVERY) -> None:

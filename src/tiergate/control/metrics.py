@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tiergate import __version__
+from tiergate.admin.status_reports import REPORTED
 from tiergate.http.metrics import process_registry
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from tiergate.admin.status_clock import StatusCounts
 
     Values = Callable[[], Mapping[str, tuple[str, float]]]
     """Returns description and value by name."""
@@ -98,6 +101,17 @@ class ObservedApp:
                         request_id=request_id,
                         client=(scope.get("client") or ("",))[0],
                     )
+
+
+def status_gauges(counts: StatusCounts) -> dict[str, tuple[str, float]]:
+    """Return description and value of what is counted of the status of features, by name."""
+    gauges: dict[str, tuple[str, float]] = {
+        f"status_reports_{status}": (f"Open reports of the status {status}.", counts.reports.get(status, 0))
+        for status in REPORTED
+    }
+    gauges["status_monitors"] = ("Monitors of the status of features.", counts.monitors)
+    gauges["status_monitors_silent"] = ("Monitors that were not heard for longer than they should.", counts.silent)
+    return gauges
 
 
 class _Collector(Collector):

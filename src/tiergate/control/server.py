@@ -23,6 +23,7 @@ from tiergate import __version__
 from tiergate.admin.budget_watch import BudgetWatch
 from tiergate.admin.clock import Clock
 from tiergate.admin.roles import PublishedRoles
+from tiergate.admin.status_clock import NO_COUNTS, StatusCounts
 from tiergate.admin.usage_bounds import PublishedBounds
 from tiergate.bundle import SigningKey
 from tiergate.control.api.admin_api import AdminApi
@@ -44,6 +45,7 @@ from tiergate.control.background_jobs import (
     watch_budgets,
     watch_certificate,
     watch_read_only,
+    watch_status,
 )
 from tiergate.control.budget_metrics import budget_metrics
 from tiergate.control.feed_api.bundle_archives import BundleArchives
@@ -52,7 +54,7 @@ from tiergate.control.feed_api.feed_pages import HeadSigner
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
+from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry, status_gauges
 from tiergate.control.settings import TABLE
 from tiergate.control.status_page.endpoints import StatusPage
 from tiergate.control.usage_export.exporter import UsageExporter
@@ -182,6 +184,7 @@ class _ControlPlane:
         self._ledger = UsageLedger(self._store, PublishedBounds(), tell_windows=settings.window_events)
         opened.callback(self._ledger.close)
         self._exporter = _usage_exporter(settings, self._store)
+        self._statuses = NO_COUNTS
         self._clock = Clock(self._store, self._ledger)
         endpoints = all_endpoints(
             signer=signer,
@@ -287,6 +290,7 @@ class _ControlPlane:
             run_forever("limits", lambda: follow_limits(self._store, self._ledger, self._watcher)),
             run_forever("leases", lambda: count_open_leases(self._store, self._usage_metrics)),
             run_forever("callers", self._known.run),
+            run_forever("status", lambda: watch_status(self._store, self._note_statuses)),
             run_forever("writes", lambda: watch_read_only(self._store)),
             run_forever("snapshots", lambda: refresh_snapshots(self._feed_api)),
             run_forever("retention", lambda: enforce_retention(self._store, retention)),
@@ -353,6 +357,7 @@ class _ControlPlane:
         gauges["deliveries_dead"] = ("Deliveries that are dead.", backlog.dead)
         waited = 0 if backlog.oldest is None else max(0, self._store.clock() - backlog.oldest) / 1000
         gauges["deliveries_oldest_age_seconds"] = ("How long the oldest of those that wait has waited.", waited)
+        gauges |= status_gauges(self._statuses)
         state = self._watcher.state
         if state is not None:
             age = max(0, self._store.clock() - state.confirmed_at) / 1000
@@ -376,6 +381,9 @@ class _ControlPlane:
                 max(0, self._exporter.written_until) / 1000,
             )
         return gauges
+
+    def _note_statuses(self, counts: StatusCounts) -> None:
+        self._statuses = counts
 
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("shutting down", signal=number.name)

@@ -58,6 +58,7 @@ class ReportSpan(NamedTuple):
     status: str
     start: Instant
     until: Instant
+    reporter_kind: str
 
 
 def new_report_id() -> str:
@@ -196,7 +197,9 @@ _ORDERED: Final = select(STATUS_REPORTS).order_by(_C.feature, _C.start, _C.id)
 _DURING: Final = (_C.until > bindparam("start_")) & (_C.start < bindparam("until_"))
 _ALL: Final = Query(_ORDERED.where(_DURING))
 _OF: Final = Query(_ORDERED.where(_DURING, is_among(_C.feature)))
-_SPANS: Final = Query(select(_C.feature, _C.status, _C.start, _C.until).where(_DURING).order_by(_C.feature))
+_SPANS: Final = Query(
+    select(_C.feature, _C.status, _C.start, _C.until, _C.reporter_kind).where(_DURING).order_by(_C.feature)
+)
 
 
 def _rows(unit: ReadUnit, start: Instant, until: Instant, features: Sequence[str] | None) -> Sequence[Any]:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.control.status_plane import REPORTS, StatusPlane, status_plane
+from tiergate.admin.status_changes import services_report
 from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.model import parse_instant
+from tiergate.model import Status, parse_instant
+from tiergate.store import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,6 +171,32 @@ def test_too_many_open_reports_of_a_feature_are_refused(plane: StatusPlane, monk
     answer = plane.client.post(REPORTS, json={"feature": "calls", "status": "down"})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:tiergate:problem:too-many-reports")
     assert len(plane.client.get(REPORTS).json()["items"]) == 3
+
+
+def test_what_services_say_is_measured(plane: StatusPlane) -> None:
+    """People write notes on it, and change nothing else; it goes on while services say the same."""
+
+    def say(status: Status | None) -> None:
+        plane.store.change(lambda unit: services_report(unit, "calls", status, unit.now), SYSTEM)
+
+    say(Status.DEGRADED)
+    plane.wait("08:01")
+    say(Status.DEGRADED)
+    (report,) = plane.client.get(REPORTS).json()["items"]
+    assert (report["reporter_kind"], report["start"][11:16]) == ("services", "08:00")
+    path = f"{REPORTS}/{report['id']}"
+    assert plane.client.patch(path, json={"public_note": "We know."}).status_code == 200
+    edited, deleted = plane.client.patch(path, json={"status": "down"}), plane.client.delete(path)
+    refused = [edited, deleted, plane.client.post(f"{path}/end")]
+    assert {(it.status_code, it.json()["type"]) for it in refused} == {(409, "urn:tiergate:problem:measured")}
+    plane.wait("08:02")
+    say(Status.DOWN)
+    assert plane.shown() == "down"
+    plane.wait("08:03")
+    say(None)
+    spans = [(it["status"], it["start"][11:16], it["until"][11:16]) for it in plane.client.get(REPORTS).json()["items"]]
+    assert spans == [("down", "08:02", "08:03"), ("degraded", "08:00", "08:02")]
+    assert plane.shown() == "operational"
 
 
 def test_a_key_for_one_customer_sees_no_notes(plane: StatusPlane) -> None:
