@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from tiergate.admin.outcome_status import judge_services
 from tiergate.admin.status_clock import count_statuses
 from tiergate.admin.usage_limits import follow_dates, follow_publication
 from tiergate.errors import NotFoundError, OperatorError, StoreError
@@ -55,6 +56,7 @@ _MISSED_DATES: Final = 7 * _DAY  # before the start of this process, perhaps wit
 _CLOCK_EVERY: Final = 1.0
 _BUDGETS_EVERY: Final = 60.0
 _STATUS_EVERY: Final = 15.0
+_OUTCOMES_EVERY: Final = 10.0
 _WRITES_EVERY: Final = 5.0
 _LEASES_EVERY: Final = 30.0
 _REQUESTS_EVERY: Final = 1.0
@@ -149,6 +151,13 @@ async def watch_status(store: Store, counted: Callable[[StatusCounts], None], *,
     """Count open reports and silent monitors now and then, for metrics."""
     while True:
         counted(await run_in_threadpool(count_statuses, store))
+        await asyncio.sleep(every)
+
+
+async def follow_outcomes(store: Store, *, every: float = _OUTCOMES_EVERY) -> None:
+    """Let the status that services say follow their outcomes."""
+    while True:
+        await run_in_threadpool(judge_services, store)
         await asyncio.sleep(every)
 
 
