@@ -82,11 +82,12 @@ class OutcomeDelivery:
             await asyncio.sleep(delay)
 
     async def shut_down(self, seconds: float) -> None:
-        """Deliver what waits, if that can be done in this time; after `run`."""
+        """Deliver what waits, if that can be done in this time; after `run`. If it failed before, it is tried once."""
+        goes_on = self.error is None
         try:
             async with asyncio.timeout(seconds):
-                while self._recorder.book.undelivered and await self._step(0.0) == 0.0:
-                    pass
+                while self._recorder.book.undelivered and ((delay := await self._step(0.0)) == 0.0 or goes_on):
+                    await asyncio.sleep(delay)
         except (TimeoutError, JournalError):
             pass  # it is on the disk
         except Exception:  # noqa: BLE001 - what is undelivered stays on the disk
