@@ -86,7 +86,10 @@ class OutcomeDelivery:
         goes_on = self.error is None
         try:
             async with asyncio.timeout(seconds):
-                while self._recorder.book.undelivered and ((delay := await self._step(0.0)) == 0.0 or goes_on):
+                while self._recorder.book.undelivered:
+                    delay = await self._step(0.0)
+                    if delay and not goes_on:
+                        break
                     await asyncio.sleep(delay)
         except (TimeoutError, JournalError):
             pass  # it is on the disk
