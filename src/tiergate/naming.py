@@ -211,6 +211,18 @@ def rule_policies_path(file: str) -> str:
     return f"policies/rules/{file}.cedar"
 
 
+ACCESS_INDEX = "access.json"
+"""The bundle's file of users' own actions: by name, their principals, resources and groups."""
+
+ACCESS_SCHEMA = "access.cedarschema"
+"""The bundle's schema with users' own actions, for the rules on them."""
+
+
+def access_policies_path(file: str) -> str:
+    """Return `policies/access/<file>.cedar`: the bundle's path of a file of users' rules on their own actions."""
+    return f"policies/access/{file}.cedar"
+
+
 def rule_entities_path(file: str) -> str:
     """Return `entities/rules/<file>.json`: the bundle's path of a file of users' entities."""
     return f"entities/rules/{file}.json"

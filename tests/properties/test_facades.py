@@ -22,6 +22,7 @@ from tests.properties.rules import rule_files
 from tests.serving import Service, customer, get, post
 from tests.wire import Answer, Connection
 from tiergate.engine import EngineOptions
+from tiergate.engine.own_access import AccessDecision
 from tiergate.model import Reason
 from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tiergate.model import Check, Instant
+    from tiergate.sidecar.access_decisions import ServedAccess
     from tiergate.sidecar.check_service import ServedDecision
     from tiergate.sidecar.state import StateView
 
@@ -214,6 +216,30 @@ def test_a_facade_follows_the_check_service_anywhere(seed: int, reason: Reason, 
     assert (evaluated["decision"], evaluated["context"]["reason"]) == (allowed, reason)
     assert (said["metadata"]["allowed"], said["metadata"]["reason"]) == (allowed, reason)
     assert said["value"] == (allowed if seed % 2 else 0 if reason in FIRM else 50)
+
+
+@pytest.mark.parametrize("reason", [Reason.GRANTED, Reason.RULE_DENIED, Reason.UNKNOWN_SUBJECT])
+def test_access_follows_the_check_service_anywhere(reason: Reason) -> None:
+    """Also about a resource of the rules' own types: alone, of several, and in a search."""
+    schema = "entity page; entity person; action read appliesTo {principal: person, resource: page, context: {}};"
+    entities = '[{"uid": {"type": "page", "id": "p"}, "attrs": {}, "parents": []}]'
+    service = Service(rules=(("r.cedarschema", schema), ("r.entities.json", entities)))
+    decide = service.service.access.decide
+
+    def absurd(*asked: Any) -> ServedAccess:  # noqa: ANN401 - as given
+        decision = AccessDecision(allowed=reason is Reason.GRANTED, reason=reason)
+        return decide(*asked)._replace(decision=decision)
+
+    body: Document = {"subject": {"type": "person", "id": "x"}, "action": {"name": "read"}}
+    body["resource"] = {"type": "page", "id": "p"}
+    with pytest.MonkeyPatch.context() as patch, service.serve() as where, Connection(where.connect()) as connection:
+        patch.setattr(service.service.access, "decide", absurd)
+        single = connection.ask(post("/access/v1/evaluation", body)).json()
+        several = connection.ask(post("/access/v1/evaluations", {"evaluations": [body]})).json()["evaluations"]
+        found = connection.ask(post("/access/v1/search/resource", body)).json()["results"]
+    assert (single["decision"], single["context"]["reason"]) == (reason is Reason.GRANTED, reason)
+    assert several == [single]
+    assert found == ([{"type": "page", "id": "p"}] if reason is Reason.GRANTED else [])
 
 
 def _flag(service: Service, key: str) -> bytes:

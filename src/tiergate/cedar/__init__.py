@@ -14,8 +14,10 @@ from tiergate.cedar.evaluation import (
     TemplateLink,
     authorize,
     authorize_caller,
+    authorize_entities,
     authorize_request,
     authorize_text,
+    parsed_entities,
 )
 from tiergate.cedar.policies import (
     EntityReference,

@@ -108,6 +108,24 @@ class BaseEntities:
         return EntitySet(self.handle.with_added_json_str(entities))
 
 
+def parsed_entities(text: str) -> EntitySet:
+    """Parse entities, a JSON list, without a schema: groups of actions are among them only if they are listed."""
+    return EntitySet(cedarpy.Entities.from_json_str(text))
+
+
+def authorize_entities(
+    group: PolicyGroup, entities: EntitySet, principal: Uid, action: str, resource: Uid, context: str
+) -> CedarResult:
+    """Evaluate one request about a resource of any type; `context` is a JSON record."""
+    request = {
+        "principal": principal._asdict(),
+        "action": {"type": "Action", "id": action},
+        "resource": resource._asdict(),
+        "context": context,
+    }
+    return _outcome(cedarpy.is_authorized(request, group.handle, entities.handle), named=False)
+
+
 def authorize(
     group: PolicyGroup, entities: EntitySet, principal: Uid, action: str, resource: str, context: str
 ) -> CedarResult:

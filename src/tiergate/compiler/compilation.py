@@ -6,12 +6,20 @@ policies are strictly validated against the schema: those of items by the shapes
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.catalog_checks import find_catalog_problems, problem_at
 from tiergate.compiler.catalog_entities import VersionWriter, write_feature_entities
 from tiergate.compiler.item_policies import PermitWriter, read_shapes, write_specimens
+from tiergate.compiler.own_actions import (
+    check_access_rules,
+    concerns_own_actions,
+    parse_whole,
+    read_actions,
+    without_actions,
+)
 from tiergate.compiler.policy_validation import validate_files, validate_permit_files
 from tiergate.compiler.rule_checks import check_rules
 from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
@@ -22,7 +30,10 @@ from tiergate.errors import CompileError, RulesError
 from tiergate.model import Catalog, Problem, Rules
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import (
+    ACCESS_INDEX,
+    ACCESS_SCHEMA,
     ID_RULE,
+    access_policies_path,
     is_id,
     item_entities_path,
     item_policies_path,
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
     from tiergate.cedar import ValidationError
     from tiergate.compiler.catalog_checks import Positions
     from tiergate.compiler.item_policies import Shape
+    from tiergate.compiler.own_actions import OwnAction
     from tiergate.model import FeatureType
 
 CATALOG_INDEX = "catalog.json"
@@ -108,7 +120,8 @@ def _item_files(
 
 def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, bytes], Schema]:
     """Check the users' files, and make the bundle's rule files and schema."""
-    fragments = _sources(rules.schemas, folder, ".cedarschema")
+    schemas = _sources(rules.schemas, folder, ".cedarschema")
+    fragments = {name: without_actions(source) for name, source in schemas.items()}
     written = _sources(rules.entities, folder, ".entities.json")
     policies = _sources(rules.policies, folder, ".cedar")
     text, schema, declared = read_fragments(list(fragments.values()))
@@ -116,23 +129,52 @@ def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, 
     entities = {file: read_entities(source, own) for file, source in written.items()}
     for entity in (entry for listed in entities.values() for entry in listed):
         own[entity.uid.type].add(entity.uid.id)
+    actions = read_actions(list(schemas.values()), own)
+    access: dict[str, AuthorText] = {}
+    access_files: dict[str, bytes] = {}
     if schema is not None:
         vocabulary = SymbolTable.of(catalog, own)
         check_entities([(written[file], listed) for file, listed in entities.items()], vocabulary, schema)
-        for source in policies.values():
-            check_rules(source, vocabulary, schema)
+        access = {file: source for file, source in policies.items() if concerns_own_actions(source, actions)}
+        for file, source in policies.items():
+            if file not in access:
+                check_rules(source, vocabulary, schema)
+        if actions and not any(source.problems for source in schemas.values()):
+            access_files = _access_files(list(schemas.values()), access, vocabulary, actions)
     problems = [
         problem
-        for sources in (fragments, written, policies)
+        for sources in (schemas, fragments, written, policies)
         for source in sources.values()
         for problem in source.problems
     ]
     if problems or schema is None:
         raise RulesError(sorted(set(problems)))
     files = {_SCHEMA: text.encode()}
-    files.update({rule_policies_path(file): source.text.encode() for file, source in policies.items()})
+    files.update(access_files)
+    files.update(
+        {rule_policies_path(file): source.text.encode() for file, source in policies.items() if file not in access}
+    )
     files.update({rule_entities_path(file): entities_json(listed) for file, listed in entities.items()})
     return files, schema
+
+
+def _access_files(
+    schemas: list[AuthorText],
+    access: Mapping[str, AuthorText],
+    vocabulary: SymbolTable,
+    actions: Mapping[str, OwnAction],
+) -> dict[str, bytes]:
+    """Check the rules on own actions, and make the bundle's files of them."""
+    text, schema = parse_whole(schemas)
+    if schema is not None:
+        for source in access.values():
+            check_access_rules(source, replace(vocabulary, actions=frozenset(actions)), schema, actions)
+    index = {
+        name: {"principals": list(it.principals), "resources": list(it.resources), "in": list(it.groups)}
+        for name, it in actions.items()
+    }
+    files = {ACCESS_INDEX: canonical_json(index), ACCESS_SCHEMA: text.encode()}
+    return files | {access_policies_path(file): source.text.encode() for file, source in access.items()}
 
 
 def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, AuthorText]:

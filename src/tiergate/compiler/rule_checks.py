@@ -35,6 +35,12 @@ _READS = (".", "has", "hasTag", "getTag")
 def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> None:
     """Report every problem of one rule file to `source`."""
     rules = parse_rules(source)
+    check_rule_names(source, rules, vocabulary)
+    check_types(source, rules, schema)
+
+
+def check_rule_names(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], vocabulary: SymbolTable) -> None:
+    """Report wrong ids, templates, and names of what does not exist."""
     seen: set[str] = set()
     for policy, start, text in rules:
         _check_annotations(policy, seen, source, start)
@@ -44,7 +50,6 @@ def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> 
             )
             source.report(start, "rule-template", message)
         _check_names(policy, text, start, vocabulary, source)
-    check_types(source, rules, schema)
 
 
 def parse_rules(source: AuthorText) -> list[tuple[Policy, int, str]]:

@@ -1,7 +1,8 @@
 """Users' schema fragments: their own entity types and common types, joined to Tiergate's schema.
 
 A fragment never changes the meaning of Tiergate's own policies. So it may not declare a name that Tiergate or Cedar
-uses (Cedar would let a type called `Long` replace the number), nor an action, which no check would use.
+uses (Cedar would let a type called `Long` replace the number). Actions, which no check uses, are read elsewhere
+(`own_actions`) and blank here; one in a namespace stays, and is rejected.
 """
 
 from __future__ import annotations
@@ -46,6 +47,45 @@ def find_declarations(text: str) -> list[Declaration]:
     return list(_declared([match for match in _TOKEN.finditer(text) if match["skip"] is None]))
 
 
+Token = str
+"""A word, a string with its quotes, or a mark."""
+
+
+def own_action_statements(text: str) -> list[tuple[int, int, list[Token]]]:
+    """Return the declarations of actions outside of namespaces: start, end, and the tokens between `action` and `;`."""
+    tokens = [match for match in _TOKEN.finditer(text) if match["skip"] is None]
+    found: list[tuple[int, int, list[Token]]] = []
+    at = begin = 0
+    while at < len(tokens):
+        word = tokens[at].group()
+        if word == "@":  # an annotation belongs to the declaration behind it
+            at += 5 if at + 2 < len(tokens) and tokens[at + 2].group() == "(" else 2
+            continue
+        if word == "namespace":
+            at = _after_block(tokens, at)
+        elif word in {"entity", "type", "action"}:
+            statement, after = _statement(tokens, at + 1)
+            if word == "action":
+                end = tokens[min(after, len(tokens)) - 1].end()
+                found.append((tokens[begin].start(), end, [token.group() for token in statement]))
+            at = after
+        else:
+            at += 1
+        begin = at
+    return found
+
+
+def _after_block(tokens: list[re.Match[str]], at: int) -> int:
+    """Return the place after the braces that follow."""
+    depth = 0
+    while at < len(tokens):
+        depth += (tokens[at].group() == "{") - (tokens[at].group() == "}")
+        at += 1
+        if depth == 0 and tokens[at - 1].group() == "}":
+            return at
+    return at
+
+
 def join_schema(fragments: Sequence[AuthorText]) -> str:
     """Return Tiergate's schema followed by the fragments, each below a line with its file name."""
     # Only the fragment's name: the path on this machine is not part of the bundle.
@@ -84,7 +124,7 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
 def _fault(declared: Declaration, own: set[str], names: set[str]) -> tuple[str, str] | None:
     name = declared.name
     if declared.kind == "action":
-        return "schema-action", f"rules cannot declare an action (`{name}`): no check uses it"
+        return "schema-action", f"an action of your own cannot be in a namespace (`{name}`)"
     if name in own:
         return "reserved-name", f"`{name}` is a name of Tiergate and cannot be declared"
     if name in _CEDAR_NAMES:

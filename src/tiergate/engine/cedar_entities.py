@@ -141,6 +141,10 @@ class EntityFactory:
                 parts.append(text)
         return base.with_entities("[" + ",".join(parts) + "]")
 
+    def item_texts(self, refs: Iterable[str]) -> list[str]:
+        """The entities of item versions, without their values, as JSON."""
+        return [json.dumps(_item_entity(ref, {})) for ref in refs]
+
     def listed(
         self, feature: Feature, rules: tuple[StaticPolicy, ...], principal: str, refs: Sequence[str]
     ) -> list[Entity]:

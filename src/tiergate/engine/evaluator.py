@@ -20,6 +20,7 @@ from tiergate.engine.entitlements import entitlement_of, entitlement_without_fac
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.feature_status import FeatureStatuses, status_window, with_status
 from tiergate.engine.normalized_check import NormalizedCheck, expect_valid_subject, normalize_check
+from tiergate.engine.own_access import OwnAccess
 from tiergate.engine.slices import PolicySlice, PolicySlices
 from tiergate.engine.sources import NO_USAGE, NoUsage
 from tiergate.engine.subject_cache import ActiveSubject, SubjectCache
@@ -188,6 +189,7 @@ class Evaluator:
         schema = bundle.text("schema.cedarschema")
         self.knows_metering, self.knows_status = knows_metering(schema), knows_status(schema)
         self.subjects = SubjectCache(subjects, self.index, limits)
+        self.access = OwnAccess(bundle)
         self._least: dict[str, tuple[Feature, NormalizedCheck]] = {}
 
     @property

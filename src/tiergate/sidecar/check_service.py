@@ -47,6 +47,7 @@ from tiergate.errors import OperatorError, RequestError, TiergateError, UnknownF
 from tiergate.model import Check
 from tiergate.model.features import ACTIONS
 from tiergate.naming import NearestNames
+from tiergate.sidecar.access_decisions import AccessDecisions
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
 from tiergate.sidecar.subject_versions import ANY_FEATURE, NO_VERSION
@@ -134,6 +135,7 @@ class CheckService:
         self.clock = state.clock
         self.subjects = subjects
         self.unloaded = UnloadedDecisions(startup_allow)
+        self.access = AccessDecisions(self)
         self.next_id: Callable[[], bytes] = decision_ids(os.urandom(5).hex().encode()).__next__
         """Returns a decision id that is unique in this process and, by its random part, among processes."""
         self._logged_errors: dict[str, Instant] = {}

@@ -4,7 +4,7 @@ A facade reads a check from its request, lets the check service decide, and enco
 lies between: it repeats, counts and logs. What is logged is the check and the decision in the form of our own API, so
 that replay reads every protocol.
 
-INVARIANT (no facade decides): the only source of a response is a `ServedDecision`.
+INVARIANT (no facade decides): the only source of a response is a `ServedDecision` or a `ServedAccess`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.model import Check, Decision, Instant
+    from tiergate.sidecar.access_decisions import ServedAccess
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import StateView
@@ -75,10 +76,21 @@ class FacadeResponses:
         decision = NativeDecision(
             asked, said, served.start, served.until, served.version, counts, served.basis, endpoint=self._endpoint
         )
-        response = FacadeResponse(encode(served.decision), decision)
-        if served.is_cacheable and self._asked.add(request):
-            decision.weigh()
-            response.weight = decision.weight + SLOT + len(request) + len(response.body)
+        return self._keep(request, FacadeResponse(encode(served.decision), decision), can_cache=served.is_cacheable)
+
+    def take(self, request: bytes, body: bytes, served: ServedAccess) -> FacadeResponse:
+        """Take a decision on access that was encoded, and cache the response if that is allowed. It is not logged."""
+        counts = self._counts[served.decision.reason]
+        counts.check_engine += 1
+        decision = NativeDecision(
+            b"", b"", served.start, served.until, served.version, counts, b"", endpoint=self._endpoint
+        )
+        return self._keep(request, FacadeResponse(body, decision), can_cache=served.is_cacheable)
+
+    def _keep(self, request: bytes, response: FacadeResponse, *, can_cache: bool) -> FacadeResponse:
+        if can_cache and self._asked.add(request):
+            response.decision.weigh()
+            response.weight = response.decision.weight + SLOT + len(request) + len(response.body)
             self.cache.put(request, response)
         return response
 

@@ -31,6 +31,8 @@ def problems(*fragments: str) -> list[Problem]:
         'entity Color enum ["red", "blue"];',
         "namespace Shop { entity Region; type Money = { cents: Long }; entity Order in [Region] { total: Money }; }",
         "type Money = { cents: Long };\nentity Budget { left: Money, who: Customer };",
+        "action buy, sell;",
+        'entity P;\n@doc("a; b")\naction "read" in [view] appliesTo {principal: [User], resource: P}; action view;',
     ],
 )
 def test_a_fragment_may_declare_types_of_its_own(text: str) -> None:
@@ -57,9 +59,8 @@ def test_fragments_may_build_on_each_other() -> None:
         ("type Cap = { limit: Long };", 1, 6, "reserved-name", "`Cap` is a name of Tiergate and cannot be declared"),
         ("entity Long;", 1, 8, "reserved-name", "`Long` is a name of Cedar and cannot be declared"),
         ("type datetime = String;", 1, 6, "reserved-name", "`datetime` is a name of Cedar and cannot be declared"),
-        ("action buy;", 1, 8, "schema-action", "rules cannot declare an action (`buy`): no check uses it"),
-        ('action "use";', 1, 8, "schema-action", 'rules cannot declare an action (`"use"`): no check uses it'),
-        ("namespace S { action buy; }", 1, 22, "schema-action", "rules cannot declare an action (`S::buy`)"),
+        ('action "use";', 1, 1, "reserved-name", "`use` is an action of Tiergate and cannot be declared"),
+        ("namespace S { action buy; }", 1, 22, "schema-action", "an action of your own cannot be in a namespace"),
         ("entity A;\nentity A;", 2, 8, "duplicate-name", "`A` is declared already"),
         ("entity A {\n  x: Strin,\n};", 2, 6, "unknown-type", "there is no type `Strin`"),
         ("entity A in [Regin];", 1, 14, "unknown-type", "there is no type `Regin`"),

@@ -11,6 +11,7 @@ from tiergate.wire.json import encode
 if TYPE_CHECKING:
     from tiergate.errors import TiergateError
     from tiergate.model import Decision
+    from tiergate.sidecar.access_decisions import ServedAccess
     from tiergate.sidecar.api.authzen.questions import Refusal
 
 _ALLOWED: Final = b'{"allowed":true,'
@@ -23,6 +24,18 @@ def decided(decision: Decision) -> bytes:
     if decision.allowed:
         return b'{"decision":true,"context":{%b}' % said.removeprefix(_ALLOWED)
     return b'{"decision":false,"context":{%b}' % said.removeprefix(_DENIED)
+
+
+def accessed(served: ServedAccess) -> bytes:
+    """Encode a decision on access."""
+    decision = served.decision
+    said = {
+        "reason": decision.reason.value,
+        "policies": decision.policies,
+        "revision": served.revision,
+        "stale": served.stale,
+    }
+    return encode({"decision": decision.allowed, "context": said})
 
 
 def refused(refusal: Refusal) -> bytes:

@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 from tiergate.errors import CheckError, TiergateError, UnknownFeatureError
-from tiergate.sidecar.api.authzen.answers import decided, failed, refused
+from tiergate.sidecar.api.authzen.answers import accessed, decided, failed, refused
 from tiergate.sidecar.api.authzen.evaluations import EvaluationAdapter, unfetched
-from tiergate.sidecar.api.authzen.questions import Refusal, check_of
+from tiergate.sidecar.api.authzen.questions import AccessRequest, Refusal, decide_access, translate
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.authzen_reader import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.model import Check
+    from tiergate.sidecar.access_decisions import ServedAccess
     from tiergate.sidecar.check_service import CheckService, ServedDecision
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import StateView
@@ -87,12 +88,14 @@ class _Evaluations:
         self._now = service.clock()
         self._results: list[bytes] = []
         self._decided: list[tuple[int, Check, ServedDecision]] = []
+        self._accessed: list[ServedAccess] = []
         self._errors: list[TiergateError] = []
 
     @property
     def is_consistent(self) -> bool:
         """Whether no subject has changed since its first decision."""
-        return not any(served.version.is_outdated for _, _, served in self._decided)
+        versions = [served.version for _, _, served in self._decided] + [it.version for it in self._accessed]
+        return not any(version.is_outdated for version in versions)
 
     def decide(self) -> Iterator[None]:
         """Add the results in order until the semantic stops, pausing after each."""
@@ -109,16 +112,21 @@ class _Evaluations:
         try:
             if isinstance(question, CheckError):
                 raise question
-            check = check_of(service, self._view, question)
-            if isinstance(check, Refusal):
-                self._results.append(refused(check))
+            asked = translate(service, self._view, question)
+            if isinstance(asked, Refusal):
+                self._results.append(refused(asked))
                 return False
-            served = service.decide(self._view, check, self._now)
+            if isinstance(asked, AccessRequest):
+                access = decide_access(service, self._view, asked, self._now)
+                self._accessed.append(access)
+                self._results.append(accessed(access))
+                return access.decision.allowed
+            served = service.decide(self._view, asked, self._now)
         except (CheckError, UnknownFeatureError) as error:
             self._errors.append(error)
             self._results.append(failed(error))
             return False
-        self._decided.append((place, check, served))
+        self._decided.append((place, asked, served))
         self._results.append(decided(served.decision))
         return served.decision.allowed
 
@@ -133,6 +141,8 @@ class _Evaluations:
             metrics.caller_errors.note(ENDPOINT, 400, "invalid-request", str(error))
         share = elapsed // len(self._results)
         counts = metrics.facades["authzen"]
+        for access in self._accessed:
+            counts[access.decision.reason].checks_engine += 1
         for place, check, served in self._decided:
             counts[served.decision.reason].checks_engine += 1
             service.log_decision(served, check, b"%b.%d" % (decision_id, place), context, self._now, share)

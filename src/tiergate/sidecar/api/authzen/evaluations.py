@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
-from tiergate.sidecar.api.authzen.answers import decided, refused
-from tiergate.sidecar.api.authzen.questions import Refusal, check_of, subject_of
+from tiergate.sidecar.api.authzen.answers import accessed, decided, refused
+from tiergate.sidecar.api.authzen.questions import AccessRequest, Refusal, decide_access, subject_of, translate
 from tiergate.sidecar.api.responses import JSON, HttpResponse, reject
 from tiergate.sidecar.facade_responses import FacadeResponses, repeatable
 from tiergate.wire.authzen_reader import read_question
@@ -66,12 +66,16 @@ class EvaluationAdapter:
     ) -> HttpResponse:
         """Respond to a question that was read. `request`: its bytes. Raises as the check service."""
         service = self._service
-        check = check_of(service, view, question)
-        if isinstance(check, Refusal):
+        asked = translate(service, view, question)
+        if isinstance(asked, Refusal):
             service.count_success(ENDPOINT, begun)
-            return HttpResponse(200, refused(check))
+            return HttpResponse(200, refused(asked))
         now = service.clock()
-        response = self._responses.decide(view, check, now, request, decided)
+        if isinstance(asked, AccessRequest):
+            served = decide_access(service, view, asked, now)
+            response = self._responses.take(request, accessed(served), served)
+        else:
+            response = self._responses.decide(view, asked, now, request, decided)
         decision_id = self._responses.finish(response, context, now, begun)
         return HttpResponse(200, response.body, decision_id, JSON, (), repeatable(response))
 

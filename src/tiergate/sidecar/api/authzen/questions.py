@@ -1,4 +1,4 @@
-"""From AuthZEN's question to a check: who, what, and of which feature.
+"""From AuthZEN's question to a check of a feature, or to access to a resource of the rules' own types.
 
 What names nothing that can be checked is a refusal: the decision is `false`, and nobody has to be asked.
 """
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tiergate.model import Check, Subject, SubjectType
 from tiergate.model.features import ACTIONS
 from tiergate.naming import normalize_subject_id
+from tiergate.sidecar.access_decisions import AskedEntity
 from tiergate.wire.check_reader import SUBJECT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.model import Feature
+    from tiergate.model import Feature, Instant
+    from tiergate.sidecar.access_decisions import ServedAccess
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import StateView
     from tiergate.wire.authzen_reader import Entity, Question
@@ -32,6 +34,15 @@ UNKNOWN_ACTION: Final = "unknown_action"
 UNKNOWN_RESOURCE: Final = "unknown_resource"
 
 
+class AccessRequest(NamedTuple):
+    """A question about a resource of the rules' own types."""
+
+    principal: AskedEntity | Subject
+    action: str
+    resource: AskedEntity
+    context: dict[str, object]
+
+
 class Refusal(NamedTuple):
     """Why a question is none about a feature: a reason, and details for people."""
 
@@ -39,11 +50,11 @@ class Refusal(NamedTuple):
     detail: str
 
 
-def check_of(service: CheckService, view: StateView, question: Question) -> Check | Refusal:
-    """Return the check that a question about a feature asks for. Raises `CheckError` if a member is invalid."""
+def translate(service: CheckService, view: StateView, question: Question) -> Check | AccessRequest | Refusal:
+    """Return what a question asks for. Raises `CheckError` if a member is invalid."""
     resource = question.resource
     if resource.type != FEATURE:
-        return Refusal(UNKNOWN_RESOURCE, f"there are no resources of the type `{resource.type[:100]}`")
+        return _access(service, view, question)
     subject = subject_of(question.subject)
     if isinstance(subject, Refusal):
         return subject
@@ -57,6 +68,30 @@ def check_of(service: CheckService, view: StateView, question: Question) -> Chec
     if question.action not in actions_of(feature):
         return Refusal(UNKNOWN_ACTION, f"a {feature.type} has the actions {' and '.join(actions_of(feature))}")
     return question.check(subject, feature.type)
+
+
+def _access(service: CheckService, view: StateView, question: Question) -> AccessRequest | Refusal:
+    """Return what a question about a resource of another type asks for."""
+    own, resource = service.access.own(view), question.resource
+    if own is None or resource.type not in own.resource_types:
+        return Refusal(UNKNOWN_RESOURCE, f"there are no resources of the type `{resource.type[:100]}`")
+    action = own.actions.get(question.action)
+    if action is None:
+        return Refusal(UNKNOWN_ACTION, f"there is no action `{question.action[:100]}`")
+    principal: AskedEntity | Subject | Refusal
+    if question.subject.type in action.principals:
+        principal = AskedEntity(question.subject.type, question.subject.id, question.subject.properties)
+    else:
+        principal = subject_of(question.subject)
+    if isinstance(principal, Refusal):
+        return principal
+    asked = AskedEntity(resource.type, resource.id, resource.properties)
+    return AccessRequest(principal, question.action, asked, {**question.context, **question.action_properties})
+
+
+def decide_access(service: CheckService, view: StateView, asked: AccessRequest, now: Instant) -> ServedAccess:
+    """Let the check service decide access."""
+    return service.access.decide(view, asked.principal, asked.action, asked.resource, asked.context, now)
 
 
 def actions_of(feature: Feature) -> tuple[str, ...]:

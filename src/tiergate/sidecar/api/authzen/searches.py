@@ -18,11 +18,13 @@ import msgspec
 from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.sidecar.api.authzen.questions import (
     FEATURE,
+    AccessRequest,
     Refusal,
     actions_of,
-    check_of,
+    decide_access,
     features_for,
     subject_of,
+    translate,
 )
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
@@ -33,6 +35,7 @@ from tiergate.wire.json import encode, encode_sorted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.engine.own_access import OwnAccess
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import StateView
 
@@ -126,18 +129,25 @@ class _Page:
         generation, question, after = self._view.generation, self._question, self._begin.after
         if generation is None:
             return
-        features = generation.engine.evaluator.index.features
-        if question.resource.type != FEATURE:
-            return
+        features, own = generation.engine.evaluator.index.features, generation.engine.evaluator.access
+        kind, names = question.resource.type, list[str]()
         if self._target == RESOURCE:
-            names = [feature.id for feature in features_for(question.action, features.values())]
-            yield from (name for name in sorted(names) if name > after)
-        elif self._target == ACTION:
+            has_action = features_for(question.action, features.values()) if kind == FEATURE else ()
+            names = [feature.id for feature in has_action] if kind == FEATURE else own.ids(kind)
+        elif self._target == ACTION and kind == FEATURE:
             feature = features.get(question.resource.id)
             names = [] if feature is None else list(actions_of(feature))
-            yield from (name for name in sorted(names) if name > after)
-        else:
+        elif self._target == ACTION:
+            names = list(own.actions)
+        elif kind == FEATURE or not self._is_own_subject(own):
             yield from self._subjects(after)
+        else:
+            names = own.ids(question.subject.type)
+        yield from (name for name in sorted(names) if name > after)
+
+    def _is_own_subject(self, own: OwnAccess) -> bool:
+        action = own.actions.get(self._question.action)
+        return action is not None and self._question.subject.type in action.principals
 
     def _subjects(self, after: str) -> Iterator[str]:
         kind, generation = SUBJECT_TYPES.get(self._question.subject.type), self._view.generation
@@ -162,10 +172,12 @@ class _Page:
         else:
             question = question._replace(subject=question.subject._replace(id=name))
         try:
-            check = check_of(self._service, self._view, question)
-            if isinstance(check, Refusal):
+            asked = translate(self._service, self._view, question)
+            if isinstance(asked, Refusal):
                 return False
-            return self._service.decide(self._view, check, self._now, once=True).decision.allowed
+            if isinstance(asked, AccessRequest):
+                return decide_access(self._service, self._view, asked, self._now).decision.allowed
+            return self._service.decide(self._view, asked, self._now, once=True).decision.allowed
         except (CheckError, UnknownFeatureError):  # as the evaluation would be: not permitted
             return False
 

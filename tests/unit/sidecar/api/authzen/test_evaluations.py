@@ -241,3 +241,75 @@ def test_the_metadata_names_where_it_was_asked(connection: Connection) -> None:
         "search_resource_endpoint": "http://localhost:8437/access/v1/search/resource",
         "search_action_endpoint": "http://localhost:8437/access/v1/search/action",
     }
+
+
+# ── actions and resources of the rules' own ──────────────────────────────────────────────────────────────────────────
+
+REPORTS = (
+    (
+        "r.cedarschema",
+        (
+            "entity report { draft?: Bool };\n"
+            "action export appliesTo { principal: [Customer, User], resource: report, context: {} };"
+        ),
+    ),
+    (
+        "r.cedar",
+        (
+            '@id("gold") permit(principal in Item::"plan/gold", action == Action::"export", resource)'
+            ' when { principal.customer != "x" && !(resource has draft && resource.draft) };'
+        ),
+    ),
+)
+
+
+def exporting(subject: object, **properties: object) -> dict[str, Any]:
+    """The question whether a report may be exported."""
+    return {
+        "subject": subject,
+        "action": {"name": "export"},
+        "resource": {"type": "report", "id": "r1", "properties": properties},
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (exporting(ACME), "granted"),
+        (exporting(ACME, draft=True), "not_entitled"),
+        (exporting({"type": "customer", "id": "bob"}), "not_entitled"),
+        (exporting({"type": "user", "id": "u", "properties": {"customer": "acme"}}), "granted"),
+        (exporting({"type": "user", "id": "u"}), "unknown_subject"),
+        (exporting({"type": "subscription", "id": "sub-acme"}), "not_entitled"),
+        (exporting({"type": "customer", "id": "nobody"}), "unknown_subject"),
+        ({**exporting(ACME), "action": {"name": "access"}}, "unknown_action"),
+        ({**exporting(ACME), "resource": MOVIES}, "unknown_action"),
+        ({**exporting(ACME), "resource": {"type": "Report", "id": "r1"}}, "unknown_resource"),
+    ],
+)
+def test_rules_decide_on_resources_of_their_own(body: dict[str, Any], reason: str) -> None:
+    """For our subjects, by their items; alone and of several."""
+    service = Service(customer("acme"), customer("bob", "silver"), rules=REPORTS)
+    with service.serve() as where, Connection(where.connect()) as connection:
+        single = connection.ask(evaluation(body)).json()
+        several = connection.ask(evaluations({"evaluations": [body]})).json()["evaluations"]
+
+    assert (single["decision"], single["context"]["reason"]) == (reason == "granted", reason)
+    assert several == [single]
+
+
+def test_access_follows_the_subject() -> None:
+    """A response is repeated until the customer changes."""
+    service = Service(customer("acme"), rules=REPORTS)
+    with service.serve() as where, Connection(where.connect()) as connection:
+        before = [connection.ask(evaluation(exporting(ACME))).json()["decision"] for _ in range(4)]
+
+        def change() -> None:
+            service.subjects.records["acme"] = customer("acme", "silver")
+            service.state.subject_changed("acme", ["sub-acme"])
+
+        service.run(change)
+        after = connection.ask(evaluation(exporting(ACME))).json()["decision"]
+
+    assert (before, after) == ([True] * 4, False)
+    assert sum(it.check_repeat for it in service.metrics.facades["authzen"].values()) > 0
