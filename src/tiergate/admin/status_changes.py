@@ -86,19 +86,20 @@ def _publish(unit: WriteUnit, told: dict[str, ToldStatus], at: Instant) -> None:
     silences = silences_between(unit, unit.now, FOREVER, ids)
     for feature, before in told.items():
         own, silent = reports.get(feature, []), silences.get(feature, [])
+        now = max(unit.now, before.told)  # a transaction that began later may have told what is to come here
         if len(own) > MAX_OPEN:
             detail = f"`{feature}` has {MAX_OPEN} reports that are open or begin later: end some first"
             raise ConflictError("too-many-reports", detail)
         record = encode_reports(
             ReportedStatus(status=it.status, start=it.start, until=it.until, audience=it.audience) for it in own
         )
-        shown, since = shown_at(own, silent, unit.now), before.since
+        shown, since = shown_at(own, silent, now), before.since
         if shown is not before.shown:
-            since = shown_since(own, silent, shown, unit.now) or unit.now
+            since = shown_since(own, silent, shown, now) or now
             _emit(unit, feature, before.shown, shown, own, since=since, at=at)
         if record != before.record:
             unit.replace_status(feature, record)
-        after = ToldStatus(feature, record, shown, since, unit.now, next_change(own, silent, unit.now))
+        after = ToldStatus(feature, record, shown, since, now, next_change(own, silent, now))
         write_status(unit, after)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tiergate.admin import alertmanager, status_monitors, status_overview, status_reports
 from tiergate.control.api.request import Response
-from tiergate.control.api.request_values import MERGE_PATCH, enum_list_parameter, flag_parameter
+from tiergate.control.api.request_values import MERGE_PATCH, decode_parts, enum_list_parameter, flag_parameter
 from tiergate.control.api.responses import (
     changing,
     expected_version,
@@ -175,7 +175,7 @@ def take_alerts(request: AdminRequest) -> Response:
     Alerts name their features in the label `tiergate_feature`. What is wrong with one is in the response, and the
     others count.
     """
-    delivery = request.decode(alertmanager.Delivery)
+    delivery = decode_parts(request, alertmanager.Delivery)
     name = request.query.get("monitor", alertmanager.DEFAULT_MONITOR)
     return request.change(lambda unit: Response.json(alertmanager.take_alerts(request.actor, unit, delivery, name)))
 
