@@ -140,8 +140,8 @@ class OutcomesReport(NamedTuple):
 
     `outcomes`: how many were counted, and how not. `sums`: by feature and minute, that are kept. `syncs`: durations of
     writing and syncing groups. `delivers`: whether there is a control plane; `undelivered`: sums that it does not have,
-    the first of the minute `oldest`. `dropped`: requests that were given up. `last_delivery`: when it confirmed a
-    batch last; `delivery_error`: why it did not.
+    the first of the minute `oldest`, `age` seconds ago. `dropped`: requests that were given up. `last_delivery`: when
+    it confirmed a batch last; `delivery_error`: why it did not.
     """
 
     outcomes: dict[str, int]
@@ -155,6 +155,7 @@ class OutcomesReport(NamedTuple):
     delivers: bool
     undelivered: int
     oldest: float | None
+    age: float
     dropped: int
     batches: int
     failures: int
@@ -469,7 +470,7 @@ def _reported(report: OutcomesReport | None) -> Iterator[Metric]:
         return
     yield from _gauges(
         ("tiergate_outcomes_undelivered", "Sums that the control plane does not have yet.", report.undelivered),
-        ("tiergate_outcomes_undelivered_timestamp_seconds", "The oldest minute of these.", report.oldest),
+        ("tiergate_outcomes_undelivered_age_seconds", "For how long the oldest of these has waited.", report.age),
         (
             "tiergate_outcomes_delivery_timestamp_seconds",
             "When the control plane confirmed a batch last.",

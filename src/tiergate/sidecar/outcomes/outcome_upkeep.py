@@ -75,6 +75,7 @@ class OutcomeUpkeep:
             delivers=delivery is not None,
             undelivered=book.undelivered,
             oldest=None if oldest is None else oldest / 1000,
+            age=0.0 if oldest is None else max(0, recorder.clock() - oldest) / 1000,
             dropped=book.dropped,
             batches=0 if delivery is None else delivery.batches,
             failures=0 if delivery is None else delivery.failures,
