@@ -20,6 +20,7 @@ from sqlmodel import Session
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.store.database_errors import is_passing, translate_errors
+from tiergate.store.prepared_queries import execute_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -181,7 +182,7 @@ class Database:
     def notify_feed(self, session: Session) -> None:
         """Notify all control planes on this database when the transaction commits."""
         if not self.is_sqlite:
-            session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+            execute_text(session.connection(), f"SELECT pg_notify('{CHANNEL}', '')", None)
 
     def notify_committed(self, *, grown: bool, delivers: bool) -> None:
         """Call the listeners of this process after a commit that grew the feed, or wrote deliveries."""

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select, update
 from tiergate.errors import StoreError
 from tiergate.feed.hash_chain import extend_chain, line_digest
 from tiergate.feed.lines import publication_line, status_line, subject_line
-from tiergate.store.prepared_queries import Query, fetch_together
+from tiergate.store.prepared_queries import PreparedStatement, Query, execute_prepared, fetch_together
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
 
@@ -37,7 +37,7 @@ READ_HEAD: Final = Query(_READ_HEAD)
 LOCK_HEAD: Final = Query(_READ_HEAD.with_for_update())
 """Queries whose rows `head_of` takes; `LOCK_HEAD` as `read_head` with `lock`."""
 
-_ADVANCE = (
+_ADVANCE = PreparedStatement(
     update(FEED_HEAD)
     .where(FEED_HEAD.c.key == ONLY_ROW)
     .values(position=bindparam("to"), chain=bindparam("new_chain"), publication=bindparam("in_force"))
@@ -108,5 +108,5 @@ def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, Fe
     connection = session.connection()
     insert_rows(connection, FEED, rows)
     new = FeedHead(position, chain, head.floor, publication)
-    connection.execute(_ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})
+    execute_prepared(connection, _ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})
     return new

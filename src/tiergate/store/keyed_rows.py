@@ -16,6 +16,7 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiergate.store.array_literals import array_literals
+from tiergate.store.prepared_queries import execute_rows, execute_text
 from tiergate.store.row_inserts import postgresql_insert, sqlite_insert
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RowWrites:
             return
         if _is_sqlite(connection):
             for (statement, _), rows in self._parts:
-                connection.exec_driver_sql(statement, rows)
+                execute_rows(connection, statement, rows)
             return
         statements: list[str] = []
         arrays: list[str] = []
@@ -87,7 +88,7 @@ class RowWrites:
 
 def _run_together(connection: Connection, statements: Sequence[str], arrays: Sequence[str]) -> None:
     parts = ", ".join(f"w{place} AS ({statement})" for place, statement in enumerate(statements))
-    connection.exec_driver_sql(f"WITH {parts} SELECT 1", tuple(arrays))
+    execute_text(connection, f"WITH {parts} SELECT 1", tuple(arrays))
 
 
 def read_rows(
@@ -134,9 +135,9 @@ def _execute(connection: Connection, statement: str, rows: Sequence[Key]) -> int
     if not rows:
         return 0
     if _is_sqlite(connection):
-        return connection.exec_driver_sql(statement, list(rows)).rowcount
+        return execute_rows(connection, statement, rows)
     parts = (rows[begin : begin + _AT_ONCE] for begin in range(0, len(rows), _AT_ONCE))
-    return sum(connection.exec_driver_sql(statement, array_literals(part)).rowcount for part in parts)
+    return sum(execute_text(connection, statement, array_literals(part)).rowcount for part in parts)
 
 
 def _is_sqlite(connection: Connection) -> bool:

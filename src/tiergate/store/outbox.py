@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from tiergate.model import format_instant
-from tiergate.store.prepared_queries import Query, fetch_together
+from tiergate.store.prepared_queries import PreparedStatement, Query, execute_prepared, fetch_together
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import DELIVERIES, EVENT_HEAD, EVENTS, ONLY_ROW, WEBHOOKS
 from tiergate.wire.json import encode
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SUBSCRIBED: Final = Query(select(WEBHOOKS.c.id, WEBHOOKS.c.events).where(WEBHOOKS.c.enabled))
 """The enabled webhooks; `write_events` takes its rows."""
 
-_ADVANCE: Final = (
+_ADVANCE: Final = PreparedStatement(
     update(EVENT_HEAD)
     .where(EVENT_HEAD.c.key == ONLY_ROW)
     .values(position=EVENT_HEAD.c.position + bindparam("more"))
@@ -121,7 +121,8 @@ def write_events(
     if subscribed is None:
         (subscribed,) = fetch_together(connection, [(SUBSCRIBED, {})])
     webhooks = [(id_, frozenset(msgspec.json.decode(types))) for id_, types in subscribed]
-    position = connection.execute(_ADVANCE, {"more": len(events)}).scalar_one() - len(events)
+    ((last,),) = execute_prepared(connection, _ADVANCE, {"more": len(events)}).fetchall()
+    position = int(last) - len(events)
     rows: list[dict[str, object]] = []
     deliveries: list[dict[str, object]] = []
     for at, event in events:

@@ -1,8 +1,8 @@
-"""Queries that are compiled once, and run together past what SQLAlchemy does around each of them.
+"""Statements that are compiled once, and run past what SQLAlchemy does around each of them.
 
 SQLAlchemy takes some 50 µs around a statement, about as long as the database for a few rows. On the way of brief
-changes the same queries run in every transaction. So they are compiled to text once, executed by the driver, and return
-plain named tuples.
+changes the same statements run in every transaction. So they are compiled to text once, and executed by the driver.
+Queries run together, and return plain named tuples.
 
 Errors of the driver are raised as SQLAlchemy raises them, so that they mean the same everywhere (`database_errors`).
 """
@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Dialect, Select
+    from sqlalchemy import Connection, Delete, Dialect, Select, Update
     from sqlalchemy.sql import CompoundSelect
 
     Parameters = Mapping[str, object]
@@ -35,30 +35,38 @@ class _Compiled(NamedTuple):
     parameters: Callable[[Parameters], object]
 
 
-class Query:
-    """A query that is compiled once. Its columns are texts, integers, booleans and bytes, and so are its parameters.
+class PreparedStatement:
+    """A statement that is compiled once. Its values are texts, integers, booleans and bytes.
 
     Lists of texts are parameters of `id_lists.is_among`.
     """
 
-    def __init__(self, statement: Select[Any] | CompoundSelect[Any]) -> None:
+    def __init__(self, statement: Select[Any] | CompoundSelect[Any] | Update | Delete) -> None:
         """Compile nothing yet."""
         self.statement = statement
         self._compiled: dict[str, _Compiled] = {}
-        names = [column.name for column in statement.selected_columns]
-        self.make_row: Callable[[Iterable[object]], Any] = namedtuple("Row", names)._make  # type: ignore[attr-defined]  # noqa: PYI024
-        """Makes a named tuple of the values of a row; its names are those of the columns."""
 
     def compiled(self, dialect: Dialect) -> _Compiled:
-        """Return the query as the driver of a dialect takes it."""
+        """Return the statement as the driver of a dialect takes it."""
         found = self._compiled.get(dialect.name)
         if found is None:
             found = self._compiled[dialect.name] = _compile(self, dialect)
         return found
 
 
-def _compile(query: Query, dialect: Dialect) -> _Compiled:
-    compiled = query.statement.compile(dialect=dialect)
+class Query(PreparedStatement):
+    """A query that is compiled once."""
+
+    def __init__(self, statement: Select[Any] | CompoundSelect[Any]) -> None:
+        """Compile nothing yet."""
+        super().__init__(statement)
+        names = [column.name for column in statement.selected_columns]
+        self.make_row: Callable[[Iterable[object]], Any] = namedtuple("Row", names)._make  # type: ignore[attr-defined]  # noqa: PYI024
+        """Makes a named tuple of the values of a row; its names are those of the columns."""
+
+
+def _compile(prepared: PreparedStatement, dialect: Dialect) -> _Compiled:
+    compiled = prepared.statement.compile(dialect=dialect)
     fixed = {name: value for name, value in compiled.params.items() if value is not None}
     places = compiled.positiontup if dialect.name == _SQLITE else None
     if places is None:
@@ -83,6 +91,28 @@ def fetch_together(connection: Connection, queries: Sequence[tuple[Query, Parame
     with _translated(connection):
         found = [driver.execute(text, bind(given)).fetchall() for (text, bind), given in statements]  # type: ignore[union-attr]
     return [list(map(query.make_row, rows)) for (query, _), rows in zip(queries, found, strict=True)]
+
+
+def execute_prepared(connection: Connection, prepared: PreparedStatement, parameters: Parameters) -> Any:  # noqa: ANN401 - the driver's cursor
+    """Run one statement, and return the driver's cursor. Raises as `fetch_together`."""
+    text, bind = prepared.compiled(connection.dialect)
+    return execute_text(connection, text, bind(parameters))
+
+
+def execute_text(connection: Connection, text: str, parameters: object) -> Any:  # noqa: ANN401 - the driver's cursor
+    """Run the text of a statement, as the driver takes it, and return its cursor. Raises as `fetch_together`."""
+    with _translated(connection):
+        return connection.connection.driver_connection.execute(text, parameters)  # type: ignore[union-attr]
+
+
+def execute_rows(connection: Connection, text: str, rows: Sequence[Sequence[object]]) -> int:
+    """Run the text of a statement for each row of its parameters; return how many rows it changed.
+
+    Only on SQLite, where that is quicker than one statement. Raises as `fetch_together`.
+    """
+    with _translated(connection):
+        cursor = connection.connection.driver_connection.executemany(text, rows)  # type: ignore[union-attr]
+    return int(cursor.rowcount)
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, update
-
+from tiergate.store.keyed_rows import update_rows
 from tiergate.store.subject_writer import PartWriter, customer_columns, subscription_columns
 from tiergate.store.tables import CUSTOMERS, SUBSCRIPTIONS
 
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tiergate.store.subjects import Stamp, StoredRecord
-
-# Built once: building a statement costs as much as executing it.
-_EDIT_CUSTOMER = update(CUSTOMERS).where(CUSTOMERS.c.id == bindparam("row_id"))
-_EDIT_SUBSCRIPTION = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("row_id"))
 
 
 def write_differences(connection: Connection, changes: Iterable[tuple[StoredRecord, StoredRecord]]) -> None:
@@ -41,12 +36,10 @@ def write_differences(connection: Connection, changes: Iterable[tuple[StoredReco
             if new is not old and new != old:
                 subscriptions.append({**_key(new.id, after.stamps[new.id]), **subscription_columns(new)})
                 parts.change_subscription(old, new)
-    if customers:
-        connection.execute(_EDIT_CUSTOMER, customers)
-    if subscriptions:
-        connection.execute(_EDIT_SUBSCRIPTION, subscriptions)
+    update_rows(connection, CUSTOMERS, ("id",), customers)
+    update_rows(connection, SUBSCRIPTIONS, ("id",), subscriptions)
     parts.write(connection)
 
 
 def _key(id_: str, stamp: Stamp) -> dict[str, object]:
-    return {"row_id": id_, "etag": stamp.etag, "updated_at": stamp.updated_at}
+    return {"id": id_, "etag": stamp.etag, "updated_at": stamp.updated_at}

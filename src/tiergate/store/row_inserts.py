@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiergate.store.array_literals import array_literals
+from tiergate.store.prepared_queries import execute_rows, execute_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +37,11 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     columns = tuple(rows[0])
     pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
     if connection.dialect.name == _SQLITE.name:
-        connection.exec_driver_sql(sqlite_insert(table, columns), [pick(row) for row in rows])
+        execute_rows(connection, sqlite_insert(table, columns), [pick(row) for row in rows])
         return
     statement = postgresql_insert(table, columns)
     for begin in range(0, len(rows), _AT_ONCE):
-        connection.exec_driver_sql(statement, array_literals(map(pick, rows[begin : begin + _AT_ONCE])))
+        execute_text(connection, statement, array_literals(map(pick, rows[begin : begin + _AT_ONCE])))
 
 
 @lru_cache(maxsize=100)

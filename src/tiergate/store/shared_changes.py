@@ -22,7 +22,7 @@ from tiergate.store.batches import in_batches
 from tiergate.store.feed import LOCK_HEAD, READ_HEAD, FeedAppend, FeedHead, append, head_of, read_head
 from tiergate.store.id_lists import is_among
 from tiergate.store.outbox import SUBSCRIBED, Event, write_events
-from tiergate.store.prepared_queries import Query, fetch_together
+from tiergate.store.prepared_queries import PreparedStatement, Query, execute_prepared, fetch_together
 from tiergate.store.row_differences import write_differences
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.subjects import CUSTOMERS_OF, customers_of, read_stored, stored_queries, stored_records
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _KNOWN_RECORDS = Query(
     select(RECORDS.c.customer, RECORDS.c.record, RECORDS.c.next_at).where(is_among(RECORDS.c.customer))
 )
-_DROP_RECORDS = delete(RECORDS).where(is_among(RECORDS.c.customer))
+_DROP_RECORDS = PreparedStatement(delete(RECORDS).where(is_among(RECORDS.c.customer)))
 
 ABSENT: Final = b"null"
 """The record of a customer that does not exist."""
@@ -261,10 +261,9 @@ class SharedChanges:
     def known_records(self, customers: Sequence[str]) -> Mapping[str, bytes]:
         """Return the last records of some customers in the feed, with those of finished changes."""
         unknown = [id_ for id_ in customers if id_ not in self._records]
-        connection = self.session.connection()
         for part in in_batches(unknown):
             self._records.update(dict.fromkeys(part, ABSENT))
-            rows = fetch_together(connection, [(_KNOWN_RECORDS, {"ids": part})])[0]
+            rows = fetch_together(self.session.connection(), [(_KNOWN_RECORDS, {"ids": part})])[0]
             self._records.update((row.customer, bytes(row.record)) for row in rows)
             self._next_at.update((row.customer, row.next_at) for row in rows)
         return self._records
@@ -388,7 +387,7 @@ class SharedChanges:
                 }
         connection = self.session.connection()
         for part in in_batches(rows):
-            connection.execute(_DROP_RECORDS, {"ids": part})
+            execute_prepared(connection, _DROP_RECORDS, {"ids": part})
         insert_rows(connection, RECORDS, [row for row in rows.values() if row["record"] != ABSENT])
 
 

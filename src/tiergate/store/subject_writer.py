@@ -15,6 +15,7 @@ from tiergate.model import Customer, SubjectType, Subscription
 from tiergate.store.batches import in_batches
 from tiergate.store.external_ids import ExternalIdChange, write_external_ids
 from tiergate.store.id_lists import is_among
+from tiergate.store.prepared_queries import PreparedStatement, execute_prepared
 from tiergate.store.row_inserts import insert_rows
 from tiergate.store.tables import CUSTOMER_TAGS, OVERRIDES, SUBSCRIPTION_ITEMS, SUSPENSIONS
 from tiergate.text_normalization import search_key
@@ -30,8 +31,9 @@ DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 # Statements are built once: building one costs about as much as running it.
 _OWNER = {CUSTOMER_TAGS: "customer", SUBSCRIPTION_ITEMS: "subscription", OVERRIDES: "holder", SUSPENSIONS: "holder"}
-_DELETE = {table: delete(table).where(is_among(table.c[column])) for table, column in _OWNER.items()}
-_DELETE |= {table: _DELETE[table].where(table.c.holder_type == bindparam("kind")) for table in (OVERRIDES, SUSPENSIONS)}
+_OF_OWNERS = {table: delete(table).where(is_among(table.c[column])) for table, column in _OWNER.items()}
+_OF_OWNERS |= {it: _OF_OWNERS[it].where(it.c.holder_type == bindparam("kind")) for it in (OVERRIDES, SUSPENSIONS)}
+_DELETE = {table: PreparedStatement(statement) for table, statement in _OF_OWNERS.items()}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -112,7 +114,7 @@ class PartWriter:
                 key = (
                     {"ids": part} if table in (CUSTOMER_TAGS, SUBSCRIPTION_ITEMS) else {"ids": part, "kind": kind.value}
                 )
-                connection.execute(_DELETE[table], key)
+                execute_prepared(connection, _DELETE[table], key)
         for kind, changes in self._external_ids.items():
             write_external_ids(connection, kind, changes)
         for table, rows in self._new.items():

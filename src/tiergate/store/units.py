@@ -316,7 +316,6 @@ class WriteUnit(ReadUnit):
 
     def settle(self) -> None:
         """Leave feed, events and audit log to be written at the end of the transaction. Only the store calls it."""
-        self._session.flush()
         records = self._changed_records()
         wrote_at_once = self.is_brief and self._writes_at_once
         if self._saved is not None:

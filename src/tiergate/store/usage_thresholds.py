@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 
 from tiergate.model import Instant, Threshold
 from tiergate.store.batches import in_batches
 from tiergate.store.id_lists import is_among
-from tiergate.store.prepared_queries import Query
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.tables import EVENT_HEAD, ONLY_ROW, USAGE_ACCOUNTS, USAGE_THRESHOLDS
 from tiergate.usage.accounts import Account, Scope
 from tiergate.usage.bookings import limit_of
@@ -135,20 +135,24 @@ def features_with_thresholds(index: CatalogIndex) -> frozenset[str]:
     return frozenset(it.id for it in features if it.metered is not None and it.metered.thresholds)
 
 
+_OPEN_ACCOUNTS: Final = Query(
+    select(USAGE_ACCOUNTS.c.feature, USAGE_ACCOUNTS.c.customer, USAGE_ACCOUNTS.c.start).where(
+        is_among(USAGE_ACCOUNTS.c.customer),
+        USAGE_ACCOUNTS.c.scope == Scope.CUSTOMER.value,
+        USAGE_ACCOUNTS.c.until > bindparam("now"),
+        is_among(USAGE_ACCOUNTS.c.feature, "features"),
+    )
+)
+
+
 def open_accounts(
     connection: Connection, customers: Collection[str], features: Collection[str], now: Instant
 ) -> list[Account]:
     """Return the accounts of customers, with a row, whose window is open."""
-    columns = USAGE_ACCOUNTS.c
     found: list[Account] = []
     for part in in_batches(sorted(customers)):
-        query = select(columns.feature, columns.customer, columns.start).where(
-            columns.customer.in_(part),
-            columns.scope == Scope.CUSTOMER.value,
-            columns.until > now,
-            columns.feature.in_(features),
-        )
-        rows = connection.execute(query)
+        parameters = {"ids": part, "features": sorted(features), "now": now}
+        (rows,) = fetch_together(connection, [(_OPEN_ACCOUNTS, parameters)])
         found += [Account(row.feature, Scope.CUSTOMER, row.customer, "", row.start) for row in rows]
     return sorted(found)
 
