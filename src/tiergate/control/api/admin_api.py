@@ -101,16 +101,19 @@ class AdminApi:
         http = Request(scope, receive)
         request_id = reading.request_id(http)
         try:
-            response = await self._serve(http, request_id)
+            answer = await self._serve(http, request_id)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the edge of the process
-            response = _problem_response(error, request_id)
-        response.headers["x-request-id"] = request_id
-        response.headers.setdefault("cache-control", "no-store")
+            answer = _problem_response(error, request_id)
+        headers = {"cache-control": "no-store", **answer.headers, "x-request-id": request_id}
+        if isinstance(answer.body, bytes):
+            response = HttpResponse(answer.body, answer.status, headers)
+        else:
+            response = StreamingResponse(answer.body, answer.status, headers)
         await response(scope, receive, send)
 
-    async def _serve(self, http: Request, request_id: str) -> HttpResponse:
+    async def _serve(self, http: Request, request_id: str) -> Response:
         path = reading.raw_path(http)
         endpoint, params = self._routes.find(http.method, path)
         caller, roles = await self._authenticate(http, endpoint)
@@ -135,7 +138,7 @@ class AdminApi:
                 allows=allows,
                 spool=None if spool is None else Path(spool.name),
             )
-            return _response(await self._handle(http, endpoint, request))
+            return await self._handle(http, endpoint, request)
 
     async def _authenticate(self, http: Request, endpoint: Endpoint) -> tuple[Caller, RolePolicies | None]:
         if endpoint.action is Open.ANYBODY:
@@ -203,20 +206,13 @@ async def _wait_for_disconnect(http: Request) -> None:
         pass
 
 
-def _response(answer: Response) -> HttpResponse:
-    headers = dict(answer.headers)
-    if isinstance(answer.body, bytes):
-        return HttpResponse(answer.body, answer.status, headers)
-    return StreamingResponse(answer.body, answer.status, headers)
-
-
-def _problem_response(error: Exception, request_id: str) -> HttpResponse:
+def _problem_response(error: Exception, request_id: str) -> Response:
     problem = problem_document(error)
     if isinstance(error, OperatorError):
         _log.error("request failed", request_id=request_id, error=str(error))
     elif problem.status >= 500 and not isinstance(error, CallerError):  # such as `/readyz` at the start
         _log.error("request failed", request_id=request_id, exc_info=error)
-    headers = problem_headers(problem)
+    headers = {**problem_headers(problem), "content-type": MEDIA_TYPE}
     if isinstance(error, HTTPException) and error.headers:
         headers |= dict(error.headers)
-    return HttpResponse(problem_json(problem), problem.status, headers, MEDIA_TYPE)
+    return Response(problem.status, problem_json(problem), headers)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _BODY_TIMEOUT: Final = 30.0
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""The headers of requests with a body."""
+
 _PAGING: Final = ("limit", "cursor")
 
 
@@ -41,16 +44,16 @@ def raw_path(http: Request) -> bytes:
 
 def request_id(http: Request) -> str:
     """Return the caller's request id if it has one that can be logged, else a new one."""
-    given = http.headers.getlist("x-request-id")
-    return given[0] if len(given) == 1 and is_request_id(given[0].encode("latin-1")) else str(uuid.uuid4())
+    given = _values(http, b"x-request-id")
+    return given[0].decode("ascii") if len(given) == 1 and is_request_id(given[0]) else str(uuid.uuid4())
 
 
 def bearer_token(http: Request) -> str:
     """Return the token of `Authorization: Bearer`."""
-    values = http.headers.getlist("authorization")
+    values = _values(http, b"authorization")
     if len(values) > 1:
         raise RequestError(400, "malformed request", "the header `Authorization` must be given once")
-    scheme, _, token = values[0].partition(" ") if values else ("", "", "")
+    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
     if scheme.lower() != "bearer" or not token.strip():
         raise RequestError(401, "unauthorized", "the header `Authorization: Bearer` with a key or token is needed")
     return token.strip()
@@ -58,8 +61,10 @@ def bearer_token(http: Request) -> str:
 
 def read_query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
     """Return the query parameters of an endpoint, each once; the values of a list are joined with commas."""
-    known = (*endpoint.query, *(_PAGING if endpoint.paged else ()))
     query: dict[str, str] = {}
+    if not http.scope["query_string"]:
+        return query
+    known = (*endpoint.query, *(_PAGING if endpoint.paged else ()))
     for name, value in http.query_params.multi_items():
         if name not in known:
             raise RequestError(400, "invalid request", f"no parameter `{name[:100]}` here", nearest(name, known))
@@ -74,15 +79,23 @@ def read_query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
 def read_headers(http: Request) -> Mapping[str, str]:
     """Return the headers by lower-case name, repeated ones joined, without the credentials."""
     headers: dict[str, str] = {}
-    for name, value in http.headers.items():
-        if name != "authorization":
+    for raw_name, raw_value in http.scope["headers"]:
+        if raw_name != b"authorization":
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _values(http: Request, name: bytes) -> list[bytes]:
+    """Return the values of a header. ASGI has their names in lower case."""
+    return [value for known, value in http.scope["headers"] if known == name]
 
 
 async def read_body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None = None) -> bytes:
     """Return the body; with `spool`, write it there and return nothing."""
     limit = 0 if endpoint.method in _BODILESS else endpoint.max_body
+    if not limit and not any(name in _FRAMING for name, _ in http.scope["headers"]):
+        return b""
     parts: list[bytes] = []
     size = 0
     try:
@@ -113,7 +126,7 @@ async def read_body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None =
 
 
 def _expect_media_type(http: Request, endpoint: Endpoint) -> None:
-    types = http.headers.getlist("content-type")
-    if len(types) != 1 or types[0].partition(";")[0].strip().lower() not in endpoint.media_types:
+    types = _values(http, b"content-type")
+    if len(types) != 1 or types[0].decode("latin-1").partition(";")[0].strip().lower() not in endpoint.media_types:
         expected = " or ".join(f"`{media_type}`" for media_type in endpoint.media_types)
         raise RequestError(415, "unsupported media type", f"the header `Content-Type` must be {expected}")
