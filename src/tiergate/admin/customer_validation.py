@@ -6,10 +6,9 @@ behaves like one that does not exist, so that nobody can find out about it.
 
 from __future__ import annotations
 
-import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import cachetools
 from msgspec.structs import replace
 
 from tiergate.catalog import ItemCompatibility, SubjectReader, TotalBounds, new_violations
@@ -116,23 +115,18 @@ def _changed_overrides(
     return [(place, override) for place, override in enumerate(holder.overrides) if override not in old]
 
 
-_lock = threading.Lock()
-_validators: cachetools.LRUCache[tuple[int, str], CustomerValidator] = cachetools.LRUCache(_CACHED)
-_owners: cachetools.LRUCache[int, tuple[PublishedCatalog, frozenset[str]]] = cachetools.LRUCache(_CACHED)
-
-
 def validator_for(published: PublishedCatalog, customer: str) -> CustomerValidator:
     """Return the validator of a publication for a customer. Customers without private items share one."""
-    with _lock:
-        entry = _owners.get(id(published))  # the entry keeps the state alive, so that no other gets its id
-        if entry is None:
-            owners = frozenset(item.private_to for item in published.index.items.values() if item.private_to)
-            entry = _owners[id(published)] = (published, owners)
-        key = (id(published), customer if customer in entry[1] else "")
-        validator = _validators.get(key)
-        if validator is None or validator.published is not published:
-            validator = _validators[key] = CustomerValidator(published, key[1])
-    return validator
+    return _validator(published, customer if customer in _owners(published) else "")
+
+
+_validator = lru_cache(_CACHED)(CustomerValidator)
+
+
+@lru_cache(_CACHED)
+def _owners(published: PublishedCatalog) -> frozenset[str]:
+    """Return the customers with private items."""
+    return frozenset(item.private_to for item in published.index.items.values() if item.private_to)
 
 
 def _visible(index: CatalogIndex, customer: str) -> CatalogIndex:

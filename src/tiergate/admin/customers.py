@@ -103,8 +103,8 @@ def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, condit
         return _finish(unit, account, order, applied=False)
     conditions.expected.check("customer", id_, account.stamp.etag)
     before = account.customer
-    text, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
-    customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
+    data, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
+    customer = read_subject_body(data, validator_for(unit.published, id_).reader.customer, {"id": id_})
     customer = replace(customer, **{part: getattr(before, part) for part in kept})
     return _finish(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
 

@@ -18,7 +18,7 @@ from tiergate.impact.preview.subject_effects import value_from_facts
 from tiergate.model import BEGINNING, FOREVER, Customer, FeatureType, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
@@ -31,6 +31,9 @@ Shape = tuple[tuple[ActiveVersion, ...], ...]
 
 _MOST_VALUES: Final = 100_000
 """Entitlements kept of one catalog, about 100 bytes each."""
+
+_MOST_DIFFERENCES: Final = 20_000
+"""Differences of two shapes kept of one catalog, about 300 bytes each."""
 
 _NOBODY: Final = Customer("")
 
@@ -46,23 +49,28 @@ class EntitlementsByShape:
     def __init__(self, source: CatalogDefinitions) -> None:
         """Resolve nothing yet."""
         self.source = source
-        most = max(64, _MOST_VALUES // max(1, len(source.index.features)))
-        self._kept = lru_cache(maxsize=most)(self._resolve)
+        features = max(1, len(source.index.features))
+        self._kept = lru_cache(max(64, _MOST_VALUES // features))(self._resolve)
+        self._compared = lru_cache(max(16, _MOST_DIFFERENCES // features))(self._compare)
 
     def changes(self, before: Shape, after: Shape, at: Instant) -> list[dict[str, object]]:
         """Return the features whose entitlement differs at an instant, with both.
 
         What is suspended for everybody then is 0 on both sides, and does not differ.
         """
+        return [
+            change
+            for feature, change in self._compared(before, after)
+            if not any(suspension.start <= at < suspension.until for suspension in feature.suspensions)
+        ]
+
+    def _compare(self, before: Shape, after: Shape) -> Sequence[tuple[Feature, dict[str, object]]]:
         old, new = self._kept(before), self._kept(after)
-        if old is new:
-            return []
         features = self.source.index.features
         differing = [features[id_] for id_ in sorted({id_ for id_, _ in old.items() ^ new.items()})]
         return [
-            {"feature": it.id, "before": old.get(it.id, nothing(it)), "after": new.get(it.id, nothing(it))}
+            (it, {"feature": it.id, "before": old.get(it.id, nothing(it)), "after": new.get(it.id, nothing(it))})
             for it in differing
-            if not any(suspension.start <= at < suspension.until for suspension in it.suspensions)
         ]
 
     def _resolve(self, shape: Shape) -> Mapping[str, Entitlement]:

@@ -65,6 +65,8 @@ def keep_pins(
 
     If an item has fewer entries than before, those that ended before `now` are taken as the removed ones.
     """
+    if not any(it.version is not None for it in before):
+        return tuple(items)
     counts, counts_before = Counter(it.item for it in items), Counter(it.item for it in before)
     pins: dict[str, list[int | None]] = {}
     for it in before:

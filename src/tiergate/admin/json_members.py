@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.catalog import apply_merge_patch
+from tiergate.catalog import merge_patch
 from tiergate.naming import parse_subject_id
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ def subject_id_at(text: bytes, key: str) -> str:
         return ""
 
 
-def merge_parts(patch: bytes, onto: dict[str, PlainData], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
-    """Apply a merge patch, leaving out the `parts` that it does not name; return the text and these parts.
+def merge_parts(
+    patch: bytes, onto: dict[str, PlainData], parts: Iterable[str]
+) -> tuple[dict[str, PlainData], frozenset[str]]:
+    """Apply a merge patch, leaving out the `parts` that it does not name; return the data and these parts.
 
     A part that the patch does not name is not read again: what was valid once does not block other changes. A patch
     that is not a JSON object is a `BodyError`.
     """
     named = members(patch)
     kept = frozenset(part for part in parts if part not in named)
-    return apply_merge_patch(patch, {key: value for key, value in onto.items() if key not in kept}), kept
+    return merge_patch(patch, {key: value for key, value in onto.items() if key not in kept}), kept

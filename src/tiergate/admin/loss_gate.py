@@ -59,11 +59,13 @@ def reject_loss(
     actor: Actor, unit: WriteUnit, before: SubjectRecord, after: SubjectRecord, resource: Resource, accepted: str
 ) -> None:
     """Reject a change of a customer's record that reduces anything and is not accepted by the token `accepted`."""
-    published = unit.published
-    source = catalog_definitions(published.catalog, published.index)
+    if only_raises_quantities(before, after):
+        return
     before = _with_lifecycle(before, after)
     if only_raises_quantities(before, after):
         return
+    published = unit.published
+    source = catalog_definitions(published.catalog, published.index)
     features = affected_features(before, after, source)
     if not features:
         return

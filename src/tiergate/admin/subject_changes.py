@@ -237,6 +237,8 @@ def _with_subscription(record: SubjectRecord, subscription: Subscription) -> Sub
 
 def with_authors(subject: _Subject, before: _Subject | None, author: str) -> _Subject:
     """Return a subject with `author` as the author of its changed overrides, whatever author a body names."""
+    if not subject.overrides:
+        return subject
     known = {} if before is None else {override.id: override for override in before.overrides}
     overrides = []
     for override in subject.overrides:

@@ -175,11 +175,11 @@ def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: 
     named = member_names(patch)
     if "status" in named and "resumes_as" not in named:
         onto.pop("resumes_as", None)
-    text, kept = merge_parts(patch, onto, _PARTS)
+    data, kept = merge_parts(patch, onto, _PARTS)
     if "items" in kept:  # which every subscription must have
-        text = f'{{"items":[],{text[1:]}'
+        data = {"items": [], **data}
     fixed = {"id": before.id, "customer": account.customer.id}
-    subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
+    subscription = read_subject_body(data, subscription_reader(unit, account).subscription, fixed)
     subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
     return subscription if "resumes_as" in named else with_resume_status(subscription, before, unit.now)
 

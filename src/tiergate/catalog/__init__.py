@@ -26,6 +26,7 @@ from tiergate.catalog.reading.json_pointers import escape_pointer
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.catalog.request_bodies import (
     apply_merge_patch,
+    merge_patch,
     read_entitlement_body,
     read_entitlements_body,
     read_feature_body,

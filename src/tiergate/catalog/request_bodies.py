@@ -41,6 +41,7 @@ MAX_PROBLEMS = 100
 
 _NOT_FIXED: dict[str, str] = {}
 _PLACELESS = PlacelessReport()
+_NO_PLACES = array("q")
 _UNUSUAL = (PlacesNeeded, ValueError, RecursionError)
 _PUBLISHED_KEYS = ("version", "versions", "rollouts")
 _DRAFT_KEYS = frozenset({"entitlements"})
@@ -140,25 +141,26 @@ def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
 
 
 def read_subject_body(
-    body: str | bytes,
+    body: str | bytes | dict[str, PlainData],
     read: Callable[[Node, int, Report], _Read | None],
     fixed: ReadOnly[str, str] = _NOT_FIXED,
 ) -> _Read:
     """Read one entry of a subjects file with `read`, a method of `SubjectReader` such as `customer`.
 
-    It does not check other subjects, such as the customer of a subscription.
+    `body`: its text, or the data of `merge_patch`. It does not check other subjects, such as the customer of a
+    subscription.
 
     Raises:
         BodyError: with all problems.
     """
     try:
-        node = _placeless(body, fixed)
-        found = read(node, 0, _PLACELESS)
+        node = _mapping(body) if isinstance(body, dict) else read_placeless_json(_text(body))
+        found = read(_with_fixed(node, fixed), 0, _PLACELESS)
         if found is not None:
             return found
     except _UNUSUAL:  # read again below, to report it
         pass
-    text = _Body(body, fixed)
+    text = _Body(to_json_line(body) if isinstance(body, dict) else body, fixed)
     return text.result(read(text.node, text.place, text.report))
 
 
@@ -190,33 +192,35 @@ def read_override_body(
 
 
 def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
-    """Apply a JSON Merge Patch (RFC 7396) to plain data; return the whole body, to be read.
+    """Apply a JSON Merge Patch (RFC 7396) to plain data; return the whole body, to be read. Raises as `merge_patch`."""
+    return to_json_line(merge_patch(patch, onto))
+
+
+def merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> dict[str, PlainData]:
+    """Apply a JSON Merge Patch (RFC 7396) to plain data; return the data.
 
     Raises:
         BodyError: if the patch is not a JSON object, or has a duplicate key.
     """
     try:
-        node = _placeless(patch, _NOT_FIXED)
-        return to_json_line(_merged(onto, node))
+        return _merged(onto, _with_fixed(read_placeless_json(_text(patch)), _NOT_FIXED))
     except _UNUSUAL:  # read again below, to report it
         pass
     text = _Body(patch)
     if not isinstance(text.node, Mapping) and text.node is not BROKEN:
         text.report.add(text.place, "wrong-type", f"a patch must be an object, not {describe(text.node)}")
-    if not text.is_right():
+    if not text.is_right() or not isinstance(text.node, Mapping):
         text.reject()
-    return to_json_line(_merged(onto, text.node))
+    return _merged(onto, text.node)
 
 
-def _merged(onto: PlainData | None, patch: Node) -> PlainData:
-    if not isinstance(patch, Mapping):
-        return _plain(patch)
+def _merged(onto: PlainData | None, patch: Mapping) -> dict[str, PlainData]:
     result: dict[str, PlainData] = dict(onto) if isinstance(onto, dict) else {}
     for key, value in patch.entries.items():
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = _merged(result.get(key), value)
+            result[key] = _merged(result.get(key), value) if isinstance(value, Mapping) else _plain(value)
     return result
 
 
@@ -241,13 +245,27 @@ def _changed(mapping: Mapping, place: int, *, put: ReadOnly[str, Node], without:
     return Mapping(entries, places)
 
 
-def _placeless(body: str | bytes, fixed: ReadOnly[str, str]) -> Mapping:
-    """Return a body as an object without places.
+def _text(body: str | bytes) -> str:
+    return body if isinstance(body, str) else body.decode()
+
+
+def _mapping(data: dict[str, PlainData]) -> Mapping:
+    """Return plain data as an object without places."""
+    return Mapping({key: _node(value) for key, value in data.items()}, _NO_PLACES)
+
+
+def _node(data: PlainData) -> Node:
+    if isinstance(data, dict):
+        return _mapping(data)
+    return [_node(value) for value in data] if isinstance(data, list) else data
+
+
+def _with_fixed(node: Node, fixed: ReadOnly[str, str]) -> Mapping:
+    """Return a body without places, with what is fixed.
 
     Raises:
-        PlacesNeeded, ValueError, RecursionError: it has a problem, or is unusual.
+        PlacesNeeded: it has a problem.
     """
-    node = read_placeless_json(body if isinstance(body, str) else body.decode())
     if not isinstance(node, Mapping) or any(node.entries.get(key, value) != value for key, value in fixed.items()):
         raise PlacesNeeded
     return Mapping({**node.entries, **fixed}, node.places) if fixed else node

@@ -24,6 +24,7 @@ from tiergate.store.tables import FEED, FEED_HEAD, ONLY_ROW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Connection
     from sqlmodel import Session
 
     from tiergate.model import Instant
@@ -78,7 +79,7 @@ def head_of(rows: Sequence[Sequence[Any]]) -> FeedHead:
     return FeedHead(*rows[0])
 
 
-def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, FeedAppend]]) -> FeedHead:
+def append(connection: Connection, head: FeedHead, changes: Sequence[tuple[Instant, FeedAppend]]) -> FeedHead:
     """Append changes, with their instants, after `head`, which was read with its lock; return the new head."""
     position, chain, publication = head.position, head.chain, head.publication
     rows: list[dict[str, object]] = []
@@ -105,7 +106,6 @@ def append(session: Session, head: FeedHead, changes: Sequence[tuple[Instant, Fe
                 "redacted": False,
             }
         )
-    connection = session.connection()
     insert_rows(connection, FEED, rows)
     new = FeedHead(position, chain, head.floor, publication)
     execute_prepared(connection, _ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})

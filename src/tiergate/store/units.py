@@ -48,9 +48,12 @@ SYSTEM = Author("system", "system")
 """The control plane itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PublishedCatalog:
-    """A published state: sequence (0 before the first publication), revision, and the whole catalog."""
+    """A published state: sequence (0 before the first publication), revision, and the whole catalog.
+
+    It equals itself alone, so that what is derived from it can be kept by it.
+    """
 
     sequence: int
     revision: str

@@ -12,7 +12,6 @@ import base64
 import binascii
 import hashlib
 import re
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -215,8 +214,8 @@ class AdminRequest:
 
     def within(self, unit: WriteUnit) -> AdminRequest:
         """Return a copy of this request that is handled in an open transaction."""
-        request = copy(self)
-        request.unit = unit
+        request = object.__new__(AdminRequest)  # `copy` takes ten times as long
+        request.__dict__.update(self.__dict__, unit=unit)
         return request
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:

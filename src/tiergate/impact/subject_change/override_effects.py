@@ -92,6 +92,8 @@ def reject_ineffective_overrides(
     Raises:
         ConflictError: if one cannot; the error names what prevents it.
     """
+    if not new:
+        return
     source = catalog_definitions(state.catalog, state.index)
     problems = []
     for override in new:
