@@ -20,6 +20,7 @@ from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, repeat_rows
 from benchmarks.insight_rows import insight_rows
 from benchmarks.lease_rows import lease_rows
+from benchmarks.level_rows import level_rows
 from benchmarks.outcome_rows import outcome_rows
 from benchmarks.pause_rows import pause_rows
 from benchmarks.preview_rows import preview_rows
@@ -47,6 +48,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "growth": growth_rows,
     "usage": lambda bench: chain(usage_rows(bench), insight_rows(bench.directory, bench.rounds), lease_rows(bench)),
     "outcomes": outcome_rows,
+    "levels": lambda bench: level_rows(bench.directory, bench.rounds),
     "compile": lambda bench: compile_rows(bench.directory),
     "reload": lambda bench: reload_rows(bench.directory),
     "pause": lambda bench: pause_rows(bench.directory),

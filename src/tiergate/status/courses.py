@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from tiergate.model import Instant, Interval, Reporter, ReporterKind, Status, StatusReport
-from tiergate.status.timeline import timeline
+from tiergate.model import Instant, Interval, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tiergate.model import StatusReport
+
 _COLUMNS: Final = ("degraded", "partial", "down", "maintenance", "unknown")
 _COLUMN_OF: Final = {name: place for place, name in enumerate(_COLUMNS)}
 _UNKNOWN: Final = _COLUMN_OF["unknown"]
-_REPORTER: Final = Reporter(ReporterKind.PERSON, "")
+_ORDER: Final = tuple(_COLUMN_OF[name] for name in ("maintenance", "down", "partial", "degraded", "unknown"))
+"""The columns, from the one that is true whatever else is."""
 
 
 class Span(NamedTuple):
@@ -48,7 +50,7 @@ class Durations(msgspec.Struct, frozen=True):
         """Return the milliseconds with this status or a worse one, of those that are measured."""
         if least is Status.DOWN:
             return self.down
-        return self.down + self.partial + (self.degraded if least.rank <= Status.DEGRADED.rank else 0)
+        return self.down + self.partial + (0 if least is Status.PARTIAL else self.degraded)
 
 
 class Course:
@@ -95,28 +97,26 @@ def course_of(reports: Iterable[Span | StatusReport], within: Interval, silences
     before = start
     for begun, ended, _ in spans:
         if begun < before:
-            return Course(within, _overlapping(spans, within))
+            return Course(within, _overlapping(spans))
         before = ended
     return Course(within, spans)
 
 
-def _overlapping(spans: Iterable[tuple[Instant, Instant, int]], within: Interval) -> list[tuple[Instant, Instant, int]]:
-    reports, silences = [], []
+def _overlapping(spans: Iterable[tuple[Instant, Instant, int]]) -> list[tuple[Instant, Instant, int]]:
+    """Return spans without overlap: at each instant, the column that comes first in `_ORDER` is true."""
+    changes: dict[Instant, list[int]] = {}  # instant → the columns that begin (themselves) and end (inverted) there
     for start, until, column in spans:
-        if column == _UNKNOWN:
-            silences.append(Interval(start, until))
-        else:
-            status = Status(_COLUMNS[column])
-            reports.append(StatusReport(id="", feature="", status=status, start=start, until=until, reporter=_REPORTER))
+        changes.setdefault(start, []).append(column)
+        changes.setdefault(until, []).append(~column)
+    counts = [0] * len(_COLUMNS)
     pieces: list[tuple[Instant, Instant, int]] = []
-    for stretch in timeline(reports, within, silences):
-        if stretch.maintenance:
-            name = "maintenance"
-        elif stretch.worst is not Status.OPERATIONAL:
-            name = stretch.worst.value
-        elif stretch.silent:
-            name = "unknown"
-        else:
-            continue
-        pieces.append((stretch.interval.start, stretch.interval.until, _COLUMN_OF[name]))
+    begun, current = 0, -1
+    for instant in sorted(changes):
+        for change in changes[instant]:
+            counts[max(change, ~change)] += 1 if change >= 0 else -1
+        column = next((it for it in _ORDER if counts[it]), -1)
+        if column != current:
+            if current >= 0:
+                pieces.append((begun, instant, current))
+            begun, current = instant, column
     return pieces
