@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from tiergate.cli.commands import service_levels
 from tiergate.cli.control_plane_client import ControlPlaneOptions
 from tiergate.cli.option_groups import expand_options
 from tiergate.cli.shared_options import AsJson
@@ -15,6 +16,7 @@ from tiergate.errors import SettingsError
 
 app = typer.Typer()
 group = typer.Typer(help="How well features work, reports on that, and monitors.", no_args_is_help=True)
+group.add_typer(service_levels.app)
 app.add_typer(group, name="status")
 
 _REPORTS = "/v1/status/reports"
