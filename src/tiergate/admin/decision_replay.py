@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from tiergate.admin.entitlements import known_reports
 from tiergate.engine import build_reasoning
 from tiergate.engine.decision_inputs import BasisError, DecisionBasis, reproduce
+from tiergate.engine.feature_status import FeatureStatuses
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import Check, Instant, Subject, SubjectType
 from tiergate.permissions import Action, Resource
@@ -91,8 +93,13 @@ def replay(actor: Actor, store: Store, bundles: BundleCache, wanted: ReplayReque
         actor.require(Action.VIEW, Resource.subscription(subject.id, past.customer))
     bundle = bundles.open(store, past.publication.revision)
     basis, record = wanted.basis, past.state.record
+    statuses = None
+    if basis.status is None and not basis.version:  # it is not from a decision log
+        feature_id = wanted.check.feature
+        statuses = FeatureStatuses(store.read(lambda unit: known_reports(unit, past.at, [feature_id])))
     try:
-        explanation = reproduce(bundle, wanted.check, past.at, basis, record, publication=past.publication.sequence)
+        sequence = past.publication.sequence
+        explanation = reproduce(bundle, wanted.check, past.at, basis, record, publication=sequence, statuses=statuses)
     except BasisError as error:
         raise BodyError([BodyProblem(f"/basis/{error.field}", "wrong-value", str(error))]) from None
     feature = bundle.index.features[wanted.check.feature]

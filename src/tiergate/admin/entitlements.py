@@ -1,7 +1,8 @@
 """List what a subject is or was entitled to: at any instant, under the revision published then or any other.
 
 The engine of the sidecars decides here too, on the record that the feed had at that instant, so that the answer is the
-one that a sidecar gave, or would give. Usage is not considered.
+one that a sidecar gave, or would give. Usage is not considered. The status of features at that instant is the one that
+reports on it say by now: they may have been made or changed afterwards.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import cachetools
 
 from tiergate.engine import Evaluator, decide_all_features
+from tiergate.engine.feature_status import FeatureStatuses
 from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.errors import NotFoundError
-from tiergate.model import Decision, Subject, SubjectRecord, SubjectType
+from tiergate.model import FOREVER, Decision, FeatureReports, ReportedStatus, Subject, SubjectRecord, SubjectType
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.store.feed import read_head
 from tiergate.store.history import (
@@ -26,12 +28,13 @@ from tiergate.store.history import (
     record_at_position,
 )
 from tiergate.store.publications import publication
+from tiergate.store.status_reports import reports_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.bundle import Bundle
-    from tiergate.model import Instant
+    from tiergate.model import Instant, StatusReport
     from tiergate.store import ReadUnit, Store
 
 _CACHED_ENGINES: Final = 8
@@ -65,9 +68,9 @@ class EntitlementReader:
         Raises:
             NotFoundError: the subject did not exist then, or the store has no such revision or publication.
         """
-        at, record, position, published = store.read(lambda unit: _read_basis(unit, subject, at, revision, sequence))
-        decisions = self._engine(store, published.revision).decide(record, subject, at)
-        return PastEntitlements(at, published, position, decisions)
+        basis = store.read(lambda unit: _read_basis(unit, subject, at, revision, sequence))
+        decisions = self._engine(store, basis.published.revision).decide(basis, subject)
+        return PastEntitlements(basis.at, basis.published, basis.position, decisions)
 
     def _engine(self, store: Store, revision: str) -> _RevisionEngine:
         key = (store.id, revision)
@@ -80,9 +83,19 @@ class EntitlementReader:
         return engine
 
 
+class _Basis(NamedTuple):
+    """What decisions are made from. `reports`: on the status of features, open at the instant or later."""
+
+    at: Instant
+    record: SubjectRecord
+    position: int
+    published: PastPublication
+    reports: list[FeatureReports]
+
+
 def _read_basis(
     unit: ReadUnit, subject: Subject, at: Instant | None, revision: str | None, sequence: int | None
-) -> tuple[Instant, SubjectRecord, int, PastPublication]:
+) -> _Basis:
     # What is so now is the last entry, whatever the clock said when it was written: a clock may be set back.
     head = read_head(unit.session).position if at is None else None
     at = unit.now if at is None else at
@@ -103,7 +116,17 @@ def _read_basis(
         published = publication_at(unit.session, at)
     else:
         published = publication_at_position(unit.session, head)
-    return at, past.record, past.position, published
+    return _Basis(at, past.record, past.position, published, known_reports(unit, at))
+
+
+def known_reports(unit: ReadUnit, at: Instant, features: Sequence[str] | None = None) -> list[FeatureReports]:
+    """Return what sidecars would know at an instant of the reports on features, all by default, as they stand now."""
+    reports = reports_between(unit, at, FOREVER, features)
+    return [FeatureReports(feature, tuple(map(_known, found))) for feature, found in reports.items()]
+
+
+def _known(report: StatusReport) -> ReportedStatus:
+    return ReportedStatus(status=report.status, start=report.start, until=report.until, audience=report.audience)
 
 
 class _RevisionEngine:
@@ -111,14 +134,16 @@ class _RevisionEngine:
 
     def __init__(self, bundle: Bundle) -> None:
         self._subjects = FixedSubject()
-        self._evaluator = Evaluator(bundle, self._subjects)
+        self._statuses = FeatureStatuses()
+        self._evaluator = Evaluator(bundle, self._subjects, statuses=self._statuses)
         self._lock = threading.Lock()
 
-    def decide(self, record: SubjectRecord, subject: Subject, at: Instant) -> list[Decision]:
+    def decide(self, basis: _Basis, subject: Subject) -> list[Decision]:
         with self._lock:
-            self._subjects.record = record
+            self._subjects.record = basis.record
+            self._statuses.replace(basis.reports)
             self._evaluator.forget(subject)
             try:
-                return list(decide_all_features(self._evaluator, subject, at))
+                return list(decide_all_features(self._evaluator, subject, basis.at))
             finally:
                 self._evaluator.forget(subject)

@@ -238,10 +238,12 @@ def reproduce(
     record: SubjectRecord | None,
     *,
     publication: int,
+    statuses: FeatureStatuses | None = None,
 ) -> Explanation:
     """Make a decision again, and explain it. The same bundle, record and basis give the same bytes.
 
-    `record` is the customer's, or that of the subscription's customer; none if there is none.
+    `statuses`: for a basis that does not say the status, because it is of no decision. `record` is the customer's, or
+    that of the subscription's customer; none if there is none.
 
     Raises:
         UnknownFeatureError, CheckError: as `Evaluator.decide`.
@@ -255,7 +257,7 @@ def reproduce(
     if feature is not None:
         _expect_sound(feature, bundle.index.features, basis, record)
     subjects = FixedSubject(record if basis.fetched else None)
-    statuses = FeatureStatuses()
+    statuses = FeatureStatuses() if statuses is None else statuses
     if basis.status is not None:
         statuses.replace([FeatureReports(check.feature, reports_of(basis.status.window))])
     evaluator = Evaluator(bundle, subjects, publication=publication, usage=usage, statuses=statuses)

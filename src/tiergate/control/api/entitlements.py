@@ -74,4 +74,7 @@ def _decision_data(decision: Decision) -> dict[str, object]:
     }
     if decision.until < FOREVER:
         data["valid_until"] = format_instant(min(decision.until, LAST_INSTANT))
+    status = decision.shown_status
+    if status is not None:
+        data |= {"status": status.status.value, "since": format_instant(status.since)}
     return data

@@ -88,8 +88,9 @@ class _SentenceWriter:
             yield "The data that this rests on may be out of date."
         status, since = reasoning.decision.status, reasoning.decision.since
         if status:
-            begun = f" since {moment(parse_instant(since))}" if since else ""
-            yield f"{self._feature} {_STATUSES[Status(status)]}{begun}, as is reported."
+            begun = 0 if not since else parse_instant(since)
+            said = f"Since {moment(begun - begun % 1000)}, it is reported that" if since else "It is reported that"
+            yield f"{said} {self._feature} {_STATUSES[Status(status)]}."
         if self._reason in _STOPPED:
             return
         yield from self._numbers()

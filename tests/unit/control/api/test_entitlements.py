@@ -7,7 +7,9 @@ import pytest
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served, taken
 from tiergate.control.api import entitlements
-from tiergate.model import format_instant
+from tiergate.model import Reporter, ReporterKind, Status, StatusReport, format_instant
+from tiergate.store import SYSTEM
+from tiergate.store.status_reports import add_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,3 +120,23 @@ def test_nobody_is_told_of_others(api: tuple[Admin, Store, Ticking]) -> None:
     narrow = api[0].as_("admin", customers=["beta"])
     for path in PATHS:
         assert narrow.get(f"{path}/entitlements", params={"at": format_instant(NOW)}).status_code == 403
+
+
+def test_the_status_of_features_is_the_one_of_the_instant(api: tuple[Admin, Store, Ticking]) -> None:
+    """Of who is concerned; also where it was reported afterwards."""
+    admin, store, clock = api
+    clock.now = NOW + 1000
+    reporter = Reporter(ReporterKind.PERSON, "ops")
+    report = StatusReport(
+        id="rep_1", feature="movies", status=Status.DEGRADED, start=NOW + 100, until=NOW + 300, reporter=reporter
+    )
+    store.change(lambda unit: add_report(unit, report), SYSTEM)
+
+    def shown(moment: int) -> tuple[object, ...]:
+        found = admin.as_("analyst").get(f"{PATHS[0]}/entitlements", params={"at": format_instant(NOW + moment)})
+        entry = next(entry for entry in found.json()["entitlements"] if entry["feature"] == "movies")
+        return entry.get("status"), entry.get("since"), entry.get("valid_until")
+
+    assert shown(50) == (None, None, format_instant(NOW + 100))
+    assert shown(299) == ("degraded", format_instant(NOW + 100), format_instant(NOW + 300))
+    assert shown(300) == (None, None, None)

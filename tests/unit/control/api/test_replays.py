@@ -10,8 +10,10 @@ from tiergate.control.api import erasure, replays
 from tiergate.control.background_jobs import Retention, apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.engine import Evaluator, decision_json
-from tiergate.model import SubjectRecord, format_instant
+from tiergate.model import Reporter, ReporterKind, Status, StatusReport, SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
+from tiergate.store import SYSTEM
+from tiergate.store.status_reports import add_report
 from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
@@ -248,3 +250,17 @@ def test_revisions_outlive_history_and_history_is_never_guessed(api: tuple[Admin
     assert found["decision"]["entitlement"]["value"] == 60
     answer = client.post("/v1/replay", json={"check": CHECK, "publication": 1, "basis": {"position": 3}})
     assert (answer.status_code, answer.json()["type"]) == (410, "urn:tiergate:problem:not-kept")
+
+
+def test_the_status_is_that_of_the_log_or_else_of_the_reports(api: tuple[Admin, Store, Ticking]) -> None:
+    """A decision that was logged without one was made while nothing was reported."""
+    admin, store, _ = api
+    reporter = Reporter(ReporterKind.PERSON, "ops")
+    report = StatusReport(id="rep_1", feature="movies", status=Status.DOWN, start=NOW - 9, reporter=reporter)
+    store.change(lambda unit: add_report(unit, report), SYSTEM)
+    client = admin.as_("analyst")
+    logged = {"version": "0.1", "status": {"status": "degraded", "since": format_instant(NOW - 5)}}
+    found = [replay(client, at=format_instant(NOW), basis=basis) for basis in ({}, {"version": "0.1"}, logged)]
+    assert [it["decision"].get("status") for it in found] == ["down", None, "degraded"]
+    assert found[2]["decision"]["since"] == format_instant(NOW - 5)
+    assert found[0]["reasoning"]["context"]["status"] == "down"

@@ -35,7 +35,7 @@ from tiergate.control.api.schemas.subscribing import (
     subscribing_schemas,
 )
 from tiergate.control.api.schemas.usage import usage_schemas
-from tiergate.model import ItemKind, Reason
+from tiergate.model import ItemKind, Reason, Status
 from tiergate.store.endings import EndingKind
 from tiergate.wire.schemas import decision_schemas, object_of, problem_schemas
 
@@ -296,12 +296,14 @@ def _subject_entitlements() -> Schema:
         "sources": {"type": "array", "items": {"type": "object"}},
         "policies": TEXTS,
         "valid_until": ref("Instant"),
+        "status": {"enum": [status.value for status in Status if status is not Status.OPERATIONAL]},
+        "since": ref("Instant"),
     }
     return object_of(
         {
             "subject": object_of({"type": TEXT, "id": TEXT}),
             "at": ref("Instant"),
-            "entitlements": {"type": "array", "items": object_of(entry, optional=("valid_until",))},
+            "entitlements": {"type": "array", "items": object_of(entry, optional=("valid_until", "status", "since"))},
             "publication": COUNT,
             "revision": TEXT,
             "position": COUNT,

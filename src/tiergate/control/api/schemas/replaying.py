@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, optional_object, ref
+from tiergate.model import Status
 from tiergate.wire.check import CheckAtBody, CheckBody
 from tiergate.wire.schemas import object_of, struct_schemas
 
@@ -25,6 +26,15 @@ def replay_schemas() -> dict[str, Schema]:
                 "fetched": FLAG,
                 "loaded": FLAG,
                 "usage": optional_object({"used": _NUMBER, "user_used": _NUMBER, "total_used": _NUMBER}),
+                "status": optional_object(
+                    {
+                        "status": {"enum": [status.value for status in Status]},
+                        "since": ref("Instant"),
+                        "start": ref("Instant"),
+                        "until": ref("Instant"),
+                    },
+                    description="Without it and `version`, what reports say of the instant.",
+                ),
                 "errors": TEXTS,
                 "record": {"type": ["array", "null"]},
             },
