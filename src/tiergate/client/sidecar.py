@@ -400,7 +400,8 @@ class Sidecar:
 
     def _send_outcomes(self, outcomes: list[Mapping[str, object]]) -> list[CallerError]:
         found = map(members, listed(read_json(self._post("/v1/outcomes", {"outcomes": outcomes}).body), "results"))
-        return [caller_error(result, "") for result in found if "replayed" not in result]
+        both = zip(outcomes, found, strict=True)
+        return [caller_error(result, str(it["feature"])) for it, result in both if "replayed" not in result]
 
     def close(self) -> None:
         """Send the outcomes that wait, and close the idle connections."""

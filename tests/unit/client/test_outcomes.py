@@ -81,13 +81,14 @@ def test_a_function_is_measured_each_time(sidecar: Sidecar) -> None:
     assert counted(sidecar) == (3, 1, {60000: 0})
 
 
-def test_what_is_wrong_is_not_raised_but_counted_as_lost(sidecar: Sidecar) -> None:
-    """An unknown feature, a negative time, a moment without an offset: the others count."""
+def test_what_is_wrong_is_not_raised_but_counted_as_lost(sidecar: Sidecar, caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown feature, which the log names, a negative time, a moment without an offset: the others count."""
     sidecar.outcome("moves", ok=True)
     sidecar.outcome("movies", ok=True, duration_ms=-5)
     sidecar.outcome("movies", ok=True, at=datetime(2020, 1, 1))  # noqa: DTZ001 - the case
     assert counted(sidecar) == (2, 0, {60000: 0})
     assert sidecar.outcomes_lost == 1
+    assert "`moves`" in caplog.text
 
 
 def test_with_wait_everything_is_raised(where: tuple[Service, Where], sidecar: Sidecar) -> None:
