@@ -114,7 +114,7 @@ def some_sums(choose: random.Random) -> tuple[MinuteSum, ...]:
         requests = choose.randint(1, 9)
         failed = choose.randint(0, requests)
         slow = ((300, choose.randint(0, requests - failed)),)
-        found.append(MinuteSum(choose.choice("ab"), choose.randint(0, 3) * MINUTE_MS, requests, failed, slow))
+        found.append(MinuteSum(choose.choice("ab"), choose.randint(0, 40) * MINUTE_MS, requests, failed, slow))
     return tuple(found)
 
 
@@ -134,7 +134,7 @@ class History:
     def seal(self) -> None:
         """Seal a batch."""
         self.sidecar.sync()
-        self.sidecar.append(Sealed(self.choose.randint(1, 3)))
+        self.sidecar.append(Sealed(self.choose.randint(1, 9)))
         self.sidecar.sync()
 
     def send(self) -> None:

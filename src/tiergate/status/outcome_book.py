@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -177,14 +177,14 @@ class OutcomeBook:
         pending = () if self.pending is None else (one.minute for one in self.pending.sums)
         return min((minute for minute in (*pending, self.waiting.oldest) if minute is not None), default=None)
 
-    def of_feature(self, feature: str, start: Instant) -> list[MinuteSum]:
-        """Return everything that was counted of a feature in minutes that begin from an instant on, in their order."""
-        found = Minutes()
-        found.add_all(self.delivered.of_feature(feature, start))
-        found.add_all(self.waiting.of_feature(feature, start))
+    def search(self, feature: str, start: Instant) -> Iterator[MinuteSum | None]:
+        """Return what is counted of a feature now, in the minutes that begin from an instant on, as `Minutes.search`.
+
+        A minute may come several times: its parts are to be added.
+        """
         pending = () if self.pending is None else self.pending.sums
-        found.add_all(one for one in pending if one.feature == feature and one.minute >= start)
-        return sorted(found, key=lambda one: one.minute)
+        own = [one for one in pending if one.feature == feature and one.minute >= start]
+        return chain(self.delivered.search(feature, start), self.waiting.search(feature, start), own)
 
     def prune_delivered(self, before: Instant, most: int) -> None:
         """Forget delivered minutes before an instant, and the oldest of them while there are more than `most` sums."""

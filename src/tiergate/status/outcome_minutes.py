@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,7 +10,10 @@ from tiergate.model import Instant
 from tiergate.status.outcomes import Outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+_MOST_OPEN: Final = 16
+"""How many minutes are kept as objects."""
 
 
 class MinuteSum(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -34,15 +37,25 @@ class MinuteSum(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Minutes:
-    """Sums by minute and feature. `count`: how many sums there are."""
+    """Sums by minute and feature. `count`: how many sums there are.
+
+    All but the minutes that were changed last are packed: with many features, days of them would take a multiple of the
+    memory as objects.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[Instant, dict[str, Outcomes]] = {}
+        self._open: dict[Instant, dict[str, Outcomes]] = {}  # the one that was changed last is the last
+        self._packed: dict[Instant, tuple[int, bytes]] = {}  # how many sums, and what `_pack` makes of them
         self.count = 0
 
     def add(self, one: MinuteSum) -> None:
         """Add a sum to what is here."""
-        sums = self._sums.setdefault(one.minute, {})
+        sums = self._open.get(one.minute)
+        if sums is None:
+            sums = self._open[one.minute] = self._unpack(one.minute)
+            if len(self._open) > _MOST_OPEN:
+                oldest = next(iter(self._open))
+                self._packed[oldest] = _pack(self._open.pop(oldest))
         before = sums.get(one.feature)
         if before is None:
             self.count += 1
@@ -58,49 +71,106 @@ class Minutes:
     def take(self, most: int) -> tuple[MinuteSum, ...]:
         """Remove and return the first sums, by minute and feature: at most so many."""
         taken: list[MinuteSum] = []
-        for minute in sorted(self._sums):
+        for minute in sorted(self._minutes()):
             room = most - len(taken)
             if room <= 0:
                 break
-            sums = self._sums[minute]
+            sums = self._open.pop(minute, None) or self._unpack(minute)
             taken += [MinuteSum.of(feature, minute, sums.pop(feature)) for feature in sorted(sums)[:room]]
-            if not sums:
-                del self._sums[minute]
+            if sums:
+                self._open[minute] = sums
         self.count -= len(taken)
         return tuple(taken)
 
     def drop(self, before: Instant) -> int:
         """Remove the minutes that began before an instant; return how many requests they had."""
         requests = 0
-        for minute in [minute for minute in self._sums if minute < before]:
-            sums = self._sums.pop(minute)
+        for minute in [minute for minute in self._minutes() if minute < before]:
+            sums = self._open.pop(minute, None) or self._unpack(minute)
             self.count -= len(sums)
             requests += sum(outcomes.requests for outcomes in sums.values())
         return requests
 
     def drop_oldest(self) -> None:
         """Remove the oldest minute, if there is one."""
-        if self._sums:
-            self.count -= len(self._sums.pop(min(self._sums)))
+        oldest = self.oldest
+        if oldest is not None:
+            self.drop(oldest + 1)
 
     @property
     def oldest(self) -> Instant | None:
         """The oldest minute."""
-        return min(self._sums, default=None)
+        return min(self._minutes(), default=None)
 
-    def of_feature(self, feature: str, start: Instant) -> Iterator[MinuteSum]:
-        """Yield the sums of a feature in the minutes that begin from an instant on, in any order."""
-        for minute, sums in self._sums.items():
-            outcomes = sums.get(feature) if minute >= start else None
-            if outcomes is not None:
-                yield MinuteSum.of(feature, minute, outcomes)
+    def search(self, feature: str, start: Instant) -> Iterator[MinuteSum | None]:
+        """Return the sums of a feature now, in the minutes that begin from an instant on, in any order.
+
+        They may change while they are read. `None`: there is none in a minute, and others may have their turn.
+        """
+        opened = [(minute, sums.get(feature)) for minute, sums in self._open.items() if minute >= start]
+        packed = [(minute, content) for minute, (_, content) in self._packed.items() if minute >= start]
+        return _search(feature, opened, packed)
 
     def freeze(self) -> Iterator[MinuteSum]:
         """Return the sums as they are now, which may be read in another thread while they change."""
-        frozen = [(minute, sums.copy()) for minute, sums in self._sums.items()]
-        return (
-            MinuteSum.of(feature, minute, outcomes) for minute, sums in frozen for feature, outcomes in sums.items()
-        )
+        opened = [(minute, sums.copy()) for minute, sums in self._open.items()]
+        packed = [(minute, content) for minute, (_, content) in self._packed.items()]
+        return _all(opened, packed)
 
     def __iter__(self) -> Iterator[MinuteSum]:
         return self.freeze()
+
+    def _minutes(self) -> list[Instant]:
+        return [*self._open, *self._packed]
+
+    def _unpack(self, minute: Instant) -> dict[str, Outcomes]:
+        packed = self._packed.pop(minute, None)
+        return {} if packed is None else _unpack(packed[1])
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    requests: int
+    failed: int = 0
+    slow: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.requests, self.failed, dict(self.slow))
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(dict[str, _Packed]).decode
+_decode_some: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+_decode_one: Final = msgspec.msgpack.Decoder(_Packed).decode
+
+
+def _pack(sums: Mapping[str, Outcomes]) -> tuple[int, bytes]:
+    packed = {
+        feature: _Packed(each.requests, each.failed, tuple(sorted(each.slow.items()))) for feature, each in sums.items()
+    }
+    return len(sums), _encode(packed)
+
+
+def _unpack(content: bytes) -> dict[str, Outcomes]:
+    return {feature: each.outcomes for feature, each in _decode(content).items()}
+
+
+def _all(
+    opened: Iterable[tuple[Instant, Mapping[str, Outcomes]]], packed: Iterable[tuple[Instant, bytes]]
+) -> Iterator[MinuteSum]:
+    for minute, sums in opened:
+        for feature, outcomes in sums.items():
+            yield MinuteSum.of(feature, minute, outcomes)
+    for minute, content in packed:
+        for feature, each in _decode(content).items():
+            yield MinuteSum(feature, minute, each.requests, each.failed, each.slow)
+
+
+def _search(
+    feature: str, opened: Iterable[tuple[Instant, Outcomes | None]], packed: Iterable[tuple[Instant, bytes]]
+) -> Iterator[MinuteSum | None]:
+    for minute, outcomes in opened:
+        yield None if outcomes is None else MinuteSum.of(feature, minute, outcomes)
+    for minute, content in packed:
+        raw = _decode_some(content).get(feature)
+        yield None if raw is None else MinuteSum.of(feature, minute, _decode_one(raw).outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.outcome_books import found
 from tiergate.status.outcome_book import (
     ID_TTL_MS,
     Begun,
@@ -53,8 +54,8 @@ def test_one_batch_at_a_time_has_the_oldest_sums_and_a_name_that_stays() -> None
     made.apply(Delivered())
     made.apply(Sealed())
     assert made.pending == Pending("b", 1, (MinuteSum("a", ONE, 1), MinuteSum("b", TWO, 1)))
-    assert made.of_feature("a", ONE) == [MinuteSum("a", ONE, 8, 1, ((300, 2),))]
-    assert made.of_feature("b", ONE + 1) == [MinuteSum("b", TWO, 1)]
+    assert found(made, "a", ONE) == [MinuteSum("a", ONE, 8, 1, ((300, 2),))]
+    assert found(made, "b", ONE + 1) == [MinuteSum("b", TWO, 1)]
 
 
 def test_nothing_to_seal_makes_no_batch_and_no_number() -> None:

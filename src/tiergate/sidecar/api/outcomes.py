@@ -63,7 +63,7 @@ class OutcomeAdapter:
         begun = time.perf_counter_ns()
         try:
             feature, start = read_outcomes_query(query)
-            minutes = self.service.read(feature, self._clock() - _HOUR_MS if start is None else start)
+            minutes = await self.service.read(feature, self._clock() - _HOUR_MS if start is None else start)
         except TiergateError as error:
             return reject(self._checks, "outcomes", error)
         document = OutcomeMinutes(feature=feature, minutes=tuple(map(_minute, minutes)))

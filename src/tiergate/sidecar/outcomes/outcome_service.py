@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.model import Check, Subject, parse_instant
 from tiergate.sidecar.deferred import Deferred
+from tiergate.sidecar.time_slicing import run_in_slices
 from tiergate.status.outcome_book import digest_of_id
-from tiergate.status.outcomes import minute_of
+from tiergate.status.outcome_minutes import MinuteSum
+from tiergate.status.outcomes import Outcomes, minute_of
 from tiergate.wire.decision import UNSET
 from tiergate.wire.outcome_reader import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiergate.errors import JournalError
     from tiergate.model import Instant
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.outcomes.recorder import OutcomeCounts, OutcomeRecorder, Tally
     from tiergate.sidecar.state import Generation
-    from tiergate.status.outcome_minutes import MinuteSum
 
 OLDEST_MS: Final = 24 * 3_600_000
 """How long ago a request may have ended, in milliseconds: a day."""
@@ -123,18 +124,26 @@ class OutcomeService:
         recorder.when_durable(lambda error: written.resolve(_write_error(recorder.counts, error)))
         return results, written
 
-    def read(self, feature: str, start: Instant) -> list[MinuteSum]:
-        """Return what is kept of a feature's outcomes in minutes that begin from an instant on.
+    async def read(self, feature: str, start: Instant) -> list[MinuteSum]:
+        """Return what is kept of a feature's outcomes in minutes that begin from an instant on, in their order.
 
         Raises:
             RequestError: 501 or 503, nothing is counted here.
             UnknownFeatureError: neither the catalog nor an outcome has the feature.
         """
-        recorder = self.recorder
-        found = recorder.book.of_feature(feature, start)
+        found: dict[Instant, Outcomes] = {}
+        parts = self.recorder.book.search(feature, start)
+
+        def collect() -> Iterator[None]:
+            for one in parts:
+                if one is not None:
+                    found[one.minute] = found.get(one.minute, Outcomes()) + one.outcomes
+                yield
+
+        await run_in_slices(collect())
         if not found and feature not in self._generation().engine.evaluator.index.features:
             raise self.checks.unknown_feature(Check(_NOBODY, feature))
-        return found
+        return [MinuteSum.of(feature, minute, outcomes) for minute, outcomes in sorted(found.items())]
 
     def _tally(
         self, recorder: OutcomeRecorder, known: dict[str, tuple[int, ...]], outcome: Outcome, now: Instant

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.event_loop import in_loop
+from tests.outcome_books import found
 from tiergate.errors import JournalError, SyncError
 from tiergate.sidecar.outcomes.delivery import _UNKNOWN_RETRY, UNDELIVERED_MS, OutcomeDelivery
 from tiergate.sidecar.outcomes.outcome_upkeep import OutcomeUpkeep
@@ -108,7 +109,7 @@ async def test_a_batch_is_sent_until_it_is_confirmed_and_then_the_next(tmp_path:
     assert again.names() == [(1, 3), (1, 4)]
     assert again.plane.taken[0] == sidecar.plane.taken[0]
     assert again.plane.taken[1].source != sidecar.plane.taken[0].source
-    assert again.recorder.book.of_feature("calls", 0) == [MinuteSum("calls", NOW, 7)]
+    assert found(again.recorder.book, "calls", 0) == [MinuteSum("calls", NOW, 7)]
     report = again.upkeep.report()
     assert (report.undelivered, report.batches, report.last_delivery) == (0, 2, NOW / 1000)
     again.close()
@@ -182,7 +183,7 @@ async def test_what_waited_for_too_long_is_given_up(tmp_path: Path) -> None:
     assert (upkeep.report().sums, upkeep.report().dropped, upkeep.report().delivers) == (1, 2, False)
     alone.close()
     again = Sidecar(tmp_path / "files")
-    assert [one.requests for one in again.recorder.book.of_feature("calls", 0)] == [3]
+    assert [one.requests for one in found(again.recorder.book, "calls", 0)] == [3]
     again.close()
 
 
@@ -198,7 +199,7 @@ async def test_a_torn_end_is_left_out_and_a_damaged_middle_is_not_read(tmp_path:
     content = bytearray(path.read_bytes())
     path.write_bytes(content[:-1])
     again = Sidecar(tmp_path)
-    assert [one.requests for one in again.recorder.book.of_feature("calls", 0)] == [1]
+    assert [one.requests for one in found(again.recorder.book, "calls", 0)] == [1]
     await again.count(2, id_="b")
     again.close()
     path.write_bytes(content[: end - 1] + b"\xff" + content[end:])
@@ -222,5 +223,5 @@ async def test_a_snapshot_has_what_is_on_its_way(tmp_path: Path) -> None:
     assert sidecar.recorder.journal.counts.snapshots == 3
     sidecar.close()
     again = Sidecar(tmp_path)
-    assert [one.requests for one in again.recorder.book.of_feature("calls", 0)] == [333]
+    assert [one.requests for one in found(again.recorder.book, "calls", 0)] == [333]
     again.close()
