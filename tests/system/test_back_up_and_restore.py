@@ -185,6 +185,7 @@ def refusal(status: dict[str, dict[str, str]]) -> str:
     return found[1] if found else ""
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_file_alone_is_no_backup(tmp_path: Path) -> None:
     """Why the page warns: the newest changes stand in a second file, and the copy has none of them."""
     with ControlPlane(prepare_store(tmp_path)) as plane:

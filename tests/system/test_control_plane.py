@@ -19,10 +19,12 @@ import pytest
 from tests.certificates import certify, trusting
 from tests.control_planes import ROLES, ControlPlane, control_plane, prepare_store
 from tests.docs.pages import ROOT
+from tests.stores import put_in_force
 from tests.system.processes import Process, check_request, sidecar
 from tiergate.bundle import TrustedFeed
 from tiergate.cli import invocation
 from tiergate.cli.exit_codes import ExitCode
+from tiergate.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +36,10 @@ LATER = 4_000_000_000_000
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One on SQLite, for tests that leave it as it is."""
-    with control_plane(tmp_path_factory.mktemp("plane")) as served:
+    """One on SQLite that has all that it can have, for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("plane")
+    stores = ("--object-store", f"file://{folder}/depot", "--usage-export", f"file://{folder}/usage")
+    with control_plane(folder, None, *stores) as served:
         yield served
 
 
@@ -111,9 +115,11 @@ def test_it_begins_on_an_empty_folder_with_a_key_of_its_own(tmp_path: Path) -> N
 
 def test_a_store_whose_key_is_gone_is_not_given_another(tmp_path: Path) -> None:
     """Sidecars would refuse what a new key signs: the operator must find the old one."""
-    with control_plane(tmp_path) as plane:
-        plane.client().post("/v1/customers", json={"id": "acme"}).raise_for_status()
-    refused = run("--database", plane.credentials.database)
+    database = prepare_store(tmp_path).database
+    store = Store.open(database)
+    put_in_force(store, (SAMPLE / "catalog.yaml").read_text(encoding="utf-8"))
+    store.close()
+    refused = run("--database", database)
     assert refused.returncode == ExitCode.USAGE
     assert "signing-key-file" in refused.stderr
 
@@ -167,6 +173,7 @@ def test_postgresql_is_migrated_only_where_that_was_asked_for(tmp_path: Path, po
             one.event("ready")
 
 
+@pytest.mark.slow
 def test_https_is_spoken_with_a_certificate(tmp_path: Path) -> None:
     """Beyond loopback there is no other way, and the certificate can be exchanged without an end."""
     certify(tmp_path)
@@ -196,13 +203,10 @@ def test_the_end_answers_fifty_who_wait_and_comes_at_once(tmp_path: Path) -> Non
         assert {one.result().status_code for one in asked} == {200}
 
 
-def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
+def test_every_metric_is_documented_and_no_other(plane: ControlPlane) -> None:
     """The page names what Prometheus finds, a store of objects included."""
     page = (ROOT / "docs" / "how-to" / "run-the-control-plane.md").read_text(encoding="utf-8")
-    with control_plane(
-        tmp_path, None, "--object-store", f"file://{tmp_path}/depot", "--usage-export", f"file://{tmp_path}/usage"
-    ) as plane:
-        text = httpx.get(f"{plane.url}/metrics").text
+    text = httpx.get(f"{plane.url}/metrics").text
     kinds = dict(re.findall(r"^# TYPE (tiergate_cp_\w+) (\w+)$", text, re.MULTILINE))
     assert set(re.findall(r"^\| `(tiergate_cp_\w+)` \|", page, re.MULTILINE)) == set(kinds)
 

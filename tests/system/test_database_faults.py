@@ -187,6 +187,7 @@ def test_a_database_that_only_reads_serves_reads_and_sync(tmp_path: Path) -> Non
         until(lambda: httpx.get(f"{plane.url}/readyz").json()["read_only"] is False)
 
 
+@pytest.mark.slow
 def test_a_control_plane_starts_on_a_database_that_only_reads(tmp_path: Path) -> None:
     """A restart during a failover takes nothing from sidecars: it serves what can be read."""
     with PostgresServer.run() as server, server.database() as url:
@@ -199,6 +200,7 @@ def test_a_control_plane_starts_on_a_database_that_only_reads(tmp_path: Path) ->
         set_read_only(server, on=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_changes_and_serves_reads(tmp_path: Path) -> None:
     """On SQLite too: the change is refused as a whole, and the next one is taken as soon as there is room."""
     with ControlPlane(prepare_store(tmp_path)) as plane:
@@ -236,6 +238,7 @@ def roles(postgres: PostgresServer) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("roles")
+@pytest.mark.slow
 def test_a_role_with_rights_on_data_alone_serves(postgres: PostgresServer, tmp_path: Path) -> None:
     """What changes the schema can be left to another role; `migrate` has nothing to do, and says so."""
     with postgres.database() as url:

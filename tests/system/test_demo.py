@@ -40,6 +40,7 @@ VERDICTS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_demo_asks_a_real_sidecar_and_ends_by_itself(tmp_path: Path) -> None:
     """Without a terminal it publishes, follows, asks, changes an answer, ends with 0 and leaves nothing behind."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TIERGATE_PORT": "1", "TIERGATE_CATALOG": "/nowhere"}

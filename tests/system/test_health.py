@@ -34,6 +34,7 @@ def test_it_asks_the_port_that_the_control_plane_was_given(tmp_path: Path) -> No
     assert health("--control-plane", PORT=free_port()) == 5
 
 
+@pytest.mark.slow
 def test_it_asks_the_port_that_probes_have_of_their_own(tmp_path: Path) -> None:
     """Over plain HTTP, whatever the other port speaks."""
     with control_plane(tmp_path, None, "--probe-port", "0", "--probe-host", "127.0.0.1") as plane:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from tests.control_planes import control_plane
@@ -70,6 +71,7 @@ def test_a_sidecar_of_files_loads_nothing_that_it_does_not_need(tmp_path: Path) 
         assert loaded(process, tmp_path, "ada") & (NEVER | ONLY_FOLLOWING) == set()
 
 
+@pytest.mark.slow
 def test_a_sidecar_that_follows_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     """What speaks to a control plane comes without the colours of its own command line."""
     with control_plane(tmp_path) as plane:

@@ -9,6 +9,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.control_planes import ControlPlane, prepare_store
 from tests.system.processes import PATIENCE, Process, check_request
 
@@ -76,6 +78,7 @@ def closed(connections: list[socket.socket], count: int) -> bool:
     return gone >= count
 
 
+@pytest.mark.slow
 def test_a_control_plane_raises_its_soft_limit_of_open_files(tmp_path: Path) -> None:
     """With a soft limit of 64 it serves 300 connections, for the hard one is higher."""
     with ControlPlane(prepare_store(tmp_path), "--max-waiting", "100", before=limited(64, 1024)) as plane:

@@ -103,6 +103,7 @@ def test_two_control_planes_behind_a_pooler_lose_nothing(postgres: PostgresServe
                 assert "Traceback" not in plane.process.log()
 
 
+@pytest.mark.slow
 def test_without_a_pooler_notifications_arrive(postgres: PostgresServer, tmp_path: Path) -> None:
     """Which is tried at the start, before anybody else has written."""
     with postgres.database() as url, ControlPlane(prepare_store(tmp_path, url)) as plane:

@@ -112,6 +112,7 @@ def test_a_broken_edit_shows_in_status_metrics_and_log(files: Files) -> None:
         assert process.ask(check_request()).json()["publication"] == 1
 
 
+@pytest.mark.slow
 def test_a_loader_that_is_killed_leaves_the_last_good_state(files: Files) -> None:
     """As by the system when memory runs out; once the file can be read, it is loaded by itself."""
     with sidecar(*given(files)) as process:
@@ -157,6 +158,7 @@ def test_a_killed_sidecar_leaves_nothing_in_the_way(files: Files) -> None:
             assert "in use by another sidecar" in second.log()
 
 
+@pytest.mark.slow
 def test_a_temporary_data_directory_is_removed(files: Files) -> None:
     """Nothing about customers stays behind."""
     folder = files.folder / "tmp"
@@ -167,6 +169,7 @@ def test_a_temporary_data_directory_is_removed(files: Files) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_token_file_without_a_token_ends_the_start(files: Files) -> None:
     """An empty secret protects nothing."""
     (files.folder / "token").write_text("\n")
@@ -175,6 +178,7 @@ def test_a_token_file_without_a_token_ends_the_start(files: Files) -> None:
         assert "token-file" in process.log()
 
 
+@pytest.mark.slow
 def test_the_health_command_asks_the_probe_port(files: Files) -> None:
     """0 ready, 1 not, 5 unreachable."""
 
@@ -199,6 +203,7 @@ def test_the_health_command_asks_the_probe_port(files: Files) -> None:
         assert (health(port), health(port, "--live"), light(port)) == (1, 0, 1)
 
 
+@pytest.mark.slow
 def test_subjects_may_be_many_files(files: Files) -> None:
     """Given several times, they are read as one."""
     more = files.folder / "more.ndjson"
@@ -207,6 +212,7 @@ def test_subjects_may_be_many_files(files: Files) -> None:
         assert process.status()["customers"] == 2
 
 
+@pytest.mark.slow
 def test_the_log_for_people_is_no_json(files: Files) -> None:
     """`--log-format console`."""
     with Process(*given(files), "--log-format", "console") as process:
@@ -216,6 +222,7 @@ def test_the_log_for_people_is_no_json(files: Files) -> None:
             json.loads(process.lines[0])
 
 
+@pytest.mark.slow
 def test_a_change_of_subjects_is_answered(files: Files) -> None:
     """Who is new is known, who has left is not."""
     with sidecar(*given(files)) as process, process.connect() as connection:

@@ -59,6 +59,7 @@ def test_files_are_followed_from_a_read_only_folder(tmp_path: Path) -> None:
 
 
 @needs_mounts
+@pytest.mark.slow
 def test_a_store_is_followed_from_a_read_only_folder(tmp_path: Path) -> None:
     """It begins with the replica that is there, also while the store is away, and goes on from it."""
     simulator = Simulator()

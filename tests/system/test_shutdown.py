@@ -76,7 +76,10 @@ class Hammer:
         return self._keep_alive and answer.headers.get("connection") != "close"
 
 
-@pytest.mark.parametrize("way", ["repeated", "varied", "connecting", "unix", "workers"])
+@pytest.mark.parametrize(
+    "way",
+    ["connecting", "workers", *(pytest.param(way, marks=pytest.mark.slow) for way in ("repeated", "varied", "unix"))],
+)
 def test_no_accepted_request_is_lost(files: Files, way: str) -> None:
     """Every request that was sent is answered, on connections that stay and on new ones; then nobody listens."""
     path = files.folder / "s"

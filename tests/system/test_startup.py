@@ -119,6 +119,7 @@ def test_a_new_sidecar_without_any_source_serves_after_the_deadline(away: Away) 
         assert process.end() == 0
 
 
+@pytest.mark.slow
 def test_a_deadline_that_nobody_set_never_passes(away: Away) -> None:
     """The sidecar waits, not ready, as it always did; and a signal ends it all the same."""
     with Process(*away.arguments()) as process:
@@ -129,6 +130,7 @@ def test_a_deadline_that_nobody_set_never_passes(away: Away) -> None:
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_what_was_answered_without_data_is_in_the_decision_log_at_the_end(away: Away, tmp_path: Path) -> None:
     """SIGTERM writes it out, as a pod that ends needs it; the control plane is still away."""
     log = tmp_path / "decisions.ndjson"

@@ -88,12 +88,13 @@ class Caller(threading.Thread):
             self._connection.sock.close()
 
 
-def test_a_killed_sidecar_loses_and_doubles_nothing(files: list[str | Path]) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_a_killed_sidecar_loses_and_doubles_nothing(files: list[str | Path], kills: int) -> None:
     """What was acknowledged is counted, what was not counts once when it is repeated."""
     random.seed(5)
     expected = {"acme": 0, "beta": 0}
     repeated: list[dict[str, Any]] = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         with sidecar(*files) as process:
             process.event("ready")
             for body in repeated:  # the same keys: counted now, or before the kill

@@ -110,6 +110,7 @@ def test_two_sidecars_share_a_limit_to_the_last_unit(plane: ControlPlane) -> Non
         assert stat.S_IMODE(identity.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_and_never_exceed_the_limit(plane: ControlPlane) -> None:
     """Of sidecars and of the control plane, in between; keys that were acknowledged get their answers again."""
     keys: list[str] = []
