@@ -372,6 +372,12 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
         # More than the feature promises to everybody, or something else that cannot be compared.
         promising("{api: {availability: 99.99, latency_ms: 50, spent_by: degraded}}").replace("^", ""),
         promising("{api: {window: year, timezone: Europe/Berlin}}").replace("^", ""),
+        # Plans that give the same, with different promises.
+        catalog(
+            gives("one", "api: true"),
+            gives("two", "api: true", rest=", service_levels: {api: {availability: 99.99}}"),
+            features=feature(PROMISED),
+        ),
         # A limit beside its switch, or a switch that is off.
         catalog(gives("plan", "sso: true, users: 1")),
         catalog(gives("plan", "sso: false, users: 0, storage: 1")),

@@ -10,18 +10,19 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.lint.granted_amounts import Grant, Granted
+    from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog, Item
 
 
 def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
     """Check single items; `place` returns the position of an item."""
-    same: dict[tuple[ItemKind, frozenset[tuple[str, Grant]]], list[Item]] = {}
+    same: dict[tuple[object, ...], list[Item]] = {}
     for item in sorted(catalog.items.values(), key=lambda item: place(item.id)):
         own = granted[item.id]
         if own:
-            yield from _same(item, same.setdefault((item.kind, frozenset(own.items())), []))
+            promised = tuple(item.service_levels.items())
+            yield from _same(item, same.setdefault((item.kind, frozenset(own.items()), promised), []))
         elif item.kind is not ItemKind.CHARGE:
             yield Finding(("item", item.id), "gives-nothing", f"`{item.id}` gives nothing")
     yield from _alike("feature", catalog.features)
