@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from contextlib import ExitStack
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlencode
 
 import httpx
@@ -14,13 +16,13 @@ import pytest
 
 from tests.conformance_cases import FILES, cases, differences, exact
 from tests.system.processes import Process, sidecar
-from tiergate.client import Sidecar
+from tiergate.client import AsyncReservation, AsyncSidecar, Sidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject, SubjectType
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
     from pathlib import Path
 
 CHECKS: Final = cases("checks.json", "checks")
@@ -134,6 +136,39 @@ class PythonClient:
                 return _members(self._sidecar.check(asked["subject"], asked["feature"], amount=amount))
 
 
+class AsyncClient(PythonClient):
+    """`tiergate.client.AsyncSidecar`, in one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._reservations = {}
+        self._sidecar = cast("Sidecar", _Blocking(AsyncSidecar(url, timeout=30), self._loop.run_until_complete))
+
+    def close(self) -> None:
+        """Close its connections."""
+        super().close()
+        self._loop.close()
+
+
+class _Blocking:
+    """An object for asyncio, each method of which blocks."""
+
+    def __init__(self, inner: object, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._inner = inner
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever it is
+        member = getattr(self._inner, name)
+        if not inspect.iscoroutinefunction(member):
+            return member
+
+        def blocking(*args: object, **options: object) -> object:
+            found = self._run(member(*args, **options))
+            return _Blocking(found, self._run) if isinstance(found, AsyncReservation) else found
+
+        return blocking
+
+
 def _subject(subject: str | Mapping[str, str]) -> str | Subject:
     if isinstance(subject, str):
         return subject
@@ -177,7 +212,7 @@ def _url(process: Process) -> str:
     return str(process.event("listening")["api"])
 
 
-WAYS: Final = (OwnApi, PythonClient)
+WAYS: Final = (OwnApi, PythonClient, AsyncClient)
 
 
 Opened: TypeAlias = "Callable[[OwnApi | PythonClient], OwnApi | PythonClient]"

@@ -18,40 +18,28 @@ import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from tiergate.client.addresses import Address, Forks, failure_detail, request_bytes
 from tiergate.client.http_response import Response, ResponseError, ResponseReader
-from tiergate.errors import SettingsError, SidecarUnreachableError
+from tiergate.errors import SidecarUnreachableError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-_SCHEME: Final = "unix:"
 _KEPT: Final = 8
 _PIECE: Final = 64 * 1024
 
 
-class _Forks:
-    """Counts the forks that led to this process, which distinguishes it from its parent if process ids repeat."""
-
-    count = 0
-
-    @classmethod
-    def happened(cls) -> None:
-        cls.count += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Forks.happened)
-
-
-class _LateError(Exception):
+class _LateError(TimeoutError):
     """The deadline has passed."""
 
 
-class _UnansweredError(Exception):
+class _UnansweredError(ConnectionError):
     """The other side closed the connection before the first byte of a response."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was closed")
 
 
 class _Connection:
@@ -59,13 +47,13 @@ class _Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._forks = _Forks.count
+        self._forks = Forks.count
         self._process = os.getpid()
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
     def is_ours(self) -> bool:
-        return self._forks == _Forks.count and self._process == os.getpid()
+        return self._forks == Forks.count and self._process == os.getpid()
 
     def is_quiet(self) -> bool:
         """Return whether nothing arrived since the last response: neither an end nor unexpected bytes."""
@@ -127,7 +115,7 @@ class _TlsConnection(_Connection):
             raise ConnectionError("the connection was closed") from None
 
 
-_FAILURES = (OSError, ResponseError, _LateError, _UnansweredError)
+_FAILURES = (OSError, ResponseError)
 
 
 class Connections:
@@ -141,13 +129,8 @@ class Connections:
         """
         self.url = url
         self._timeout = timeout
+        self._address = Address.of(url, ca_file)
         self._idle: deque[_Connection] = deque()
-        self._path = url.removeprefix(_SCHEME) if url.startswith(_SCHEME) else ""
-        self._host, self._port = ("", 0) if self._path else _address(url)
-        self._tls = _tls_context(ca_file) if url.lower().startswith("https:") else None
-        if ca_file is not None and self._tls is None:
-            raise SettingsError("ca_file", "is for a `url` that begins with `https:`")
-        self._named = "localhost" if self._path else _authority(self._host, self._port)
 
     def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         """Send a request and read the whole response.
@@ -156,7 +139,7 @@ class Connections:
         `SidecarUnreachableError` if there is no response in time.
         """
         deadline = time.monotonic() + self._timeout
-        request = b"".join(_written(method, target, self._named, headers, body))
+        request = request_bytes(method, target, self._address.authority, headers, body)
         while True:
             kept = self._take()
             connection = kept
@@ -166,9 +149,9 @@ class Connections:
             except _FAILURES as error:
                 if connection is not None:
                     connection.close()
-                if kept is not None and isinstance(error, ConnectionError | _UnansweredError):
+                if kept is not None and isinstance(error, ConnectionError):
                     continue
-                raise SidecarUnreachableError(self.url, _detail(error)) from None
+                raise SidecarUnreachableError(self.url, failure_detail(error)) from None
             except BaseException:
                 if connection is not None:
                     connection.close()  # a response may still arrive: no other request may read it
@@ -206,12 +189,13 @@ class Connections:
 
     def _connect(self, deadline: float) -> _Connection:
         """Connect to the first address of the host that accepts."""
-        if self._path:
-            return _connected(socket.AF_UNIX, self._path, deadline)
+        path, host, port, tls, _ = self._address
+        if path:
+            return _connected(socket.AF_UNIX, path, deadline)
         failure: OSError | None = None
-        for family, _, _, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             try:
-                return _connected(family, address, deadline, self._tls, self._host)
+                return _connected(family, address, deadline, tls, host)
             except OSError as error:
                 failure = failure or error
         raise failure or OSError("the host has no address")
@@ -241,58 +225,3 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise _LateError
     return left
-
-
-def _written(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[bytes]:
-    yield f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n".encode("ascii")
-    for name, value in headers.items():
-        yield f"{name}: {value}\r\n".encode("ascii")
-    if body is None:
-        yield b"\r\n"
-    else:
-        yield b"content-length: %d\r\n\r\n" % len(body)
-        yield body
-
-
-def _address(url: str) -> tuple[str, int]:
-    rule = "must be `http://host:port`, `https://host:port` or `unix:/path/of/the/socket`"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise SettingsError("url", f"`{url}` {rule}") from None
-    is_host = bool(parts.hostname) and (parts.hostname or "").isascii()
-    is_plain = parts.path in {"", "/"} and not parts.query and not parts.username
-    if parts.scheme not in {"http", "https"} or not is_host or not is_plain:
-        raise SettingsError("url", f"`{url}` {rule}")
-    default = 80 if parts.scheme == "http" else 443
-    return parts.hostname or "", default if port is None else port
-
-
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    import ssl  # noqa: PLC0415 - as above
-
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise SettingsError("ca_file", f"`{ca_file}` cannot be used: {error.strerror or error}") from None
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _detail(error: Exception) -> str:
-    match error:
-        case _LateError() | TimeoutError():
-            return "the request timed out"
-        case _UnansweredError():
-            return "the connection was closed"
-        case OSError() if getattr(error, "verify_message", ""):
-            return f"the certificate is not valid: {getattr(error, 'verify_message', '')}"
-        case OSError() if error.strerror:
-            return error.strerror[:1].lower() + error.strerror[1:]
-        case OSError():
-            return str(error)
-        case _:
-            return str(error)

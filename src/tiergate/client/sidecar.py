@@ -6,74 +6,35 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import re
-import time
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import quote, urlencode
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack
 
-from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
-from tiergate.client.check_arguments import check_json, checked, make_check, make_subject
+from tiergate.client import calls
+from tiergate.client.accounts import Account, MisreadError
 from tiergate.client.connections import Connections
-from tiergate.client.outcomes import OutcomeMeasure, OutcomeSender, read_minutes, read_replayed
-from tiergate.client.response_reading import caller_error, is_about, listed, members
-from tiergate.client.tokens import FileToken, FixedToken
-from tiergate.client.usage import read_consumption, read_recorded, read_reservation, read_usage
-from tiergate.errors import (
-    CallerError,
-    CheckError,
-    RequestError,
-    SettingsError,
-    SidecarUnreachableError,
-)
-from tiergate.wire.json import encode
+from tiergate.client.outcomes import OutcomeMeasure, OutcomeSender
+from tiergate.client.usage import Reservation
+from tiergate.errors import CallerError, SidecarUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
+    from tiergate.client.answers import Answer, Explanation
+    from tiergate.client.calls import Call, CheckOptions, Outcome
     from tiergate.client.check_arguments import Quantity, SubjectArgument
-    from tiergate.client.http_response import Response
     from tiergate.client.outcomes import MeasuredOutcome, OutcomeMinute
-    from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage, Reservation
+    from tiergate.client.usage import Consumption, FeatureUsage, RecordedUsage
     from tiergate.model import Check
 
 DEFAULT_URL = "http://127.0.0.1:8437"
 """The default address of a sidecar."""
 
-_OK = 200
-_SERVER_ERROR = 500
-_NOT_IMPLEMENTED = 501
-_DECISION_ID = "tiergate-decision-id"
-_TEXT = re.compile(r"[!-~]+(?: +[!-~]+)*")
-_LOGGED_EVERY = 60.0
-
-_logger = logging.getLogger(__name__)
-
-E = TypeVar("E", bound=Exception)
-
-
-class CheckOptions(TypedDict, total=False):
-    """The options of `Sidecar.check`, for what passes them on."""
-
-    amount: Quantity | None
-    used: Quantity | None
-    user_used: Quantity | None
-    value: Quantity | None
-    level: str | None
-    request_id: str | None
-    traceparent: str | None
+T = TypeVar("T")
 
 
 class Sidecar:
-    """A client of one sidecar. Safe to use from several threads and after a fork; connections are kept alive.
-
-    `no_answers`: the number of failures so far.
-    """
+    """A client of one sidecar. Safe to use from several threads and after a fork; connections are kept alive."""
 
     def __init__(
         self,
@@ -99,17 +60,13 @@ class Sidecar:
             SettingsError: `url` is none of these, the token or `ca_file` is unusable, or both tokens are given.
         """
         self._connections = Connections(url, timeout, None if ca_file is None else str(ca_file))
-        if token is not None and token_file is not None:
-            raise SettingsError("token_file", "stands in place of `token`: give one of them")
-        self._token: FixedToken | FileToken | None = FixedToken(token) if token is not None else None
-        if token_file is not None:
-            self._token = FileToken(Path(token_file))
-        self._on_no_answer = on_no_answer
-        self._on_mistake = on_mistake
-        self._counter = itertools.count(1)
-        self._logged_at = -_LOGGED_EVERY
-        self.no_answers = 0
+        self._account = Account(url, token, token_file, on_no_answer, on_mistake)
         self._outcomes = OutcomeSender(self._send_outcomes)
+
+    @property
+    def no_answers(self) -> int:
+        """The number of failures so far."""
+        return self._account.no_answers
 
     def check(  # noqa: PLR0913 - one for each field
         self,
@@ -135,17 +92,20 @@ class Sidecar:
             CheckError: a field of the check is wrong.
             RequestError: the request is refused as a whole.
         """
-        fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
-        check = make_check(subject, feature, fields)
-        with self._asking():
-            response = self._post("/v1/check", check_json(check), check.feature, _trace(request_id, traceparent))
-            answer = read_answer(read_json(response.body), response.headers.get(_DECISION_ID, ""))
-            return self._expected(answer, check.feature)
+        options: CheckOptions = {
+            "amount": amount,
+            "used": used,
+            "user_used": user_used,
+            "value": value,
+            "level": level,
+            "request_id": request_id,
+            "traceparent": traceparent,
+        }
+        return self._ask(calls.check_call(subject, feature, options))
 
     def ask(self, check: Check) -> bytes:
         """Ask as `check` does; give the answer's JSON as the sidecar wrote it."""
-        with self._asking():
-            return self._post("/v1/check", check_json(checked(check, "")), check.feature).body
+        return self._ask(calls.raw_check_call(check))
 
     def allows(
         self, subject: SubjectArgument, feature: str, *, otherwise: bool, **options: Unpack[CheckOptions]
@@ -164,9 +124,8 @@ class Sidecar:
         except SidecarUnreachableError:
             return otherwise
         except CallerError as error:
-            if self._on_mistake is None:
+            if not self._account.mistaken(error):
                 raise
-            _call(self._on_mistake, error)
             return otherwise
 
     def checks(
@@ -178,18 +137,7 @@ class Sidecar:
             SidecarUnreachableError, RequestError: as `check`.
             CheckError: something among the checks is none.
         """
-        asked = [checked(check, f"/checks/{place}") for place, check in enumerate(checks)]
-        body = {"checks": [check_json(check) for check in asked]}
-        with self._asking():
-            response = self._post("/v1/checks", body, trace=_trace(request_id, traceparent))
-            results = listed(read_json(response.body), "results")
-            id_ = response.headers.get(_DECISION_ID, "")
-            return [
-                self._expected(read_answer(result, f"{id_}.{place}" if id_ else ""), check.feature)
-                if "allowed" in members(result)
-                else caller_error(members(result), check.feature)
-                for place, (check, result) in enumerate(zip(asked, results, strict=True))
-            ]
+        return self._ask(calls.checks_call(checks, {"request_id": request_id, "traceparent": traceparent}))
 
     def explain(  # noqa: PLR0913 - as `check`
         self,
@@ -206,15 +154,16 @@ class Sidecar:
         traceparent: str | None = None,
     ) -> Explanation:
         """Ask why `check` answers as it does, or would `at` another moment (with an offset). Takes milliseconds."""
-        moment = _at(at)
-        fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
-        check = make_check(subject, feature, fields)
-        body = check_json(check) | moment
-        with self._asking():
-            response = self._post("/v1/explain", body, check.feature, _trace(request_id, traceparent))
-            explanation = read_explanation(read_json(response.body))
-            self._expected(explanation.answer, check.feature)
-            return explanation
+        options: CheckOptions = {
+            "amount": amount,
+            "used": used,
+            "user_used": user_used,
+            "value": value,
+            "level": level,
+            "request_id": request_id,
+            "traceparent": traceparent,
+        }
+        return self._ask(calls.explain_call(subject, feature, at, options))
 
     def entitlements(
         self,
@@ -225,18 +174,8 @@ class Sidecar:
         traceparent: str | None = None,
     ) -> list[Answer]:
         """Return one answer for each feature of the catalog, or each of `features`, in the order of their ids."""
-        whom = make_subject(subject)
-        query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
-        if features:
-            query["feature"] = ",".join(features)
-        with self._asking():
-            target = f"/v1/entitlements?{urlencode(query)}"
-            headers = self._headers() | _trace(request_id, traceparent)
-            response = self._read(self._connections.request("GET", target, None, headers), ",".join(features))
-            listing = read_json(response.body)
-            if not is_about(members(listing).get("subject"), whom):
-                raise self._misled()
-            return [read_answer(answer) for answer in listed(listing, "entitlements")]
+        options: CheckOptions = {"request_id": request_id, "traceparent": traceparent}
+        return self._ask(calls.entitlements_call(subject, features, options))
 
     def consume(
         self,
@@ -258,13 +197,8 @@ class Sidecar:
             UnknownFeatureError, CheckError: as `check`; or the feature is not metered.
             RequestError: the key was used for other content, or the sidecar counts no usage.
         """
-        check = make_check(subject, feature, {"amount": amount})
-        body = check_json(check) | {"key": _key(key)}
-        with self._asking():
-            response = self._post("/v1/consume", body, check.feature, _trace(request_id, traceparent))
-            found = read_consumption(read_json(response.body), response.headers.get(_DECISION_ID, ""))
-            self._expected(found.answer, check.feature)
-            return found
+        options: CheckOptions = {"amount": amount, "request_id": request_id, "traceparent": traceparent}
+        return self._ask(calls.consume_call(subject, feature, key, options))
 
     def reserve(
         self,
@@ -281,20 +215,13 @@ class Sidecar:
 
         `expires_in`: seconds until it is given back by itself, by default 600. `key` and errors are as in `consume`.
         """
-        check = make_check(subject, feature, {"amount": amount})
-        body = check_json(check) | {"key": _key(key)} | ({} if expires_in is None else {"expires_in": expires_in})
-        with self._asking():
-            response = self._post("/v1/reserve", body, check.feature, _trace(request_id, traceparent))
-            found = read_reservation(self, read_json(response.body), response.headers.get(_DECISION_ID, ""))
-            self._expected(found.answer, check.feature)
-            return found
+        options: CheckOptions = {"amount": amount, "request_id": request_id, "traceparent": traceparent}
+        made = self._ask(calls.reserve_call(subject, feature, expires_in, key, options))
+        return Reservation(self, made)
 
     def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
         """Commit or release a reservation by its id, as in another process than the one that made it."""
-        number = make_check("any", "any", {"amount": amount}).amount
-        body = {} if number is None else {"amount": number}
-        with self._asking():
-            self._post(f"/v1/reservations/{quote(id_, safe='')}/{verb}", body)
+        self._ask(calls.end_call(id_, verb, amount))
 
     def report_usage(
         self,
@@ -310,10 +237,7 @@ class Sidecar:
         `key` and errors are as in `consume`; a `RequestError` also if the moment's window is closed, and if the subject
         is unknown.
         """
-        check = make_check(subject, feature, {"amount": amount})
-        body = check_json(check) | {"key": _key(key)} | _at(at)
-        with self._asking():
-            return read_recorded(read_json(self._post("/v1/usage", body, check.feature).body))
+        return self._ask(calls.report_call(subject, feature, amount, at, key))
 
     def usage(self, subject: SubjectArgument, feature: str | None = None) -> list[FeatureUsage]:
         """Return what a subject has used of one metered feature, or of all, in their current windows.
@@ -323,16 +247,7 @@ class Sidecar:
             UnknownFeatureError, CheckError: the feature is unknown, or not metered.
             RequestError: the subject is unknown, or the sidecar counts no usage.
         """
-        whom = make_subject(subject)
-        query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
-        query |= {} if feature is None else {"feature": feature}
-        with self._asking():
-            target = f"/v1/usage?{urlencode(query)}"
-            response = self._read(self._connections.request("GET", target, None, self._headers()), feature or "")
-            listing = read_json(response.body)
-            if not is_about(members(listing).get("subject"), whom):
-                raise self._misled()
-            return read_usage(listing)
+        return self._ask(calls.usage_call(subject, feature))
 
     def outcome(
         self,
@@ -351,18 +266,13 @@ class Sidecar:
         Raises:
             SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: only with `wait`, as `check`.
         """
-        body: dict[str, object] = {"feature": feature, "ok": ok}
-        if duration_ms is not None:
-            body["duration_ms"] = max(0.0, round(duration_ms, 3))
-        if id is not None:
-            body["id"] = id
-        if at is not None and (wait or at.tzinfo is not None):
-            body |= _at(at)
-        if not wait:
-            self._outcomes.add(body)
-            return None
-        with self._asking():
-            return read_replayed(read_json(self._post("/v1/outcomes", body, feature).body))
+        if not wait and at is not None and at.tzinfo is None:
+            at = None  # nothing is raised: it counts now
+        outcome = calls.outcome_body(feature, ok=ok, duration_ms=duration_ms, at=at, id_=id)
+        if wait:
+            return self._ask(calls.outcome_call(outcome))
+        self._outcomes.add(outcome)
+        return None
 
     def measure(self, feature: str, *, expected: tuple[type[Exception], ...] = ()) -> OutcomeMeasure:
         """Report how a block or a decorated function goes: how long it takes, and whether it raises an exception.
@@ -392,16 +302,10 @@ class Sidecar:
             UnknownFeatureError: the catalog has no such feature.
             RequestError: the sidecar counts no outcomes.
         """
-        query = {"feature": feature} | ({} if since is None else {"from": _at(since)["at"]})
-        with self._asking():
-            target = f"/v1/outcomes?{urlencode(query)}"
-            response = self._read(self._connections.request("GET", target, None, self._headers()), feature)
-            return read_minutes(read_json(response.body))
+        return self._ask(calls.outcomes_call(feature, since))
 
-    def _send_outcomes(self, outcomes: list[Mapping[str, object]]) -> list[CallerError]:
-        found = map(members, listed(read_json(self._post("/v1/outcomes", {"outcomes": outcomes}).body), "results"))
-        both = zip(outcomes, found, strict=True)
-        return [caller_error(result, str(it["feature"])) for it, result in both if "replayed" not in result]
+    def _send_outcomes(self, outcomes: list[Outcome]) -> list[CallerError]:
+        return self._answered(calls.send_outcomes_call(outcomes))
 
     def close(self) -> None:
         """Send the outcomes that wait, and close the idle connections."""
@@ -414,86 +318,18 @@ class Sidecar:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Convert failures to `SidecarUnreachableError`, count them and report them."""
+    def _ask(self, call: Call[T]) -> T:
+        """Send a request and read the response; count it if there is none."""
         try:
-            yield
-        except UnicodeEncodeError:
-            raise RequestError(400, "malformed text", "the check holds half of a surrogate pair") from None
-        except ValueError as error:
-            self._connections.close()
-            missed = SidecarUnreachableError(
-                self._connections.url, f"unexpected response: not a Tiergate sidecar: {error}"
-            )
-            self._missed(missed)
-            raise missed from None
+            return self._answered(call)
         except SidecarUnreachableError as error:
-            self._missed(error)
+            self._account.missed(error)
             raise
 
-    def _missed(self, error: SidecarUnreachableError) -> None:
-        self.no_answers = next(self._counter)
-        now = time.monotonic()
-        if now - self._logged_at >= _LOGGED_EVERY:
-            self._logged_at = now
-            _logger.warning("%s (%d so far; logged once a minute)", error, self.no_answers)
-        if self._on_no_answer is not None:
-            _call(self._on_no_answer, error)
-
-    def _misled(self) -> SidecarUnreachableError:
-        """Return the error of a response to another request, and close all connections: they may be shifted, too."""
-        self._connections.close()
-        return SidecarUnreachableError(self._connections.url, "the response belongs to another request")
-
-    def _expected(self, answer: Answer, feature: str) -> Answer:
-        if answer.feature != feature:
-            raise self._misled()
-        return answer
-
-    def _headers(self) -> dict[str, str]:
-        found = {"accept": "application/json"}
-        if self._token is not None:
-            found["authorization"] = f"Bearer {self._token.current()}"
-        return found
-
-    def _post(
-        self, path: str, body: Mapping[str, object], feature: str = "", trace: Mapping[str, str] | None = None
-    ) -> Response:
-        headers = self._headers() | {"content-type": "application/json"} | dict(trace or {})
-        return self._read(self._connections.request("POST", path, encode(body), headers), feature)
-
-    def _read(self, response: Response, feature: str) -> Response:
-        if response.status == _OK:
-            return response
-        problem = members(read_json(response.body))
-        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
-            raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "cannot decide")))
-        raise caller_error(problem, feature)
-
-
-def _at(at: datetime | None) -> dict[str, str]:
-    """Return the member of a moment, which must have an offset."""
-    if at is None:
-        return {}
-    if at.tzinfo is None:
-        raise CheckError("/at", "must have its offset: a local time would be a guess")
-    return {"at": at.isoformat()}
-
-
-def _key(key: str | None) -> str:
-    return uuid4().hex if key is None else key
-
-
-def _trace(request_id: str | None, traceparent: str | None) -> dict[str, str]:
-    """Return the headers that identify the request in logs and traces, without invalid values."""
-    given = {"x-request-id": request_id, "traceparent": traceparent}
-    return {name: text for name, text in given.items() if isinstance(text, str) and _TEXT.fullmatch(text)}
-
-
-def _call(hook: Callable[[E], object], error: E) -> None:
-    """Call a hook of the service; its errors must not change the answer."""
-    try:
-        hook(error)
-    except Exception:
-        _logger.exception("a hook of the client raised an error")
+    def _answered(self, call: Call[T]) -> T:
+        response = self._connections.request(call.method, call.target, call.body, self._account.headers(call))
+        try:
+            return self._account.result(call, response)
+        except MisreadError:
+            self._connections.close()
+            raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tiergate.client.answers import Answer
+    from tiergate.client.async_sidecar import AsyncSidecar
     from tiergate.client.check_arguments import Quantity
     from tiergate.client.sidecar import Sidecar
 
@@ -40,6 +41,16 @@ class Consumption:
         return self.answer.allowed
 
 
+class ReservationMade(NamedTuple):
+    """What a sidecar answers to a reservation; without an id if it is denied."""
+
+    answer: Answer
+    reserved: Number
+    id: str
+    expires_at: datetime | None
+    key: str
+
+
 class Reservation:
     """Units that are set aside until they are committed or released, or until `expires_at`; false if it is denied.
 
@@ -47,17 +58,15 @@ class Reservation:
     released if the block raises. A denied one does nothing.
     """
 
-    def __init__(
-        self, sidecar: Sidecar, answer: Answer, reserved: Number, id_: str, expires_at: datetime | None, key: str
-    ) -> None:
+    def __init__(self, sidecar: Sidecar, made: ReservationMade) -> None:
         self._sidecar = sidecar
-        self.answer = answer
-        self.reserved = reserved
-        self.id = id_
-        self.expires_at = expires_at
-        self.key = key
+        self.answer = made.answer
+        self.reserved = made.reserved
+        self.id = made.id
+        self.expires_at = made.expires_at
+        self.key = made.key
         self._used: Quantity | None = None
-        self._is_open = bool(id_)
+        self._is_open = bool(made.id)
 
     def __bool__(self) -> bool:
         return self.answer.allowed
@@ -94,6 +103,50 @@ class Reservation:
             self.commit(self._used)
         else:
             self.release()
+
+
+class AsyncReservation:
+    """A `Reservation` of an `AsyncSidecar`: used in an `async with` block."""
+
+    def __init__(self, sidecar: AsyncSidecar, made: ReservationMade) -> None:
+        self._sidecar = sidecar
+        self.answer = made.answer
+        self.reserved = made.reserved
+        self.id = made.id
+        self.expires_at = made.expires_at
+        self.key = made.key
+        self._used: Quantity | None = None
+        self._is_open = bool(made.id)
+
+    def __bool__(self) -> bool:
+        return self.answer.allowed
+
+    def use(self, amount: Quantity) -> None:
+        """Set how much is committed at the end of the block: at most what is reserved."""
+        self._used = amount
+
+    async def commit(self, amount: Quantity | None = None) -> None:
+        """As `Reservation.commit`."""
+        await self._sidecar.end_reservation(self.id, "commit", amount)
+        self._is_open = False
+
+    async def release(self) -> None:
+        """As `Reservation.release`."""
+        await self._sidecar.end_reservation(self.id, "release", None)
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_open:
+            return
+        if kind is None:
+            await self.commit(self._used)
+        else:
+            await self.release()
 
 
 class UsageWindow(msgspec.Struct, frozen=True):
@@ -162,13 +215,13 @@ def read_consumption(content: object, decision_id: str) -> Consumption:
     )
 
 
-def read_reservation(sidecar: Sidecar, content: object, decision_id: str) -> Reservation:
-    """Convert JSON to a reservation of a sidecar; raises `ValueError` if it is none."""
+def read_reservation(content: object, decision_id: str) -> ReservationMade:
+    """Convert JSON to what was reserved; raises `ValueError` if it is none."""
     found = convert(content, _Reserved)
     answer = read_answer(content, decision_id)
     if answer.allowed and not found.reservation:
         raise ValueError("the body is not as documented: an allowed reservation has no id")
-    return Reservation(sidecar, answer, found.reserved, found.reservation, found.expires_at, found.key)
+    return ReservationMade(answer, found.reserved, found.reservation, found.expires_at, found.key)
 
 
 def read_recorded(content: object) -> RecordedUsage:
