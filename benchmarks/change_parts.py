@@ -1,7 +1,8 @@
 """Rows about the parts of a change of a subscription: processor time in this process, in transactions of 16 changes.
 
 The parts are timed where they are called, in the thread that runs the changes: permissions by roles, the audit log, the
-feed, and the store with everything that it reads and writes. The key is timed by itself.
+feed, events with the entitlements that differ, and the store with everything that it reads and writes. The key is timed
+by itself.
 """
 
 from __future__ import annotations
@@ -54,19 +55,25 @@ def part_rows(url: str, change_body: Callable[[int], str]) -> Iterator[Row]:
 
     `change_body` returns the next change of the subscription with a number.
     """
+    from tiergate.admin.clock import Clock  # noqa: PLC0415
+    from tiergate.admin.usage_bounds import PublishedBounds  # noqa: PLC0415
     from tiergate.permissions import RolePolicies  # noqa: PLC0415 - what is measured is imported as late as possible
-    from tiergate.store import Store, WriteUnit  # noqa: PLC0415
+    from tiergate.store import Store, WriteUnit, shared_changes  # noqa: PLC0415
     from tiergate.store.change_queue import ChangeQueue  # noqa: PLC0415
     from tiergate.store.database import Database  # noqa: PLC0415
     from tiergate.store.shared_changes import SharedChanges  # noqa: PLC0415
+    from tiergate.store.usage_ledger import UsageLedger  # noqa: PLC0415
 
-    parts: dict[str, list[tuple[type, str]]] = {
+    parts: dict[str, list[tuple[object, str]]] = {
         "roles": [(RolePolicies, "allows")],
         "audit": [(WriteUnit, "audit"), (SharedChanges, "_write_audit")],
         "feed": [(WriteUnit, "_changed_records"), (SharedChanges, "_write_feed")],
+        "events": [(SharedChanges, "_watch_records"), (shared_changes, "write_events")],
         "store": [(SharedChanges, "read_ahead"), (SharedChanges, "write_subjects"), (Database, "commit")],
     }
     store = Store.open(url)
+    ledger = UsageLedger(store, PublishedBounds())
+    Clock(store, ledger)  # watches changes, as in a control plane
     try:
         _run(store, change_body, _TIMES // 3)
         total, timer = _Timer(), _Timer()
@@ -85,6 +92,7 @@ def part_rows(url: str, change_body: Callable[[int], str]) -> Iterator[Row]:
             yield Row(f"… of it {part}", seconds / (_TIMES * _TOGETHER) * 1e6, None, "", unit="µs")
         yield Row("… before it, the key", _key_seconds(store) * 1e6, None, "of a caller that is known", unit="µs")
     finally:
+        ledger.close()
         store.close()
 
 

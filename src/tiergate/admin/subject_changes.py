@@ -63,8 +63,7 @@ def _required_actions(before: Holder | None, after: Holder | None) -> set[Action
     known = after or before
     if known is None:
         return set()
-    empty = Customer(known.id) if isinstance(known, Customer) else _without_parts(known)
-    old, new = before or empty, after or empty
+    old, new = before or _empty(known), after or _empty(known)
     required = _for_exceptions(old, new)
     if before is None or after is None or _without_parts(old) != _without_parts(new):
         required.add(Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION)
@@ -74,6 +73,10 @@ def _required_actions(before: Holder | None, after: Holder | None) -> set[Action
         if _changes_pins(old, new):
             required.add(Action.PIN_VERSION)
     return required
+
+
+def _empty(subject: Holder) -> Holder:
+    return Customer(subject.id) if isinstance(subject, Customer) else _without_parts(subject)
 
 
 def _without_parts(subject: Holder) -> Holder:
@@ -91,6 +94,8 @@ def _changes_pins(before: Subscription, after: Subscription) -> bool:
     old, new = (
         {(entry.item, entry.version) for entry in it.items if entry.version is not None} for it in (before, after)
     )
+    if old == new:
+        return False
     kept = {entry.item for entry in after.items}
     return not new <= old or any(item in kept for item, _ in old - new)
 

@@ -26,8 +26,12 @@ _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 _SQLITE: Final = sqlite.dialect()
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+def insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, object]], *, replacing: str = ""
+) -> None:
     """Insert rows, in their order. All have the same columns; columns that they do not have must have no default here.
+
+    `replacing`: the column of the primary key; a row with the same value is replaced. Each value occurs once.
 
     Raises:
         DBAPIError: the database rejects them; as of any statement of SQLAlchemy.
@@ -36,12 +40,21 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return
     columns = tuple(rows[0])
     pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
+    end = _replacing(columns, replacing) if replacing else ""
     if connection.dialect.name == _SQLITE.name:
-        execute_rows(connection, sqlite_insert(table, columns), [pick(row) for row in rows])
+        execute_rows(connection, sqlite_insert(table, columns) + end, [pick(row) for row in rows])
         return
-    statement = postgresql_insert(table, columns)
+    statement = postgresql_insert(table, columns) + end
     for begin in range(0, len(rows), _AT_ONCE):
         execute_text(connection, statement, array_literals(map(pick, rows[begin : begin + _AT_ONCE])))
+
+
+@lru_cache(maxsize=100)
+def _replacing(columns: tuple[str, ...], key: str) -> str:
+    """Return how an insert of either database ends, if it replaces rows."""
+    quote = _SQLITE.identifier_preparer.quote
+    changes = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in columns if name != key)
+    return f" ON CONFLICT ({quote(key)}) DO UPDATE SET {changes}"
 
 
 @lru_cache(maxsize=100)

@@ -393,9 +393,11 @@ class SharedChanges:
                     "next_at": next_at.get(entry.customer, 0),
                 }
         connection = self.connection
-        for part in in_batches(rows):
+        gone = [customer for customer, row in rows.items() if row["record"] == ABSENT]
+        for part in in_batches(gone):
             execute_prepared(connection, _DROP_RECORDS, {"ids": part})
-        insert_rows(connection, RECORDS, [row for row in rows.values() if row["record"] != ABSENT])
+        present = [row for row in rows.values() if row["record"] != ABSENT]
+        insert_rows(connection, RECORDS, present, replacing="customer")
 
 
 def _record_event(customer: str, at: Instant) -> Event:

@@ -59,6 +59,24 @@ def test_rows_are_inserted_in_their_order(store: Store, monkeypatch: pytest.Monk
     assert kept == list(range(50))
 
 
+def test_rows_replace_those_with_their_key(store: Store) -> None:
+    """Others stay, and a new key is inserted."""
+    before, after = (
+        [{"customer": id_, "position": at, "record": b"%d" % at, "next_at": at} for id_, at in rows]
+        for rows in ((("a", 1), ("b", 2)), (("b", 3), ("c", 4)))
+    )
+    with store.database.writing() as session:
+        connection = session.connection()
+        insert_rows(connection, RECORDS, before)
+        insert_rows(connection, RECORDS, after, replacing="customer")
+        held = [tuple(row) for row in connection.execute(select(RECORDS).order_by(RECORDS.c.customer))]
+    assert [(id_, at, bytes(record), next_at) for id_, at, record, next_at in held] == [
+        ("a", 1, b"1", 1),
+        ("b", 3, b"3", 3),
+        ("c", 4, b"4", 4),
+    ]
+
+
 def test_no_rows_are_no_statement(store: Store) -> None:
     """Nothing happens."""
     with store.database.writing() as session:
