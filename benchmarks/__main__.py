@@ -26,6 +26,7 @@ from benchmarks.pause_rows import pause_rows
 from benchmarks.preview_rows import preview_rows
 from benchmarks.published import publish_group
 from benchmarks.sizing_rows import sizing_rows
+from benchmarks.status_page_rows import status_page_rows
 from benchmarks.status_rows import status_rows
 from benchmarks.store_rows import import_rows, store_rows
 from benchmarks.suite_rows import suite_rows
@@ -59,6 +60,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "import": lambda bench: import_rows(bench.directory),
     "publish": lambda bench: publish_rows(bench.directory, bench.rounds),
     "status": lambda bench: status_rows(bench.directory, bench.rounds),
+    "status-page": lambda bench: status_page_rows(bench.directory, bench.rounds),
     "changes": lambda bench: changes_rows(bench.directory, bench.seconds),
     "first-sync": lambda bench: first_sync_rows(bench.directory),
     "sizing": lambda bench: sizing_rows(bench.directory),

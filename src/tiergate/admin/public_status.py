@@ -127,24 +127,21 @@ def _days(
 ) -> dict[str, dict[int, ShownStatus]]:
     """Return the worst of each day on which something was reported, by feature and number of the day."""
     end = unit.now + 1
-    found: dict[str, dict[int, ShownStatus]] = {}
-
-    def mark(feature: str, rank: int, start: Instant, until: Instant) -> None:
+    unknown = ShownStatus.UNKNOWN.value
+    spans = [(it.feature, it.status, it.start, it.until) for it in spans_between(unit, first_day, end)]
+    spans += [(id_, unknown, it.start, it.until) for id_, intervals in silences.items() for it in intervals]
+    ranks: dict[str, dict[int, int]] = {}
+    for feature, status, start, until in spans:
         if feature not in known:
-            return
-        days = found.setdefault(feature, {})
-        first = max(0, (start - first_day) // _DAY)
-        last = (min(until, end) - 1 - first_day) // _DAY
+            continue
+        rank = _RANKS[status]
+        days = ranks.setdefault(feature, {})
+        first = (start - first_day) // _DAY if start > first_day else 0
+        last = ((min(end, until)) - 1 - first_day) // _DAY
         for day in range(first, last + 1):
-            if day not in days or _RANKS[days[day].value] < rank:
-                days[day] = _BY_RANK[rank]
-
-    for span in spans_between(unit, first_day, end):
-        mark(span.feature, _RANKS[span.status], span.start, span.until)
-    for feature, intervals in silences.items():
-        for silence in intervals:
-            mark(feature, _RANKS[ShownStatus.UNKNOWN.value], silence.start, silence.until)
-    return found
+            if days.get(day, 0) < rank:
+                days[day] = rank
+    return {id_: {day: _BY_RANK[rank] for day, rank in days.items()} for id_, days in ranks.items()}
 
 
 def _reports(stored: Iterable[StoredReport], known: Mapping[str, Feature]) -> list[PublicReport]:

@@ -150,9 +150,8 @@ def reports_between(
 
 
 def spans_between(unit: ReadUnit, start: Instant, until: Instant) -> list[ReportSpan]:
-    """Read when features had which status in an interval, by feature: what `reports_between` has, at less cost."""
-    rows = fetch_together(unit.session.connection(), [(_SPANS, {"start_": start, "until_": until})])[0]
-    return [ReportSpan(*row) for row in rows]
+    """Read when features had which status in an interval, in no order: what `reports_between` has, at less cost."""
+    return fetch_together(unit.session.connection(), [(_SPANS, {"start_": start, "until_": until})])[0]
 
 
 def reports_of_source(unit: ReadUnit, reporter: str, keys: Iterable[str]) -> list[StoredReport]:
@@ -197,9 +196,8 @@ _ORDERED: Final = select(STATUS_REPORTS).order_by(_C.feature, _C.start, _C.id)
 _DURING: Final = (_C.until > bindparam("start_")) & (_C.start < bindparam("until_"))
 _ALL: Final = Query(_ORDERED.where(_DURING))
 _OF: Final = Query(_ORDERED.where(_DURING, is_among(_C.feature)))
-_SPANS: Final = Query(
-    select(_C.feature, _C.status, _C.start, _C.until, _C.reporter_kind).where(_DURING).order_by(_C.feature)
-)
+_SPANS: Final = Query(select(_C.feature, _C.status, _C.start, _C.until, _C.reporter_kind).where(_DURING))
+_SPANS.make_row = ReportSpan._make
 
 
 def _rows(unit: ReadUnit, start: Instant, until: Instant, features: Sequence[str] | None) -> Sequence[Any]:

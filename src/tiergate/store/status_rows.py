@@ -16,13 +16,14 @@ class StatusReportRow(SQLModel, table=True):
     """A report: a `feature` has a `status` from `start` until `until`; `FOREVER`: it is open.
 
     `reporter_kind` and `reporter` name its source, `source_key` the alert or the like that it stands for in that
-    source, empty if it has none. `note` is for the operator, `public_note` for the public page. `audience` is JSON.
+    source, empty if it has none. `note` is for the operator, `public_note` for the public page. `audience` is JSON. The
+    index of `until` has all that is needed for the course of a status.
     """
 
     __tablename__ = "status_report"
     __table_args__ = (
         Index("status_report_feature_until", "feature", "until"),
-        Index("status_report_until", "until", "start"),
+        Index("status_report_until", "until", "start", "feature", "status", "reporter_kind"),
         Index("status_report_start", "start", "id"),
         Index("status_report_source", "reporter", "source_key"),
     )

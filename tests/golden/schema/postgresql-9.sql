@@ -610,7 +610,7 @@ CREATE INDEX outcome_source_seen_at ON public.outcome_source USING btree (seen_a
 CREATE INDEX status_report_feature_until ON public.status_report USING btree (feature, until);
 CREATE INDEX status_report_source ON public.status_report USING btree (reporter, source_key);
 CREATE INDEX status_report_start ON public.status_report USING btree (start, id);
-CREATE INDEX status_report_until ON public.status_report USING btree (until, start);
+CREATE INDEX status_report_until ON public.status_report USING btree (until, start, feature, status, reporter_kind);
 CREATE INDEX status_silence_feature_until ON public.status_silence USING btree (feature, until);
 CREATE INDEX status_silence_until ON public.status_silence USING btree (until);
 CREATE INDEX subject_record_next_at ON public.subject_record USING btree (next_at) WHERE (next_at IS NOT NULL);

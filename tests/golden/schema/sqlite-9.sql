@@ -455,7 +455,7 @@ CREATE INDEX status_report_source ON status_report (reporter, source_key);
 
 CREATE INDEX status_report_start ON status_report (start, id);
 
-CREATE INDEX status_report_until ON status_report (until, start);
+CREATE INDEX status_report_until ON status_report (until, start, feature, status, reporter_kind);
 
 CREATE TABLE status_silence (
 	monitor VARCHAR NOT NULL,

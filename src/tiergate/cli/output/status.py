@@ -16,8 +16,8 @@ def print_statuses(statuses: Sequence[Json], *, with_reports: bool) -> None:
     """Print features with their status; `with_reports`: and the reports that are open or begin later."""
     rows = [("feature", "status", "since", "reports")]
     for it in statuses:
-        state = "" if it["state"] == "active" else f" ({it['state']})"
-        rows.append((it["feature"], f"{it['status']}{state}", it.get("since", "-"), str(len(it["reports"]))))
+        shown = it["status"] if it["state"] == "active" else it["state"]
+        rows.append((it["feature"], shown, it.get("since", "-"), str(len(it["reports"]))))
     _print_columns(rows, "no features")
     if with_reports:
         for it in statuses:

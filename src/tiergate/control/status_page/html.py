@@ -39,6 +39,9 @@ _HEIGHTS: Final = {
     ShownStatus.PARTIAL: 16,
     ShownStatus.DOWN: 20,
 }
+_TOPS: Final = {status: f"{20 - height}h.8V20h-.8z" for status, height in _HEIGHTS.items()}
+"""The rest of a bar, as a path, after the number of its day."""
+
 STYLE: Final = """\
 :root{color-scheme:light dark;--back:#fff;--text:#1b1f24;--soft:#57606a;--line:#d0d7de;--operational:#1a7f37;\
 --maintenance:#0a58ca;--unknown:#5c5f66;--degraded:#8a5a00;--partial:#b3450e;--down:#b42318}
@@ -54,7 +57,7 @@ p{margin:.25rem 0}
 ul{list-style:none;margin:0;padding:0}
 li{border-top:1px solid var(--line);padding:.75rem 0}
 .now{font-size:1.25rem;font-weight:600}
-.head{display:flex;flex-wrap:wrap;gap:0 1rem;justify-content:space-between}
+.head{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 1rem;justify-content:space-between}
 .soft,footer{color:var(--soft)}
 .note{white-space:pre-line}
 .operational{color:var(--operational)}
@@ -64,7 +67,7 @@ li{border-top:1px solid var(--line);padding:.75rem 0}
 .partial{color:var(--partial)}
 .down,.suspended{color:var(--down)}
 svg{display:block;width:100%;height:1.25rem;margin-top:.25rem}
-rect{fill:currentColor}
+path{fill:currentColor}
 a{color:inherit}
 """
 """The style, in light and dark."""
@@ -106,6 +109,7 @@ def _section(title: str, entries: Sequence[str]) -> Iterator[str]:
 
 
 def _features(status: PublicStatus) -> Iterator[str]:
+    days = [day_text(status.first_day + day * _DAY) for day in range(DAYS)]
     for feature in status.features:
         kind = "suspended" if feature.suspended else feature.status.value
         since = ""
@@ -113,29 +117,30 @@ def _features(status: PublicStatus) -> Iterator[str]:
             since = f' <span class="soft">since {_time(feature.since)}</span>'
         yield (
             f'<li><div class="head"><h3>{escape(feature.name)}</h3><p class="{kind}">{status_of(feature)}{since}</p>'
-            f"</div>{_bars(feature, status.first_day)}</li>\n"
+            f"</div>{_bars(feature, days)}</li>\n"
         )
 
 
-def _bars(feature: PublicFeature, first_day: Instant) -> str:
-    bars = "".join(
-        f'<rect class="{worst.value}" x="{day}" y="{20 - _HEIGHTS[worst]}" width=".8" height="{_HEIGHTS[worst]}"/>'
-        for day, worst in sorted(feature.days.items())
-    )
-    words = _history(feature, first_day)
+def _bars(feature: PublicFeature, days: Sequence[str]) -> str:
+    """Draw the history: a line, and a bar for each day on which something was reported, in a path for each status."""
+    paths: dict[ShownStatus, str] = {}
+    for day, worst in feature.days.items():
+        paths[worst] = f"{paths.get(worst, '')}M{day} {_TOPS[worst]}"
+    bars = "".join(f'<path class="{worst.value}" d="{path}"/>' for worst, path in paths.items())
+    words = _history(feature, days)
     return (
         f'<svg role="img" viewBox="0 0 {DAYS} 20" preserveAspectRatio="none" aria-label="{words}">'
-        f'<rect class="operational" y="16" width="{DAYS}" height="4"/>{bars}</svg>'
+        f'<path class="operational" d="M0 16h{DAYS}v4H0z"/>{bars}</svg>'
     )
 
 
-def _history(feature: PublicFeature, first_day: Instant) -> str:
+def _history(feature: PublicFeature, days: Sequence[str]) -> str:
     """Say in words what the bars show, the latest first."""
     if not feature.days:
         return f"The last {DAYS} days: nothing reported"
-    days = sorted(feature.days.items(), reverse=True)
-    words = [f"{NAMES[worst]} on {day_text(first_day + day * _DAY)}" for day, worst in days[:_MOST_WORDS]]
-    more = f", and on {len(days) - _MOST_WORDS} more" if len(days) > _MOST_WORDS else ""
+    found = sorted(feature.days, reverse=True)
+    words = [f"{NAMES[feature.days[day]]} on {days[day]}" for day in found[:_MOST_WORDS]]
+    more = f", and on {len(found) - _MOST_WORDS} more" if len(found) > _MOST_WORDS else ""
     return f"The last {DAYS} days: {', '.join(words)}{more}"
 
 

@@ -134,11 +134,11 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        if tag not in {"meta", "link", "rect"}:
+        if tag not in {"meta", "link", "path"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag != "rect":
+        if tag != "path":
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:

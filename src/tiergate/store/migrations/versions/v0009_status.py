@@ -66,7 +66,12 @@ def _make_reports() -> None:
         PrimaryKeyConstraint("id"),
     )
     op.create_index("status_report_feature_until", "status_report", ["feature", "until"], unique=False)
-    op.create_index("status_report_until", "status_report", ["until", "start"], unique=False)
+    op.create_index(
+        "status_report_until",
+        "status_report",
+        ["until", "start", "feature", "status", "reporter_kind"],
+        unique=False,
+    )
     op.create_index("status_report_start", "status_report", ["start", "id"], unique=False)
     op.create_index("status_report_source", "status_report", ["reporter", "source_key"], unique=False)
     op.create_table(
