@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.change_rows import changes_rows
 from benchmarks.engine_rows import engine_rows
+from benchmarks.facade_rows import facade_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, repeat_rows
 from benchmarks.insight_rows import insight_rows
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "repeat": repeat_rows,
     "batch": batch_rows,
+    "facades": facade_rows,
     "engine": lambda bench: engine_rows(bench.directory, bench.rounds),
     "uncached": uncached_rows,
     "full-size": full_size_rows,

@@ -86,9 +86,9 @@ def outcome_rows(bench: Bench) -> Iterator[Row]:
 
 def _cost(car: Sidecar, work: Callable[[], float]) -> float:
     """Return the sidecar's microseconds of processor time for each request or outcome of some work."""
-    before = _processor_seconds(car.process.pid)
+    before = processor_seconds(car.process.pid)
     done = work()
-    return (_processor_seconds(car.process.pid) - before) / done * 1e6
+    return (processor_seconds(car.process.pid) - before) / done * 1e6
 
 
 def _report(car: Sidecar, seconds: float, per_second: int | None) -> int:
@@ -99,9 +99,9 @@ def _report(car: Sidecar, seconds: float, per_second: int | None) -> int:
     ]
     body = json.dumps({"outcomes": outcomes}, separators=(",", ":"))
     connection = http.client.HTTPConnection("127.0.0.1", car.port, timeout=10)
-    until, used, sent = time.monotonic() + seconds, _processor_seconds(car.process.pid), 0
+    until, used, sent = time.monotonic() + seconds, processor_seconds(car.process.pid), 0
     while time.monotonic() < until:
-        if per_second is not None and sent > (_processor_seconds(car.process.pid) - used) * per_second:
+        if per_second is not None and sent > (processor_seconds(car.process.pid) - used) * per_second:
             time.sleep(0.002)
             continue
         connection.request("POST", "/v1/outcomes", body, {"Content-Type": "application/json"})
@@ -114,6 +114,7 @@ def _report(car: Sidecar, seconds: float, per_second: int | None) -> int:
     return sent
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process so far, all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
