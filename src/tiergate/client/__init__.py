@@ -8,6 +8,15 @@ from tiergate.client.answers import Answer, Entitlement, Explanation, Source, re
 from tiergate.client.outcomes import MeasuredOutcome, OutcomeMinute
 from tiergate.client.sidecar import DEFAULT_URL, Sidecar
 from tiergate.client.usage import AsyncReservation, Consumption, FeatureUsage, RecordedUsage, Reservation, UsageWindow
+from tiergate.errors import (
+    CallerError,
+    CheckError,
+    RequestError,
+    SettingsError,
+    SidecarUnreachableError,
+    UnknownFeatureError,
+)
+from tiergate.model import Check, Subject, SubjectType
 
 if TYPE_CHECKING:
     from tiergate.client.async_sidecar import AsyncSidecar
@@ -17,6 +26,9 @@ __all__ = [
     "Answer",
     "AsyncReservation",
     "AsyncSidecar",
+    "CallerError",
+    "Check",
+    "CheckError",
     "Consumption",
     "Entitlement",
     "Explanation",
@@ -24,9 +36,15 @@ __all__ = [
     "MeasuredOutcome",
     "OutcomeMinute",
     "RecordedUsage",
+    "RequestError",
     "Reservation",
+    "SettingsError",
     "Sidecar",
+    "SidecarUnreachableError",
     "Source",
+    "Subject",
+    "SubjectType",
+    "UnknownFeatureError",
     "UsageWindow",
     "read_answer",
     "read_explanation",

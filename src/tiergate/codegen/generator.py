@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog
 
 
-def generate(catalog: Catalog, language: Language, package: str = "entitlements") -> str:
-    """Return the source text of a catalog's names. `package`: the name of the package, in Go.
+def generate(
+    catalog: Catalog, language: Language, package: str = "entitlements", client: str = "tiergate.client"
+) -> str:
+    """Return the source text of a catalog's names.
+
+    `package`: the name of the package, in Go. `client`: the package of the client, in Python.
 
     Raises:
         ValueError: Go cannot have a package of that name.
@@ -21,7 +25,7 @@ def generate(catalog: Catalog, language: Language, package: str = "entitlements"
     vocabulary = vocabulary_of(catalog)
     match language:
         case Language.PYTHON:
-            return python.write(vocabulary)
+            return python.write(vocabulary, client)
         case Language.TYPESCRIPT:
             return typescript.write(vocabulary)
         case Language.GO:

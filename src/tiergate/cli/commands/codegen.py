@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,6 +16,13 @@ from tiergate.errors import SettingsError
 app = typer.Typer()
 
 
+class Client(StrEnum):
+    """The names of the Python client."""
+
+    TIERGATE = "tiergate.client"
+    DISTRIBUTION = "tiergate_client"
+
+
 @app.command()
 def codegen(
     catalog: Catalogs,
@@ -22,6 +30,9 @@ def codegen(
     language: Annotated[Language, typer.Option("--language", "-l", help="The language.")],
     output: OutputFile = None,
     package: Annotated[str, typer.Option(metavar="NAME", help="The name of the package, in Go.")] = "entitlements",
+    client: Annotated[
+        Client, typer.Option(help="The client's package, in Python; `tiergate_client` is the distribution of its own.")
+    ] = Client.TIERGATE,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 if the file is not as it would be written.")
     ] = False,
@@ -36,7 +47,7 @@ def codegen(
     if check and output is None:
         raise SettingsError("check", "needs the file to look at: give it with `--output`")
     try:
-        text = generate(load_catalog(catalog).catalog, language, package)
+        text = generate(load_catalog(catalog).catalog, language, package, client)
     except ValueError as error:
         raise SettingsError("package", str(error)) from None
     if output is None:
