@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -29,9 +31,9 @@ import psycopg
 import pytest
 from sqlalchemy.util import LRUCache
 
+from tiergate.feed.hash_chain import chain_start
 from tiergate.store import Store
 from tiergate.store.database import Database
-from tiergate.store.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +58,7 @@ SETTINGS: Final = {
 # Stops the server and removes its folder as soon as whoever holds the other end of its input is gone, however it went.
 GUARD: Final = 'read -r _; "$1/bin/pg_ctl" stop --silent --mode=immediate --pgdata="$2/data"; rm -rf "$2"'
 
-# Ends all other connections, and empties all tables, past the triggers that guard some.
+# Ends all other connections, and empties all tables that something was written to, past the triggers that guard some.
 EMPTY: Final = """
 DO $$
 DECLARE name text;
@@ -64,7 +66,8 @@ BEGIN
     PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     SET session_replication_role = replica;
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0 LOOP
         EXECUTE format('DELETE FROM %I', name);
     END LOOP;
     FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
@@ -72,6 +75,12 @@ BEGIN
     END LOOP;
 END
 $$
+"""
+
+# The tables that have rows.
+WRITTEN: Final = """
+SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
 """
 
 # What a test may have changed of a schema.
@@ -94,6 +103,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._idle: list[str] = []
         self._shapes: dict[str, str] = {}
+        self._rows: dict[str, dict[str, str]] = {}
         self._names = (f"test_{number}" for number in itertools.count())
 
     @classmethod
@@ -200,9 +210,15 @@ class PostgresServer:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def remember(self, template: str) -> None:
-        """Take a database as the template of stores, as it is now."""
+        """Take a database as the template of stores, as it is now: a new store, in which nothing has happened."""
         with psycopg.connect(self.url(template)) as connection:
             self._shapes[template] = str(connection.execute(SHAPE).fetchone())
+            tables = [str(name) for (name,) in connection.execute(WRITTEN)]
+            self._rows[template] = {
+                table: json.dumps(rows)
+                for table in tables
+                for (rows,) in connection.execute(f"SELECT jsonb_agg(t) FROM {table} t".encode())
+            }
 
     @contextmanager
     def store(self, template: str) -> Iterator[str]:
@@ -212,16 +228,30 @@ class PostgresServer:
             self.execute(f"ALTER DATABASE {self._idle.pop()} RENAME TO {name}")
         else:
             self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+            self._renew(name, template)
         try:
             yield self.url(name)
         finally:
-            with psycopg.connect(self.url(name), autocommit=True) as connection:
-                connection.execute(EMPTY)
-                shape = str(connection.execute(SHAPE).fetchone())
-            if shape == self._shapes[template]:
+            if self._renew(name, template):
                 self._idle.append(name)
             else:  # whatever the test did to the schema ends with it
                 self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _renew(self, name: str, template: str) -> bool:
+        """Make a database a new store with an id of its own, unless its schema is not that of the template."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(EMPTY)
+            if str(connection.execute(SHAPE).fetchone()) != self._shapes[template]:
+                return False
+            rows = self._rows[template]
+            before = json.loads(rows["store"])[0]["id"]
+            after = f"st-{secrets.token_hex(12)}"
+            for table, said in rows.items():
+                renewed = said.replace(before, after).replace(chain_start(before), chain_start(after))
+                connection.execute(
+                    f"INSERT INTO {table} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %s)".encode(), [renewed]
+                )
+        return True
 
 
 def _programs_for(identity: dict[str, Any], folder: Path) -> Path:
@@ -251,7 +281,7 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_template(postgres: PostgresServer) -> str:
     """Give the name of a database that has the schema and nothing else."""
     postgres.execute("CREATE DATABASE migrated")
-    _migrate(postgres.url("migrated"))
+    _make_store(postgres.url("migrated"))
     postgres.remember("migrated")
     return "migrated"
 
@@ -260,9 +290,7 @@ def postgres_template(postgres: PostgresServer) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a database file with a store in which nothing has happened yet."""
     path = tmp_path_factory.mktemp("template") / "store.sqlite"
-    store = Store.open(f"sqlite:///{path}", migrating=True)
-    _share_statements(store.database)
-    store.close()
+    _make_store(f"sqlite:///{path}")
     return path
 
 
@@ -278,7 +306,6 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
     """Give the URL of a fresh store on PostgreSQL."""
     with postgres.store(postgres_template) as url:
-        Store.open(url, migrating=True).close()
         yield url
 
 
@@ -289,13 +316,10 @@ def store_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def _migrate(url: str) -> None:
-    database = Database(url)
-    try:
-        migrate(database)
-        _share_statements(database)
-    finally:
-        database.dispose()
+def _make_store(url: str) -> None:
+    store = Store.open(url, migrating=True)
+    _share_statements(store.database)
+    store.close()
 
 
 _COMPILED: Final[dict[type[Dialect], tuple[Dialect, LRUCache[Any, Any]]]] = {}

@@ -22,7 +22,7 @@ _PHASE: Final = 30
 """So many faults after each other, then everything is checked."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
     """Give a trial that works, on either database: a small one, and for slow tests a larger one."""
     is_slow = request.node.get_closest_marker("slow") is not None
