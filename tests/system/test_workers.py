@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -13,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.control_planes import control_plane
-from tests.serving import post
+from tests.serving import get, post
 from tests.system.processes import PATIENCE, Process, check_request, sidecar
 from tests.unit.sidecar.catalogs import Files, catalog_text
 from tests.wire import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import httpx
@@ -99,11 +102,112 @@ def wait_for(process: Process, name: str, value: float) -> None:
         time.sleep(0.1)
 
 
-def test_workers_count_no_usage(files: Files, tmp_path: Path) -> None:
-    """Requests that would are refused, also where there is a folder for it."""
-    with sidecar(*given(files), "--data", tmp_path / "data") as process:
+METERED = """\
+apiVersion: tiergate/v1
+features:
+  - {id: movies, type: quantity}
+  - {id: calls, type: quantity, metered: {reset: never}}
+items:
+  - {id: gold, kind: plan, entitlements: {movies: 50, calls: 1000000}}
+"""
+
+
+def consume(connection: Connection, key: str | None = None, amount: int = 1) -> Any:  # noqa: ANN401 - JSON
+    """Consume some calls; return the answer."""
+    body = {"subject": "acme", "feature": "calls", "amount": amount} | ({} if key is None else {"key": key})
+    answer = connection.ask(post("/v1/consume", body))
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def used(connection: Connection) -> int:
+    """What a check says was used of the calls."""
+    answer = connection.ask(post("/v1/check", {"subject": "acme", "feature": "calls"})).json()
+    number: int = answer["entitlement"]["used"]
+    return number
+
+
+def consume_until(connection: Connection, end: Callable[[], None]) -> int:
+    """Consume until that fails, because something is ended meanwhile; return how many were acknowledged."""
+    counted = 0
+    timer = threading.Timer(0.3, end)
+    timer.start()
+    with contextlib.suppress(OSError, EOFError, AssertionError, ValueError):
+        while True:
+            consume(connection)
+            counted += 1
+    timer.join()
+    return counted
+
+
+def kill_all(numbers: list[int]) -> None:
+    """Kill processes."""
+    for number in numbers:
+        os.kill(number, signal.SIGKILL)
+
+
+def test_without_a_folder_workers_count_nothing(files: Files) -> None:
+    """Requests that would are refused."""
+    with sidecar(*given(files)) as process:
         answer = process.ask(post("/v1/consume", {"subject": "acme", "feature": "movies"}))
         assert (answer.status, answer.json()["type"].rpartition(":")[2]) == (501, "usage-not-counted")
+
+
+def test_workers_count_together(files: Files, tmp_path: Path) -> None:
+    """What was consumed through one is known to the next check through another; nothing acknowledged is lost."""
+    files.write(files.catalog, METERED)
+    arguments: list[str | Path] = [*given(files), "--data", tmp_path / "data"]
+    with sidecar(*arguments) as process, ExitStack() as stack:
+        one, two = Connections(process, stack).each.values()
+        for count in range(1, 11):
+            assert consume(one)["entitlement"]["used"] == 2 * count - 1
+            assert used(two) == 2 * count - 1
+            assert consume(two)["entitlement"]["used"] == 2 * count
+            assert used(one) == 2 * count
+        assert not consume(one, "k")["replayed"]
+        assert consume(two, "k")["replayed"]
+        for connection in (one, two):
+            batch = {"checks": [{"subject": "acme", "feature": feature} for feature in ("movies", "calls")]}
+            results = connection.ask(post("/v1/checks", batch)).json()["results"]
+            assert [result["entitlement"]["used"] for result in results] == [0, 21]
+            listed = connection.ask(get("/v1/entitlements?subject=acme")).json()["entitlements"]
+            assert [it["entitlement"]["used"] for it in listed] == [21, 0]
+            assert connection.ask(get("/v1/usage?subject=acme")).json()["usage"][0]["used"] == 21
+        reserved = one.ask(post("/v1/reserve", {"subject": "acme", "feature": "calls", "amount": 9})).json()
+        path = f"/v1/reservations/{reserved['reservation']}/commit"
+        assert two.ask(post(path, {"amount": 4})).json()["released"] == 5
+        wait_for(process, "tiergate_usage_requests_total", 23)
+        counted = consume_until(one, lambda: kill_all(pids(process.status())))
+        wait_for(process, "tiergate_worker_restarts_total", 2)
+        process.until(lambda status: [it["ready"] for it in status.get("workers", ())] == [True, True])
+        with process.connect() as again:
+            seen = used(again)
+            assert counted <= seen - 25 <= counted + 1
+            acknowledged = consume_until(again, process.process.kill)
+        assert acknowledged
+    with sidecar(*arguments) as process, process.connect() as connection:
+        assert seen + acknowledged <= used(connection) <= seen + acknowledged + 1
+        assert process.end() == 0
+
+
+def test_workers_lease_together(tmp_path: Path) -> None:
+    """One sidecar of several processes is one holder of leases, which reports everything at its end."""
+    with control_plane(tmp_path) as plane, ExitStack() as stack:
+        client = plane.client()
+        send(client, "POST", "/v1/apply", {"catalog": [{"name": "catalog.yaml", "text": METERED}]})
+        send(client, "PUT", "/v1/customers/acme", {})
+        send(client, "PUT", "/v1/subscriptions/s1", {"customer": "acme", "status": "active", "items": held(1)})
+        keys: list[str | Path] = ["--control-plane", plane.url, "--key-file", plane.key_file("sidecar")]
+        trusted: list[str | Path] = ["--public-key", plane.public_key_file, "--data", tmp_path / "data"]
+        process = stack.enter_context(sidecar(*keys, *trusted, "--workers", "2"))
+        one, two = Connections(process, stack).each.values()
+        for count in range(1, 21):
+            assert consume(one, amount=3)["entitlement"]["used"] == 5 * count - 2
+            assert consume(two, amount=2)["entitlement"]["used"] == 5 * count
+        assert {used(one), used(two)} == {100}
+        assert process.end() == 0
+        (window,) = client.get("/v1/customers/acme/usage").json()["items"]
+        assert (window["used"], window["leased"]) == (100, 0)
 
 
 def test_workers_are_one_sidecar(files: Files, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tiergate.usage.accounts import AMOUNT_MAX, Consumption
 from tiergate.usage.idempotency import digest_of_record, key_of
 from tiergate.usage.protocol import Booked, Reason, Refused
 from tiergate.wire.json import encode
-from tiergate.wire.usage import MADE_KEY_PREFIX, TOO_LATE, RecordedUsage, window_document
+from tiergate.wire.usage import MADE_KEY_PREFIX, RecordedUsage, window_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,7 +198,7 @@ def _refusal(refused: Refused, item: PlannedRecord, window: Interval | None) -> 
             return RequestError(409, "idempotency key reused", "this key was used for another request", field="/key")
         case Reason.WINDOW_CLOSED if window is not None:
             detail = f"the window of the usage ended at {format_instant(window.until)}, and is closed"
-            return RequestError(422, TOO_LATE, detail, field="/at")
+            return RequestError(422, "usage too late", detail, field="/at")
         case Reason.UNKNOWN_ACCOUNT:
             return unknown_subject(item.use.subject)
         case _:

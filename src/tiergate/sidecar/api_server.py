@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
     from tiergate.engine.sources import UsageSource
     from tiergate.model import Instant
     from tiergate.sidecar.check_service import SubjectFetcher
+    from tiergate.sidecar.deferred import Deferred
     from tiergate.sidecar.metrics import OutcomesReport
     from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
     from tiergate.sidecar.outcomes.recorder import OutcomeRecorder
@@ -74,6 +77,20 @@ class ApiSockets(NamedTuple):
     leave: Callable[[], None] = lambda: None
 
 
+class Counting(NamedTuple):
+    """What counts usage, or why nothing does.
+
+    `within`, `hand_on`: as `app` and `FastPath` take them; a worker hands on what its leader counts.
+    """
+
+    meter: Meter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER
+    within: Callable[[ASGIApp, Metrics], ASGIApp] | None = None
+    hand_on: Callable[[bytes], Deferred[bytes]] | None = None
+
+
+_NOT_COUNTING: Final = Counting()
+
+
 class ApiServer:
     """Serves the API until `end` is called. `metrics` are its counts."""
 
@@ -87,11 +104,11 @@ class ApiServer:
         rechecks: Rechecks,
         connections: int,
         subjects: SubjectFetcher | None = None,
-        meter: Meter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS,
+        counting: Counting = _NOT_COUNTING,
     ) -> None:
         """Prepare to serve. `rechecks`: those of the engines. `connections`: the most of one listener.
 
-        `meter`: what counts usage, or why nothing does.
+        `counting`: what counts usage, or why nothing does.
 
         Raises:
             SettingsError: if the file of the tokens cannot be used.
@@ -113,10 +130,11 @@ class ApiServer:
         self._native = NativeApi(
             self._service,
             int(DEFAULT_CACHE_BYTES * cache_share(settings)),
-            meter,
+            counting.meter,
             authzen_url=settings.authzen_url,
         )
-        self._listeners = [self._on_tcp(sockets.tcp)]
+        self._counting = counting
+        self._listeners = [self._on_tcp(sockets.tcp)] if sockets.tcp else []
         if sockets.unix is not None:
             self._listeners.append(self._on_unix(sockets.unix, sockets.leave))
 
@@ -187,12 +205,24 @@ class ApiServer:
     ) -> Listener:
         settings = self._settings
         cache_bytes = int(QUICK_PATH_BYTES * cache_share(settings))
-        quick = FastPath(self._service, name, cache_bytes=cache_bytes, max_body=settings.max_body)
+        quick = FastPath(
+            self._service,
+            name,
+            cache_bytes=cache_bytes,
+            max_body=settings.max_body,
+            hand_on=self._counting.hand_on,
+        )
         if self._tokens is not None:
             self._tokens.changed.append(quick.forget)
         limits = ListenerLimits(head_timeout=settings.request_timeout, connections=self._connections)
         return Listener(
-            app(self._native, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
+            app(
+                self._native,
+                access,
+                max_body=settings.max_body,
+                body_timeout=settings.request_timeout,
+                within=self._counting.within,
+            ),
             sockets,
             protocol=protocol_class(self.metrics, quick, limits),
             keep_alive=settings.keep_alive,

@@ -29,6 +29,7 @@ from tiergate.sidecar.api.responses import encode_response
 from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext, make_context
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
+from tiergate.sidecar.usage.elsewhere import UsageElsewhereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,9 +108,17 @@ class FastPath:
     """The fast path of one listener. `cache_bytes` limits its memory; `max_body`: as on the slow path."""
 
     def __init__(
-        self, service: CheckService, name: str, *, cache_bytes: int = DEFAULT_CACHE_BYTES, max_body: int = 2**20
+        self,
+        service: CheckService,
+        name: str,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        max_body: int = 2**20,
+        hand_on: Callable[[bytes], Deferred[bytes]] | None = None,
     ) -> None:
+        """`hand_on`: answers a request whose answer rests on usage that is counted elsewhere."""
         self._service = service
+        self._hand_on = hand_on
         self._clock = service.clock
         self._log = service.log
         self._durations = service.metrics.durations
@@ -172,7 +181,10 @@ class FastPath:
             context = found[1]
             if context is NO_CONTEXT:
                 self._whole_heads.put(raw_head, _Head(head.endpoint, SLOT + len(raw_head) + 100, length))
-        reply = head.endpoint(segment[end:], context)
+        try:
+            reply = head.endpoint(segment[end:], context)
+        except UsageElsewhereError:
+            return None if self._hand_on is None else self._hand_on(segment)
         if isinstance(reply, Deferred):
             return reply.map(partial(self._encode, segment, context, defaults))
         return None if reply is None else self._encode(segment, context, defaults, reply)

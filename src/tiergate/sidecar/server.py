@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 import structlog
@@ -36,6 +37,7 @@ from tiergate.sidecar.api_server import (
     SWITCH_INTERVAL,
     ApiServer,
     ApiSockets,
+    Counting,
     engine_options,
     log_key,
     now_ms,
@@ -56,6 +58,8 @@ from tiergate.sidecar.state import State
 from tiergate.sidecar.usage.local_meter import LocalMeter
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.usage.open_meter import open_meter
+from tiergate.sidecar.workers.counting import bind_for_workers
+from tiergate.sidecar.workers.leader_client import CONNECTIONS
 from tiergate.sidecar.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -114,7 +118,7 @@ class _Sidecar:
         if log is not None:
             opened.callback(log.close)
         self._api: ApiServer | WorkerPool
-        self._meter: LocalMeter | LeaseMeter | MeterAbsence = MeterAbsence.SEVERAL_WORKERS
+        self._meter: LocalMeter | LeaseMeter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER
         self._outcomes: OutcomeUpkeep | None = None
         if settings.workers == 1:
             self._state = State(now_ms)
@@ -135,15 +139,15 @@ class _Sidecar:
                 rechecks=engine.rechecks,
                 connections=connections,
                 subjects=subjects,
-                meter=self._meter,
+                counting=Counting(self._meter),
             )
             self._outcomes = _open_outcomes(settings, directory, self._api, opened)
         else:
-            engine = engine_options(settings)
             if log is not None:
                 log.close()  # it can be opened; each worker opens it again
             self._api = WorkerPool(settings, self._tcp, self._unix, now_ms, log_key=key, connections=connections)
             self._state = self._api.state
+            self._meter, engine = _count_for_workers(settings, directory, self._api, key, opened)
             self._source = _source(settings, directory, self._state, engine)
             self._api.on_damage = self._source.note_damage
             self._api.on_ready = self._on_change
@@ -278,6 +282,31 @@ class _Sidecar:
             self._ready = True
             self._garbage.begin()
             _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
+
+
+def _count_for_workers(
+    settings: Settings, directory: DataDirectory, pool: WorkerPool, key: bytes, opened: ExitStack
+) -> tuple[LocalMeter | LeaseMeter | MeterAbsence, EngineOptions]:
+    """Let the leader answer what its workers hand on, if it counts usage; return the meter, and options of engines."""
+    meter = open_meter(settings, directory, pool.state)
+    if isinstance(meter, MeterAbsence):
+        pool.absence = meter
+        return meter, engine_options(settings)
+    opened.callback(meter.close)
+    bound, pool.counting_path = bind_for_workers(directory.named, opened)
+    settings = replace(settings, cache_size=pool.cache_share())
+    engine = engine_options(settings, meter)
+    pool.counting = ApiServer(
+        settings,
+        pool.state,
+        ApiSockets([], bound),
+        open_decision_log(settings, key, pool.log_turn),
+        rechecks=engine.rechecks,
+        connections=CONNECTIONS * settings.workers,
+        counting=Counting(meter),
+    )
+    pool.metrics.usage = pool.counting.metrics.usage
+    return meter, engine
 
 
 def _open_outcomes(

@@ -250,7 +250,7 @@ class Settings:
         COUNT,
         1,
         "How many processes answer checks, for as many processor cores. With more than 1, another process keeps the "
-        "data current for all, and no usage is counted. Must be 1 with `on-demand`.",
+        "data current for all, and counts usage. Must be 1 with `on-demand`.",
     )
     host: str = setting(
         LISTENING, HOST, "127.0.0.1", "Address of the API. Beyond loopback it needs `token-file` or `insecure`."

@@ -24,7 +24,7 @@ MAX_KEY: Final = 256
 """The most characters of an idempotency key."""
 
 TOO_LATE: Final = "usage too late"
-"""The title of the problem that usage of a closed window gets."""
+"""The title of the problem that usage of a closed window gets: see docs/reference/errors.md."""
 
 MADE_KEY_PREFIX: Final = "tg:"
 """What the keys begin with that a sidecar makes; callers' keys do not."""

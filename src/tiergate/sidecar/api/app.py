@@ -83,15 +83,26 @@ class NativeApi:
         self.outcomes = OutcomeAdapter(OutcomeService(service))
 
 
-def app(api: NativeApi, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
-    """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""
+def app(
+    api: NativeApi,
+    access: Access,
+    *,
+    max_body: int = 2**20,
+    body_timeout: float = 10.0,
+    within: Callable[[ASGIApp, Metrics], ASGIApp] | None = None,
+) -> ASGIApp:
+    """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds.
+
+    `within`: returns what admitted requests go to in place of the routes.
+    """
     metrics = api.service.metrics
     problems = ProblemHandler(metrics)
     router = Starlette(
         routes=routes(api), exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems}
     )
     router.router.redirect_slashes = False
-    return RequestLimits(router, access, metrics, max_body=max_body, body_timeout=body_timeout)
+    admitted: ASGIApp = router if within is None else within(router, metrics)
+    return RequestLimits(admitted, access, metrics, max_body=max_body, body_timeout=body_timeout)
 
 
 def routes(api: NativeApi) -> list[Route]:

@@ -15,7 +15,6 @@ from tiergate.errors import OperatorError, RequestError
 from tiergate.model import FOREVER, Interval, LimitKind, OfflineUse, Subject, SubjectType, format_instant
 from tiergate.sidecar.usage.account_windows import AccountWindows
 from tiergate.usage.accounts import Account, Debit, Figures, Scope
-from tiergate.wire.usage import TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -220,7 +219,7 @@ class LeaseAccounts:
         window = windows.window_of(at, intervals)
         if not windows.accepts(window, now):
             detail = f"the window of the usage ended at {format_instant(window.until)}, and is closed"
-            raise RequestError(422, TOO_LATE, detail, field="/at")
+            raise RequestError(422, "usage too late", detail, field="/at")
         return window
 
 

@@ -46,7 +46,6 @@ from tiergate.sidecar.usage.book_records import (
 from tiergate.sidecar.usage.journal import DEFAULT_BUDGET, Journal
 from tiergate.sidecar.usage.meter import Draft
 from tiergate.usage.pools import rollover_source
-from tiergate.wire.usage import TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -311,7 +310,7 @@ class LocalMeter:
         window = resolved.bound.window
         if not windows.accepts(window, now):
             detail = f"the window of the usage ended at {format_instant(window.until)}, and is closed"
-            raise RequestError(422, TOO_LATE, detail, field="/at")
+            raise RequestError(422, "usage too late", detail, field="/at")
         return resolved
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────

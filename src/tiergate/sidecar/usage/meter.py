@@ -106,7 +106,6 @@ class MeterAbsence(Enum):
 
     NO_DATA_FOLDER = auto()
     READ_ONLY_FOLDER = auto()
-    SEVERAL_WORKERS = auto()
 
     def error(self) -> RequestError:
         """Return it as the answer to a request."""
@@ -115,6 +114,4 @@ class MeterAbsence(Enum):
                 detail = "this sidecar has no folder that keeps usage: start it with the setting `data`"
             case MeterAbsence.READ_ONLY_FOLDER:
                 return RequestError(503, "usage not written", "the data folder of this sidecar cannot be written")
-            case MeterAbsence.SEVERAL_WORKERS:
-                detail = "only one process can count: start this sidecar with the setting `workers` at 1"
         return RequestError(501, "usage not counted", detail)

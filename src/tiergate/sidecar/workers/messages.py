@@ -21,7 +21,8 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
 
     `settings`: as flags. `tcp`, `unix`: the descriptors of its listening sockets. `log_lock`: the descriptor of a file
     that is locked while lines are written to the decision log; `log_key`: the key of hashes in that log. `connections`:
-    the most of one listener.
+    the most of one listener. `counting`: the path of the leader's socket for what it counts; or, with `absence`, why
+    it counts nothing.
     """
 
     worker: int
@@ -31,6 +32,8 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     log_lock: int
     log_key: bytes
     connections: int
+    counting: str | None = None
+    absence: str = "NO_DATA_FOLDER"
 
 
 class NewGeneration(msgspec.Struct, frozen=True):

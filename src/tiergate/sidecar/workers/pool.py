@@ -14,6 +14,8 @@ from tiergate.sidecar.api.tokens import TokenFile
 from tiergate.sidecar.metrics import Metrics, WorkerCounts
 from tiergate.sidecar.metrics_snapshot import add, reset, take_snapshot
 from tiergate.sidecar.settings import TABLE
+from tiergate.sidecar.usage.meter import MeterAbsence
+from tiergate.sidecar.workers.log_turns import take_turn
 from tiergate.sidecar.workers.messages import Begin, Counted, Damaged, HangUp, Listening, Resume, Using
 from tiergate.sidecar.workers.shared_state import SharedState
 from tiergate.sidecar.workers.worker_process import WorkerProcess
@@ -21,9 +23,12 @@ from tiergate.sidecar.workers.worker_process import WorkerProcess
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from tiergate.model import Instant
     from tiergate.process.sockets import UnixListener
+    from tiergate.sidecar.api_server import ApiServer
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.workers.messages import ToLeader, Update
 
@@ -68,6 +73,11 @@ class WorkerPool:
         self.metrics.workers = lambda: WorkerCounts(len(sockets), self._count_ready(), self._restarts)
         self.on_damage: Callable[[], None] = lambda: None
         self.on_ready: Callable[[], None] = lambda: None
+        self.counting: ApiServer | None = None
+        """The leader's own part that answers what workers hand on, because it counts usage."""
+        self.counting_path: Path | None = None
+        self.absence = MeterAbsence.NO_DATA_FOLDER
+        """Why nothing is counted, if nothing is."""
         self._restarts = 0
         self._settings = settings
         self._sockets = sockets
@@ -86,8 +96,13 @@ class WorkerPool:
     async def run(self) -> None:
         """Keep the workers running until all have ended after `end`."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(1, len(self._sockets) + 1):
-                tasks.create_task(self._keep_running(number))
+            counting = self.counting
+            if counting is not None:
+                tasks.create_task(counting.run())
+            numbers = range(1, len(self._sockets) + 1)
+            await asyncio.wait([tasks.create_task(self._keep_running(number)) for number in numbers])
+            if counting is not None:
+                counting.end()  # what the workers have handed on is answered
         self._log_lock.close()
 
     async def _keep_running(self, number: int) -> None:
@@ -121,7 +136,7 @@ class WorkerPool:
 
     def _begin(self, number: int) -> Begin:
         flags = TABLE.write(self._settings)
-        flags["cache-size"] = [str(self._settings.cache_size // len(self._sockets))]
+        flags["cache-size"] = [str(self.cache_share())]
         return Begin(
             number,
             flags,
@@ -130,7 +145,17 @@ class WorkerPool:
             self._log_lock.fileno(),
             self._log_key,
             self._connections,
+            None if self.counting_path is None else str(self.counting_path),
+            self.absence.name,
         )
+
+    def log_turn(self) -> AbstractContextManager[object]:
+        """Return the turn of this process in writing the decision log."""
+        return take_turn(self._log_lock.fileno())
+
+    def cache_share(self) -> int:
+        """Return the bytes of the caches of each process that answers."""
+        return self._settings.cache_size // (len(self._sockets) + (self.counting_path is not None))
 
     def _on_message(self, worker: WorkerProcess, message: ToLeader) -> None:
         if isinstance(message, Listening):
@@ -151,6 +176,8 @@ class WorkerPool:
     def _sum_up(self) -> None:
         reset(self.metrics)
         add(self.metrics, take_snapshot(self._past))
+        if self.counting is not None:
+            add(self.metrics, take_snapshot(self.counting.metrics), lives=False)
         for worker in self._workers.values():
             if worker.counted is not None:
                 add(self.metrics, worker.counted)
@@ -180,6 +207,8 @@ class WorkerPool:
 
     def look_around(self) -> None:
         """Kill workers that hang. Call it about once a second."""
+        if self.counting is not None:
+            self.counting.look_around()
         now = time.monotonic()
         for worker in self._workers.values():
             if now - worker.seen_at > _SILENT_SECONDS:
@@ -188,12 +217,14 @@ class WorkerPool:
 
     def hang_up(self) -> None:
         """Let all read their tokens again, and open the decision log again."""
+        if self.counting is not None:
+            self.counting.hang_up()
         for worker in self._workers.values():
             worker.tell(HangUp())
 
     def count_requests(self) -> int:
-        """Return how many requests this process received: it leaves them to the workers."""
-        return 0
+        """Return how many requests this process received: it leaves them to the workers, but for those that count."""
+        return 0 if self.counting is None else self.counting.count_requests()
 
     def report(self) -> list[dict[str, object]]:
         """Return the workers as members of `/status`."""

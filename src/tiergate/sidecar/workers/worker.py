@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import signal
 import socket
 import sys
@@ -29,6 +28,7 @@ from tiergate.sidecar.api_server import (
     SWITCH_INTERVAL,
     ApiServer,
     ApiSockets,
+    Counting,
     engine_options,
     now_ms,
     open_decision_log,
@@ -36,7 +36,12 @@ from tiergate.sidecar.api_server import (
 from tiergate.sidecar.metrics_snapshot import take_snapshot
 from tiergate.sidecar.settings import TABLE, Settings
 from tiergate.sidecar.state import State
+from tiergate.sidecar.usage.elsewhere import UsageOfLeader
+from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.workers.follower import WorkerFollower
+from tiergate.sidecar.workers.handing_on import HandingOn
+from tiergate.sidecar.workers.leader_client import LeaderClient
+from tiergate.sidecar.workers.log_turns import take_turn
 from tiergate.sidecar.workers.messages import (
     Begin,
     Counted,
@@ -50,7 +55,7 @@ from tiergate.sidecar.workers.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from tiergate.sidecar.workers.messages import ToLeader, ToWorker
 
@@ -93,12 +98,24 @@ class _Worker:
         self._settings = settings
         self._tell = tell
         self._state = State(now_ms)
-        log = open_decision_log(settings, begin.log_key, partial(_take_turn, begin.log_lock))
+        log = open_decision_log(settings, begin.log_key, partial(take_turn, begin.log_lock))
         unix = None if begin.unix is None else _socket(begin.unix)
         sockets = ApiSockets([_socket(descriptor) for descriptor in begin.tcp], unix)
-        self._engine = engine_options(settings)
-        rechecks, connections = self._engine.rechecks, begin.connections
-        self._api = ApiServer(settings, self._state, sockets, log, rechecks=rechecks, connections=connections)
+        leader = None if begin.counting is None else LeaderClient(begin.counting)
+        self._engine = engine_options(settings) if leader is None else engine_options(settings, UsageOfLeader())
+        self._api = ApiServer(
+            settings,
+            self._state,
+            sockets,
+            log,
+            rechecks=self._engine.rechecks,
+            connections=begin.connections,
+            counting=Counting(
+                MeterAbsence[begin.absence],
+                None if leader is None else lambda app, metrics: HandingOn(app, leader, metrics),
+                None if leader is None else leader.answer_soon,
+            ),
+        )
         self._garbage = GarbageCollection(self._api.count_requests)
         self._end = asyncio.Event()
         self._ready = False
@@ -171,13 +188,3 @@ def _socket(descriptor: int) -> socket.socket:
     opened = socket.socket(fileno=descriptor)
     opened.setblocking(False)
     return opened
-
-
-@contextlib.contextmanager
-def _take_turn(descriptor: int) -> Iterator[None]:
-    """Lock a file against the other workers. A process that ends releases it."""
-    fcntl.lockf(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.lockf(descriptor, fcntl.LOCK_UN)

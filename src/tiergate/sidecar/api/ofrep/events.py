@@ -18,6 +18,7 @@ from tiergate.model import FOREVER
 from tiergate.sidecar.api.ofrep.bulk import all_flags_for
 from tiergate.sidecar.api.ofrep.failures import reject
 from tiergate.sidecar.api.responses import send_response
+from tiergate.sidecar.usage.elsewhere import SUGGESTED_RETRY_MS, UsageElsewhereError
 from tiergate.wire.json import encode
 from tiergate.wire.ofrep_reader import read_stream_query
 
@@ -126,6 +127,8 @@ class EventStreams:
             flags = await self._bulk.flags(all_flags_for(subject))
         except TiergateError:
             return FOREVER
+        except UsageElsewhereError:
+            return self._service.clock() + SUGGESTED_RETRY_MS
         return flags.until if flags.until > self._service.clock() else FOREVER
 
 
