@@ -36,7 +36,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 MOST_WAITING: Final = 20_000
 """How many outcomes wait at most; further ones are dropped."""
 
-_BATCH: Final = 500
+_BATCH: Final = 1_000
 _EVERY: Final = 0.5
 _END_SECONDS: Final = 2.0
 _LOGGED_EVERY: Final = 60.0
