@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from tiergate.admin.status_changes import changing_statuses, end_report
+from tiergate.admin.status_changes import MAX_OPEN, changing_statuses, end_report
 from tiergate.admin.status_monitors import hear, require_key
 from tiergate.admin.status_reports import MAX_NOTE, REPORTED, report_data
 from tiergate.errors import BodyError, BodyProblem, ParameterError, did_you_mean
@@ -32,6 +32,7 @@ from tiergate.store.status_reports import (
     StoredReport,
     add_report,
     new_report_id,
+    reports_between,
     reports_of_source,
 )
 from tiergate.text_normalization import to_nfc
@@ -89,8 +90,9 @@ class Delivery(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Said(NamedTuple):
-    """What an alert says of one feature."""
+    """What an alert, at its place in the delivery, says of one feature."""
 
+    place: int
     feature: str
     key: str
     status: Status
@@ -136,7 +138,8 @@ def take_alerts(actor: Actor, unit: WriteUnit, delivery: Delivery, name: str = D
         problems += [it for it in found if isinstance(it, _Problem)]
         ignored += not found
     counts = dict.fromkeys(("opened", "ended", "unchanged"), 0)
-    _apply(unit, name, said, counts)
+    problems += _apply(unit, name, said, counts)
+    problems.sort()
     return {
         "monitor": name,
         **counts,
@@ -180,7 +183,7 @@ characters"
             detail = f"there is no feature `{feature[:100]}`{did_you_mean(nearest(feature, known))}"
             yield _Problem(place, "unknown-feature", detail, feature[:100])
             continue
-        yield _Said(feature, to_nfc(alert.fingerprint), status, min(start, now), end, note, public_note)
+        yield _Said(place, feature, to_nfc(alert.fingerprint), status, min(start, now), end, note, public_note)
 
 
 def _status(labels: dict[str, str]) -> Status | None:
@@ -219,15 +222,27 @@ def _text(text: str) -> str:
 # ── what changes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _apply(unit: WriteUnit, name: str, said: Sequence[_Said], counts: dict[str, int]) -> None:
-    if not said:
-        return
-    with changing_statuses(unit, {it.feature for it in said}):
+def _apply(unit: WriteUnit, name: str, said: Sequence[_Said], counts: dict[str, int]) -> list[_Problem]:
+    """Do what alerts say, and count it; return those for which a feature has too many open reports already."""
+    features = sorted({it.feature for it in said})
+    if not features:
+        return []
+    problems: list[_Problem] = []
+    with changing_statuses(unit, features):
+        room = {id_: MAX_OPEN - len(its) for id_, its in reports_between(unit, unit.now, FOREVER, features).items()}
         before: dict[tuple[str, str], list[StoredReport]] = {}
         for stored in reports_of_source(unit, name, {it.key for it in said}):
             before.setdefault((stored.report.feature, stored.source_key), []).append(stored)
         for it in sorted(said, key=lambda it: (it.feature, it.key, it.start, it.end is not None)):
-            counts[_apply_one(unit, name, it, before.setdefault((it.feature, it.key), []))] += 1
+            reports = before.setdefault((it.feature, it.key), [])
+            is_more = it.end is None and all(old.report.until <= it.start for old in reports)
+            if is_more and room.get(it.feature, MAX_OPEN) < 1:
+                detail = f"`{it.feature}` has {MAX_OPEN} reports that are open or begin later"
+                problems.append(_Problem(it.place, "too-many-reports", detail, it.feature))
+                continue
+            counts[_apply_one(unit, name, it, reports)] += 1
+            room[it.feature] = room.get(it.feature, MAX_OPEN) - is_more
+    return problems
 
 
 def _apply_one(unit: WriteUnit, name: str, said: _Said, reports: list[StoredReport]) -> str:

@@ -153,6 +153,19 @@ def test_what_is_wrong_with_one_alert_does_not_lose_the_others(plane: StatusPlan
     ]
 
 
+def test_more_alerts_than_a_feature_may_have_reports_lose_no_other(
+    plane: StatusPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first open reports, the others are named, and those of other features count."""
+    monkeypatch.setattr("tiergate.admin.alertmanager.MAX_OPEN", 2)
+    monkeypatch.setattr("tiergate.admin.status_changes.MAX_OPEN", 2)
+    alerts = [alert(fingerprint=f"f{number}") for number in range(3)]
+    found = deliver(plane, *alerts, alert(fingerprint="m", labels={"tiergate_feature": "mail"}))
+    assert (found["opened"], [it["code"] for it in found["rejected"]]) == (3, ["too-many-reports"])
+    found = deliver(plane, *(it | {"status": "resolved"} for it in alerts))
+    assert (found["ended"], found["rejected"]) == (3, [])
+
+
 @pytest.mark.parametrize(
     ("labels", "status"),
     [
