@@ -261,10 +261,10 @@ def test_any_header_is_borne(connections: tuple[Connection, Connection], headers
         # Which fields a check may have depends on its feature's type, which the document does not know.
         ("check", ["positive_data_acceptance"]),
         # A wrong check in a batch is a problem among its results.
-        ("checks", ["negative_data_rejection"]),
+        pytest.param("checks", ["negative_data_rejection"], marks=pytest.mark.slow),
         ("entitlements", []),
         # As with `check`; and a moment is a moment in more ways than RFC 3339 knows.
-        ("explain", ["positive_data_acceptance", "negative_data_rejection"]),
+        pytest.param("explain", ["positive_data_acceptance", "negative_data_rejection"], marks=pytest.mark.slow),
     ],
 )
 def test_the_api_is_what_its_openapi_document_says(operation: str, excluded: list[str]) -> None:

@@ -55,6 +55,13 @@ VALUES: Final = ["null", "[null]", '{"a":1}', '"\\ud800"', '"9999-12-31T23:59:59
 PARAMETERS: Final = ["", "%00", "%ff", "%F0%9F%98%80", DIGITS, "-1", "0", "true", "9999-12-31T23:59:59-23:59", "%27--"]
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a fresh store; on PostgreSQL only with the slow tests."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
 @pytest.fixture
 def plane(tmp_path: Path, store_url: str) -> Iterator[ControlPlane]:
     """A control plane that has one of each kind."""

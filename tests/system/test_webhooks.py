@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 from standardwebhooks import Webhook
 
@@ -42,6 +43,13 @@ def events_until(receiver: Receiver, secret: str, wanted: int) -> list[dict[str,
         event = Webhook(secret).verify(got.body, got.headers)
         found.setdefault(event["id"], event)
     return list(found.values())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a fresh store; on PostgreSQL only with the slow tests."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
 
 
 def test_a_receiver_hears_of_usage_and_of_the_clock_across_a_crash(tmp_path: Path, store_url: str) -> None:
