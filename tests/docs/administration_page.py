@@ -134,6 +134,10 @@ requirement |
 `accept_loss` |
 | `override-without-effect` | the override has no effect; the detail names the cause |
 | `external-id-taken` | another customer, or subscription, has this external id of this system |
+| `too-many-reports` | a feature has at most 100 reports on its status that are open or begin later |
+| `not-begun` | a report ends after its start: delete one that was never true |
+| `measured` | of what services report, only the notes can be changed |
+| `too-many-monitors` | a store has at most 1,000 monitors |
 
 The type of a feature never changes. A version is reachable while a drafted or active rollout names it, or a
 subscription is pinned to it. A draft that is edited in part begins with the version that new customers get now,
