@@ -11,6 +11,7 @@ files, and counts no usage: of a metered feature, `used` is what the check says,
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -31,11 +32,12 @@ from tiergate.engine import (
     reasoning_sentences,
 )
 from tiergate.errors import CallerError, CheckError, UnknownFeatureError
-from tiergate.model import COUNTED, SubjectType
+from tiergate.model import SubjectType
+from tiergate.model.features import COUNTED
 from tiergate.naming import NearestNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from tiergate.client import Answer, Explanation
@@ -104,7 +106,8 @@ class EmbeddedSidecar:
             raise CheckError("/at", "must have its offset: a local time would be a guess")
         check = _check(subject, feature, options)
         self._expect(check.feature)
-        explanation = explain(self._evaluator, check, self._now() if at is None else round(at.timestamp() * 1000))
+        with _pointing():
+            explanation = explain(self._evaluator, check, self._now() if at is None else round(at.timestamp() * 1000))
         definition = self._evaluator.index.features[check.feature]
         reasoning = build_reasoning(explanation, definition, self._subjects.find(check.subject), check.subject)
         return read_explanation(read_json(reasoning_json(reasoning, reasoning_sentences(reasoning))))
@@ -127,7 +130,8 @@ class EmbeddedSidecar:
 
     def _decide(self, check: Check) -> Decision:
         self._expect(check.feature)
-        return self._evaluator.decide(check, self._now())
+        with _pointing():
+            return self._evaluator.decide(check, self._now())
 
     def _expect(self, feature: str) -> None:
         if feature not in self._evaluator.index.features:
@@ -148,6 +152,15 @@ class _Subjects:
         """Return the record of the customer, or of the subscription's customer; `None` if there is none."""
         customer = subject.id if subject.type is SubjectType.CUSTOMER else self._holders.get(subject.id)
         return None if customer is None else self._records.get(customer)
+
+
+@contextmanager
+def _pointing() -> Iterator[None]:
+    """Name wrong fields by JSON Pointers, as a sidecar does."""
+    try:
+        yield
+    except CheckError as error:
+        raise CheckError(f"/{error.field.replace('.', '/')}", error.detail, error.suggestion) from None
 
 
 def _check(subject: SubjectArgument, feature: str, options: CheckOptions) -> Check:

@@ -14,9 +14,10 @@ import httpx
 import msgspec
 import pytest
 
-from tests.conformance_cases import FILES, cases, differences, exact
+from tests.conformance_cases import FILES, FOLDER, cases, differences, exact
 from tests.system.processes import Process, sidecar
 from tiergate.client import AsyncReservation, AsyncSidecar, Sidecar
+from tiergate.embedded import EmbeddedSidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject, SubjectType
 from tiergate.wire.json import encode
@@ -150,6 +151,14 @@ class AsyncClient(PythonClient):
         self._loop.close()
 
 
+class Embedded(PythonClient):
+    """`tiergate.embedded.EmbeddedSidecar`, which counts nothing; it has no use for the address."""
+
+    def __init__(self, url: str) -> None:
+        del url
+        self._sidecar = cast("Sidecar", EmbeddedSidecar(FOLDER / "catalog.yaml", FOLDER / "subjects.yaml"))
+
+
 class _Blocking:
     """An object for asyncio, each method of which blocks."""
 
@@ -230,7 +239,7 @@ def opened() -> Iterator[Opened]:
         yield keep
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, Embedded])
 def test_checks_are_answered_as_the_suite_says(url: str, way: type[OwnApi | PythonClient], opened: Opened) -> None:
     """Each check, one at a time; then all of them at once, if the way of asking has that."""
     asker = opened(way(url))
@@ -248,7 +257,7 @@ def test_checks_are_answered_as_the_suite_says(url: str, way: type[OwnApi | Pyth
     assert not wrong
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, Embedded])
 def test_lists_are_as_the_suite_says(url: str, way: type[OwnApi | PythonClient], opened: Opened) -> None:
     """All features, and some."""
     asker = opened(way(url))
