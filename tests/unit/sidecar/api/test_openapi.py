@@ -83,7 +83,15 @@ def test_every_schema_of_the_document_is_one(schema: str) -> None:
     Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][schema])
 
 
-@pytest.mark.parametrize("path", ["/v1/check", "/v1/checks", "/v1/explain"])
+WITH_EXAMPLES = [
+    path
+    for path, operations in DOCUMENT["paths"].items()
+    for body in [operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})]
+    if "examples" in body and "$ref" in body["schema"]
+]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES)
 def test_the_examples_are_what_they_show(path: str) -> None:
     """By their own schemas."""
     content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -149,6 +157,33 @@ def test_explanations_are_as_the_document_says(body: dict[str, Any]) -> None:
     check("CheckAt", body)
     assert answer.status == 200
     check("Explanation", answer.json())
+
+
+@pytest.mark.parametrize("subject", ["acme", "nobody"])
+@pytest.mark.parametrize("feature", ["analytics", "movies", "api-limit", "support", "storage"])
+def test_other_protocols_are_as_the_document_says(connection: Connection, subject: str, feature: str) -> None:
+    """Flags and evaluations of every type, one and several; and what is found."""
+    context = {"context": {"targetingKey": subject, "amount": "?"}}
+    question = {
+        "subject": {"type": "customer", "id": subject},
+        "action": {"name": "access"},
+        "resource": {"type": "feature", "id": feature},
+    }
+    check("FlagEvaluation", connection.ask(post(f"/ofrep/v1/evaluate/flags/{feature}", context)).json())
+    check("BulkEvaluation", connection.ask(post("/ofrep/v1/evaluate/flags", context)).json())
+    check("FlagFailure", connection.ask(post(f"/ofrep/v1/evaluate/flags/no-{feature}", context)).json())
+    check("AccessDecision", connection.ask(post("/access/v1/evaluation", question)).json())
+    several = {**question, "evaluations": [{}, {"resource": {}}]}
+    check("AccessDecisions", connection.ask(post("/access/v1/evaluations", several)).json())
+    check("FoundEntities", connection.ask(post("/access/v1/search/resource", question)).json())
+    check("FoundEntities", connection.ask(post("/access/v1/search/subject", question)).json())
+    check("FoundActions", connection.ask(post("/access/v1/search/action", question)).json())
+
+
+def test_the_configurations_are_as_the_document_says(connection: Connection) -> None:
+    """Of both protocols."""
+    check("Configuration", connection.ask(get("/ofrep/v1/configuration")).json())
+    check("AuthzenConfiguration", connection.ask(get("/.well-known/authzen-configuration")).json())
 
 
 def test_problems_are_as_the_document_says(connection: Connection) -> None:

@@ -49,6 +49,17 @@ def test_who_is_unknown_is_not_found(tmp_path: Path) -> None:
     assert replica.find(Subject("")) is None
 
 
+def test_ids_are_listed_in_pages(tmp_path: Path) -> None:
+    """Of customers or subscriptions, in the order of their code points, after a given one."""
+    subjects = [customer("b"), customer("Z"), customer("a"), customer("ä"), subscription("s1", "a")]
+    build_replica(tmp_path / "r", subjects)
+    replica = Replica(tmp_path / "r")
+    assert replica.list_ids(SubjectType.CUSTOMER, "", 9) == ["Z", "a", "b", "ä"]
+    assert replica.list_ids(SubjectType.CUSTOMER, "a", 1) == ["b"]
+    assert replica.list_ids(SubjectType.CUSTOMER, "ä", 9) == []
+    assert replica.list_ids(SubjectType.SUBSCRIPTION, "", 9) == ["s1"]
+
+
 def test_reasons_and_authors_do_not_reach_the_file(tmp_path: Path) -> None:
     """The disk of a sidecar holds no personal notes."""
     noted = customer("acme", override())
