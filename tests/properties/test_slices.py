@@ -17,7 +17,6 @@ from tests.properties.engines import World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tiergate.cedar import authorize_text, parse_policies
-from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.model.checks import REASON_PRECEDENCE, Reason
@@ -74,7 +73,7 @@ def test_a_slice_decides_explains_and_errs_as_the_whole_set(
             "principal": str(evaluation.principal),
             "action": f'Action::"{evaluation.action}"',
             "resource": f'Feature::"{feature.id}"',
-            "context": json.loads(context_json(evaluation.facts, question, evaluation.usage, now, time=True)),
+            "context": json.loads(engine.context_of(evaluation.facts, question, evaluation.usage, now)),
         }
         entities = whole_entities(world.bundle, check, evaluation)
         whole = authorize_text(policies, entities, schema, request)

@@ -406,16 +406,16 @@ class FeedFollower:
         """Answer by what was committed, from this turn of the event loop on."""
         changes = commit.changes
         replica.replica.renew()
-        if commit.statuses:
-            replica.replica.read_statuses()
         self._report.quarantine(change.record for change in changes if isinstance(change, UnreadableChange))
         if replica is self._active:
             self._set_feed_position(replica)
             self.invalidate(changed)
-            if commit.statuses:
-                self._state.statuses_changed()
             if self.on_demand is not None:
                 self.on_demand.note_committed(changes)
+        if commit.statuses:
+            replica.replica.read_statuses()
+            if replica is self._active:
+                self._state.statuses_changed()
 
     def _set_feed_position(self, replica: ActiveReplica) -> None:
         """Set the position that answers rest on, in the turn in which it is first read."""
