@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -197,6 +199,31 @@ def test_what_services_say_is_measured(plane: StatusPlane) -> None:
     spans = [(it["status"], it["start"][11:16], it["until"][11:16]) for it in plane.client.get(REPORTS).json()["items"]]
     assert spans == [("down", "08:02", "08:03"), ("degraded", "08:00", "08:02")]
     assert plane.shown() == "operational"
+
+
+def test_changes_at_once_are_told_as_one_chain(plane: StatusPlane) -> None:
+    """Each change of a feature begins where the one before ended, whoever comes first; sidecars have what is open."""
+    plane.wait("09:00")
+
+    def work(worker: int) -> None:
+        client, chance = plane.admin.as_("operations"), random.Random(worker)
+        for _ in range(6):
+            body = {"feature": chance.choice(["calls", "mail"]), "status": chance.choice(["degraded", "down"])}
+            made = client.post(REPORTS, json=body | {"start": f"2027-01-15T08:0{worker}:00Z"})
+            assert made.status_code == 201, made.text
+            if chance.random() < 0.7:
+                assert client.post(f"{REPORTS}/{made.json()['id']}/end").status_code == 200
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    events = plane.admin.as_("admin").get("/v1/events?type=status.changed&limit=500").json()["items"]
+    for feature in ("calls", "mail"):
+        chain = [it["data"] for it in events if it["data"]["feature"] == feature]
+        shown = ["operational", *(it["after"] for it in chain)]
+        assert [it["before"] for it in chain] == shown[:-1]
+        assert plane.shown(feature) == shown[-1]
+    still_open = plane.client.get(f"{REPORTS}?feature=calls&open=true&limit=500").json()["items"]
+    assert sorted(status for status, _ in plane.lines()[-1]) == sorted(it["status"] for it in still_open)
 
 
 def test_a_key_for_one_customer_sees_no_notes(plane: StatusPlane) -> None:
