@@ -151,6 +151,8 @@ def test_without_a_folder_workers_count_nothing(files: Files) -> None:
     with sidecar(*given(files)) as process:
         answer = process.ask(post("/v1/consume", {"subject": "acme", "feature": "movies"}))
         assert (answer.status, answer.json()["type"].rpartition(":")[2]) == (501, "usage-not-counted")
+        answer = process.ask(post("/v1/outcomes", {"feature": "movies", "ok": True}))
+        assert (answer.status, answer.json()["type"].rpartition(":")[2]) == (501, "outcomes-not-counted")
 
 
 def test_workers_count_together(files: Files, tmp_path: Path) -> None:
@@ -173,6 +175,11 @@ def test_workers_count_together(files: Files, tmp_path: Path) -> None:
             listed = connection.ask(get("/v1/entitlements?subject=acme")).json()["entitlements"]
             assert [it["entitlement"]["used"] for it in listed] == [21, 0]
             assert connection.ask(get("/v1/usage?subject=acme")).json()["usage"][0]["used"] == 21
+            for ok in (True, False):
+                assert connection.ask(post("/v1/outcomes", {"feature": "calls", "ok": ok})).status == 200
+        minutes = one.ask(get("/v1/outcomes?feature=calls")).json()["minutes"]
+        assert [sum(it[name] for it in minutes) for name in ("requests", "failed")] == [4, 2]
+        assert total(process.probe("/metrics")[1], "tiergate_outcomes_total") == 4
         reserved = one.ask(post("/v1/reserve", {"subject": "acme", "feature": "calls", "amount": 9})).json()
         path = f"/v1/reservations/{reserved['reservation']}/commit"
         assert two.ask(post(path, {"amount": 4})).json()["released"] == 5

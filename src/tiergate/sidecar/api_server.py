@@ -31,6 +31,7 @@ from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.listener_limits import ListenerLimits
 from tiergate.sidecar.listener_protocol import protocol_class
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
 from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.usage.meter import MeterAbsence
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.deferred import Deferred
-    from tiergate.sidecar.metrics import OutcomesReport
-    from tiergate.sidecar.outcomes.outcome_service import OutcomesAbsence
     from tiergate.sidecar.outcomes.recorder import OutcomeRecorder
     from tiergate.sidecar.state import State
     from tiergate.sidecar.usage.meter import Meter
@@ -133,17 +132,16 @@ class ApiServer:
             counting.meter,
             authzen_url=settings.authzen_url,
         )
+        if isinstance(counting.meter, MeterAbsence):
+            self._native.outcomes.service.use(OutcomesAbsence[counting.meter.name])
         self._counting = counting
         self._listeners = [self._on_tcp(sockets.tcp)] if sockets.tcp else []
         if sockets.unix is not None:
             self._listeners.append(self._on_unix(sockets.unix, sockets.leave))
 
-    def count_outcomes(
-        self, recorder: OutcomeRecorder | OutcomesAbsence, report: Callable[[], OutcomesReport | None]
-    ) -> None:
-        """Count outcomes with a recorder, or say why nothing is counted; `report`: for the metrics."""
+    def count_outcomes(self, recorder: OutcomeRecorder | OutcomesAbsence) -> None:
+        """Count outcomes with a recorder, or say why nothing is counted."""
         self._native.outcomes.service.use(recorder)
-        self.metrics.outcomes = report
 
     async def run(self) -> None:
         """Serve until the last response after `end`, then write out the decision log."""

@@ -119,7 +119,6 @@ class _Sidecar:
             opened.callback(log.close)
         self._api: ApiServer | WorkerPool
         self._meter: LocalMeter | LeaseMeter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER
-        self._outcomes: OutcomeUpkeep | None = None
         if settings.workers == 1:
             self._state = State(now_ms)
             self._meter = open_meter(settings, directory, self._state)
@@ -141,7 +140,6 @@ class _Sidecar:
                 subjects=subjects,
                 counting=Counting(self._meter),
             )
-            self._outcomes = _open_outcomes(settings, directory, self._api, opened)
         else:
             if log is not None:
                 log.close()  # it can be opened; each worker opens it again
@@ -151,6 +149,7 @@ class _Sidecar:
             self._source = _source(settings, directory, self._state, engine)
             self._api.on_damage = self._source.note_damage
             self._api.on_ready = self._on_change
+        self._outcomes = _open_outcomes(settings, directory, self._api, opened)
         self._state.report = self._source.report
         self._state.ready_unloaded = bool(settings.startup_allow)
         self._data = DiskMonitor(directory, settings.data_limit)
@@ -310,16 +309,20 @@ def _count_for_workers(
 
 
 def _open_outcomes(
-    settings: Settings, directory: DataDirectory, api: ApiServer, opened: ExitStack
+    settings: Settings, directory: DataDirectory, api: ApiServer | WorkerPool, opened: ExitStack
 ) -> OutcomeUpkeep | None:
-    """Open what counts outcomes for an API, if anything does."""
+    """Open what counts outcomes for an API, or for workers in the leader's, if anything does."""
+    counting = api.counting if isinstance(api, WorkerPool) else api
+    if counting is None:
+        return None
     recorder = open_recorder(settings, directory, now_ms)
     if isinstance(recorder, OutcomesAbsence):
-        api.count_outcomes(recorder, lambda: None)
+        counting.count_outcomes(recorder)
         return None
     opened.callback(recorder.close)
+    counting.count_outcomes(recorder)
     upkeep = OutcomeUpkeep(recorder, open_delivery(settings, recorder, now_ms))
-    api.count_outcomes(recorder, upkeep.report)
+    api.metrics.outcomes = upkeep.report
     return upkeep
 
 

@@ -45,15 +45,12 @@ class OutcomesAbsence(Enum):
     NO_DATA_FOLDER = auto()
     READ_ONLY_FOLDER = auto()
     UNREADABLE = auto()
-    SEVERAL_WORKERS = auto()
 
     def error(self) -> RequestError:
         """Return it as the answer to a request."""
         match self:
             case OutcomesAbsence.NO_DATA_FOLDER:
                 detail = "this sidecar has no folder that keeps outcomes: start it with the setting `data`"
-            case OutcomesAbsence.SEVERAL_WORKERS:
-                detail = "only one process can count: start this sidecar with the setting `workers` at 1"
             case OutcomesAbsence.READ_ONLY_FOLDER:
                 return RequestError(503, "outcomes not written", "the data folder of this sidecar cannot be written")
             case OutcomesAbsence.UNREADABLE:
@@ -74,7 +71,7 @@ class OutcomeService:
 
     def __init__(self, checks: CheckService) -> None:
         self.checks = checks
-        self._recorder: OutcomeRecorder | OutcomesAbsence = OutcomesAbsence.SEVERAL_WORKERS
+        self._recorder: OutcomeRecorder | OutcomesAbsence = OutcomesAbsence.NO_DATA_FOLDER
         self._known: _Known | None = None
 
     def use(self, recorder: OutcomeRecorder | OutcomesAbsence) -> None:

@@ -1,8 +1,8 @@
 """Requests that a worker hands on to its leader: those that count, and those whose answers rest on what is counted.
 
-The leader alone has the usage. A worker begins to answer a check, a batch, a list, an explanation; if it needs the
-usage of a metered feature for it, it hands the request on as it came. So such answers are those of the leader, and what
-was consumed through one worker is known to the next check through any other.
+The leader alone has the usage, and the outcomes that services report. A worker begins to answer a check, a batch, a
+list, an explanation; if it needs the usage of a metered feature for it, it hands the request on as it came. So such
+answers are those of the leader, and what was consumed through one worker is known to the next check through any other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.workers.leader_client import LeaderAnswer
 
-_COUNTING: Final = frozenset({"/v1/consume", "/v1/reserve", "/v1/usage"})
+_OUTCOMES: Final = "/v1/outcomes"
+_COUNTING: Final = frozenset({"/v1/consume", "/v1/reserve", "/v1/usage", _OUTCOMES})
 _RESERVATIONS: Final = "/v1/reservations/"
 
 
@@ -63,7 +64,8 @@ class HandingOn:
         try:
             answer = await self._leader.ask(scope, message.get("body", b""))
         except RequestError as error:
-            await send_response(rejected(error, self._metrics, "usage"), context_of(scope["headers"]), send)
+            endpoint = "outcomes" if scope["path"] == _OUTCOMES else "usage"
+            await send_response(rejected(error, self._metrics, endpoint), context_of(scope["headers"]), send)
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})

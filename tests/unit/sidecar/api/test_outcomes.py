@@ -220,7 +220,6 @@ def test_too_many_sums_are_refused_one_by_one(client: Client) -> None:
     ("absence", "status", "slug"),
     [
         (OutcomesAbsence.NO_DATA_FOLDER, 501, "outcomes-not-counted"),
-        (OutcomesAbsence.SEVERAL_WORKERS, 501, "outcomes-not-counted"),
         (OutcomesAbsence.READ_ONLY_FOLDER, 503, "outcomes-not-written"),
         (OutcomesAbsence.UNREADABLE, 503, "outcomes-not-written"),
     ],
