@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.model import Interval, ServiceLevel
-from tiergate.status.courses import Course, Span, course_of
+from tiergate.status.courses import Course, course_of
 from tiergate.status.figures import Budget, Figures, budget_of, figures_of
 from tiergate.status.promises import PromiseKey, overlaid, target_at
 from tiergate.store.status_courses import read_status_history
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tiergate.model import Instant
+    from tiergate.status.courses import Piece
     from tiergate.status.figures import Target
     from tiergate.store import ReadUnit
     from tiergate.store.status_courses import StatusHistory
@@ -99,12 +100,12 @@ def _standing(
 ) -> Standing:
     key, window, targets = wanted.key, wanted.window, wanted.targets
     measured = Interval(window.start, max(window.start, within.until))
-    spans = history.reports.get(key.feature, [])
-    more = _further_spans(wanted, history)
+    pieces = history.reports.get(key.feature, [])
+    more = _further_pieces(wanted, history)
     course = None if more else shared.get(key.feature)
     if course is None:
-        spans = [*spans, *more] if more else spans
-        course = course_of(spans, within, history.silences.get(key.feature, ()))
+        pieces = [*pieces, *more] if more else pieces
+        course = course_of(pieces, within, history.silences.get(key.feature, ()))
         if not more:
             shared[key.feature] = course
     figures = figures_of(course, measured, targets)
@@ -113,33 +114,34 @@ def _standing(
     rest = Interval(now, window.until) if window.contains(now) else None
     budget = None
     if level is not None or figures.allowed is not None:
-        budget = budget_of(figures, level, rest, [span for span in spans if span.until > now])
+        budget = budget_of(figures, level, rest, [piece for piece in pieces if piece[1] > now])
     return Standing(key, window, measured.until, level, figures, budget, course, targets)
 
 
-def _further_spans(wanted: Wanted, history: StatusHistory) -> list[Span]:
+def _further_pieces(wanted: Wanted, history: StatusHistory) -> list[Piece]:
     """Return what is reported for some customers, and judged, as far as it concerns a promise."""
     feature, item = wanted.key
     partial = [
-        span
-        for span, audience in history.partial.get(feature, ())
+        piece
+        for piece, audience in history.partial.get(feature, ())
         if not item or audience.tags or item in audience.items or not audience.items
     ]
-    judged = history.judged.get(PromiseKey(feature), [])
+    judged = history.judged.get((feature, ""), [])
     if wanted.own:
-        outside = [span for it in judged for span in _without(it, wanted.own)]
+        outside = [piece for it in judged for piece in _without(it, wanted.own)]
         judged = [*outside, *history.judged.get(wanted.key, ())]
-    return partial + judged
+    return partial + judged if partial else judged
 
 
-def _without(span: Span, taken: Iterable[Target]) -> list[Span]:
-    """Return what of a span is not in any of the targets' intervals, which are in order."""
-    found, start = [], span.start
+def _without(piece: Piece, taken: Iterable[Target]) -> list[Piece]:
+    """Return what of a piece is not in any of the targets' intervals, which are in order."""
+    start, until, column = piece
+    found: list[Piece] = []
     for target in taken:
         interval = target.interval
-        if interval.until <= start or interval.start >= span.until:
+        if interval.until <= start or interval.start >= until:
             continue
         if start < interval.start:
-            found.append(Span(start, interval.start, span.status))
+            found.append((start, interval.start, column))
         start = interval.until
-    return [*found, Span(start, span.until, span.status)] if start < span.until else found
+    return [*found, (start, until, column)] if start < until else found

@@ -5,30 +5,31 @@ Figures over many intervals (a window, its parts with other promises, the last h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from tiergate.model import Instant, Interval, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tiergate.model import StatusReport
 
 _COLUMNS: Final = ("degraded", "partial", "down", "maintenance", "unknown")
-_COLUMN_OF: Final = {name: place for place, name in enumerate(_COLUMNS)}
-_UNKNOWN: Final = _COLUMN_OF["unknown"]
-_ORDER: Final = tuple(_COLUMN_OF[name] for name in ("maintenance", "down", "partial", "degraded", "unknown"))
+COLUMN_OF: Final = {name: place for place, name in enumerate(_COLUMNS)}
+"""The number of each status but `operational`, and of `unknown`, in a piece."""
+
+MAINTENANCE: Final = COLUMN_OF["maintenance"]
+_UNKNOWN: Final = COLUMN_OF["unknown"]
+_ORDER: Final = tuple(COLUMN_OF[name] for name in ("maintenance", "down", "partial", "degraded", "unknown"))
 """The columns, from the one that is true whatever else is."""
 
+Piece: TypeAlias = "tuple[Instant, Instant, int]"
+"""A time in which something was reported or judged: start, end, and its number in `COLUMN_OF`.
 
-class Span(NamedTuple):
-    """A report, as far as figures need it: a status from `start` until `until`."""
-
-    start: Instant
-    until: Instant
-    status: Status
+A plain tuple: lists of service levels are made of tens of thousands.
+"""
 
 
 class Durations(msgspec.Struct, frozen=True):
@@ -58,8 +59,8 @@ class Course:
 
     __slots__ = ("_pieces", "within")
 
-    def __init__(self, within: Interval, pieces: Sequence[tuple[Instant, Instant, int]]) -> None:
-        """Use `course_of`. `pieces`: start, end and column, in order and without overlap."""
+    def __init__(self, within: Interval, pieces: Sequence[Piece]) -> None:
+        """Use `course_of`. `pieces`: in order and without overlap."""
         self.within = within
         self._pieces = pieces
 
@@ -71,45 +72,56 @@ class Course:
         for begun, ended, column in reversed(self._pieces):
             if ended <= start:
                 break
-            length = (min(until, ended)) - (max(start, begun))
+            is_inside = begun >= start and ended <= until
+            length = ended - begun if is_inside else min(until, ended) - max(start, begun)
             if length > 0:
                 sums[column] += length
                 rest -= length
         return Durations(rest, *sums)
 
 
-def course_of(reports: Iterable[Span | StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Course:
-    """Return the course of a feature over an interval. `silences`: when a monitor of it was silent."""
-    start, until = within.start, within.until
-    spans = []
+def pieces_of(reports: Iterable[StatusReport]) -> Iterator[Piece]:
+    """Yield the pieces of reports."""
     for report in reports:
-        begun, ended = report.start, report.until
-        if ended > start and begun < until:
-            column = _COLUMN_OF.get(report.status)
-            if column is not None:
-                spans.append((max(start, begun), min(until, ended), column))
-    spans += [
+        if report.status is not Status.OPERATIONAL:
+            yield report.start, report.until, COLUMN_OF[report.status]
+
+
+def course_of(pieces: Iterable[Piece], within: Interval, silences: Iterable[Interval] = ()) -> Course:
+    """Return the course of a feature over an interval, from pieces that may overlap, in any order.
+
+    `silences`: when a monitor of it was silent.
+    """
+    start, until = within.start, within.until
+    found: list[Piece] = []
+    for piece in pieces:
+        begun, ended, column = piece
+        if begun >= start and ended <= until:
+            found.append(piece)
+        elif ended > start and begun < until:
+            found.append((max(start, begun), min(until, ended), column))
+    found += [
         (max(silence.start, start), min(silence.until, until), _UNKNOWN)
         for silence in silences
         if silence.until > start and silence.start < until
     ]
-    spans.sort()
+    found.sort()
     before = start
-    for begun, ended, _ in spans:
+    for begun, ended, _ in found:
         if begun < before:
-            return Course(within, _overlapping(spans))
+            return Course(within, _overlapping(found))
         before = ended
-    return Course(within, spans)
+    return Course(within, found)
 
 
-def _overlapping(spans: Iterable[tuple[Instant, Instant, int]]) -> list[tuple[Instant, Instant, int]]:
-    """Return spans without overlap: at each instant, the column that comes first in `_ORDER` is true."""
+def _overlapping(overlapping: Iterable[Piece]) -> list[Piece]:
+    """Return pieces without overlap: at each instant, the column that comes first in `_ORDER` is true."""
     changes: dict[Instant, list[int]] = {}  # instant → the columns that begin (themselves) and end (inverted) there
-    for start, until, column in spans:
+    for start, until, column in overlapping:
         changes.setdefault(start, []).append(column)
         changes.setdefault(until, []).append(~column)
     counts = [0] * len(_COLUMNS)
-    pieces: list[tuple[Instant, Instant, int]] = []
+    pieces: list[Piece] = []
     begun, current = 0, -1
     for instant in sorted(changes):
         for change in changes[instant]:

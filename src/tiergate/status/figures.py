@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import MILLIONTHS, Instant, Interval, ServiceLevel, Status
-from tiergate.status.courses import Course, Durations, Span, course_of
+from tiergate.model import MILLIONTHS, Instant, Interval, ServiceLevel
+from tiergate.status.courses import MAINTENANCE, Course, Durations, course_of, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.model import StatusReport
+    from tiergate.status.courses import Piece
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -69,13 +70,13 @@ class Figures(msgspec.Struct, frozen=True):
         return None if not self.allowed else self.spent * MILLIONTHS / self.allowed
 
 
-def durations(reports: Iterable[Span | StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Durations:
+def durations(reports: Iterable[StatusReport], within: Interval, silences: Iterable[Interval] = ()) -> Durations:
     """Return how long a feature had which status in an interval. `within` ends no later than now."""
-    return course_of(reports, within, silences).durations(within)
+    return course_of(pieces_of(reports), within, silences).durations(within)
 
 
 def figures(
-    reports: Iterable[Span | StatusReport],
+    reports: Iterable[StatusReport],
     within: Interval,
     targets: Iterable[Target],
     silences: Iterable[Interval] = (),
@@ -85,7 +86,7 @@ def figures(
     `within` ends no later than now. `targets` do not overlap; each counts in its own part of the interval, so that a
     promise that changes does not judge what was before.
     """
-    return figures_of(course_of(reports, within, silences), within, targets)
+    return figures_of(course_of(pieces_of(reports), within, silences), within, targets)
 
 
 def figures_of(course: Course, within: Interval, targets: Iterable[Target]) -> Figures:
@@ -94,11 +95,16 @@ def figures_of(course: Course, within: Interval, targets: Iterable[Target]) -> F
     spent = promised = 0
     allowed: int | None = None
     for target in targets:
-        part = common_part(target.interval, within)
         level = target.service_level
-        if part is None or level is None:
+        if level is None:
             continue
-        measured = whole if part == within else course.durations(part)
+        if target.interval.start <= within.start and within.until <= target.interval.until:
+            measured = whole
+        else:
+            part = common_part(target.interval, within)
+            if part is None:
+                continue
+            measured = course.durations(part)
         promised += measured.measured
         spent += measured.from_status(level.spent_by)
         allowed = (allowed or 0) + measured.measured * (MILLIONTHS - level.availability)
@@ -127,16 +133,16 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 def budget_of(
-    so_far: Figures, level: ServiceLevel | None, rest: Interval | None, planned: Iterable[Span | StatusReport] = ()
+    so_far: Figures, level: ServiceLevel | None, rest: Interval | None, planned: Iterable[Piece] = ()
 ) -> Budget:
     """Return the error budget of a window: what its measured time allows, and the rest of it at `level`.
 
     `so_far`: the figures until now. `rest`: from now until the window ends; `None` if it has ended. `planned`: the
-    reports that are open or begin later: maintenance among them leaves no budget.
+    what is reported of the rest: maintenance leaves no budget.
     """
     allowed = so_far.allowed or 0
     if level is not None and rest is not None:
-        maintenance = [report for report in planned if report.status is Status.MAINTENANCE]
+        maintenance = [piece for piece in planned if piece[2] == MAINTENANCE]
         open_time = rest.until - rest.start
         if maintenance:
             open_time = course_of(maintenance, rest).durations(rest).operational

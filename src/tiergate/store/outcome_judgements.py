@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from sqlalchemy import select
 
-from tiergate.model import Instant, Status
+from tiergate.model import Instant
 from tiergate.status.outcomes import bad_intervals
 from tiergate.store.keyed_rows import delete_rows
 from tiergate.store.row_inserts import insert_rows
@@ -32,7 +32,7 @@ HOUR_MS: Final = 3_600_000
 _KEY: Final = ("feature", "item", "hour")
 _BATCH: Final = 5_000
 
-_decode: Final = msgspec.json.Decoder(list[tuple[Instant, Instant, Status]]).decode
+_decode: Final = msgspec.json.Decoder(list[tuple[Instant, Instant, str]]).decode
 
 
 def judge_hours(connection: Connection, hours: Mapping[tuple[str, Instant], Mapping[Instant, Outcomes]]) -> None:
@@ -60,8 +60,8 @@ def judge_hours(connection: Connection, hours: Mapping[tuple[str, Instant], Mapp
     insert_rows(connection, OUTCOME_JUDGEMENTS, rows)
 
 
-def read_bad_spans(text: str) -> list[tuple[Instant, Instant, Status]]:
-    """Read the spans of a row: start, end and status."""
+def bad_spans(text: str) -> list[tuple[Instant, Instant, str]]:
+    """Return the spans of a row: start, end and status."""
     return _decode(text)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from tiergate.model import Interval, Reporter, ReporterKind, ServiceLevel, Status, StatusReport, parse_instant
-from tiergate.status.courses import Durations
+from tiergate.status.courses import Durations, pieces_of
 from tiergate.status.figures import Budget, Target, budget_of, durations, figures, silences
 
 MINUTE: Final = 60_000
@@ -43,7 +43,7 @@ def test_the_budget_of_a_window_has_its_rest_too() -> None:
     rest = Interval(half.until, JUNE.until)
     so_far = figures([report(Status.DOWN, 0, 10)], half, [Target(half, ServiceLevel(availability=990_000))])
     planned = [report(Status.MAINTENANCE, 20 * 1440, 1000), report(Status.DOWN, 20 * 1440, 60)]
-    budget = budget_of(so_far, THREE_NINES, rest, planned)
+    budget = budget_of(so_far, THREE_NINES, rest, pieces_of(planned))
     assert budget == Budget(MONTH // 2 * 10_000 + (MONTH // 2 - 1000 * MINUTE) * 1_000, 10 * MINUTE)
     assert budget_of(so_far, None, rest).allowed == MONTH // 2 * 10_000
 
