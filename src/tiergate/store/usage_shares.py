@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Float, cast, func, literal_column, select
+from sqlalchemy import Float, and_, cast, func, literal_column, select
 
 from tiergate.store.item_holdings import narrowed
 from tiergate.store.tables import USAGE_ACCOUNTS, USAGE_WINDOWS
+from tiergate.store.usage_state import ACCOUNT_KEY
 from tiergate.usage.accounts import Scope
 
 if TYPE_CHECKING:
@@ -100,13 +101,18 @@ def _query(table: Table, feature: str, at: Instant, wanted: Narrowing, now: Inst
         *_sums("used", booked, limit.is_not(None)),
         *_sums("used_unlimited", booked, limit.is_(None)),
     ]
-    return select(*counts).where(
-        columns.feature == feature,
-        columns.scope == _CUSTOMER,
+    latest = USAGE_ACCOUNTS.c
+    query = select(*counts).where(
+        latest.feature == feature,
+        latest.scope == _CUSTOMER,
         columns.start <= at,
         columns.until > at,
-        *narrowed(columns.customer, wanted, now),
+        *narrowed(latest.customer, wanted, now),
     )
+    if table is USAGE_ACCOUNTS:
+        return query
+    # Earlier windows are found by the accounts of the feature: there is no index of them by feature.
+    return query.join_from(USAGE_ACCOUNTS, table, and_(*(columns[name] == latest[name] for name in ACCOUNT_KEY)))
 
 
 def _sums(name: str, column: ColumnElement[int], condition: ColumnElement[bool]) -> Sequence[ColumnElement[Any]]:
