@@ -63,10 +63,13 @@ def _required_actions(before: Holder | None, after: Holder | None) -> set[Action
     known = after or before
     if known is None:
         return set()
+    own = Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION
+    if before is None and isinstance(known, Customer) and not (known.overrides or known.suspensions):
+        return {own}
     old, new = before or _empty(known), after or _empty(known)
     required = _for_exceptions(old, new)
     if before is None or after is None or _without_parts(old) != _without_parts(new):
-        required.add(Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION)
+        required.add(own)
     if isinstance(old, Subscription) and isinstance(new, Subscription) and old.items != new.items:
         if len(old.items) != len(new.items) or _without_pins(old) != _without_pins(new):
             required.add(Action.EDIT_ENTITLEMENT)

@@ -21,7 +21,7 @@ from tiergate.store.tables import CUSTOMER_TAGS, OVERRIDES, SUBSCRIPTION_ITEMS, 
 from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection, Table
     from sqlmodel import Session
@@ -42,11 +42,11 @@ def customer_columns(customer: Customer) -> dict[str, object]:
     """Return the columns of a customer's own row, without id and stamp."""
     texts = [customer.id, customer.name, *customer.external_ids.values(), *customer.tags]
     return {
-        "tags": _encode(customer.tags).decode(),
-        "attributes": _encode(customer.attributes).decode(),
+        "tags": _encode(customer.tags).decode() if customer.tags else "[]",
+        "attributes": _strings(customer.attributes),
         "name": customer.name,
-        "metadata": _encode(customer.metadata).decode(),
-        "external_ids": _encode(customer.external_ids).decode(),
+        "metadata": _strings(customer.metadata),
+        "external_ids": _strings(customer.external_ids),
         "search": _search_text([*texts, *customer.attributes.values(), *customer.metadata.values()]),
     }
 
@@ -55,11 +55,15 @@ def subscription_columns(subscription: Subscription) -> dict[str, object]:
     """Return the columns of a subscription's own row, without id, customer and stamp."""
     return {
         "status": subscription.status.value,
-        **{date: getattr(subscription, date) for date in DATES},
+        "start": subscription.start,
+        "end": subscription.end,
+        "trial_end": subscription.trial_end,
+        "grace_until": subscription.grace_until,
+        "resume_at": subscription.resume_at,
         "resumes_as": None if subscription.resumes_as is None else subscription.resumes_as.value,
         "term": None if subscription.term is None else _encode(subscription.term).decode(),
-        "metadata": _encode(subscription.metadata).decode(),
-        "external_ids": _encode(subscription.external_ids).decode(),
+        "metadata": _strings(subscription.metadata),
+        "external_ids": _strings(subscription.external_ids),
         "search": _search_text([subscription.id, *subscription.external_ids.values(), *subscription.metadata.values()]),
     }
 
@@ -67,6 +71,10 @@ def subscription_columns(subscription: Subscription) -> dict[str, object]:
 def without_parts(subscription: Subscription) -> Subscription:
     """Return a subscription without the parts that have rows of their own."""
     return replace(subscription, items=(), overrides=(), suspensions=(), external_ids={})
+
+
+def _strings(values: Mapping[str, str]) -> str:
+    return _encode(values).decode() if values else "{}"
 
 
 def _search_text(texts: Iterable[str]) -> str:

@@ -308,7 +308,9 @@ def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_
         data["tags"] = list(customer.tags)
     if customer.attributes:
         data["attributes"] = dict(customer.attributes)
-    return data | _shared_data(customer) | _exceptions(customer, features, every_id=every_id)
+    _add_shared(data, customer)
+    _add_exceptions(data, customer, features, every_id=every_id)
+    return data
 
 
 def subscription_data(subscription: Subscription, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
@@ -322,19 +324,18 @@ def subscription_data(subscription: Subscription, features: Mapping[str, Feature
         data["resumes_as"] = subscription.resumes_as.value
     if subscription.term is not None:
         data["term"] = term_data(subscription.term)
-    data |= _shared_data(subscription)
+    _add_shared(data, subscription)
     # `items` may be empty, and comes first among the lists: readers look for it.
     data["items"] = [subscription_item_data(entry) for entry in subscription.items]
-    return data | _exceptions(subscription, features, every_id=every_id)
+    _add_exceptions(data, subscription, features, every_id=every_id)
+    return data
 
 
-def _shared_data(subject: Customer | Subscription) -> _Data:
-    data: _Data = {}
+def _add_shared(data: _Data, subject: Customer | Subscription) -> None:
     if subject.metadata:
         data["metadata"] = dict(subject.metadata)
     if subject.external_ids:
         data["external_ids"] = dict(subject.external_ids)
-    return data
 
 
 def term_data(term: Term) -> _Data:
@@ -354,8 +355,9 @@ def subscription_item_data(entry: SubscriptionItem) -> _Data:
     return data | _without_empty(_period(entry.start, entry.until))
 
 
-def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool) -> _Data:
-    result: _Data = {}
+def _add_exceptions(
+    result: _Data, subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool
+) -> None:
     if subject.overrides:
         counts: dict[str, int] = {}
         overrides: list[PlainData] = []
@@ -368,7 +370,6 @@ def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature
         result["overrides"] = overrides
     if subject.suspensions:
         result["suspensions"] = [suspension_data(suspension) for suspension in subject.suspensions]
-    return result
 
 
 def override_data(override: Override, features: Mapping[str, Feature]) -> _Data:
