@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlmodel import Session
 
-DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
-"""The dates of a subscription."""
-
 # Statements are built once: building one costs about as much as running it.
 _OWNER = {CUSTOMER_TAGS: "customer", SUBSCRIPTION_ITEMS: "subscription", OVERRIDES: "holder", SUSPENSIONS: "holder"}
 _OF_OWNERS = {table: delete(table).where(is_among(table.c[column])) for table, column in _OWNER.items()}
