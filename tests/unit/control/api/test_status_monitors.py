@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.control.status_plane import REPORTS, StatusPlane, status_plane
+from tiergate.admin.status_clock import count_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,16 @@ def test_a_monitor_that_falls_silent_is_told_apart_from_one_that_says_all_is_wel
     said = {"monitor": "probe", "features": ["calls"], "since": "2027-01-15T09:05:00.000Z"}
     assert plane.events("monitor.silent", "monitor.heard") == [("09:05", said), ("09:08", said)]
     assert plane.lines() == []
+
+
+def test_silent_monitors_and_open_reports_are_counted(plane: StatusPlane) -> None:
+    """For metrics."""
+    plane.client.post(f"{PATH}/heartbeat")
+    plane.report("degraded")
+    plane.report("degraded", feature="mail", start="2027-01-16")
+    assert count_statuses(plane.store) == ({"degraded": 1}, 1, 0)
+    plane.wait("08:06")
+    assert count_statuses(plane.store).silent == 1
 
 
 def test_silence_that_nobody_told_is_told_when_it_ends(plane: StatusPlane) -> None:
