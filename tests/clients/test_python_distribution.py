@@ -76,3 +76,18 @@ def test_the_source_distribution_makes_the_same_wheel(built: Path, tmp_path: Pat
             info.filename: info.CRC for info in other.infolist()
         }
     shutil.rmtree(unpacked)
+
+
+@pytest.mark.skipif(shutil.which("frameworks-python") is None, reason="no `frameworks-python` on the path")
+def test_the_examples_of_frameworks_ask(built: Path, tmp_path: Path) -> None:
+    """FastAPI, Flask and Django, each by its own test client, with the wheel."""
+    python = shutil.which("frameworks-python")
+    assert python is not None
+    (wheel,) = built.glob("*.whl")
+    with sidecar(*FILES, "--data", tmp_path / "data") as process:
+        environment = {
+            "TIERGATE_URL": str(process.event("listening")["api"]),
+            "PYTHONPATH": f"{wheel}:{CLIENT / 'examples'}",
+        }
+        told = run(python, Path(__file__).with_name("frameworks.py"), folder=tmp_path, environment=environment)
+    assert "all asked" in told
