@@ -6,7 +6,7 @@ import os
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, abort, g, jsonify, request
+from flask import Flask, g, jsonify, request
 from tiergate_client import Sidecar
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def requires(feature: str, *, otherwise: bool) -> Callable[[Callable[..., Any]],
         @wraps(view)
         def asking(*args: object, **options: object) -> Any:  # noqa: ANN401 - what the view returns
             if not sidecar.allows(g.customer, feature, otherwise=otherwise):
-                abort(402)
+                return jsonify(detail=f"your plan does not include {feature}"), 402
             return view(*args, **options)
 
         return asking
