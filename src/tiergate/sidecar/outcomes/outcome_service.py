@@ -116,8 +116,10 @@ class OutcomeService:
             elif tally.latencies and outcome.duration_ms is not UNSET:
                 tally.add_slow(outcome.duration_ms)
             add_result(False)
-        _note(recorder.counts, results)
         written: Written = Deferred()
+        if not _note(recorder.counts, results):
+            written.resolve(None)  # nothing to wait for
+            return results, written
         recorder.when_durable(lambda error: written.resolve(_write_error(recorder.counts, error)))
         return results, written
 
@@ -195,11 +197,14 @@ def _storage_full(why: str) -> RequestError:
     return RequestError(503, "outcomes storage full", f"{why}: nothing was counted")
 
 
-def _note(counts: OutcomeCounts, results: list[Result]) -> None:
+def _note(counts: OutcomeCounts, results: list[Result]) -> bool:
+    """Count results; return whether any outcome was counted, now or before."""
     counts.counted += (counted := results.count(False))
-    if counted < len(results):
-        counts.replayed += (replayed := results.count(True))
-        counts.refused += len(results) - counted - replayed
+    if counted == len(results):
+        return bool(counted)
+    counts.replayed += (replayed := results.count(True))
+    counts.refused += len(results) - counted - replayed
+    return bool(counted or replayed)
 
 
 def _write_error(counts: OutcomeCounts, error: JournalError | None) -> RequestError | None:

@@ -199,6 +199,8 @@ def test_what_cannot_be_written_is_not_counted(client: Client, monkeypatch: pyte
         problem = client.post({"feature": "calls", "ok": True, "id": "x"}, 503)
         assert problem["type"].endswith(":outcomes-storage-full")
         assert client.read() == []
+        client.post({"feature": "cals", "ok": True}, 404)  # needs no disk
+        assert client.post({"outcomes": []})["results"] == []
     assert not client.report(id="x")
     assert client.read() == [(1, 0, {"100": 0, "300": 0})]
 
