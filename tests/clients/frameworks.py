@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import django
+import django_example  # noqa: F401 - it says the settings
 import fastapi_example
 import flask_example
 from django.test import Client as DjangoClient
