@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tiergate.cli.sidecar_startup import run_plain_sidecar
@@ -10,6 +11,8 @@ from tiergate.process.termination import mark_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typer._click.core import Command
 
 _OPTIONAL = "--accept-loss"
 
@@ -41,11 +44,17 @@ def run(args: Sequence[str]) -> int:
 
 
 def _dispatch(args: Sequence[str]) -> None:
+    _commands()(args=_with_optional_values(args), prog_name="tiergate")
+
+
+@cache
+def _commands() -> Command:
+    """Make all commands, once in a process: that takes longer than most of them run."""
     from typer.main import get_command
 
     from tiergate.cli.application import app
 
-    get_command(app)(args=_with_optional_values(args), prog_name="tiergate")
+    return get_command(app)
 
 
 def _with_optional_values(args: Sequence[str]) -> list[str]:
