@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serving import NOW, Service, customer, disabled, get, post
+from tests.serving import CATALOG, NOW, Service, customer, disabled, get, post
 from tests.wire import Connection
+from tiergate.model import Suspension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,16 @@ def bulk(tags: str | None = None, **context: Any) -> bytes:  # noqa: ANN401 - an
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Connection]:
-    """A connection to a sidecar that knows acme (gold) and bob (silver)."""
-    with Service(customer("acme"), customer("bob", "silver")).serve() as where, Connection(where.connect()) as opened:
+    """A connection to a sidecar that knows acme (gold), bob (silver), huge, and off (platinum, with suspensions)."""
+    catalog = CATALOG.replace("movies: 30, support: chat", "movies: 30, support: chat, storage: 0.125")
+    catalog += "  - {id: vast, kind: plan, entitlements: {storage: 9007199254740.993}}\n"
+    records = (
+        customer("acme"),
+        customer("bob", "silver"),
+        customer("huge", "vast"),
+        customer("off", "platinum", suspensions=(Suspension("movies"), Suspension("support"))),
+    )
+    with Service(*records, catalog=catalog).serve() as where, Connection(where.connect()) as opened:
         yield opened
 
 
@@ -42,13 +51,20 @@ def test_two_flags_for_each_feature(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     "context",
-    [{}, {"used": 12, "amount": 39}, {"user": "ann", "level": "fax", "value": 900, "used": "?"}, {"targetingKey": "x"}],
+    [
+        {},
+        {"used": 12, "amount": 39},
+        {"user": "ann", "level": "fax", "value": 900, "used": "?"},
+        *({"targetingKey": name} for name in ("bob", "huge", "off", "nobody")),
+    ],
 )
 def test_each_is_the_single_flag(connection: Connection, context: dict[str, Any]) -> None:
-    """Value, reason, metadata, or failure, whatever the context says."""
-    for one in connection.ask(bulk(**context)).json()["flags"]:
+    """Value, reason, metadata, or failure, whatever the context says; also once Cedar's answers are kept."""
+    first = connection.ask(bulk(**context)).json()["flags"]
+    for one in first:
         body = {"context": {"targetingKey": "acme", **context}}
         assert connection.ask(post(f"{BULK}/{one['key']}", body)).json() == one
+    assert [connection.ask(bulk(**context, another=it)).json()["flags"] for it in range(2)] == [first] * 2
 
 
 def test_a_tag_covers_the_context_and_the_flags(connection: Connection) -> None:
