@@ -46,11 +46,11 @@ class ExportedLevel(NamedTuple):
 
 
 class _Place(msgspec.Struct, array_like=True, frozen=True):
-    """What a page ended with: a promise and the start of its window."""
+    """What a page ended with: a promise and the end of its window, where the next one is looked for."""
 
     feature: str
     item: str
-    start: int
+    until: int
 
 
 _place_decoder: Final = msgspec.json.Decoder(_Place)
@@ -86,7 +86,7 @@ def _page(
     listed = list(islice(_windows(unit, wanted, within, behind), PAGE))
     standings = [it for it in compute(unit, listed) if wanted.kept is None or it.figures.kept is wanted.kept]
     last = listed[-1] if len(listed) == PAGE else None
-    place = None if last is None else _Place(last.key.feature, last.key.item, last.window.start)
+    place = None if last is None else _Place(last.key.feature, last.key.item, last.window.until)
     return [_row(standing) for standing in standings], place
 
 
@@ -101,10 +101,9 @@ def _windows(unit: ReadUnit, wanted: LevelFilter, within: Interval, behind: _Pla
             place = PromiseKey(behind.feature, behind.item)
             if key < place:
                 continue
-            start = max(start, behind.start) if key == place else start
+            start = max(start, behind.until) if key == place else start
         for window in windows_between(promises[key], start, until):
-            if behind is None or (key, window.start) > (PromiseKey(behind.feature, behind.item), behind.start):
-                yield wanted_promise(promises, key, window)
+            yield wanted_promise(promises, key, window)
 
 
 def _row(standing: Standing) -> ExportedLevel:
@@ -122,7 +121,7 @@ def _row(standing: Standing) -> ExportedLevel:
         figures.kept,
         *((None, None, None) if budget is None else (budget.allowed // MILLIONTHS, budget.spent, budget.left)),
     )
-    content = msgspec.json.encode(_Place(key.feature, key.item, window.start))
+    content = msgspec.json.encode(_Place(key.feature, key.item, window.until))
     return ExportedLevel(values, base64.urlsafe_b64encode(content).decode().rstrip("="))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import insert, update
 
 from tests.unit.control.catalog_server import problem
 from tests.unit.control.levels_plane import HOUR, JUNE, JUNE_MS, NOW, Plane, serve_levels
+from tiergate.admin import service_level_exports
 from tiergate.model import Status, parse_instant
 from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import MINUTE_MS, Outcomes
@@ -199,8 +200,8 @@ def test_the_list_is_filtered_sorted_and_paged(plane: Plane) -> None:
     assert second["next"] is None
 
 
-def test_windows_are_exported(plane: Plane) -> None:
-    """As lines and as a table, from a cursor on too."""
+def test_windows_are_exported(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lines and as a table, from a cursor on too; pages are not seen."""
     plane.report("api", Status.DOWN, JUNE - HOUR, JUNE + 600_000)
     query = {"feature": "api", "promised_by": "feature", "from": "2027-05-02T00:00:00Z"}
     lines = [json.loads(line) for line in plane.viewer.get("/v1/export/service-levels", params=query).text.splitlines()]
@@ -220,6 +221,9 @@ def test_windows_are_exported(plane: Plane) -> None:
     )
     assert row["cursor"] == lines[1]["cursor"]
     assert [it["feature"] for it in _lines(plane, kept="false")] == ["api"] * 3
+    every = _lines(plane)
+    monkeypatch.setattr(service_level_exports, "PAGE", 1)
+    assert _lines(plane) == every
 
 
 def _lines(plane: Plane, **query: str) -> list[dict[str, Any]]:
