@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tiergate.model import parse_instant
 from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import MINUTE_MS, Outcomes
-from tiergate.store import SYSTEM
+from tiergate.store import SYSTEM, Store
 from tiergate.store.outcomes import (
     HOUR_MS,
     SOURCE_MS,
@@ -20,7 +22,6 @@ from tiergate.store.outcomes import (
 
 if TYPE_CHECKING:
     from tiergate.model import Instant
-    from tiergate.store import Store
 
 HOUR = parse_instant("2026-11-30T14:00:00Z")
 LAST_MINUTE = HOUR + 59 * MINUTE_MS
@@ -80,3 +81,24 @@ def test_old_hours_and_sources_are_deleted(store: Store) -> None:
     now = store.clock()
     assert store.change(lambda unit: drop_sources(unit, now + SOURCE_MS - HOUR_MS), SYSTEM) == 0
     assert store.change(lambda unit: drop_sources(unit, now + SOURCE_MS + HOUR_MS), SYSTEM) == 1
+
+
+def test_two_control_planes_take_batches_in_at_once(store_url: str) -> None:
+    """Of several sidecars, about the same minutes, and some of them twice: nothing is lost or doubled."""
+    planes = [Store.open(store_url) for _ in range(2)]
+    features = [f"f{number}" for number in range(5)]
+    sums = [MinuteSum(feature, HOUR + minute * MINUTE_MS, 1) for feature in features for minute in (0, 59, 60)]
+
+    def deliver(sidecar: int) -> None:
+        chosen = random.Random(sidecar)
+        for number in range(1, 9):
+            for _ in range(chosen.choice([1, 1, 2])):
+                add(chosen.choice(planes), f"sidecar {sidecar}", number, *chosen.sample(sums, len(sums)))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(deliver, sidecar) for sidecar in range(4)]:
+            done.result(60)
+    for feature in features:
+        assert read(planes[0], feature) == {HOUR + minute * MINUTE_MS: Outcomes(4 * 8) for minute in (0, 59, 60)}
+    for plane in planes:
+        plane.close()
