@@ -313,3 +313,18 @@ def test_access_follows_the_subject() -> None:
 
     assert (before, after) == ([True] * 4, False)
     assert sum(it.check_repeat for it in service.metrics.facades["authzen"].values()) > 0
+
+
+def test_before_any_data_evaluations_are_the_operators_choice() -> None:
+    """After the startup deadline, and stale; other resources are unknown."""
+    service = Service(ready=False, startup_allow=("movies",))
+    service.state.serve_unloaded()
+    with service.serve() as where, Connection(where.connect()) as connection:
+        allowed, denied = (connection.ask(evaluation({**CHECKED, "resource": it})).json() for it in (MOVIES, ANALYTICS))
+        other = connection.ask(evaluation(exporting(ACME))).json()
+        found = connection.ask(post("/access/v1/search/resource", CHECKED)).json()["results"]
+
+    assert (allowed["decision"], allowed["context"]["stale"]) == (True, True)
+    assert (denied["decision"], denied["context"]["reason"]) == (False, "stale_data")
+    assert (other["decision"], other["context"]["reason"]) == (False, "unknown_resource")
+    assert found == []

@@ -181,3 +181,22 @@ def test_no_answer_outlives_what_it_rests_on(ask: Ask) -> None:
 
     ask.service.run(change)
     assert ask(request).json()["value"] == 2**53 - 1
+
+
+def test_before_any_data_flags_are_the_operators_choice() -> None:
+    """After the startup deadline, and stale: allowed where the operator says so, else denied."""
+    service = Service(ready=False, startup_allow=("movies",))
+    service.state.serve_unloaded()
+    body = b'{"context": {"targetingKey": "acme", "used": "?"}}'
+    with service.serve() as where, Connection(where.connect()) as opened:
+        said = [opened.ask(post(f"{FLAGS}/{key}", body)).json() for key in ("movies", "movies:allowed", "seats")]
+        listed = opened.ask(post(FLAGS, body)).json()
+
+    assert [(it["value"], it["metadata"]["reason"], it["reason"]) for it in said] == [
+        (True, "granted", "TARGETING_MATCH"),
+        (True, "granted", "TARGETING_MATCH"),
+        (False, "stale_data", "UNKNOWN"),
+    ]
+    assert all(it["metadata"]["stale"] for it in said)
+    assert [it["key"] for it in listed["flags"]] == ["movies", "movies:allowed"]
+    assert listed["metadata"]["stale"] is True

@@ -34,7 +34,7 @@ def test_the_quick_form_is_the_form(name: str) -> None:
     )
     writer, revision = KeptFlagWriter("r"), "r"
     subject = Subject(name)
-    decided = {}
+    decided: dict[str, bytes] = {}
     for _ in range(2):
         for decision in find_all_features(engine, subject, NOW):
             if isinstance(decision, KeptDecision):
