@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, bindparam, func, select, text
 
 from tiergate.errors import StoreError
 from tiergate.store.database import CHANNEL
 from tiergate.store.feed import FeedHead, read_head
+from tiergate.store.prepared_queries import Query, fetch_together
 from tiergate.store.tables import FEED, PUBLICATIONS
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from tiergate.store.database import Database
 
 _AT_ONCE: Final = 500
+_LINES: Final = Query(
+    select(FEED.c.position, FEED.c.line, FEED.c.chain, FEED.c.publication)
+    .where(FEED.c.position > bindparam("after"))
+    .order_by(FEED.c.position)
+    .limit(bindparam("most", type_=BigInteger()))
+)
+_PUBLICATION_AT: Final = Query(
+    select(func.max(PUBLICATIONS.c.sequence).label("sequence")).where(PUBLICATIONS.c.position <= bindparam("at"))
+)
 _ALIVE: Final = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "connect_timeout": "5"}
 
 
@@ -69,10 +79,8 @@ def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> Fe
 
 
 def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes, str, int | None]]:
-    columns = FEED.c
-    query = select(columns.position, columns.line, columns.chain, columns.publication).order_by(columns.position)
     while limit > 0:
-        rows = session.connection().execute(query.where(columns.position > after).limit(min(limit, _AT_ONCE))).all()
+        (rows,) = fetch_together(session.connection(), [(_LINES, {"after": after, "most": min(limit, _AT_ONCE)})])
         for row in rows:
             yield row.position, bytes(row.line), row.chain, row.publication
         if len(rows) < _AT_ONCE:
@@ -82,9 +90,8 @@ def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes
 
 def publication_at(session: Session, position: int) -> int:
     """Return the sequence of the publication that is active at a position; 0 before the first."""
-    columns = PUBLICATIONS.c
-    query = select(func.max(columns.sequence)).where(columns.position <= position)
-    return session.connection().execute(query).scalar_one_or_none() or 0
+    ((row,),) = fetch_together(session.connection(), [(_PUBLICATION_AT, {"at": position})])
+    return row.sequence or 0
 
 
 def publication_envelope(session: Session, sequence: int) -> bytes | None:
