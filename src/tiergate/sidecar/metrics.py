@@ -35,7 +35,6 @@ _LOWEST, _HIGHEST = 10, 31
 
 FACADES = ("ofrep", "authzen")
 """The protocols of others, whose single decisions are counted apart; each is the name of an endpoint, too."""
-
 _ENDPOINTS = (
     *("check", "checks", "entitlements", "explain", "consume", "reserve", "reservations", "usage", "outcomes"),
     *("ofrep", "ofrep_bulk", "authzen", "authzen_batch", "authzen_search"),
@@ -375,8 +374,8 @@ class _StateCollector(Collector):
 def _decisions(metrics: Metrics) -> Metric:
     decisions = CounterMetricFamily("tiergate_decisions", "Decisions served.", labels=["endpoint", "reason", "source"])
     counted = [(endpoint, endpoint, metrics.reasons) for endpoint in _DECIDING]
-    counted += [(facade, "check", reasons) for facade, reasons in metrics.facades.items()]
-    counted.append(("authzen_batch", "checks", metrics.facades["authzen"]))
+    counted += [*((it, "check", reasons) for it, reasons in metrics.facades.items())]
+    counted += [("authzen_batch", "checks", metrics.facades["authzen"])]
     for endpoint, slot, reasons in counted:
         for reason, tally in reasons.items():
             for source in _SOURCES:
