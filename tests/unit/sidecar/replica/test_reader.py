@@ -51,7 +51,7 @@ def test_who_is_unknown_is_not_found(tmp_path: Path) -> None:
 
 def test_ids_are_listed_in_pages(tmp_path: Path) -> None:
     """Of customers or subscriptions, in the order of their code points, after a given one."""
-    subjects = [customer("b"), customer("Z"), customer("a"), customer("ä"), subscription("s1", "a")]
+    subjects: list[Customer | Subscription] = [*map(customer, ("b", "Z", "a", "ä")), subscription("s1", "a")]
     build_replica(tmp_path / "r", subjects)
     replica = Replica(tmp_path / "r")
     assert replica.list_ids(SubjectType.CUSTOMER, "", 9) == ["Z", "a", "b", "ä"]
