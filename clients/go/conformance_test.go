@@ -267,3 +267,15 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestOutcomes(t *testing.T) {
+	read(t, "usage.json") // or skip
+	wrong, err := client(t, "TIERGATE_USAGE_URL").Outcomes(context.Background(), []tiergate.Outcome{
+		{Feature: "analytics", OK: true, Duration: 12345678 * time.Nanosecond},
+		{Feature: "analytics", At: time.Now(), ID: "o1"},
+		{Feature: "analytic", OK: true},
+	})
+	if err != nil || len(wrong) != 1 || wrong[0].Field != "/outcomes/2/feature" || wrong[0].Suggestion != "analytics" {
+		t.Fatal(wrong, err)
+	}
+}

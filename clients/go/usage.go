@@ -161,3 +161,52 @@ func (s *Sidecar) Usage(ctx context.Context, subject Subject, feature string) ([
 	_, err := s.request(ctx, http.MethodGet, "/v1/usage?"+query.Encode(), nil, &found)
 	return found.Usage, err
 }
+
+// Outcome is how a request to a feature went.
+type Outcome struct {
+	Feature  string
+	OK       bool
+	Duration time.Duration // how long it took; nothing is said if it is zero
+	At       time.Time     // when; now, if it is zero
+	ID       string        // with the same id it counts once; may be empty
+}
+
+type outcomeBody struct {
+	Feature    string   `json:"feature"`
+	OK         bool     `json:"ok"`
+	DurationMs *float64 `json:"duration_ms,omitempty"`
+	At         string   `json:"at,omitempty"`
+	ID         string   `json:"id,omitempty"`
+}
+
+// Outcomes reports how requests to features went, up to 1,000. It returns what is wrong with some of them. After an
+// UnreachableError they may have been counted: with an ID the call can be repeated.
+func (s *Sidecar) Outcomes(ctx context.Context, outcomes []Outcome) ([]*RequestError, error) {
+	bodies := make([]outcomeBody, len(outcomes))
+	for place, one := range outcomes {
+		bodies[place] = outcomeBody{Feature: one.Feature, OK: one.OK, ID: one.ID}
+		if one.Duration > 0 {
+			milliseconds := float64(one.Duration.Microseconds()) / 1000
+			bodies[place].DurationMs = &milliseconds
+		}
+		if !one.At.IsZero() {
+			bodies[place].At = one.At.Format(time.RFC3339Nano)
+		}
+	}
+	var found struct {
+		Results []struct {
+			Replayed *bool `json:"replayed"`
+			problem
+		} `json:"results"`
+	}
+	if _, err := s.post(ctx, "/v1/outcomes", map[string]any{"outcomes": bodies}, &found); err != nil {
+		return nil, err
+	}
+	var wrong []*RequestError
+	for _, result := range found.Results {
+		if result.Replayed == nil {
+			wrong = append(wrong, result.problem.asError(0))
+		}
+	}
+	return wrong, nil
+}

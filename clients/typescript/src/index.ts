@@ -12,6 +12,7 @@ export type {
   FeatureUsage,
   FieldsOf,
   LevelFields,
+  Outcome,
   Quantity,
   QuantityFields,
   RangeFields,

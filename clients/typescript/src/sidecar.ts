@@ -8,6 +8,7 @@ import type {
   FeatureUsage,
   FieldsOf,
   LevelFields,
+  Outcome,
   Quantity,
   QuantityFields,
   RangeFields,
@@ -196,6 +197,31 @@ export class Sidecar<C = AnyCatalog> {
     const check = checkBody(subject, feature, options, "");
     const body = { ...check, key: options.key ?? newKey(), at: options.at?.toISOString() };
     return (await this.#post("/v1/usage", body, options)).members as unknown as RecordedUsage;
+  }
+
+  /**
+   * Report how requests to features went: one outcome, or up to 1,000. The result: what is wrong with some of them.
+   *
+   * Throws `SidecarUnreachableError` if nobody answers in time; they may have been counted. With an `id` an outcome
+   * counts once, so that the call can be repeated.
+   */
+  async outcomes(
+    outcomes: readonly Outcome<keyof C & string>[],
+    options: RequestOptions = {},
+  ): Promise<RequestError[]> {
+    const body = {
+      outcomes: outcomes.map((one) => ({
+        feature: one.feature,
+        ok: one.ok,
+        duration_ms: one.durationMs === undefined ? undefined : Math.max(0, Math.round(one.durationMs * 1_000) / 1_000),
+        at: one.at?.toISOString(),
+        id: one.id,
+      })),
+    };
+    const { members } = await this.#post("/v1/outcomes", body, options);
+    return this.#list(members, "results")
+      .filter((result) => !("replayed" in result))
+      .map(problemOf);
   }
 
   /** What a subject has used of one metered feature, or of all, in their current windows. */

@@ -164,6 +164,18 @@ export interface FeatureUsage {
   resets_at?: string;
 }
 
+/** How a request to a feature went. */
+export interface Outcome<F extends string = string> {
+  feature: F;
+  ok: boolean;
+  /** How long it took, in milliseconds. */
+  durationMs?: number;
+  /** When; by default now. */
+  at?: Date;
+  /** With the same id it counts once. */
+  id?: string;
+}
+
 /** A check of one of several features. */
 export type Check<C = AnyCatalog> = {
   [F in keyof C & string]: { subject: Subject; feature: F } & FieldsOf<C[F]>;

@@ -98,3 +98,13 @@ test("usage, one step after the other", async () => {
     }
   }
 });
+
+test("outcomes", async () => {
+  const sidecar = new Sidecar({ url: process.env["TIERGATE_USAGE_URL"]!, timeoutMs: 30_000 });
+  const wrong = await sidecar.outcomes([
+    { feature: "analytics", ok: true, durationMs: 12.3456 },
+    { feature: "analytics", ok: false, at: new Date(), id: "o1" },
+    { feature: "analytic", ok: true },
+  ]);
+  assert.deepEqual(wrong.map((error) => [error.status, error.field, error.suggestion]), [[404, "/outcomes/2/feature", "analytics"]]);
+});
