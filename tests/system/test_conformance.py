@@ -17,6 +17,7 @@ import pytest
 from tests.conformance_cases import FILES, FOLDER, cases, differences, exact
 from tests.system.processes import Process, sidecar
 from tiergate.client import AsyncReservation, AsyncSidecar, Sidecar
+from tiergate.client.fake import FakeFeature, FakeSidecar
 from tiergate.embedded import EmbeddedSidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject, SubjectType
@@ -159,6 +160,56 @@ class Embedded(PythonClient):
         self._sidecar = cast("Sidecar", EmbeddedSidecar(FOLDER / "catalog.yaml", FOLDER / "subjects.yaml"))
 
 
+SUB_GOLD: Final = Subject("sub-gold", SubjectType.SUBSCRIPTION)
+
+
+def fake() -> FakeSidecar:
+    """A fake whose customers have what those of the suite have."""
+    sidecar = FakeSidecar(
+        {
+            "analytics": FakeFeature(),
+            "sso": FakeFeature(),
+            "preview": FakeFeature(draft=True),
+            "seats": FakeFeature("quantity", unit="seats"),
+            "storage": FakeFeature("quantity", unit="GB", scale=1, minimum=0.5, increment=0.5),
+            "exports": FakeFeature("quantity", per_user=3),
+            "rate": FakeFeature("range", unit="requests/min", scale=2),
+            "support": FakeFeature("custom", levels=["email", "chat", "phone", "priority phone"]),
+            "credits": FakeFeature("quantity", unit="credits", scale=2, metered=True),
+            "messages": FakeFeature("quantity", metered=True),
+        }
+    )
+    gold: dict[str, Any] = {"analytics": True, "sso": True, "preview": True, "seats": 10**12, "storage": 12.5, "exports": 10}
+    gold |= {"rate": 500.25, "support": "phone", "credits": "unlimited"}
+    platinum: dict[str, Any] = {"analytics": True, "seats": "unlimited", "rate": 1000, "support": "priority phone"}
+    basic: dict[str, Any] = {"seats": 13, "support": "email", "credits": 10.5, "messages": 100}
+    for subject, given in (
+        ("gold-customer", gold),
+        (SUB_GOLD, gold),
+        ("platinum-customer", platinum),
+        ("basic-customer", basic),
+        ("suspended-customer", gold),
+        ("Łukasz/42 & co", {"analytics": True}),
+    ):
+        for feature, value in given.items():
+            sidecar.give(subject, feature, value)
+    sidecar.give("gold-customer", "messages", 5, soft=True)
+    sidecar.suspend("sso")
+    sidecar.suspend("analytics", "suspended-customer")
+    sidecar.add("nobody-sold", is_live=False)
+    sidecar.add(Subject("sub-over", SubjectType.SUBSCRIPTION), is_live=False)
+    return sidecar
+
+
+class Fake(PythonClient):
+    """`tiergate.client.fake.FakeSidecar`; it has no use for the address."""
+
+    def __init__(self, url: str) -> None:
+        del url
+        self._sidecar = cast("Sidecar", fake())
+        self._reservations = {}
+
+
 class _Blocking:
     """An object for asyncio, each method of which blocks."""
 
@@ -239,7 +290,7 @@ def opened() -> Iterator[Opened]:
         yield keep
 
 
-@pytest.mark.parametrize("way", [*WAYS, Embedded])
+@pytest.mark.parametrize("way", [*WAYS, Embedded, Fake])
 def test_checks_are_answered_as_the_suite_says(url: str, way: type[OwnApi | PythonClient], opened: Opened) -> None:
     """Each check, one at a time; then all of them at once, if the way of asking has that."""
     asker = opened(way(url))
@@ -257,7 +308,7 @@ def test_checks_are_answered_as_the_suite_says(url: str, way: type[OwnApi | Pyth
     assert not wrong
 
 
-@pytest.mark.parametrize("way", [*WAYS, Embedded])
+@pytest.mark.parametrize("way", [*WAYS, Embedded, Fake])
 def test_lists_are_as_the_suite_says(url: str, way: type[OwnApi | PythonClient], opened: Opened) -> None:
     """All features, and some."""
     asker = opened(way(url))
@@ -265,7 +316,7 @@ def test_lists_are_as_the_suite_says(url: str, way: type[OwnApi | PythonClient],
     assert [line for case, one in found for line in differences(case["entitlements"], one, case["subject"])] == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, Fake])
 def test_usage_is_counted_as_the_suite_says(way: type[OwnApi | PythonClient], tmp_path: Path, opened: Opened) -> None:
     """One step after the other, on a sidecar that has counted nothing."""
     with sidecar(*FILES, "--data", tmp_path / "data") as process:

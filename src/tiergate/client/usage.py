@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tiergate.client.answers import Answer
     from tiergate.client.async_sidecar import AsyncSidecar
     from tiergate.client.check_arguments import Quantity
-    from tiergate.client.sidecar import Sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,14 @@ class ReservationMade(NamedTuple):
     key: str
 
 
+class ReservationEnder(Protocol):
+    """What can end a reservation: a sidecar."""
+
+    def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
+        """Commit or release it by its id."""
+        ...
+
+
 class Reservation:
     """Units that are set aside until they are committed or released, or until `expires_at`; false if it is denied.
 
@@ -58,7 +65,7 @@ class Reservation:
     released if the block raises. A denied one does nothing.
     """
 
-    def __init__(self, sidecar: Sidecar, made: ReservationMade) -> None:
+    def __init__(self, sidecar: ReservationEnder, made: ReservationMade) -> None:
         self._sidecar = sidecar
         self.answer = made.answer
         self.reserved = made.reserved

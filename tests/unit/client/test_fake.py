@@ -1,0 +1,63 @@
+"""The fake sidecar, beyond the conformance suite, which `tests/system` runs with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiergate.client.fake import FakeFeature, FakeSidecar
+from tiergate.errors import CheckError, RequestError, SidecarUnreachableError, UnknownFeatureError
+
+
+@pytest.fixture
+def sidecar() -> FakeSidecar:
+    """A fake with a customer who has 3 of a metered feature."""
+    fake = FakeSidecar({"calls": FakeFeature("quantity", metered=True), "analytics": FakeFeature()})
+    fake.give("ada", "calls", 3)
+    return fake
+
+
+def test_it_can_be_down(sidecar: FakeSidecar) -> None:
+    """So that a test sees what the service does then."""
+    sidecar.is_down = True
+    assert sidecar.allows("ada", "calls", otherwise=True)
+    assert not sidecar.allows("ada", "calls", otherwise=False)
+    with pytest.raises(SidecarUnreachableError):
+        sidecar.consume("ada", "calls")
+    assert sidecar.no_answers == 3
+    sidecar.is_down = False
+    assert sidecar.consume("ada", "calls")
+
+
+def test_it_remembers_what_was_asked(sidecar: FakeSidecar) -> None:
+    """For assertions."""
+    sidecar.check("ada", "calls", amount=2)
+    assert [(check.subject.id, check.feature, check.amount) for check in sidecar.asked] == [("ada", "calls", 2)]
+
+
+def test_a_reservation_is_a_context_manager(sidecar: FakeSidecar) -> None:
+    """Committed with what was used; released if the block raises."""
+    with sidecar.reserve("ada", "calls", amount=3) as reservation:
+        assert not sidecar.consume("ada", "calls")
+        reservation.use(1)
+    with pytest.raises(RuntimeError), sidecar.reserve("ada", "calls", amount=2):
+        raise RuntimeError
+    (usage,) = sidecar.usage("ada")
+    assert (usage.used, usage.remaining) == (1, 2)
+    with pytest.raises(CheckError):
+        sidecar.end_reservation(reservation.id, "commit", 4)
+    with pytest.raises(RequestError):
+        sidecar.end_reservation("none", "release", None)
+
+
+def test_misspelt_features_are_mistakes_in_a_test_too(sidecar: FakeSidecar) -> None:
+    """Where something is given, and where it is asked for."""
+    for wrong in (
+        lambda: sidecar.give("ada", "cals", 1),
+        lambda: sidecar.suspend("cals"),
+        lambda: sidecar.check("ada", "cals"),
+        lambda: sidecar.consume("ada", "cals"),
+    ):
+        with pytest.raises(UnknownFeatureError, match="did you mean `calls`"):
+            wrong()
+    with pytest.raises(CheckError):
+        sidecar.consume("ada", "analytics")
