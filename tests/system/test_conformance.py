@@ -179,9 +179,17 @@ def fake() -> FakeSidecar:
             "messages": FakeFeature("quantity", metered=True),
         }
     )
-    gold: dict[str, Any] = {"analytics": True, "sso": True, "preview": True, "seats": 10**12, "storage": 12.5, "exports": 10}
+    gold: dict[str, Any] = {
+        "analytics": True,
+        "sso": True,
+        "preview": True,
+        "seats": 10**12,
+        "storage": 12.5,
+        "exports": 10,
+    }
     gold |= {"rate": 500.25, "support": "phone", "credits": "unlimited"}
-    platinum: dict[str, Any] = {"analytics": True, "seats": "unlimited", "rate": 1000, "support": "priority phone"}
+    platinum: dict[str, Any] = {"analytics": True, "seats": "unlimited", "rate": 1000}
+    platinum |= {"support": "priority phone"}
     basic: dict[str, Any] = {"seats": 13, "support": "email", "credits": 10.5, "messages": 100}
     for subject, given in (
         ("gold-customer", gold),
