@@ -7,7 +7,8 @@ monitor runs.
 A report stands for one alert, by its fingerprint, of one feature. INVARIANT (deliveries repeat): Alertmanager sends an
 alert again and again, several of them send the same one, and what was delayed comes after what is newer. So an alert
 that began at an instant opens one report, which starts there; once that has ended, however it did, it stays ended, and
-only an alert that begins later opens another. A report that a person has ended or edited stays as the person left it.
+only an alert that begins later opens another. A report that a person has ended or edited stays as the person left it,
+but that an open one ends with its alert.
 
 What is wrong with one alert is named in the answer, and the others count: Alertmanager does not send again what was
 rejected as a whole.
@@ -66,6 +67,7 @@ MAX_BODY: Final = 8 * 2**20
 """Most bytes of a delivery."""
 
 _MAX_FEATURES: Final = 100
+_MAX_SAID: Final = 10_000  # of alerts and their features; each is a row, or is compared with all features
 _MAX_FINGERPRINT: Final = 200
 
 
@@ -133,6 +135,10 @@ def take_alerts(actor: Actor, unit: WriteUnit, delivery: Delivery, name: str = D
     problems: list[_Problem] = []
     ignored = 0
     for place, alert in enumerate(delivery.alerts):
+        if len(said) + len(problems) >= _MAX_SAID:
+            detail = f"a delivery may name {_MAX_SAID:,} features in all of its alerts: aggregate over instances"
+            problems.append(_Problem(place, "too-many", detail))
+            continue
         found = list(_read(alert, place, known, unit.now))
         said += [it for it in found if isinstance(it, _Said)]
         problems += [it for it in found if isinstance(it, _Problem)]
@@ -248,6 +254,8 @@ def _apply(unit: WriteUnit, name: str, said: Sequence[_Said], counts: dict[str, 
 def _apply_one(unit: WriteUnit, name: str, said: _Said, reports: list[StoredReport]) -> str:
     """Do what one alert says of a feature, given its earlier reports, which are kept up to date; return what it did."""
     same = next((place for place, it in enumerate(reports) if it.report.start == said.start), None)
+    if same is None:
+        same = next((place for place, it in enumerate(reports) if _has_moved(it, said)), None)
     if same is not None:
         stored = reports[same]
         if said.end is None or stored.report.until != FOREVER:
@@ -273,6 +281,14 @@ def _apply_one(unit: WriteUnit, name: str, said: _Said, reports: list[StoredRepo
     unit.audit("status_report.created", "status_report", report.id, after=report_data(report))
     reports.append(add_report(unit, report, said.key))
     return "opened" if said.end is None else "ended"
+
+
+def _has_moved(stored: StoredReport, said: _Said) -> bool:
+    """Return whether a report stands for an alert, but has had another start since somebody else edited it.
+
+    It was opened while the alert fired, so that it cannot stand for an earlier one.
+    """
+    return stored.updated_by != stored.created_by and said.start <= stored.stamp.created_at
 
 
 def _end_one(unit: WriteUnit, stored: StoredReport, at: Instant) -> StoredReport:

@@ -18,6 +18,7 @@ from tiergate.admin.results import Page, View
 from tiergate.admin.status_changes import changing_statuses, end_report
 from tiergate.admin.status_reports import (
     AudienceBody,
+    audience_of,
     feature_problems,
     read_status,
     report_data,
@@ -30,7 +31,6 @@ from tiergate.model import (
     Reporter,
     ReporterKind,
     Status,
-    StatusAudience,
     StatusReport,
     format_instant,
     parse_instant,
@@ -199,7 +199,6 @@ def report(actor: Actor, unit: WriteUnit, name: str, body: MonitorReport) -> Vie
     monitor = _speaking(actor, unit, name)
     at = unit.now if body.at is None else _instant(body.at)
     status = None if body.status == Status.OPERATIONAL.value else read_status(body.status)
-    audience = None if body.audience is None else StatusAudience(body.audience.tags, body.audience.items)
     wanted = StatusReport(
         id=new_report_id(),
         feature=body.feature,
@@ -208,7 +207,7 @@ def report(actor: Actor, unit: WriteUnit, name: str, body: MonitorReport) -> Vie
         reporter=Reporter(ReporterKind.MONITOR, name),
         note=body.note,
         public_note=body.public_note,
-        audience=audience,
+        audience=audience_of(body.audience),
     )
     problems = list(_report_problems(unit, monitor, body, wanted if status is not None else None, at))
     if problems:

@@ -136,7 +136,7 @@ def create_report(actor: Actor, unit: WriteUnit, body: NewReport) -> View:
         reporter=Reporter(ReporterKind.PERSON, actor.id),
         note=body.note,
         public_note=body.public_note,
-        audience=_audience(body.audience),
+        audience=audience_of(body.audience),
     )
     problems = [*feature_problems(unit, [body.feature], "/feature"), *report_problems(unit, report)]
     if problems:
@@ -290,7 +290,7 @@ def _edited(unit: ReadUnit, report: StatusReport, edit: ReportEdit) -> StatusRep
     if edit.until is not UNSET:
         changes["until"] = FOREVER if edit.until is None else _instant(edit.until, "/until")
     if edit.audience is not UNSET:
-        changes["audience"] = _audience(edit.audience)
+        changes["audience"] = audience_of(edit.audience)
     after = replace(report, **changes)
     problems = list(report_problems(unit, after))
     if problems:
@@ -319,7 +319,8 @@ def _audit(unit: WriteUnit, action: str, before: StoredReport, after: StoredRepo
         )
 
 
-def _audience(body: AudienceBody | None) -> StatusAudience | None:
+def audience_of(body: AudienceBody | None) -> StatusAudience | None:
+    """Return an audience in its one form, so that equal ones compare as equal; `None` if there is none."""
     return None if body is None else StatusAudience(tuple(sorted(set(body.tags))), tuple(sorted(set(body.items))))
 
 

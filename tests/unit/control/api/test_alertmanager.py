@@ -133,6 +133,29 @@ def test_what_a_person_ended_stays_ended(plane: StatusPlane) -> None:
     assert plane.shown() == "operational"
 
 
+@pytest.mark.parametrize("start", ["2027-01-15T07:50:00Z", "2027-01-15T07:59:30Z"])
+def test_a_report_whose_start_a_person_moved_still_stands_for_its_alert(plane: StatusPlane, start: str) -> None:
+    """It is not doubled while the alert fires, and ends with it; one that the person ended is left as it is."""
+    deliver(plane, alert())
+    id_ = plane.client.get(REPORTS).json()["items"][0]["id"]
+    headers = {"content-type": "application/merge-patch+json"}
+    assert plane.admin.as_("admin").patch(f"{REPORTS}/{id_}", json={"start": start}, headers=headers).status_code == 200
+    assert deliver(plane, alert())["unchanged"] == 1
+    plane.wait("08:05")
+    deliver(plane, alert(status="resolved", endsAt="2027-01-15T08:04:00Z"))
+    assert reports(plane) == [("calls", start[11:19], "08:04:00")]
+    plane.admin.as_("admin").patch(f"{REPORTS}/{id_}", json={"until": "2027-01-15T08:03:00Z"}, headers=headers)
+    assert deliver(plane, alert())["unchanged"] == 1
+    assert reports(plane) == [("calls", start[11:19], "08:03:00")]
+
+
+def test_a_delivery_cannot_make_rows_without_bound(quick: StatusPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too many is named, and the rest counts."""
+    monkeypatch.setattr("tiergate.admin.alertmanager._MAX_SAID", 1)
+    found = deliver(quick, *(alert(fingerprint=f"b{number}", status="resolved") for number in range(3)))
+    assert (found["ended"], [it["code"] for it in found["rejected"]]) == (1, ["too-many", "too-many"])
+
+
 def test_what_is_wrong_with_one_alert_does_not_lose_the_others(plane: StatusPlane) -> None:
     """It is named, with its place, feature and code."""
     found = deliver(

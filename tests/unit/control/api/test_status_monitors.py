@@ -149,3 +149,15 @@ def test_what_a_deleted_monitor_said_ends(plane: StatusPlane) -> None:
     assert plane.client.get(f"{REPORTS}?reporter=probe").json()["items"][0]["until"][11:16] == "09:00"
     assert plane.client.post(f"{PATH}/heartbeat").status_code == 404
     assert plane.client.get("/v1/status/monitors").json()["items"] == []
+
+
+def test_the_same_audience_in_another_order_is_the_same_report(plane: StatusPlane) -> None:
+    """It goes on."""
+    found = [
+        plane.client.post(
+            f"{PATH}/report", json={"feature": "calls", "status": "partial", "audience": {"tags": tags}}
+        ).json()["report"]
+        for tags in (["eu", "us"], ["us", "eu", "us"])
+    ]
+    assert found[0]["id"] == found[1]["id"]
+    assert found[1]["audience"] == {"tags": ["eu", "us"]}
