@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import structlog
+
 from tiergate.admin.status_changes import services_report
+from tiergate.errors import ConflictError
 from tiergate.model import Instant, ReporterKind, Status
 from tiergate.status.outcome_verdict import LOOK_BACK, Verdict, verdict
 from tiergate.status.outcomes import MINUTE_MS, minute_of
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 SETTLED_MS: Final = 10_000
 """How long after its end a minute is judged, in milliseconds: sidecars deliver every 5 seconds."""
 
+_log = structlog.get_logger(__name__)
+
 
 class _Change(NamedTuple):
     feature: str
@@ -30,11 +35,19 @@ class _Change(NamedTuple):
 
 
 def judge_services(store: Store) -> int:
-    """Let the reports of services follow the outcomes of the last minutes; return how many features changed."""
-    changes = store.read(_changes)
-    for change in changes:
-        store.change(lambda unit: services_report(unit, change.feature, *change.verdict), SYSTEM)  # noqa: B023 - at once
-    return len(changes)
+    """Let the reports of services follow the outcomes of the last minutes; return how many features changed.
+
+    A feature that has too many reports already is left as it is: the others change.
+    """
+    count = 0
+    for change in store.read(_changes):
+        try:
+            store.change(lambda unit: services_report(unit, change.feature, *change.verdict), SYSTEM)  # noqa: B023 - at once
+        except ConflictError as error:
+            _log.warning("outcomes do not change a status", feature=change.feature, error=error.detail)
+        else:
+            count += 1
+    return count
 
 
 def _changes(unit: ReadUnit) -> list[_Change]:

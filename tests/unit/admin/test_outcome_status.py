@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.stores import put_in_force
 from tiergate.admin.outcome_status import SETTLED_MS, judge_services
+from tiergate.admin.status_changes import services_report
+from tiergate.errors import ConflictError
 from tiergate.model import FOREVER, ReporterKind
 from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import MINUTE_MS
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.model import Instant
+    from tiergate.store import WriteUnit
 
 START = 1_800_000_000_000
 CATALOG = """\
@@ -98,3 +101,21 @@ def test_a_minute_is_judged_when_sidecars_had_time_to_deliver(services: Services
     services.now += MINUTE_MS
     assert judge_services(services.store) == 0
     assert len(services.reports()) == 1
+
+
+def test_a_feature_with_too_many_reports_holds_up_no_other(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left as it is."""
+    catalog = CATALOG.replace("id: movies, type: switch", "id: movies, type: switch, service_level: {availability: 99}")
+    put_in_force(services.store, catalog)
+
+    def report(unit: WriteUnit, feature: str, *of: Any) -> None:  # noqa: ANN401 - as what it stands for
+        if feature == "calls":
+            raise ConflictError("too-many-reports", "enough")
+        services_report(unit, feature, *of)
+
+    monkeypatch.setattr("tiergate.admin.outcome_status.services_report", report)
+    sums = [MinuteSum(it, START + at * MINUTE_MS, 100, 100) for it in ("calls", "movies") for at in range(2)]
+    services.store.change(lambda unit: add_batch(unit, "source", 1, sums), SYSTEM)
+    services.now = START + 2 * MINUTE_MS + SETTLED_MS
+    assert judge_services(services.store) == 1
+    assert list(services.store.read(lambda unit: reports_between(unit, START, FOREVER))) == ["movies"]
