@@ -18,6 +18,9 @@ from tiergate.status.outcomes import MINUTE_MS
 
 VERSION: Final = 1
 
+LATENCIES_MOST: Final = 100
+"""The most latencies of a sum: a batch with more would be refused for ever."""
+
 _LARGEST: Final = 2**53
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 _Latency = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -28,7 +31,7 @@ class _Sum(msgspec.Struct, array_like=True, frozen=True, gc=False):
     minute: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST, multiple_of=MINUTE_MS)]
     requests: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
     failed: _Count = 0
-    slow: Annotated[tuple[tuple[_Latency, _Count], ...], msgspec.Meta(max_length=100)] = ()
+    slow: Annotated[tuple[tuple[_Latency, _Count], ...], msgspec.Meta(max_length=LATENCIES_MOST)] = ()
 
 
 class _Batch(msgspec.Struct, array_like=True, frozen=True):

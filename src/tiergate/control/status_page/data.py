@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax import saxutils
+from xml.sax.saxutils import quoteattr
 
 from tiergate.control.status_page.words import NAMES, time_text, title_of, to_minute
 from tiergate.model import format_instant
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tiergate.admin.public_status import PublicReport, PublicStatus
 
 _DAY: Final = 86_400_000
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_json(status: PublicStatus, title: str) -> bytes:
@@ -84,3 +87,8 @@ def _entry(report: PublicReport, name: str) -> Iterator[str]:
     yield f"<category term={quoteattr(report.status.value)} label={quoteattr(NAMES[report.status])}/>\n"
     yield '<link rel="alternate" type="text/html" href="/status"/>\n'
     yield f'<content type="text">{escape(text)}</content>\n</entry>\n'
+
+
+def escape(text: str) -> str:
+    """Return a text as XML, without what no XML can have: one such character would make the feed unreadable."""
+    return saxutils.escape(_NOT_XML.sub("", text))

@@ -10,6 +10,7 @@ from tiergate.model import Check, Subject, parse_instant
 from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.time_slicing import run_in_slices
 from tiergate.status.outcome_book import digest_of_id
+from tiergate.status.outcome_delivery import LATENCIES_MOST
 from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import Outcomes, minute_of
 from tiergate.wire.decision import UNSET
@@ -154,7 +155,8 @@ class OutcomeService:
             index = self._generation().engine.evaluator.index
             if feature not in index.features:
                 raise self.checks.unknown_feature(Check(_NOBODY, feature))
-            latencies = known[feature] = index.latencies_of(feature)
+            # What was slower than one that is left out counts as slow by the next lower one (`Outcomes.slower_than`).
+            latencies = known[feature] = index.latencies_of(feature)[:LATENCIES_MOST]
         minute = minute_of(now if outcome.at is UNSET else _instant(outcome.at, now))
         tally = recorder.tallies(minute).get(feature)
         if tally is None:

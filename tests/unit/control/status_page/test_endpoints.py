@@ -167,14 +167,14 @@ def test_the_page_is_well_formed_html_without_scripts(shown: Page) -> None:
 
 
 def test_the_feed_is_atom(shown: Page) -> None:
-    """Each entry has an id that stays, its dates, and its note."""
-    shown.report("calls", "down", public_note=NOTE)
+    """Each entry has an id that stays, its dates, and its note, without what no XML can have."""
+    shown.report("calls", "down", public_note=f"{NOTE}\ufffe\uffff")
     answer = shown.reader.get("/status.atom")
     assert answer.headers["content-type"].startswith("application/atom+xml")
     feed = ET.fromstring(answer.text)
     (entry,) = feed.findall(f"{ATOM}entry")
     assert entry.findtext(f"{ATOM}title") == "Calls & <video>: Outage"
-    assert (entry.findtext(f"{ATOM}content") or "").startswith(NOTE)
+    assert (entry.findtext(f"{ATOM}content") or "").startswith(f"{NOTE}\nFrom ")
     assert entry.findtext(f"{ATOM}updated") == feed.findtext(f"{ATOM}updated") == "2027-01-15T08:00:00.000Z"
     assert (entry.findtext(f"{ATOM}id") or "").startswith(feed.findtext(f"{ATOM}id") or "nothing")
 

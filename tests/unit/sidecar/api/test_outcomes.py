@@ -101,6 +101,16 @@ def test_outcomes_are_added_up_by_minute(client: Client) -> None:
     assert client.read("movies") == [(1, 1, {})]
 
 
+def test_more_latencies_than_a_batch_may_have_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the control plane would refuse the batch, and all later ones would wait behind it."""
+    monkeypatch.setattr("tiergate.sidecar.outcomes.outcome_service.LATENCIES_MOST", 1)
+    service = Service(customer("acme"), catalog=CATALOG, outcomes=tmp_path)
+    with service.serve() as where, Connection(where.connect()) as connection:
+        client = Client(service, connection)
+        client.report(duration_ms=200)
+        assert client.read() == [(1, 0, {"100": 1})]
+
+
 def test_errors_stand_in_place_and_the_others_count(client: Client) -> None:
     """Each names its place; an unknown feature is named, with the nearest."""
     good = {"feature": "calls", "ok": True}
