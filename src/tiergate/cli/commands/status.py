@@ -156,6 +156,9 @@ def edit(
     note: Note = None,
     public_note: PublicNote = None,
     audience: AudienceOptions,
+    no_audience: Annotated[
+        bool, typer.Option("--no-audience", help="It concerns everybody, as all but `partial` do.")
+    ] = False,
     reason: Reason = "",
     connection: ControlPlaneOptions,
     as_json: AsJson = False,
@@ -163,9 +166,12 @@ def edit(
     """Change a report, also after the fact; what is not given stays."""
     if reopen and until is not None:
         raise SettingsError("reopen", "excludes `--until`")
+    if no_audience and audience.body():
+        raise SettingsError("no-audience", "excludes `--tag` and `--item`")
     body = {"status": None if status is None else status.value, "start": start, "until": until}
     body |= {"note": note, "public_note": public_note}
     sent = _given(body) | audience.body() | ({"until": None} if reopen else {})
+    sent |= {"audience": None} if no_audience else {}
     found = connection.client().call("PATCH", _report_path(id_), body=sent, reason=reason)
     _print_report(found, as_json=as_json)
 

@@ -38,6 +38,11 @@ def test_reports_are_made_changed_and_ended(sqlite_url: str, cli: Cli, tmp_path:
         assert json.loads(status("list", "--open", "--json").out) == []
         assert "open" in status("edit", report["id"], "--reopen").out
         assert status("edit", report["id"], "--reopen", "--until", "2027-01-16").code == ExitCode.USAGE
+        both = status("edit", report["id"], "--status", "down", "--no-audience", "--tag", "eu")
+        assert both.code == ExitCode.USAGE
+        worse = json.loads(status("edit", report["id"], "--status", "down", "--no-audience", "--json").out)
+        assert (worse["status"], "audience" in worse) == ("down", False)
+        status("edit", report["id"], "--status", "partial")
         assert len(json.loads(status("list", "--status", "partial", "--feature", "calls", "--json").out)) == 1
         assert status("delete", report["id"]).out == f"report {report['id']} deleted\n"
         assert status("delete", "a/b").code == ExitCode.USAGE
