@@ -1,7 +1,8 @@
 """Service levels as rows for other systems: each promise in each of its windows, in a fixed order.
 
-Each row has a cursor behind it. Windows that have ended are final unless their reports are edited. Rows are computed in
-pages, each in a transaction of its own, so that whoever reads all of them needs constant memory.
+Each row has a cursor behind it. Windows that have ended are final unless their reports are edited, or outcomes come
+late. Rows are computed in pages, each in a transaction of its own, so that whoever reads all of them needs constant
+memory.
 """
 
 from __future__ import annotations
