@@ -39,7 +39,8 @@ const (
 type Options struct {
 	// URL is http://host:port, https://host:port or unix:/path/of/the/socket.
 	URL string
-	// Token returns what the sidecar's token file holds, if it has one; it is called before each request.
+	// Token returns what the sidecar's token file holds, if it has one; it is called before each request. Space around
+	// it, such as the end of the line, does not count.
 	Token func() string
 	// Timeout limits a call, from its beginning to the last byte of the answer; by default one second. The context of
 	// the call can end it earlier.
@@ -228,7 +229,12 @@ func (s *Sidecar) request(ctx context.Context, method, path string, body []byte,
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if s.options.Token != nil {
-		request.Header.Set("Authorization", "Bearer "+s.options.Token())
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(s.options.Token()))
+	}
+	if path != outcomesPath {
+		// Twice is as once: a check changes nothing, and what counts has a key or an id. So net/http may send it again if
+		// the sidecar closes a kept connection. A nil value is not sent.
+		request.Header["Idempotency-Key"] = nil
 	}
 	for name, value := range map[string]string{"X-Request-Id": trace.RequestID, "Traceparent": trace.Traceparent} {
 		if value != "" && isHeader(value) {

@@ -168,6 +168,31 @@ func TestAUnixSocket(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatTheServerClosesIsReplaced(t *testing.T) {
+	connections := map[string]int{}
+	url, asked := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		if connections[r.RemoteAddr]++; connections[r.RemoteAddr] > 1 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, granted)
+	})
+	sidecar := sidecarAt(t, tiergate.Options{URL: url, Token: func() string { return "secret\n" }})
+	for range 2 {
+		if allowed, err := sidecar.Allows(context.Background(), movies, false); err != nil || !allowed {
+			t.Error(allowed, err)
+		}
+	}
+	header := (*asked)[0].header
+	if _, isSent := header["Idempotency-Key"]; isSent || header.Get("Authorization") != "Bearer secret" || len(*asked) != 3 {
+		t.Error(header, len(*asked))
+	}
+	outcome := tiergate.Outcome{Feature: "movies", OK: true}
+	var unreachable *tiergate.UnreachableError
+	if _, err := sidecar.Outcomes(context.Background(), []tiergate.Outcome{outcome}); !errors.As(err, &unreachable) {
+		t.Error("an outcome without an id would count twice", err)
+	}
+}
+
 func TestAnAddressIsLookedAt(t *testing.T) {
 	for _, url := range []string{"localhost:8437", "ftp://a", "http://a/b", "http://a?b", "unix:", "http://"} {
 		if _, err := tiergate.New(tiergate.Options{URL: url}); err == nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+const outcomesPath = "/v1/outcomes"
+
 // Use is a request about a metered feature.
 type Use struct {
 	Subject Subject
@@ -199,7 +201,7 @@ func (s *Sidecar) Outcomes(ctx context.Context, outcomes []Outcome) ([]*RequestE
 			problem
 		} `json:"results"`
 	}
-	if _, err := s.post(ctx, "/v1/outcomes", map[string]any{"outcomes": bodies}, &found); err != nil {
+	if _, err := s.post(ctx, outcomesPath, map[string]any{"outcomes": bodies}, &found); err != nil {
 		return nil, err
 	}
 	var wrong []*RequestError

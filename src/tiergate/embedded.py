@@ -21,6 +21,7 @@ from tiergate import publish
 from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.client.answers import read_answer, read_explanation, read_json
+from tiergate.client.calls import expect_options
 from tiergate.client.check_arguments import checked, make_check, make_subject
 from tiergate.engine import (
     Evaluator,
@@ -32,7 +33,7 @@ from tiergate.engine import (
     reasoning_sentences,
 )
 from tiergate.errors import CallerError, CheckError, UnknownFeatureError
-from tiergate.model import SubjectType
+from tiergate.model import SubjectType, parse_instant
 from tiergate.model.features import COUNTED
 from tiergate.naming import NearestNames
 
@@ -102,12 +103,11 @@ class EmbeddedSidecar:
         self, subject: SubjectArgument, feature: str, *, at: datetime | None = None, **options: Unpack[CheckOptions]
     ) -> Explanation:
         """Explain a decision, of now or of another moment (with an offset)."""
-        if at is not None and at.tzinfo is None:
-            raise CheckError("/at", "must have its offset: a local time would be a guess")
+        now = self._now() if at is None else _instant(at)
         check = _check(subject, feature, options)
         self._expect(check.feature)
         with _pointing():
-            explanation = explain(self._evaluator, check, self._now() if at is None else round(at.timestamp() * 1000))
+            explanation = explain(self._evaluator, check, now)
         definition = self._evaluator.index.features[check.feature]
         reasoning = build_reasoning(explanation, definition, self._subjects.find(check.subject), check.subject)
         return read_explanation(read_json(reasoning_json(reasoning, reasoning_sentences(reasoning))))
@@ -164,8 +164,16 @@ def _pointing() -> Iterator[None]:
 
 
 def _check(subject: SubjectArgument, feature: str, options: CheckOptions) -> Check:
+    expect_options(options)
     fields = {name: value for name, value in options.items() if name not in {"request_id", "traceparent"}}
     return make_check(subject, feature, fields)  # type: ignore[arg-type] # the values of the typed dictionary
+
+
+def _instant(at: datetime) -> Instant:
+    """Return a moment, floored to the millisecond as by a sidecar."""
+    if at.tzinfo is None:
+        raise CheckError("/at", "must have its offset: a local time would be a guess")
+    return parse_instant(at.isoformat())
 
 
 def _answer(decision: Decision) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from tiergate.errors import AuthorError, CheckError, UnknownFeatureError
 from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,6 +40,16 @@ def test_it_has_the_questions_of_a_sidecar(engine: EmbeddedSidecar) -> None:
     assert explained.sentences
     with pytest.raises(CheckError, match="offset"):
         engine.explain("gold-customer", "sso", at=datetime(2025, 12, 1))  # noqa: DTZ001 - the mistake
+
+
+def test_arguments_are_those_of_a_sidecar(engine: EmbeddedSidecar) -> None:
+    """A misspelt one is an error, and a moment is floored to the millisecond."""
+    asks: tuple[Callable[..., object], ...] = engine.check, engine.explain, partial(engine.allows, otherwise=False)
+    for ask in asks:
+        with pytest.raises(TypeError, match="amout"):
+            ask("basic-customer", "seats", amout=14)
+    before = datetime(2025, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)  # when a suspension has not begun
+    assert engine.explain("gold-customer", "sso", at=before).answer.allowed
 
 
 def test_time_is_what_the_clock_says() -> None:

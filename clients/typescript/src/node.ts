@@ -25,7 +25,11 @@ export function unixSocket(path: string): typeof fetch {
           answer.on("end", () => {
             const headers = new Headers();
             for (const [name, value] of Object.entries(answer.headers)) headers.set(name, String(value));
-            resolve(new Response(Buffer.concat(parts), { status: answer.statusCode ?? 500, headers }));
+            try {
+              resolve(new Response(Buffer.concat(parts), { status: answer.statusCode ?? 500, headers }));
+            } catch (error) {
+              reject(error); // a status that has no body, which no sidecar sends
+            }
           });
         },
       );

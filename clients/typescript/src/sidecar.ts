@@ -96,7 +96,7 @@ export class Sidecar<C = AnyCatalog> {
     } catch (error) {
       if (error instanceof SidecarUnreachableError) return options.otherwise;
       if (error instanceof RequestError && this.#options.onMistake) {
-        this.#options.onMistake(error);
+        tell(this.#options.onMistake, error);
         return options.otherwise;
       }
       throw error;
@@ -253,7 +253,7 @@ export class Sidecar<C = AnyCatalog> {
     const headers: Record<string, string> = { accept: "application/json" };
     if (body !== undefined) headers["content-type"] = "application/json";
     const token = typeof this.#options.token === "function" ? this.#options.token() : this.#options.token;
-    if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+    if (token !== undefined) headers["authorization"] = `Bearer ${token.trim()}`;
     if (options.requestId !== undefined && TRACED.test(options.requestId)) headers["x-request-id"] = options.requestId;
     if (options.traceparent !== undefined && TRACED.test(options.traceparent)) {
       headers["traceparent"] = options.traceparent;
@@ -305,7 +305,7 @@ export class Sidecar<C = AnyCatalog> {
     const told = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : error;
     const missed = new SidecarUnreachableError(`no answer from ${this.#url}: ${told}`, { cause: error });
     this.#noAnswers += 1;
-    this.#options.onNoAnswer?.(missed);
+    if (this.#options.onNoAnswer) tell(this.#options.onNoAnswer, missed);
     return missed;
   }
 }
@@ -354,6 +354,15 @@ export class Reservation {
     }
     await this.commit();
     return result;
+  }
+}
+
+/** Call a hook of the service; its errors must not change the answer. */
+function tell<E>(hook: (error: E) => void, error: E): void {
+  try {
+    hook(error);
+  } catch (wrong) {
+    console.error("a hook of the Tiergate client threw an error:", wrong);
   }
 }
 

@@ -92,6 +92,19 @@ test("a mistake is thrown, or told", async () => {
   close();
 });
 
+test("a hook that throws changes no answer", async (context) => {
+  const told = context.mock.method(console, "error", () => undefined);
+  const fail = () => {
+    throw new Error("of the hook");
+  };
+  const unreachable = new Sidecar({ url: "http://127.0.0.1:1", onNoAnswer: fail });
+  assert.equal(await unreachable.allows("ada", "movies", { otherwise: true }), true);
+  await assert.rejects(unreachable.check("ada", "movies"), SidecarUnreachableError);
+  const mistaken = new Sidecar({ onMistake: fail });
+  assert.equal(await mistaken.allows("ada", "movies", { amount: "1e", otherwise: true } as never), true);
+  assert.equal(told.mock.callCount(), 3);
+});
+
 test("a caller can give up", async () => {
   const { url, close } = await serving(() => undefined);
   const asking = new Sidecar({ url, timeoutMs: 60_000 }).check("ada", "movies", { signal: AbortSignal.timeout(20) });
@@ -118,9 +131,13 @@ test("a reservation is committed after the work, and released if it fails", asyn
 test("a Unix socket", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tiergate-"));
   const path = join(folder, "api.sock");
-  const { asked, close } = await serving((_, response) => response.end(JSON.stringify(ANSWER)), path);
-  const sidecar = new Sidecar({ fetch: unixSocket(path) });
+  let status = 200;
+  const { asked, close } = await serving((_, response) => response.writeHead(status).end(JSON.stringify(ANSWER)), path);
+  const sidecar = new Sidecar({ fetch: unixSocket(path), token: "of a file\n" });
   assert.equal((await sidecar.check("ada", "movies")).allowed, true);
+  assert.equal(asked[0]!.request.headers.authorization, "Bearer of a file");
+  status = 304;
+  await assert.rejects(sidecar.check("ada", "movies"), SidecarUnreachableError);
   assert.equal(asked[0]!.request.headers.host, "localhost");
   close();
   assert.equal(await sidecar.allows("ada", "movies", { otherwise: false }), false);

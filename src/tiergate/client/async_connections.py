@@ -90,22 +90,34 @@ class _Connection(asyncio.Protocol):
         return response, reader.reusable and self.is_open
 
     def close(self) -> None:
-        """Close it at once, without another word."""
+        """Close it at once, without another word; from any loop or thread."""
         self.is_open = False
-        if self._transport is not None and self._forks == Forks.count:
-            with suppress(RuntimeError):  # its loop is closed
+        if self._transport is None or self._forks != Forks.count:
+            return
+        with suppress(RuntimeError):  # its loop is closed
+            if self._loop is _running_loop():
                 self._transport.abort()
+            else:
+                self._loop.call_soon_threadsafe(self._transport.abort)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class AsyncConnections:
-    """Sends requests to one address. Keeps up to 64 idle connections."""
+    """Sends requests to one address. Keeps up to 64 idle connections for each event loop."""
 
     def __init__(self, url: str, timeout: float, ca_file: str | None = None) -> None:
         """Prepare to connect; nothing is sent yet. Arguments and errors are as of `connections.Connections`."""
         self.url = url
         self._timeout = timeout
         self._address = Address.of(url, ca_file)
-        self._idle: deque[_Connection] = deque()
+        self._idle: dict[asyncio.AbstractEventLoop, deque[_Connection]] = {}
+        self._forks = Forks.count
 
     async def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         """Send a request and read the whole response, as `connections.Connections.request`."""
@@ -138,21 +150,35 @@ class AsyncConnections:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        for loop in list(self._idle):
+            self._forget(loop)
 
     def _take(self) -> _Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
+        if self._forks != Forks.count:
+            self._forks = Forks.count
+            self.close()
+        idle = self._idle.get(asyncio.get_running_loop()) if self._idle else None
+        while idle:
+            connection = idle.pop()
             if connection.is_ours() and connection.is_open:
                 return connection
             connection.close()
         return None
 
     def _keep(self, connection: _Connection) -> None:
-        if len(self._idle) < _KEPT:
-            self._idle.append(connection)
+        loop = asyncio.get_running_loop()
+        idle = self._idle.get(loop)
+        if idle is None:  # what loops that are over have left goes, so that nothing heaps up
+            for other in [it for it in list(self._idle) if it.is_closed()]:
+                self._forget(other)
+            idle = self._idle[loop] = deque()
+        if len(idle) < _KEPT:
+            idle.append(connection)
         else:
+            connection.close()
+
+    def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        for connection in self._idle.pop(loop, deque()):
             connection.close()
 
     async def _connect(self) -> _Connection:

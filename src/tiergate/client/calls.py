@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
-from tiergate.client.check_arguments import check_json, checked, make_check, make_subject
+from tiergate.client.check_arguments import check_json, checked, feature_text, make_check, make_subject
 from tiergate.client.outcomes import OutcomeMinute, read_minutes, read_replayed
 from tiergate.client.response_reading import caller_error, is_about, listed, members
 from tiergate.client.usage import (
@@ -56,6 +56,12 @@ class CheckOptions(TypedDict, total=False):
     level: str | None
     request_id: str | None
     traceparent: str | None
+
+
+def expect_options(options: CheckOptions) -> None:
+    """Raise `TypeError` if there is another option: without it the check would be about less than was asked."""
+    if unknown := options.keys() - CheckOptions.__annotations__.keys():
+        raise TypeError(f"unexpected argument `{min(unknown)}`")
 
 
 class UndecidedError(Exception):
@@ -188,7 +194,7 @@ def report_call(
 def usage_call(subject: SubjectArgument, feature: str | None) -> Call[list[FeatureUsage]]:
     """What a subject has used."""
     whom = make_subject(subject)
-    query = _subject_query(whom) | ({} if feature is None else {"feature": feature})
+    query = _subject_query(whom) | ({} if feature is None else {"feature": feature_text(feature)})
 
     def read(response: Response) -> list[FeatureUsage]:
         listing = read_json(response.body)
@@ -198,9 +204,13 @@ def usage_call(subject: SubjectArgument, feature: str | None) -> Call[list[Featu
     return Call("GET", f"/v1/usage?{urlencode(query)}", None, {}, feature or "", read)
 
 
-def outcome_body(feature: str, *, ok: bool, duration_ms: float | None, at: datetime | None, id_: str | None) -> Outcome:
+def outcome_body(
+    feature: object, *, ok: bool, duration_ms: float | None, at: datetime | None, id_: str | None
+) -> Outcome:
     """One outcome, as it is sent."""
-    body: dict[str, object] = {"feature": feature, "ok": ok} | _at(at)
+    # Nothing is raised here: what is no text is refused by the sidecar.
+    name = feature_text(feature) if isinstance(feature, str) else feature
+    body: dict[str, object] = {"feature": name, "ok": ok} | _at(at)
     if duration_ms is not None:
         body["duration_ms"] = max(0.0, round(duration_ms, 3))
     return body if id_ is None else body | {"id": id_}
@@ -225,7 +235,7 @@ def send_outcomes_call(outcomes: Sequence[Outcome]) -> Call[list[CallerError]]:
 
 def outcomes_call(feature: str, since: datetime | None) -> Call[list[OutcomeMinute]]:
     """What was reported of a feature."""
-    query = {"feature": feature} | ({} if since is None else {"from": _at(since)["at"]})
+    query = {"feature": feature_text(feature)} | ({} if since is None else {"from": _at(since)["at"]})
     target = f"/v1/outcomes?{urlencode(query)}"
     return Call("GET", target, None, {}, feature, lambda response: read_minutes(read_json(response.body)))
 
@@ -271,6 +281,7 @@ def _subject_query(subject: Subject) -> dict[str, str]:
 
 
 def _fields(options: CheckOptions) -> dict[str, Quantity | str | None]:
+    expect_options(options)
     return {
         "amount": options.get("amount"),
         "used": options.get("used"),

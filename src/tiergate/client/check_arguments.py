@@ -38,7 +38,8 @@ def make_check(subject: SubjectArgument, feature: str, fields: Mapping[str, Quan
     amount, used, user_used, value = (_number(fields.get(name), f"/{name}") for name in _NUMBERS)
     if level is not None and not isinstance(level, str):
         raise CheckError("/level", f"must be a string, not {_kind(level)}")
-    return Check(make_subject(subject), _feature(feature), amount, used, user_used, value, level)
+    held = None if level is None else _exact(level)
+    return Check(make_subject(subject), feature_text(feature), amount, used, user_used, value, held)
 
 
 def checked(check: Check, at: str) -> Check:
@@ -63,6 +64,13 @@ def make_subject(subject: SubjectArgument) -> Subject:
     return Subject(_id(subject.id, "/subject/id"), kind, user)
 
 
+def feature_text(value: object) -> str:
+    """Return the id of a feature as a plain string; raises `CheckError` if it is no text."""
+    if not isinstance(value, str):
+        raise CheckError("/feature", f"must be a string, not {_kind(value)}")
+    return _exact(value)
+
+
 def check_json(check: Check) -> dict[str, object]:
     """Return a check as the members of the sidecar's request, without absent ones."""
     subject = check.subject
@@ -79,16 +87,15 @@ def check_json(check: Check) -> dict[str, object]:
 def _id(value: object, at: str) -> str:
     if isinstance(value, bool) or not isinstance(value, Id):
         raise CheckError(at, f"must be a string, a whole number or a UUID, not {_kind(value)}")
-    text = str(value)
+    text = _exact(value) if isinstance(value, str) else str(int(value) if isinstance(value, int) else value)
     if not text:
         raise CheckError(at, "must not be empty")
     return text
 
 
-def _feature(value: object) -> str:
-    if not isinstance(value, str):
-        raise CheckError("/feature", f"must be a string, not {_kind(value)}")
-    return value
+def _exact(text: str) -> str:
+    """Return a text as a plain string, whatever kind of text it is: a member of an enumeration is its value."""
+    return str.__str__(text)
 
 
 def _number(value: object, at: str) -> Number | None:

@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -207,6 +208,41 @@ def test_bytes_that_nobody_asked_for_close_a_connection() -> None:
 
     asyncio.run(ask())
     assert len(asked) == 2
+
+
+def test_loops_that_take_turns_keep_their_connections() -> None:
+    """Neither takes, or closes, what the other has."""
+    opened: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(1)
+        while await reader.readuntil(b'"movies"}'):
+            writer.write(response())
+
+    async def ask() -> None:
+        async with serving(answer) as url:
+            sidecar = AsyncSidecar(url, timeout=10)
+            loops = [asyncio.new_event_loop() for _ in range(2)]
+            for _ in range(3):
+                for loop in loops:
+                    answered = await asyncio.to_thread(loop.run_until_complete, sidecar.check("ada", "movies"))
+                    assert answered.allowed
+            sidecar._connections.close()
+            for loop in loops:
+                await asyncio.to_thread(loop.run_until_complete, asyncio.sleep(0.01))
+                loop.close()
+
+    asyncio.run(ask())
+    assert len(opened) == 2
+
+
+def test_a_misspelt_argument_is_an_error_as_in_the_other_client() -> None:
+    """Without it, the check would be about one unit, and perhaps allowed."""
+    sidecar = AsyncSidecar("http://127.0.0.1:1")
+    asks: tuple[Callable[..., Any], ...] = sidecar.check, sidecar.explain, partial(sidecar.allows, otherwise=True)
+    for ask in asks:
+        with pytest.raises(TypeError, match="amout"):
+            asyncio.run(ask("ada", "movies", amout=5))
 
 
 def test_one_client_serves_several_loops(server: Server) -> None:

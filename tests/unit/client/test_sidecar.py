@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -326,6 +328,32 @@ def test_ids_may_be_what_services_have(server: Server, given: str | int | UUID, 
         assert sidecar.allows(Subject(given, user=given), "movies", otherwise=False)  # type: ignore[arg-type]
     asked = [json.loads(body)["subject"] for *_, body in server.requests]
     assert asked == [written, {"type": "customer", "id": written, "user": written}]
+
+
+class Marked(str):
+    """Text of another type, as that of template engines."""
+
+    __slots__ = ()
+
+
+class Named(str, Enum):  # noqa: UP042 - its text as a `str` is another than its value
+    """Text that is a member of an enumeration."""
+
+    NAME = "movies"
+
+
+@pytest.mark.parametrize("text", [Marked("movies"), Named.NAME])
+def test_text_of_any_type_is_its_text(server: Server, text: str) -> None:
+    """As an id, a feature and a level, in bodies and in queries."""
+    answer(server, GRANTED)
+    with Sidecar(server.url) as sidecar:
+        assert sidecar.allows(Subject(text, user=text), text, level=text, otherwise=False)
+        with suppress(SidecarUnreachableError):  # the answer is none about usage
+            sidecar.usage(text, text)
+    (_, _, _, body), (_, target, *_) = server.requests
+    subject = {"type": "customer", "id": "movies", "user": "movies"}
+    assert json.loads(body) == {"subject": subject, "feature": "movies", "level": "movies"}
+    assert target.endswith("?subject=movies&type=customer&feature=movies")
 
 
 @pytest.mark.parametrize(
