@@ -105,8 +105,8 @@ class OutcomeDelivery:
         if not self._has_begun:
             await recorder.commit(Begun(secrets.token_urlsafe(_SOURCE_BYTES)))
             self._has_begun = True
+        await self._give_up()
         if book.pending is None:
-            await self._give_up()
             if not book.waiting.count:
                 return every
             await recorder.commit(Sealed())
@@ -132,7 +132,7 @@ class OutcomeDelivery:
         return 0.0 if len(batch.sums) >= BATCH_MOST else every
 
     async def _give_up(self) -> None:
-        """Drop what has waited for too long."""
+        """Drop what has waited for too long, also behind a batch that cannot be delivered."""
         oldest, before = self._recorder.book.waiting.oldest, self._clock() - UNDELIVERED_MS
         if oldest is not None and oldest < before:
             dropped = self._recorder.book.dropped

@@ -188,6 +188,24 @@ async def test_what_waited_for_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_what_waits_behind_a_batch_is_given_up_too(tmp_path: Path) -> None:
+    """While the control plane is out of reach, so that there is room for what is new."""
+    sidecar = Sidecar(tmp_path)
+    sidecar.plane.error = SyncError("https://plane", "no response")
+    await sidecar.count(1)
+    await sidecar.delivery._step(5.0)
+    await sidecar.count(2)
+    sidecar.now += UNDELIVERED_MS + MINUTE_MS
+    await sidecar.count(3)
+    await sidecar.delivery._step(5.0)
+    assert sidecar.upkeep.report().dropped == 2
+    sidecar.plane.error = None
+    await sidecar.upkeep.shut_down(5.0)
+    assert sidecar.names() == [(1, 1), (2, 3)]
+    sidecar.close()
+
+
+@in_loop
 async def test_a_torn_end_is_left_out_and_a_damaged_middle_is_not_read(tmp_path: Path) -> None:
     """Only a group that nobody was told about can be torn."""
     sidecar = Sidecar(tmp_path)
