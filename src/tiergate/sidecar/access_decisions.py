@@ -76,7 +76,7 @@ class AccessDecisions:
             return ServedAccess(denied, "", True, now, now, SubjectVersion(), False)
         evaluator = generation.engine.evaluator
         target = Uid(resource.type, resource.id)
-        start, until, is_momentary = BEGINNING, FOREVER, False
+        start, until, is_momentary, is_fetched = BEGINNING, FOREVER, False, True
         if isinstance(principal, AskedEntity):
             version = SubjectVersion()
             uid = Uid(principal.type, principal.id)
@@ -84,7 +84,8 @@ class AccessDecisions:
             decision = evaluator.access.decide(question)
         else:
             version = service.state.subject_versions.of(principal)
-            active = evaluator.find_subject(principal, now) if service.is_known(principal) else None
+            is_fetched = service.is_known(principal)
+            active = evaluator.find_subject(principal, now) if is_fetched else None
             if active is None or isinstance(active, Denial):
                 reason = Reason.UNKNOWN_SUBJECT if active is None else active.reason
                 decision = AccessDecision(allowed=False, reason=reason)
@@ -100,7 +101,7 @@ class AccessDecisions:
         return ServedAccess(
             decision,
             generation.revision,
-            is_stale,
+            is_stale or not is_fetched,
             max(start, stale_at) if is_stale else start,
             until if is_stale else min(until, stale_at),
             version,

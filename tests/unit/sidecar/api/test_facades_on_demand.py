@@ -65,3 +65,25 @@ def test_a_subject_is_fetched_first(path: str, body: dict[str, Any]) -> None:
 
     assert all(allowed(it) for it in answers)
     assert [it.id for it in fetcher.fetched] == ["acme"]
+
+
+class NoFetcher(Fetcher):
+    """Reaches nobody."""
+
+    def is_known(self, subject: Subject) -> bool:  # noqa: ARG002 - whoever is asked about
+        """Never."""
+        return False
+
+
+def test_a_subject_that_cannot_be_fetched_is_unknown_for_now() -> None:
+    """Of a feature as of a resource of the rules' own: stale, so that nobody takes it for a fact."""
+    rules = (
+        ("r.cedarschema", "entity report; action export appliesTo { principal: User, resource: report };"),
+        ("r.cedar", '@id("all") permit(principal, action == Action::"export", resource);'),
+    )
+    own = {**QUESTION, "action": {"name": "export"}, "resource": {"type": "report", "id": "r1"}}
+    service = Service(customer("acme"), rules=rules, ensures=NoFetcher())
+    with service.serve() as where, Connection(where.connect()) as connection:
+        answers = [connection.ask(post("/access/v1/evaluation", it)).json() for it in (QUESTION, own)]
+
+    assert [(it["context"]["reason"], it["context"]["stale"]) for it in answers] == [("unknown_subject", True)] * 2
