@@ -195,7 +195,10 @@ def fall_silent(unit: WriteUnit, monitor: Monitor) -> None:
 
 
 def report(actor: Actor, unit: WriteUnit, name: str, body: MonitorReport) -> View | None:
-    """Set what a monitor says of a feature; return the report, or nothing if it says that all is well."""
+    """Set what a monitor says of a feature; return the report that is open then, or nothing if all is well.
+
+    INVARIANT (deliveries are late): what is said of an instant changes no report that began after it.
+    """
     monitor = _speaking(actor, unit, name)
     at = unit.now if body.at is None else _instant(body.at)
     status = None if body.status == Status.OPERATIONAL.value else read_status(body.status)
@@ -219,7 +222,10 @@ def report(actor: Actor, unit: WriteUnit, name: str, body: MonitorReport) -> Vie
             for it in open_reports_of(unit, ReporterKind.MONITOR, name)
             if it.report.feature == body.feature and (it.source_key == body.key or (status is None and not body.key))
         ]
-        stored = _write(unit, current, None if status is None else wanted, body.key, at)
+        newer = [it for it in current if body.at is not None and it.report.start > at]
+        older = [it for it in current if it not in newer]
+        stored = _write(unit, older, None if status is None or newer else wanted, body.key, at)
+        stored = newer[-1] if newer else stored
     return None if stored is None else report_view(stored)
 
 

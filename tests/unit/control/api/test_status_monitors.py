@@ -107,6 +107,18 @@ def test_a_monitor_changes_and_ends_its_own_reports_only(plane: StatusPlane) -> 
     assert "until" not in plane.client.get(f"{REPORTS}/{by_hand}").json()
 
 
+@pytest.mark.parametrize("status", ["operational", "degraded", "down"])
+def test_what_comes_late_changes_no_report_that_began_after_it(plane: StatusPlane, status: str) -> None:
+    """The newer one is the answer, as it was; of the same instant, the last one counts."""
+    body = {"feature": "calls", "status": "down", "note": "new", "at": "2027-01-15T07:50:00Z"}
+    newer = plane.client.post(f"{PATH}/report", json=body).json()["report"]
+    late = {"feature": "calls", "status": status, "note": "old", "at": "2027-01-15T07:49:59Z"}
+    assert plane.client.post(f"{PATH}/report", json=late).json()["report"] == newer
+    assert plane.client.get(f"{REPORTS}?reporter=probe").json()["items"] == [newer]
+    same = body | {"status": "operational"}
+    assert "report" not in plane.client.post(f"{PATH}/report", json=same).json()
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
