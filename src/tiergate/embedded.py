@@ -87,8 +87,11 @@ class EmbeddedSidecar:
         del otherwise
         return self.check(subject, feature, **options).allowed
 
-    def checks(self, checks: Sequence[Check], **_: object) -> list[Answer | CallerError]:
+    def checks(
+        self, checks: Sequence[Check], *, request_id: str | None = None, traceparent: str | None = None
+    ) -> list[Answer | CallerError]:
         """Decide several checks; a wrong check's place holds its error."""
+        del request_id, traceparent
         found: list[Answer | CallerError] = []
         for place, check in enumerate(checks):
             try:
@@ -112,8 +115,16 @@ class EmbeddedSidecar:
         reasoning = build_reasoning(explanation, definition, self._subjects.find(check.subject), check.subject)
         return read_explanation(read_json(reasoning_json(reasoning, reasoning_sentences(reasoning))))
 
-    def entitlements(self, subject: SubjectArgument, *, features: Sequence[str] = (), **_: object) -> list[Answer]:
+    def entitlements(
+        self,
+        subject: SubjectArgument,
+        *,
+        features: Sequence[str] = (),
+        request_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> list[Answer]:
         """Return one answer for each feature of the catalog, or each of `features`, in the order of their ids."""
+        del request_id, traceparent
         for feature in features:
             self._expect(feature)
         known = self._evaluator.index.features

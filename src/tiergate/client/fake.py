@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self, Unpack
 from uuid import uuid4
 
 from tiergate.client.answers import Answer, Entitlement, Explanation
+from tiergate.client.calls import expect_options
 from tiergate.client.check_arguments import checked, make_check, make_subject
 from tiergate.client.usage import (
     Consumption,
@@ -83,6 +84,7 @@ class _Held(NamedTuple):
     customer: _Customer
     feature: str
     amount: Decimal
+    end: tuple[str, Decimal] | None = None  # how it ended, and what of it was used
 
 
 class FakeSidecar:
@@ -98,6 +100,7 @@ class FakeSidecar:
         self._suspended: set[str] = set()
         self._keys: dict[str, tuple[object, Answer, Number]] = {}
         self._reservations: dict[str, _Held] = {}
+        self._reserved: dict[str, str] = {}
         self.asked: list[Check] = []
         self.is_down = False
         self.no_answers = 0
@@ -141,8 +144,11 @@ class FakeSidecar:
         except SidecarUnreachableError:
             return otherwise
 
-    def checks(self, checks: Sequence[Check], **_: object) -> list[Answer | CallerError]:
+    def checks(
+        self, checks: Sequence[Check], *, request_id: str | None = None, traceparent: str | None = None
+    ) -> list[Answer | CallerError]:
         """Answer as `Sidecar.checks`."""
+        del request_id, traceparent
         found: list[Answer | CallerError] = []
         for place, check in enumerate(checks):
             try:
@@ -153,8 +159,16 @@ class FakeSidecar:
                 found.append(error)
         return found
 
-    def entitlements(self, subject: SubjectArgument, *, features: Sequence[str] = (), **_: object) -> list[Answer]:
+    def entitlements(
+        self,
+        subject: SubjectArgument,
+        *,
+        features: Sequence[str] = (),
+        request_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> list[Answer]:
         """Answer as `Sidecar.entitlements`."""
+        del request_id, traceparent
         for feature in features:
             self._expect(feature)
         whom = make_subject(subject)
@@ -175,9 +189,11 @@ class FakeSidecar:
         *,
         amount: Quantity | None = None,
         key: str | None = None,
-        **_: object,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Consumption:
         """Answer as `Sidecar.consume`, and count."""
+        del request_id, traceparent
         answer, consumed, used_key, replayed = self._counted("consume", subject, feature, amount, key)
         return Consumption(answer=answer, consumed=consumed, key=used_key, replayed=replayed)
 
@@ -189,26 +205,31 @@ class FakeSidecar:
         amount: Quantity | None = None,
         expires_in: int | None = None,
         key: str | None = None,
-        **_: object,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Reservation:
         """Answer as `Sidecar.reserve`, and count; it never expires."""
-        del expires_in
-        answer, reserved, used_key, _replayed = self._counted("reserve", subject, feature, amount, key)
-        id_ = uuid4().hex if answer.allowed else ""
-        if id_:
+        del expires_in, request_id, traceparent
+        answer, reserved, used_key, replayed = self._counted("reserve", subject, feature, amount, key)
+        id_ = self._reserved.setdefault(used_key, uuid4().hex) if answer.allowed else ""
+        if id_ and not replayed:
             self._reservations[id_] = _Held(self._customers[make_subject(subject)], feature, Decimal(reserved))
         return Reservation(self, ReservationMade(answer, reserved, id_, None, used_key))
 
     def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
         """End a reservation as `Sidecar.end_reservation`."""
+        self._expect_up()
         held = self._reservations.get(id_)
         if held is None:
             raise RequestError(404, "unknown reservation", f"there is no reservation `{id_}`")
         kept = Decimal(0) if verb == "release" else held.amount if amount is None else Decimal(_number(amount))
         if kept > held.amount:
             raise CheckError("/amount", "is more than is reserved")
-        held.customer.used[held.feature] -= held.amount - kept
-        self._reservations[id_] = held._replace(amount=kept)
+        if held.end is None:
+            held.customer.used[held.feature] -= held.amount - kept
+            self._reservations[id_] = held._replace(end=(verb, kept))
+        elif held.end != (verb, kept):
+            raise RequestError(409, "reservation ended", "it ended otherwise, or with another amount")
 
     def report_usage(
         self,
@@ -221,6 +242,7 @@ class FakeSidecar:
     ) -> RecordedUsage:
         """Count as `Sidecar.report_usage`."""
         del at
+        self._expect_up()
         check = make_check(subject, feature, {"amount": amount})
         customer = self._customers.get(check.subject)
         number = self._amount(check, self._metered(feature))
@@ -233,6 +255,7 @@ class FakeSidecar:
 
     def usage(self, subject: SubjectArgument, feature: str | None = None) -> list[FeatureUsage]:
         """Answer as `Sidecar.usage`."""
+        self._expect_up()
         customer = self._customers.get(make_subject(subject))
         if customer is None:
             raise RequestError(404, "unknown subject", "nobody has this id", field="/subject")
@@ -277,6 +300,7 @@ class FakeSidecar:
         number = self._amount(check, definition)
         content, used_key = (verb, check.subject, feature, number), key or uuid4().hex
         if used_key in self._keys:
+            self._expect_up()
             before, answer, counted = self._keys[used_key]
             if before != content:
                 raise RequestError(409, "idempotency key reused", "the key was used for other content", field="/key")
@@ -296,6 +320,11 @@ class FakeSidecar:
             raise CheckError("/feature", f"`{feature}` is not metered")
         return definition
 
+    def _expect_up(self) -> None:
+        if self.is_down:
+            self.no_answers += 1
+            raise SidecarUnreachableError("fake:", "the fake is down")
+
     def _expect(self, feature: str) -> FakeFeature:
         if feature not in self._features:
             raise UnknownFeatureError(feature, nearest(feature, self._features))
@@ -305,9 +334,7 @@ class FakeSidecar:
         return self._customers.setdefault(make_subject(subject), _Customer())
 
     def _answer(self, check: Check) -> Answer:
-        if self.is_down:
-            self.no_answers += 1
-            raise SidecarUnreachableError("fake:", "the fake is down")
+        self._expect_up()
         definition = self._expect(check.feature)
         for name in _ALL_FIELDS:
             if getattr(check, name) is not None and name not in _FIELDS[definition.type]:
@@ -423,6 +450,7 @@ def _fits_batch(definition: FakeFeature, amount: Decimal) -> bool:
 
 
 def _check(subject: SubjectArgument, feature: str, options: CheckOptions) -> Check:
+    expect_options(options)
     fields = {name: value for name, value in options.items() if name in _ALL_FIELDS}
     return make_check(subject, feature, fields)  # type: ignore[arg-type] # the values of the typed dictionary
 

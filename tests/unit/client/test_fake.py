@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tiergate.client.fake import FakeFeature, FakeSidecar
 from tiergate.errors import CheckError, RequestError, SidecarUnreachableError, UnknownFeatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -59,5 +64,42 @@ def test_misspelt_features_are_mistakes_in_a_test_too(sidecar: FakeSidecar) -> N
     ):
         with pytest.raises(UnknownFeatureError, match="did you mean `calls`"):
             wrong()
+
+
+def test_misspelt_arguments_are_mistakes_in_a_test_too(sidecar: FakeSidecar) -> None:
+    """As a sidecar's, so that no test passes with what fails in the service."""
+    asks: tuple[Callable[..., object], ...] = (sidecar.check, sidecar.explain, sidecar.consume, sidecar.reserve)
+    for ask in asks:
+        with pytest.raises(TypeError, match="amout"):
+            ask("ada", "calls", amout=2)
+    listings: tuple[Callable[..., object], ...] = (sidecar.entitlements, sidecar.checks)
+    for listing in listings:
+        with pytest.raises(TypeError, match="features_"):
+            listing("ada", features_=())
+
+
+def test_a_reservation_that_is_repeated_is_one(sidecar: FakeSidecar) -> None:
+    """With its key it has the same id, and its units are given back once."""
+    first, second = (sidecar.reserve("ada", "calls", amount=2, key="k").id for _ in range(2))
+    assert first == second
+    for _ in range(2):
+        sidecar.end_reservation(first, "commit", 1)
+    with pytest.raises(RequestError):
+        sidecar.end_reservation(first, "release", None)  # it has ended otherwise
+    assert [it.used for it in sidecar.usage("ada")] == [1]
+
+
+def test_nothing_is_answered_while_it_is_down(sidecar: FakeSidecar) -> None:
+    """Neither what counts, nor what is repeated."""
+    id_ = sidecar.reserve("ada", "calls", key="k").id
+    sidecar.is_down = True
+    for ask in (
+        lambda: sidecar.usage("ada"),
+        lambda: sidecar.report_usage("ada", "calls"),
+        lambda: sidecar.reserve("ada", "calls", key="k"),
+        lambda: sidecar.end_reservation(id_, "release", None),
+    ):
+        with pytest.raises(SidecarUnreachableError):
+            ask()
     with pytest.raises(CheckError):
         sidecar.consume("ada", "analytics")
