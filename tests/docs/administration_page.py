@@ -109,7 +109,7 @@ lists who has what:
 | `limit-mapped` | a feature stays metered while an item, a draft or an override gives it a `limit` of its own |
 | `source-mapped` | a feature that others draw on stays a metered quantity of its scale |
 | `status-move` | a feature goes from `draft` to `active` to `archived` and back to `active` |
-| `feature-active`, `feature-mapped` | only a feature that is not active and not in use can be deleted |
+| `feature-active`, `feature-mapped` | only what is not active and that nothing uses, as open reports do, is deleted |
 | `feature-archived` | an archived feature takes no new entitlements |
 | `kind-published` | a published item keeps its kind |
 | `item-held` | an item that others have cannot become private to one customer |

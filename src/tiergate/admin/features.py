@@ -35,6 +35,7 @@ from tiergate.store.features import FeatureFilter, StoredFeature, find_feature, 
 from tiergate.store.items import read_items
 from tiergate.store.publications import first_versions_with, published_types
 from tiergate.store.references import features_linking_to, read_feature_references
+from tiergate.store.status_references import describe_status_references
 from tiergate.store.working_catalog import delete_features
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
         for it, stored in read_items(unit).items()
         if id_ in stored.item.service_levels
     ]
+    links += describe_status_references(unit, [id_]).get(id_, ())
     linked = [ValueUse(None, tuple(links), len(links))] if links else []
     reject_conflicts(check_feature_deletion(feature, [*value_uses(unit, feature), *linked]))
     delete_features(unit.session, [feature.id])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog import check_feature_deletion
+from tiergate.catalog import ValueUse, check_feature_deletion
 from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerSubscription, Problem, Rollout, Rules
 from tiergate.publish.catalog_change import SourcePositions
 from tiergate.publish.changeset import Changeset, etags_of, find_file_changes, merge_rules, sort_by_id
@@ -30,6 +30,7 @@ from tiergate.publish.published_state import (
 )
 from tiergate.publish.rollouts import ItemHistory, read_item_history
 from tiergate.store.policy_files import policy_files, write_file_changes
+from tiergate.store.status_references import describe_status_references
 from tiergate.store.working_catalog import (
     WorkingItem,
     delete_features,
@@ -116,8 +117,12 @@ class _ApplyPlanner:
             if before is not None and not feature.suspensions and not prune:
                 feature = replace(feature, suspensions=before.suspensions)  # noqa: PLW2901 - the same feature
             features[id_] = feature
-        for id_ in sorted(published.keys() - features.keys()):
-            for problem in check_feature_deletion(published[id_], ()):
+        removed = sorted(published.keys() - features.keys())
+        links = describe_status_references(self._unit, removed)
+        for id_ in removed:
+            holders = tuple(links.get(id_, ()))
+            uses = [ValueUse(None, holders, len(holders))] if holders else []
+            for problem in check_feature_deletion(published[id_], uses):
                 self._problems.append(self._positions.problem(("feature", id_), problem.code, problem.detail))
         return features
 

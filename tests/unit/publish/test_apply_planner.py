@@ -16,15 +16,21 @@ from tiergate.model import (
     Item,
     ItemKind,
     PlansPerSubscription,
+    Reporter,
+    ReporterKind,
     Rollout,
     Rules,
+    Status,
+    StatusReport,
     SubscriptionItem,
     Suspension,
 )
 from tiergate.publish.catalog_export import export_catalog, omit_private_items
 from tiergate.publish.immediate_planner import plan_suspension
 from tiergate.publish.rollback_planner import plan_rollback
+from tiergate.store import SYSTEM
 from tiergate.store.publications import versions
+from tiergate.store.status_reports import add_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +150,16 @@ def test_only_archived_features_are_pruned(press: Press) -> None:
     press.apply(plain.replace("{id: idle, type: switch", "{id: idle, type: switch, status: archived"))
     press.apply(CATALOG, prune=True)
     assert sorted(press.catalog.features) == ["analytics", "movies", "support"]
+
+
+def test_a_feature_with_an_open_report_is_not_pruned(press: Press) -> None:
+    """A new one with its id would show the report."""
+    plain = CATALOG.replace("  - {id: movies", "  - {id: idle, type: switch, status: archived}\n  - {id: movies")
+    press.apply(plain)
+    reporter = Reporter(ReporterKind.PERSON, "kim")
+    report = StatusReport(id="rep_1", feature="idle", status=Status.DOWN, start=1, reporter=reporter)
+    press.store.change(lambda unit: add_report(unit, report), SYSTEM)
+    assert refused(press, CATALOG, prune=True) == ["feature-mapped"]
 
 
 def test_a_suspension_is_not_taken_back_by_a_file_without_it(press: Press) -> None:

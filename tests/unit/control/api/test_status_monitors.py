@@ -173,3 +173,34 @@ def test_the_same_audience_in_another_order_is_the_same_report(plane: StatusPlan
     ]
     assert found[0]["id"] == found[1]["id"]
     assert found[1]["audience"] == {"tags": ["eu", "us"]}
+
+
+def test_a_feature_is_deleted_when_nothing_tells_its_status_any_more(plane: StatusPlane) -> None:
+    """Neither a monitor that may fall silent, nor a report that is open or begins later; those that ended stay."""
+    admin = plane.admin.as_("admin")
+    id_ = plane.report("degraded")
+    later = plane.report("down", start="2027-01-16")
+    assert admin.post("/v1/features/calls/archive").is_success
+    seen = []
+    for end in (
+        lambda: plane.client.put(PATH, json=BODY | {"features": ["mail"]}),
+        lambda: plane.client.post(f"{REPORTS}/{id_}/end"),
+        lambda: plane.client.delete(f"{REPORTS}/{later}"),
+    ):
+        refusal = admin.delete("/v1/features/calls").json()
+        seen.append(
+            (
+                refusal["type"].rpartition("/")[2].rpartition(":")[2],
+                [it in refusal["detail"] for it in ("`probe`", id_, later)],
+            )
+        )
+        assert end().is_success
+        plane.wait("08:01")
+    assert seen == [
+        ("feature-mapped", [True, True, True]),
+        ("feature-mapped", [False, True, True]),
+        ("feature-mapped", [False, False, True]),
+    ]
+    assert admin.delete("/v1/features/calls").status_code == 204
+    assert admin.post("/v1/features", json={"id": "calls", "type": "switch"}).status_code == 201
+    assert plane.shown() == "operational"
