@@ -4,15 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import State, StateView
 
 _SLICE_NS = 1_000_000
 """The length of a slice in nanoseconds."""
+
+_MAX_TRIES: Final = 3
+"""How often an answer is decided in time slices before it is decided without any pause."""
+
+
+class Attempt(Protocol):
+    """An answer in progress, which rests on one view of the state."""
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether each subject that was decided so far is still as it was then."""
+        ...
+
+    def decide(self) -> Iterator[object]:
+        """Decide, pausing where others may have their turn."""
+        ...
+
+
+_Attempt = TypeVar("_Attempt", bound=Attempt)
+
+
+async def decide_consistently(service: CheckService, begin: Callable[[StateView], _Attempt]) -> _Attempt:
+    """Decide an answer by one view of the state and one version of each subject, in time slices.
+
+    It starts again if either changes in between; the last time it is decided without any pause. Raises as the service.
+    """
+    for _ in range(_MAX_TRIES):
+        view = service.view()
+        attempt = begin(view)
+        if await run_in_slices_for_view(attempt.decide(), service.state, view) and attempt.is_consistent:
+            return attempt
+    attempt = begin(service.view())
+    for _ in attempt.decide():
+        pass
+    return attempt
 
 
 async def run_in_slices_for_view(work: Iterator[object], state: State, view: StateView) -> bool:

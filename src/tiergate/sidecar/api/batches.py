@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import problem_document
 from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import locate_error
-from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.sidecar.time_slicing import decide_consistently
 from tiergate.wire.check import MAX_CHECKS
 from tiergate.wire.check_reader import read_check, split_checks
 from tiergate.wire.problem import problem_json
@@ -40,9 +40,6 @@ _FIRST_GUESS_NS = 15_000
 _WEIGHT = 1 / 8
 _DOUBT = 15 / 16
 _MOST_MORE = 2
-
-_MAX_TRIES = 3
-"""How often a batch is decided in time slices before it is decided without any pause."""
 
 _PER_LOOK = 4
 """After how many checks of a batch that is answered at once the time is looked at."""
@@ -111,13 +108,8 @@ class BatchAdapter:
             batch = _Batch(service, self._decisions, split_checks(body))
             if service.subjects is not None:
                 await self._fetch(batch)
-            for _ in range(_MAX_TRIES):
-                view = service.view()
-                batch.begin(view)
-                if await run_in_slices_for_view(batch.decide(), service.state, view) and batch.is_consistent:
-                    return batch.response(context)
-            batch.begin(service.view())
-            return batch.finish(context)
+            await decide_consistently(service, batch.begin)
+            return batch.response(context)
         except TiergateError as error:
             return reject(service, "checks", error)
 
@@ -142,8 +134,8 @@ class _Batch:
         self._read: dict[int, Check | TiergateError] = {}
         self.begun = time.perf_counter_ns()
 
-    def begin(self, view: StateView) -> None:
-        """Start, or start again, with what is cached."""
+    def begin(self, view: StateView) -> Self:
+        """Start, or start again, with what is cached; return itself."""
         self._view = view
         self._now = self._service.clock()
         self._cached = self._native.recall_many(self._checks, self._now)
@@ -153,6 +145,7 @@ class _Batch:
         self._decided: dict[bytes, NativeDecision] = {}
         self._repeated: list[NativeDecision] = []
         self._problems: list[tuple[TiergateError, ProblemDocument]] = []
+        return self
 
     def unfetched_subjects(self) -> Iterator[Subject | None]:
         """Yield, for each check that is not cached, its subject if it must be fetched first."""
@@ -199,12 +192,6 @@ class _Batch:
                 add_decision(decision)
             if not at_once or place % _PER_LOOK == 0:
                 yield len(decided)
-
-    def finish(self, context: RequestContext) -> HttpResponse:
-        """Decide all without any pause, and respond."""
-        for _ in self.decide():
-            pass
-        return self.response(context)
 
     def _read_check(self, place: int) -> Check:
         """Read a check; raises the same `TiergateError` each time if that is impossible."""

@@ -24,7 +24,7 @@ from tiergate.sidecar.api.responses import HttpResponse, reject
 from tiergate.sidecar.native_decisions import KeptDecisionWriter
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
-from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.sidecar.time_slicing import decide_consistently
 from tiergate.wire.check_reader import read_list_query
 from tiergate.wire.decision import (
     EntitlementList,
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import StateView
     from tiergate.sidecar.subject_versions import SubjectVersion
-
-_MAX_TRIES = 3
-"""How often a list is decided in time slices before it is decided without any pause."""
 
 _NO_ENTRIES = b'"entitlements":[]'
 _CACHE = (b"cache-control", b"private, no-cache")
@@ -101,19 +98,9 @@ class EntitlementListAdapter:
         view = service.view()
         if service.must_fetch(view, subject):
             await service.fetch([subject])
-        for attempt in range(_MAX_TRIES + 1):
-            view = service.view()
-            version = service.version_of_all(view, subject)
-            made = _List(service, view, subject, features)
-            work = made.decide(self._writers)
-            if attempt == _MAX_TRIES:
-                for _ in work:
-                    pass
-                break
-            if await run_in_slices_for_view(work, service.state, view) and not version.is_outdated:
-                break
-        response = _CachedList(made.body(), (made.start, made.until), version)
-        if made.is_steady and view.epoch == service.state.epoch:
+        made = await decide_consistently(service, lambda view: _List(service, self._writers, view, subject, features))
+        response = _CachedList(made.body(), (made.start, made.until), made.version)
+        if made.is_steady and made.view.epoch == service.state.epoch:
             self.cache.put(key, response)
         return response
 
@@ -124,12 +111,21 @@ class _List:
     `wanted`: the features that it is about; all, if there is none.
     """
 
-    def __init__(self, service: CheckService, view: StateView, subject: Subject, wanted: frozenset[str]) -> None:
+    def __init__(
+        self,
+        service: CheckService,
+        writers: KeptDecisionWriter,
+        view: StateView,
+        subject: Subject,
+        wanted: frozenset[str],
+    ) -> None:
         if view.generation is not None:
             for feature in sorted(wanted):
                 service.expect_feature(view.generation, Check(subject, feature))
         self._service = service
-        self._view = view
+        self._writers = writers
+        self.view = view
+        self.version = service.version_of_all(view, subject)
         self._subject = subject
         self._wanted = wanted
         self._now = service.clock()
@@ -139,9 +135,14 @@ class _List:
         self.start = BEGINNING
         self.until = FOREVER
 
-    def decide(self, writers: KeptDecisionWriter) -> Iterator[None]:
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the subject is still as it was at the beginning."""
+        return not self.version.is_outdated
+
+    def decide(self) -> Iterator[None]:
         """Add the entries in order, pausing after each."""
-        service, view, add = self._service, self._view, self._entries.append
+        service, view, writers, add = self._service, self.view, self._writers, self._entries.append
         windows: set[tuple[Instant, Instant]] = set()
         generation = view.generation
         features = {} if generation is None else generation.engine.evaluator.index.features
@@ -171,7 +172,7 @@ class _List:
 
     def body(self) -> bytes:
         """Put the list together."""
-        generation = self._view.generation
+        generation = self.view.generation
         frame = EntitlementList(
             subject=_subject(self._subject),
             entitlements=[],

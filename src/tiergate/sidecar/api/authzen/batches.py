@@ -14,7 +14,7 @@ from tiergate.sidecar.api.authzen.answers import accessed, decided, failed, refu
 from tiergate.sidecar.api.authzen.evaluations import EvaluationAdapter, unfetched
 from tiergate.sidecar.api.authzen.questions import AccessRequest, Refusal, decide_access, translate
 from tiergate.sidecar.api.responses import HttpResponse, reject
-from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.sidecar.time_slicing import decide_consistently
 from tiergate.wire.authzen_reader import (
     DENY_ON_FIRST_DENY,
     EXECUTE_ALL,
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 ENDPOINT = "authzen_batch"
 
-_MAX_TRIES = 3
-"""How often a batch is decided in time slices before it is decided without any pause."""
-
 
 class EvaluationsAdapter:
     """Responds to several evaluations."""
@@ -55,17 +52,8 @@ class EvaluationsAdapter:
             if not isinstance(read, Batch):
                 return await self._single.respond(body, context)
             await self._fetch(read)
-            for attempt in range(_MAX_TRIES + 1):
-                view = service.view()
-                made = _Evaluations(service, view, read)
-                work = made.decide()
-                if attempt == _MAX_TRIES:
-                    for _ in work:
-                        pass
-                elif not (await run_in_slices_for_view(work, service.state, view) and made.is_consistent):
-                    continue
-                return made.response(context, begun)
-            raise RuntimeError("the last attempt decides")
+            made = await decide_consistently(service, lambda view: _Evaluations(service, view, read))
+            return made.response(context, begun)
         except TiergateError as error:
             return reject(service, ENDPOINT, error)
 

@@ -2,7 +2,8 @@
 
 INVARIANT (a search is evaluations): each result is one that an evaluation of the same question permits, and no other
 is. Results are in the order of their names. A page looks at so many candidates at most, so it can have fewer results
-than its limit, and still not be the last one; it is decided by one view of the state, in time slices.
+than its limit, and still not be the last one; it is decided by one view of the state and one version of the subject
+that asks, in time slices.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
+from tiergate.model import Subject
 from tiergate.sidecar.api.authzen.questions import (
     FEATURE,
     AccessRequest,
@@ -27,7 +29,7 @@ from tiergate.sidecar.api.authzen.questions import (
     translate,
 )
 from tiergate.sidecar.api.responses import HttpResponse, reject
-from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.sidecar.time_slicing import decide_consistently
 from tiergate.wire.authzen_reader import ACTION, MAX_PAGE, RESOURCE, SUBJECT, Question, Search, read_search
 from tiergate.wire.check_reader import SUBJECT_TYPES
 from tiergate.wire.json import encode, encode_sorted
@@ -43,8 +45,6 @@ ENDPOINT: Final = "authzen_search"
 
 _MOST_LOOKED_AT: Final = 2_000
 """The most candidates of one page."""
-
-_MAX_TRIES: Final = 3
 
 
 class _Token(msgspec.Struct, array_like=True):
@@ -74,16 +74,7 @@ class SearchAdapter:
             token = _begin(search, target)
             if target != SUBJECT:
                 await self._fetch(search.question)
-            for attempt in range(_MAX_TRIES + 1):
-                view = service.view()
-                page = _Page(service, view, search.question, target, token)
-                work = page.look()
-                if attempt == _MAX_TRIES:
-                    for _ in work:
-                        pass
-                elif not await run_in_slices_for_view(work, service.state, view):
-                    continue
-                break
+            page = await decide_consistently(service, lambda view: _Page(service, view, search.question, target, token))
             service.count_success(ENDPOINT, begun)
             return HttpResponse(200, page.body())
         except TiergateError as error:
@@ -107,8 +98,15 @@ class _Page:
         self._now = service.clock()
         self._found: list[dict[str, str]] = []
         self._next = ""
+        subject = None if target == SUBJECT else subject_of(question.subject)
+        self._version = None if not isinstance(subject, Subject) else service.version_of_all(view, subject)
 
-    def look(self) -> Iterator[None]:
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the subject of a search for resources or actions is still as it was at the beginning."""
+        return self._version is None or not self._version.is_outdated
+
+    def decide(self) -> Iterator[None]:
         """Look at candidates until the page is full, pausing after each."""
         last, looked = self._begin.after, 0
         for name in self._candidates():

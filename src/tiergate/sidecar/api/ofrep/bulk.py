@@ -25,7 +25,7 @@ from tiergate.sidecar.api.ofrep.translation import decided_feature, evaluate, ev
 from tiergate.sidecar.api.responses import JSON, HttpResponse
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
-from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.sidecar.time_slicing import decide_consistently
 from tiergate.wire.json import encode, encode_sorted
 from tiergate.wire.ofrep import ALLOWED, BulkEvaluation, EventStream, FlagSetMetadata, StreamEndpoint
 from tiergate.wire.ofrep_reader import Context, read_context, targeting_key
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 ENDPOINT = "ofrep_bulk"
 EVENTS_PATH = "/ofrep/v1/events"
-
-_MAX_TRIES = 3
-"""How often all flags are decided in time slices before they are decided without any pause."""
 
 _NO_FLAGS = b'"flags":[]'
 _CACHE = (b"cache-control", b"private, no-cache")
@@ -119,21 +116,11 @@ class BulkAdapter:
         view = service.view()
         if service.must_fetch(view, subject):
             await service.fetch([subject])
-        for attempt in range(_MAX_TRIES + 1):
-            view = service.view()
-            version = service.version_of_all(view, subject)
-            made = _Flags(service, view, context, self._writer_of(view))
-            work = made.decide()
-            if attempt == _MAX_TRIES:
-                for _ in work:
-                    pass
-                break
-            if await run_in_slices_for_view(work, service.state, view) and not version.is_outdated:
-                break
+        made = await decide_consistently(service, lambda view: _Flags(service, view, context, self._writer_of(view)))
         body = made.body()
         digest = hashlib.blake2b(body, digest_size=16, key=hashlib.blake2b(key, digest_size=32).digest())
-        flags = CachedFlags(body, b'"%b"' % digest.hexdigest().encode(), (made.start, made.until), version)
-        if made.is_steady and view.epoch == service.state.epoch:
+        flags = CachedFlags(body, b'"%b"' % digest.hexdigest().encode(), (made.start, made.until), made.version)
+        if made.is_steady and made.view.epoch == service.state.epoch:
             self.cache.put(key, flags)
         return flags
 
@@ -152,7 +139,8 @@ class _Flags:
     def __init__(self, service: CheckService, view: StateView, context: Context, writer: KeptFlagWriter) -> None:
         self._service = service
         self._writer = writer
-        self._view = view
+        self.view = view
+        self.version = service.version_of_all(view, context.subject)
         self._context = context
         self._now = service.clock()
         self._flags: list[bytes] = []
@@ -165,9 +153,14 @@ class _Flags:
         self.start = BEGINNING
         self.until = FOREVER
 
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the subject is still as it was at the beginning."""
+        return not self.version.is_outdated
+
     def decide(self) -> Iterator[None]:
         """Add the flags of the features in order, pausing after each."""
-        service, view, context = self._service, self._view, self._context
+        service, view, context = self._service, self.view, self._context
         add, windows, write_kept = self._flags.append, self._windows, self._writer.write_both
         now, has_fields = self._now, bool(context.fields)
         features = {} if view.generation is None else view.generation.engine.evaluator.index.features
@@ -195,7 +188,7 @@ class _Flags:
         for key, is_decision in ((feature.id, False), (feature.id + ALLOWED, True)):
             try:
                 check = self._context.check(feature.id, feature.type, decision=is_decision)
-                decision = self._service.decide(self._view, check, self._now, once=True).decision
+                decision = self._service.decide(self.view, check, self._now, once=True).decision
             except CheckError as error:
                 self._flags.append(encode(failure(error, key)))
             else:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.serving import Service, customer, post
 from tests.wire import Connection
+from tiergate.sidecar import time_slicing
 from tiergate.sidecar.api.authzen import searches
 
 if TYPE_CHECKING:
@@ -145,3 +148,21 @@ def test_whoever_has_not_all_subjects_does_not_search_them() -> None:
     with Service(customer("acme"), ensures=Fetcher()).serve() as where, Connection(where.connect()) as connection:
         answer = connection.ask(post("/access/v1/search/subject", body))
     assert (answer.status, answer.json()["type"]) == (501, "urn:tiergate:problem:not-searchable")
+
+
+def test_a_page_rests_on_one_edition_of_its_subject(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A customer who loses everything between two slices has nothing, not the half that was looked at before."""
+    monkeypatch.setattr(time_slicing, "_SLICE_NS", -1)
+    service = Service(customer("acme"))
+    adapter = searches.SearchAdapter(service.service)
+    body = json.dumps({"subject": ACME, "action": ACCESS, "resource": {"type": "feature"}}).encode()
+
+    async def main() -> bytes:
+        task = asyncio.create_task(adapter.respond("resource", body))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        service.subjects.records["acme"] = customer("acme", "nothing")
+        service.state.subject_changed("acme", ["sub-acme"])
+        return (await task).body
+
+    assert names(json.loads(asyncio.run(main()))) == []
