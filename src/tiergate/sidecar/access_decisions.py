@@ -1,7 +1,8 @@
 """Access to resources of users' own types: the part of the check service that decides what is no check of a feature.
 
 It rests on the bundle, and for a principal of ours on its data; never on the time of the request, except that items
-begin and end. Such decisions are not in the decision log, which is about checks.
+begin and end. Such decisions are not in the decision log, which is about checks; what cannot be evaluated is in the log
+of the sidecar.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class AccessDecisions:
                 uid = active.principal(principal)
                 question = AccessQuestion(uid, {}, action, target, resource.properties, context, entities)
                 decision = evaluator.access.decide(question)
+        if decision.errors:
+            service.log_access_failure(action, now)
         is_stale = now >= stale_at
         return ServedAccess(
             decision,

@@ -331,6 +331,13 @@ class CheckService:
         if isinstance(error, UnreadableError):
             self._log_once(f"cannot decide a check: {error}", self.clock())
 
+    def log_access_failure(self, action: str, now: Instant) -> None:
+        """Log that an own action could not be evaluated, each once a minute: not why, which may say what callers sent.
+
+        `action`: one that the rules declare, so that callers cannot fill the log.
+        """
+        self._log_once(f"cannot evaluate the rules on the action `{action}`; denying it", now)
+
     def _generation_basis(
         self, view: StateView, generation: Generation, check: Check, decision: Decision, now: Instant, *, is_known: bool
     ) -> bytes:

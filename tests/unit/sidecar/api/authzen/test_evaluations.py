@@ -7,7 +7,10 @@ import pytest
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
+from tiergate.model import Reason
+from tiergate.sidecar.api.authzen.evaluations import EvaluationAdapter
 from tiergate.sidecar.decision_log import DecisionLog
+from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,6 +299,22 @@ def test_rules_decide_on_resources_of_their_own(body: dict[str, Any], reason: st
 
     assert (single["decision"], single["context"]["reason"]) == (reason == "granted", reason)
     assert several == [single]
+
+
+def test_a_rule_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute for each action, and without what the caller sent, which is in Cedar's text."""
+    service = Service(customer("acme"), rules=REPORTS)
+    adapter = EvaluationAdapter(service.service, 0)
+    for minutes in (0, 0, 1):
+        service.clock.now += minutes * 60_000
+        for draft in ("SECRET", ["SECRET"]):
+            reply = adapter.respond_now(json.dumps(exporting(ACME, draft=draft)).encode(), NO_CONTEXT)
+            assert reply is not None
+            assert json.loads(reply.body)["context"]["reason"] == "evaluation_error"
+
+    assert service.metrics.facades["authzen"][Reason.EVALUATION_ERROR].check_engine == 6
+    assert ["`export`" in it for it in caplog.messages] == [True, True]
+    assert "SECRET" not in caplog.text
 
 
 def test_access_follows_the_subject() -> None:
