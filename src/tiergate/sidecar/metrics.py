@@ -139,8 +139,8 @@ class OutcomesReport(NamedTuple):
 
     `outcomes`: how many were counted, and how not. `sums`: by feature and minute, that are kept. `syncs`: durations of
     writing and syncing groups. `delivers`: whether there is a control plane; `undelivered`: sums that it does not have,
-    the first of the minute `oldest`, `age` seconds ago. `dropped`: requests that were given up. `last_delivery`: when
-    it confirmed a batch last; `delivery_error`: why it did not.
+    the first of the minute `oldest`, `age` seconds ago. `dropped`: requests that were given up; `refused`: that it
+    refused for good. `last_delivery`: when it confirmed a batch last; `delivery_error`: why it did not.
     """
 
     outcomes: dict[str, int]
@@ -156,6 +156,7 @@ class OutcomesReport(NamedTuple):
     oldest: float | None
     age: float
     dropped: int
+    refused: int
     batches: int
     failures: int
     last_delivery: float | None
@@ -453,9 +454,7 @@ def _reported(report: OutcomesReport | None) -> Iterator[Metric]:
         ("tiergate_outcomes_ids", "Ids of outcomes that are kept.", report.ids),
     )
     yield CounterMetricFamily(
-        "tiergate_outcomes_ids_forgotten",
-        "Ids of outcomes that were forgotten before their time, because there were too many.",
-        value=report.ids_forgotten,
+        "tiergate_outcomes_ids_forgotten", "Ids of outcomes that were forgotten early.", value=report.ids_forgotten
     )
     syncs = HistogramMetricFamily(
         "tiergate_outcomes_sync_duration_seconds", "The duration of writing and syncing a group of outcomes."
@@ -476,6 +475,7 @@ def _reported(report: OutcomesReport | None) -> Iterator[Metric]:
             report.last_delivery,
         ),
     )
+    yield CounterMetricFamily("tiergate_outcomes_refused", "Outcomes of refused batches.", value=report.refused)
     yield _outcomes(
         "tiergate_outcomes_batches", "Batches that were sent, by outcome.", ok=report.batches, failed=report.failures
     )

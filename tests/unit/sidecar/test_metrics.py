@@ -205,7 +205,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         {"consumed": 1}, 1, 2, 0, None, 1, 0, 0, 0, Durations(), {"counted": 1}, leasing
     )
     service.metrics.outcomes = lambda: OutcomesReport(
-        {"counted": 1}, 1, 2, None, 1, 0, 0, Durations(), True, 1, 1.0, 1.0, 0, 1, 0, 1.0, None
+        {"counted": 1}, 1, 2, None, 1, 0, 0, Durations(), True, 1, 1.0, 1.0, 0, 0, 1, 0, 1.0, None
     )
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")

@@ -2,7 +2,8 @@
 
 A batch is sealed in the journal before it is sent, and sent until the control plane says that it has it. So it is the
 same after a crash, and the next one is sealed only after it. A control plane that does not know outcomes yet answers
-404: they are kept, and tried later.
+404: they are kept, and tried later. A batch that it refuses again and again is set aside, so that it does not block
+what comes after it; the sidecar can still read its minutes.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
 _UNKNOWN_RETRY: Final = 60.0
 _NOT_FOUND: Final = 404
+_REFUSED: Final = frozenset({400, 413, 422})
+_MOST_REFUSALS: Final = 10  # some minutes, in which a proxy may be mended
 _SOURCE_BYTES: Final = 16
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +61,8 @@ class OutcomeDelivery:
 
     def __init__(self, recorder: OutcomeRecorder, client: OutcomesClient, clock: Callable[[], Instant]) -> None:
         self.batches = self.failures = 0
+        self.refused = 0
+        """Requests whose outcomes were in batches that were set aside."""
         self.last_delivery: Instant | None = None
         """When the control plane confirmed a batch last."""
         self.error: str | None = None
@@ -66,7 +71,7 @@ class OutcomeDelivery:
         self._client = client
         self._clock = clock
         self._has_begun = False
-        self._attempts = 0
+        self._attempts = self._refusals = 0
 
     async def run(self, *, every: float = EVERY) -> None:
         """Deliver, until cancelled."""
@@ -120,16 +125,35 @@ class OutcomeDelivery:
             self._note(str(error))
             if isinstance(error, SyncError) and error.status == _NOT_FOUND:
                 return _UNKNOWN_RETRY
+            if isinstance(error, SyncError) and error.status in _REFUSED:
+                self._refusals += 1
+                if self._refusals >= _MOST_REFUSALS:
+                    await self._set_aside(batch, str(error))
+                    return 0.0
             self._attempts += 1
             delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(self._attempts, 10))
             return delay * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads retries
         await recorder.commit(Delivered())
         if self.error is not None:
             _log.info("outcomes are delivered again")
-        self.error, self._attempts = None, 0
+        self.error, self._attempts, self._refusals = None, 0, 0
         self.batches += 1
         self.last_delivery = self._clock()
         return 0.0 if len(batch.sums) >= BATCH_MOST else every
+
+    async def _set_aside(self, batch: Pending, error: str) -> None:
+        """Go on with the next batch, as if the control plane had this one."""
+        await self._recorder.commit(Delivered())
+        self._attempts = self._refusals = 0
+        requests = sum(one.requests for one in batch.sums)
+        self.refused += requests
+        _log.error(
+            "a batch of outcomes is set aside: the control plane refused it again and again",
+            error=error,
+            number=batch.number,
+            source=batch.source,
+            requests=requests,
+        )
 
     async def _give_up(self) -> None:
         """Drop what has waited for too long, also behind a batch that cannot be delivered."""

@@ -77,6 +77,7 @@ class OutcomeUpkeep:
             oldest=None if oldest is None else oldest / 1000,
             age=0.0 if oldest is None else max(0, recorder.clock() - oldest) / 1000,
             dropped=book.dropped,
+            refused=0 if delivery is None else delivery.refused,
             batches=0 if delivery is None else delivery.batches,
             failures=0 if delivery is None else delivery.failures,
             last_delivery=None if last is None else last / 1000,

@@ -10,7 +10,7 @@ import pytest
 from tests.event_loop import in_loop
 from tests.outcome_books import found
 from tiergate.errors import JournalError, SyncError
-from tiergate.sidecar.outcomes.delivery import _UNKNOWN_RETRY, UNDELIVERED_MS, OutcomeDelivery
+from tiergate.sidecar.outcomes.delivery import _MOST_REFUSALS, _UNKNOWN_RETRY, UNDELIVERED_MS, OutcomeDelivery
 from tiergate.sidecar.outcomes.outcome_upkeep import OutcomeUpkeep
 from tiergate.sidecar.outcomes.recorder import OutcomeRecorder, RecorderOptions
 from tiergate.sidecar.usage.journal_files import segment_path
@@ -125,6 +125,25 @@ async def test_an_older_control_plane_gets_them_later(tmp_path: Path) -> None:
     sidecar.plane.error = None
     await sidecar.delivery._step(5.0)
     assert sidecar.names() == [(1, 3)]
+    sidecar.close()
+
+
+@in_loop
+async def test_a_batch_that_is_refused_for_good_does_not_block_the_next(tmp_path: Path) -> None:
+    """It is counted, and can still be read here; other errors are tried for ever."""
+    sidecar = Sidecar(tmp_path)
+    await sidecar.count(3)
+    for status in [503] * 20 + [413] * (_MOST_REFUSALS - 1):
+        sidecar.plane.error = SyncError("https://plane", f"status {status}", status)
+        assert await sidecar.delivery._step(5.0) > 0.0
+    await sidecar.count(4)
+    assert (sidecar.upkeep.report().undelivered, sidecar.upkeep.report().refused) == (2, 0)
+    assert await sidecar.delivery._step(5.0) == 0.0
+    assert (sidecar.upkeep.report().undelivered, sidecar.upkeep.report().refused) == (1, 3)
+    sidecar.plane.error = None
+    await sidecar.delivery._step(5.0)
+    assert sidecar.names() == [(2, 4)]
+    assert found(sidecar.recorder.book, "calls", 0) == [MinuteSum("calls", NOW, 7)]
     sidecar.close()
 
 
