@@ -29,6 +29,11 @@ SETTLED_MS: Final = 10_000
 _log = structlog.get_logger(__name__)
 
 
+def settled_until(now: Instant) -> Instant:
+    """Return the end of the last minute of which all outcomes had time to come."""
+    return minute_of(now - SETTLED_MS)
+
+
 class _Change(NamedTuple):
     feature: str
     verdict: Verdict
@@ -51,7 +56,7 @@ def judge_services(store: Store) -> int:
 
 
 def _changes(unit: ReadUnit) -> list[_Change]:
-    until = minute_of(unit.now - SETTLED_MS)
+    until = settled_until(unit.now)
     start = until - LOOK_BACK * MINUTE_MS
     shown = {it.report.feature: it.report.status for it in open_reports_of(unit, ReporterKind.SERVICES, "outcomes")}
     bad = {feature for feature, _, _ in minutes_of_all(unit, start, until, only_bad=True)}

@@ -74,12 +74,15 @@ def wanted_promise(promises: Mapping[PromiseKey, Sequence[Target]], key: Promise
     return Wanted(key, window, overlaid(general, own), own)
 
 
-def compute(unit: ReadUnit, wanted: Iterable[Wanted], *, of_all: bool = False) -> list[Standing]:
+def compute(
+    unit: ReadUnit, wanted: Iterable[Wanted], *, of_all: bool = False, now: Instant | None = None
+) -> list[Standing]:
     """Compute how promises are kept until now, in the order given. No window begins later than now.
 
-    `of_all`: they are most of what the store has, so that reading everything is quicker.
+    `of_all`: they are most of what the store has, so that reading everything is quicker. `now`: an earlier instant,
+    until which everything is measured.
     """
-    now, listed = unit.now, list(wanted)
+    now, listed = unit.now if now is None else now, list(wanted)
     groups: dict[Interval, list[int]] = {}
     for place, it in enumerate(listed):
         groups.setdefault(it.window, []).append(place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.admin.service_level_figures import Standing, compute, wanted_promise
+from tiergate.admin.service_level_figures import Standing, Wanted, compute, wanted_promise
 from tiergate.catalog.entries.service_levels import PERCENT_DIGITS
 from tiergate.catalog.writing.service_levels import service_level_data
 from tiergate.errors import NotFoundError, ParameterError
@@ -143,19 +143,24 @@ def list_service_levels(unit: ReadUnit, wanted: LevelFilter) -> list[Standing]:
     at = unit.now if wanted.at is None else wanted.at
     if at > unit.now:
         raise ParameterError("at", "must not be later than now")
+    listed = promises_at(unit, wanted, at)
+    standings = compute(unit, listed, of_all=not (wanted.features or wanted.tags or wanted.item))
+    if wanted.kept is None:
+        return standings
+    return [it for it in standings if it.figures.kept is wanted.kept]
+
+
+def promises_at(unit: ReadUnit, wanted: LevelFilter, at: Instant) -> list[Wanted]:
+    """Return what is promised at an instant, each with the window that contains it, by feature and item."""
     promises = read_promises(unit.session.connection(), wanted.features or None)
     windows = Windows()
-    listed = [
+    return [
         wanted_promise(promises, key, windows.at(target.service_level, at))
         for key, targets in promises.items()
         if is_wanted(unit, key, wanted)
         and (target := target_at(targets, at)) is not None
         and target.service_level is not None
     ]
-    standings = compute(unit, listed, of_all=not (wanted.features or wanted.tags or wanted.item))
-    if wanted.kept is None:
-        return standings
-    return [it for it in standings if it.figures.kept is wanted.kept]
 
 
 def is_wanted(unit: ReadUnit, key: PromiseKey, wanted: LevelFilter) -> bool:

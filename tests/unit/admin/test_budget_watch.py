@@ -9,10 +9,14 @@ import pytest
 from sqlalchemy import delete, select
 
 from tests.unit.control.levels_plane import HOUR, JUNE, JUNE_MS, NOW, Plane, serve_levels
-from tiergate.admin.budget_watch import BudgetWatch
+from tiergate.admin.budget_watch import JUST_ENDED_MS, BudgetWatch
+from tiergate.admin.outcome_status import SETTLED_MS
 from tiergate.control.budget_metrics import budget_metrics
 from tiergate.model import Status
+from tiergate.status.outcome_minutes import MinuteSum
+from tiergate.status.outcomes import MINUTE_MS
 from tiergate.store import SYSTEM
+from tiergate.store.outcomes import add_batch
 from tiergate.store.tables import EVENTS, STATUS_REPORTS
 
 if TYPE_CHECKING:
@@ -75,10 +79,42 @@ def test_each_level_is_told_once_in_a_window(plane: Plane) -> None:
     assert (told(plane)[-1]["percent"], told(plane)[-1]["window"]["from"]) == (50, "2027-07-01T00:00:00.000Z")
 
 
+def test_a_minute_counts_when_its_outcomes_had_time_to_come(plane: Plane) -> None:
+    """The first ones of a minute may be the only bad ones of many."""
+    watch, last = BudgetWatch(plane.press.store), NOW + 2 * MINUTE_MS
+    bad = [MinuteSum("api", minute, 100, 100) for minute in (NOW, NOW + MINUTE_MS, last)]
+    plane.press.store.change(lambda unit: add_batch(unit, "one", 1, bad), SYSTEM)
+    plane.clock[0] = last + MINUTE_MS
+    assert watch.tick() == 0
+    plane.press.store.change(lambda unit: add_batch(unit, "two", 1, [MinuteSum("api", last, 10**6)]), SYSTEM)
+    plane.clock[0] = last + MINUTE_MS + SETTLED_MS
+    assert watch.tick() == 0
+    plane.press.store.change(lambda unit: add_batch(unit, "two", 2, [MinuteSum("api", last, 10**9, 10**9)]), SYSTEM)
+    assert watch.tick() == 1
+    assert seen(plane) == [("api", "premium", 50)]
+
+
+def test_what_is_spent_at_the_end_of_a_window_is_told_after_it(plane: Plane) -> None:
+    """Once, also if the next window has told something meanwhile, or nobody looked in the first minutes."""
+    end = JUNE + JUNE_MS
+    plane.report("api", Status.DOWN, end - 150_000, end)
+    plane.clock[0] = end + SETTLED_MS - 1
+    assert BudgetWatch(plane.press.store).tick() == 0
+    plane.clock[0] = end + JUST_ENDED_MS
+    assert BudgetWatch(plane.press.store).tick() == 1
+    assert (told(plane)[0]["window"]["from"], told(plane)[0]["spent_ms"]) == ("2027-06-01T00:00:00.000Z", 150_000)
+    plane.report("api", Status.DOWN, end, end + 140_000)
+    assert BudgetWatch(plane.press.store).tick() == 1
+    assert told(plane)[1]["window"]["from"] == "2027-07-01T00:00:00.000Z"
+    plane.report("api", Status.DOWN, end - 150_001, end)
+    assert BudgetWatch(plane.press.store).tick() == 0
+
+
 def test_metrics_have_the_budgets_of_features(plane: Plane) -> None:
     """What is left of the window's budget, and how fast it burns; without those of items."""
     watch = BudgetWatch(plane.press.store)
     plane.report("api", Status.PARTIAL, NOW - HOUR // 4, NOW)
+    plane.clock[0] = NOW + SETTLED_MS
     watch.tick()
     left, rates = budget_metrics(watch.standings)
     assert {sample.labels["feature"]: sample.value for sample in left.samples} == {
