@@ -95,7 +95,7 @@ def public_status(unit: ReadUnit, tag: str | None) -> PublicStatus:
         for id_ in sorted(known, key=lambda id_: ((known[id_].name or id_).casefold(), id_))
     ]
     incidents = [it for it in coming if it.report.start <= now]
-    incidents += [it for it in list_public_reports(unit, first_day, now, _MOST_INCIDENTS) if it.report.feature in known]
+    incidents += list_public_reports(unit, first_day, now, known, _MOST_INCIDENTS)
     planned = sorted((it for it in coming if it.report.start > now), key=lambda it: (it.report.start, it.report.id))
     return PublicStatus(
         now,

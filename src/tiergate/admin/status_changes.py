@@ -136,9 +136,7 @@ def services_report(
     """
     wanted = None if status is Status.OPERATIONAL else status
     with changing_statuses(unit, [feature]):
-        for stored in open_reports_of(unit, _SERVICES.kind, _SERVICES.name):
-            if stored.report.feature != feature:
-                continue
+        for stored in open_reports_of(unit, _SERVICES.kind, _SERVICES.name, feature):
             if stored.report.status is wanted:
                 if until != FOREVER:
                     end_report(unit, stored, until)

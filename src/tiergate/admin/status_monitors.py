@@ -219,8 +219,8 @@ def report(actor: Actor, unit: WriteUnit, name: str, body: MonitorReport) -> Vie
     with changing_statuses(unit, [body.feature]):
         current = [
             it
-            for it in open_reports_of(unit, ReporterKind.MONITOR, name)
-            if it.report.feature == body.feature and (it.source_key == body.key or (status is None and not body.key))
+            for it in open_reports_of(unit, ReporterKind.MONITOR, name, body.feature)
+            if it.source_key == body.key or (status is None and not body.key)
         ]
         newer = [it for it in current if body.at is not None and it.report.start > at]
         older = [it for it in current if it not in newer]

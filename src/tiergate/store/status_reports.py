@@ -163,17 +163,25 @@ def reports_of_source(unit: ReadUnit, reporter: str, keys: Iterable[str]) -> lis
     return [_stored(row) for row in rows]
 
 
-def open_reports_of(unit: ReadUnit, kind: ReporterKind, reporter: str) -> list[StoredReport]:
-    """Read the reports of a source that have no end, by feature and start."""
+def open_reports_of(
+    unit: ReadUnit, kind: ReporterKind, reporter: str, feature: str | None = None
+) -> list[StoredReport]:
+    """Read the reports of a source that have no end, by feature and start; on one feature, or on all."""
     query = select(STATUS_REPORTS).where(_C.reporter == reporter, _C.reporter_kind == kind.value, _C.until == FOREVER)
+    if feature is not None:
+        query = query.where(_C.feature == feature)
     rows = unit.session.connection().execute(query.order_by(_C.feature, _C.start, _C.id))
     return [_stored(row) for row in rows]
 
 
-def list_public_reports(unit: ReadUnit, start: Instant, until: Instant, limit: int) -> list[StoredReport]:
-    """Read the latest reports that ended in an interval and have a note for everybody."""
-    query = select(STATUS_REPORTS).where(_C.until > start, _C.until <= until, _C.public_note != "")
-    rows = unit.session.connection().execute(query.order_by(_C.start.desc(), _C.id).limit(limit))
+def list_public_reports(
+    unit: ReadUnit, start: Instant, until: Instant, features: Iterable[str], limit: int
+) -> list[StoredReport]:
+    """Read the latest reports on some features that ended in an interval and have a note for everybody."""
+    ended = (_C.until > start) & (_C.until <= until)
+    query = select(STATUS_REPORTS).where(ended, _C.public_note != "", is_among(_C.feature))
+    query = query.order_by(_C.start.desc(), _C.id).limit(limit)
+    rows = unit.session.connection().execute(query, {"ids": list(features)})
     return [_stored(row) for row in rows]
 
 

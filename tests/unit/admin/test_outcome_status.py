@@ -10,12 +10,12 @@ from tests.stores import put_in_force
 from tiergate.admin.outcome_status import SETTLED_MS, judge_services
 from tiergate.admin.status_changes import services_report
 from tiergate.errors import ConflictError
-from tiergate.model import FOREVER, ReporterKind
+from tiergate.model import FOREVER, ReporterKind, Status
 from tiergate.status.outcome_minutes import MinuteSum
 from tiergate.status.outcomes import MINUTE_MS
 from tiergate.store import SYSTEM, Store
 from tiergate.store.outcomes import add_batch
-from tiergate.store.status_reports import reports_between
+from tiergate.store.status_reports import open_reports_of, reports_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,3 +119,14 @@ def test_a_feature_with_too_many_reports_holds_up_no_other(services: Services, m
     services.now = START + 2 * MINUTE_MS + SETTLED_MS
     assert judge_services(services.store) == 1
     assert list(services.store.read(lambda unit: reports_between(unit, START, FOREVER))) == ["movies"]
+
+
+def test_a_report_on_one_feature_leaves_those_on_others(services: Services) -> None:
+    """They are not even read."""
+    for feature in ("calls", "movies"):
+        services.store.change(lambda unit: services_report(unit, feature, Status.DOWN, START), SYSTEM)  # noqa: B023 - at once
+    services.store.change(lambda unit: services_report(unit, "movies", Status.OPERATIONAL, START + MINUTE_MS), SYSTEM)
+    assert services.reports() == [("down", 0, None)]
+    name = "outcomes"
+    open_ = services.store.read(lambda unit: open_reports_of(unit, ReporterKind.SERVICES, name, "movies"))
+    assert open_ == []

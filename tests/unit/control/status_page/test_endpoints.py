@@ -14,6 +14,7 @@ import pytest
 
 from tests.admin import serving
 from tests.stores import put_in_force
+from tiergate.admin import public_status
 from tiergate.control.api import status
 from tiergate.control.status_page import html
 from tiergate.control.status_page.endpoints import StatusPage
@@ -119,6 +120,14 @@ def test_incidents_maintenance_and_days_are_those_of_the_last_90_days(shown: Pag
     assert [it["note"] for it in found["planned"]] == ["we move"]
     assert found["features"][0]["days"] == [{"day": "2027-01-10", "worst": "down"}]
     assert found["features"][0]["status"] == "operational"
+
+
+def test_what_others_see_takes_no_room_from_what_shows(shown: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit counts reports on features of the page."""
+    monkeypatch.setattr(public_status, "_MOST_INCIDENTS", 1)
+    shown.report("calls", "down", start="2027-01-10", until="2027-01-11", public_note="ours")
+    shown.report("secret", "down", start="2027-01-12", until="2027-01-13", public_note="theirs")
+    assert [it["note"] for it in shown.json()["incidents"]] == ["ours"]
 
 
 class _Reader(HTMLParser):
