@@ -5,7 +5,8 @@
 
 It answers what a sidecar with the same files answers, by the same engine, and has the questions of
 :class:`tiergate.client.Sidecar`, so that a service's tests can put it in that one's place. It does not follow the
-files, and counts no usage: of a metered feature, `used` is what the check says, or 0.
+files, and counts no usage: of a metered feature, `used` is what the check says, or 0. Outcomes that a service reports
+to it are forgotten.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.client.answers import read_answer, read_explanation, read_json
 from tiergate.client.calls import expect_options
 from tiergate.client.check_arguments import checked, make_check, make_subject
+from tiergate.client.local_outcomes import LocalOutcomes
+from tiergate.client.normalized_ids import normalize_check, normalize_subject
 from tiergate.engine import (
     Evaluator,
     build_reasoning,
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     Paths = str | Path | Iterable[str | Path]
 
 
-class EmbeddedSidecar:
+class EmbeddedSidecar(LocalOutcomes):
     """Decides by files that are read once. Not for several threads at once."""
 
     def __init__(
@@ -107,7 +110,7 @@ class EmbeddedSidecar:
     ) -> Explanation:
         """Explain a decision, of now or of another moment (with an offset)."""
         now = self._now() if at is None else _instant(at)
-        check = _check(subject, feature, options)
+        check = normalize_check(_check(subject, feature, options))
         self._expect(check.feature)
         with _pointing():
             explanation = explain(self._evaluator, check, now)
@@ -131,7 +134,9 @@ class EmbeddedSidecar:
         return [
             msgspec.structs.replace(_answer(decision), scale=known[name].scale if known[name].type in COUNTED else None)
             for name, decision in zip(
-                known, decide_all_features(self._evaluator, make_subject(subject), self._now()), strict=True
+                known,
+                decide_all_features(self._evaluator, normalize_subject(make_subject(subject)), self._now()),
+                strict=True,
             )
             if not features or name in features
         ]
@@ -142,7 +147,7 @@ class EmbeddedSidecar:
     def _decide(self, check: Check) -> Decision:
         self._expect(check.feature)
         with _pointing():
-            return self._evaluator.decide(check, self._now())
+            return self._evaluator.decide(normalize_check(check), self._now())
 
     def _expect(self, feature: str) -> None:
         if feature not in self._evaluator.index.features:

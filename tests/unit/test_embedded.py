@@ -52,6 +52,36 @@ def test_arguments_are_those_of_a_sidecar(engine: EmbeddedSidecar) -> None:
     assert engine.explain("gold-customer", "sso", at=before).answer.allowed
 
 
+def test_outcomes_go_nowhere(engine: EmbeddedSidecar) -> None:
+    """But a misspelt feature is a mistake."""
+    with engine.measure("sso"):
+        engine.flush_outcomes()
+    assert engine.outcome("sso", ok=True, wait=True) is False
+    assert (engine.outcomes("sso"), engine.outcomes_lost) == ([], 0)
+    reports: tuple[Callable[[], object], ...] = (
+        lambda: engine.outcome("sos", ok=True),
+        lambda: engine.measure("sos"),
+        lambda: engine.outcomes("sos"),
+    )
+    for report in reports:
+        with pytest.raises(UnknownFeatureError):
+            report()
+
+
+def test_ids_are_normalized(tmp_path: Path) -> None:
+    """As by a sidecar: two ways to write the same letters are one id."""
+    (tmp_path / "subjects.yaml").write_text(
+        "apiVersion: tiergate/v1\n"
+        "customers: [{id: Zo\u00eb, overrides: [{feature: analytics, value: true, reason: pilot}]}]\n",
+        encoding="utf-8",
+    )
+    engine = EmbeddedSidecar(FOLDER / "catalog.yaml", tmp_path / "subjects.yaml")
+    zoe = "Zoe\u0308"
+
+    assert engine.check(zoe, "analytics").reason == engine.explain(zoe, "analytics").answer.reason == "granted"
+    assert [it.reason for it in engine.entitlements(zoe, features=["analytics"])] == ["granted"]
+
+
 def test_time_is_what_the_clock_says() -> None:
     """A suspension that begins later does not count yet."""
     files = FOLDER / "catalog.yaml", FOLDER / "subjects.yaml"

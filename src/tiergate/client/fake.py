@@ -19,6 +19,8 @@ from uuid import uuid4
 from tiergate.client.answers import Answer, Entitlement, Explanation
 from tiergate.client.calls import expect_options
 from tiergate.client.check_arguments import checked, make_check, make_subject
+from tiergate.client.local_outcomes import RememberedOutcomes
+from tiergate.client.normalized_ids import normalize_check, normalize_subject
 from tiergate.client.usage import (
     Consumption,
     FeatureUsage,
@@ -87,22 +89,24 @@ class _Held(NamedTuple):
     end: tuple[str, Decimal] | None = None  # how it ended, and what of it was used
 
 
-class FakeSidecar:
+class FakeSidecar(RememberedOutcomes):
     """Answers as a sidecar would for customers who have what `give` says.
 
-    `asked`: the checks so far, for assertions. `is_down`: while it is true, nothing is answered.
+    `asked`, `reported`: the checks and the outcomes so far, for assertions. `is_down`: while it is true, nothing is
+    answered, and outcomes are lost.
     """
 
     def __init__(self, features: Mapping[str, FakeFeature]) -> None:
         """Prepare the features, by their ids; nobody has any."""
+        super().__init__()
         self._features = dict(sorted(features.items()))
         self._customers: dict[Subject, _Customer] = {}
         self._suspended: set[str] = set()
         self._keys: dict[str, tuple[object, Answer, Number]] = {}
+        self._reports: dict[str, object] = {}
         self._reservations: dict[str, _Held] = {}
         self._reserved: dict[str, str] = {}
         self.asked: list[Check] = []
-        self.is_down = False
         self.no_answers = 0
 
     def give(
@@ -213,7 +217,7 @@ class FakeSidecar:
         answer, reserved, used_key, replayed = self._counted("reserve", subject, feature, amount, key)
         id_ = self._reserved.setdefault(used_key, uuid4().hex) if answer.allowed else ""
         if id_ and not replayed:
-            self._reservations[id_] = _Held(self._customers[make_subject(subject)], feature, Decimal(reserved))
+            self._reservations[id_] = _Held(self._customers[_holder(make_subject(subject))], feature, Decimal(reserved))
         return Reservation(self, ReservationMade(answer, reserved, id_, None, used_key))
 
     def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
@@ -241,22 +245,27 @@ class FakeSidecar:
         key: str | None = None,
     ) -> RecordedUsage:
         """Count as `Sidecar.report_usage`."""
-        del at
         self._expect_up()
-        check = make_check(subject, feature, {"amount": amount})
-        customer = self._customers.get(check.subject)
+        check = normalize_check(make_check(subject, feature, {"amount": amount}))
+        customer = self._customers.get(_holder(check.subject))
         number = self._amount(check, self._metered(feature))
         if customer is None:
             raise RequestError(404, "unknown subject", f"nobody has the id `{check.subject.id}`", field="/subject")
-        customer.used[feature] = customer.used.get(feature, Decimal(0)) + number
+        content, used_key = ("report", check.subject, feature, number, at), key or uuid4().hex
+        replayed = used_key in self._reports or used_key in self._keys
+        if replayed and self._reports.get(used_key) != content:
+            raise RequestError(409, "idempotency key reused", "the key was used for other content", field="/key")
+        if not replayed:
+            self._reports[used_key] = content
+            customer.used[feature] = customer.used.get(feature, Decimal(0)) + number
         return RecordedUsage(
-            feature=feature, amount=_shown(number), window=UsageWindow(), key=key or uuid4().hex, replayed=False
+            feature=feature, amount=_shown(number), window=UsageWindow(), key=used_key, replayed=replayed
         )
 
     def usage(self, subject: SubjectArgument, feature: str | None = None) -> list[FeatureUsage]:
         """Answer as `Sidecar.usage`."""
         self._expect_up()
-        customer = self._customers.get(make_subject(subject))
+        customer = self._customers.get(_holder(make_subject(subject)))
         if customer is None:
             raise RequestError(404, "unknown subject", "nobody has this id", field="/subject")
         if feature is not None:
@@ -295,20 +304,20 @@ class FakeSidecar:
         self, verb: str, subject: SubjectArgument, feature: str, amount: Quantity | None, key: str | None
     ) -> tuple[Answer, Number, str, bool]:
         """Decide, count the amount if it is allowed, and return the answer after it, what was counted, and the key."""
-        check = make_check(subject, feature, {"amount": amount})
+        check = normalize_check(make_check(subject, feature, {"amount": amount}))
         definition = self._metered(feature)
         number = self._amount(check, definition)
         content, used_key = (verb, check.subject, feature, number), key or uuid4().hex
-        if used_key in self._keys:
+        if used_key in self._keys or used_key in self._reports:
             self._expect_up()
-            before, answer, counted = self._keys[used_key]
-            if before != content:
+            before, answer, counted = self._keys.get(used_key, (None, None, 0))
+            if answer is None or before != content:
                 raise RequestError(409, "idempotency key reused", "the key was used for other content", field="/key")
             return answer, counted, used_key, True
         answer = self._answer(check)
         if not answer.allowed:
             return answer, 0, used_key, False
-        customer = self._customers[check.subject]
+        customer = self._customers[_holder(check.subject)]
         customer.used[feature] = customer.used.get(feature, Decimal(0)) + number
         answer = self._told(definition, check, answer.reason, customer)
         self._keys[used_key] = content, answer, _shown(number)
@@ -331,17 +340,17 @@ class FakeSidecar:
         return self._features[feature]
 
     def _customer_to_change(self, subject: SubjectArgument) -> _Customer:
-        return self._customers.setdefault(make_subject(subject), _Customer())
+        return self._customers.setdefault(_holder(make_subject(subject)), _Customer())
 
     def _answer(self, check: Check) -> Answer:
         self._expect_up()
+        check = normalize_check(check)
         definition = self._expect(check.feature)
         for name in _ALL_FIELDS:
             if getattr(check, name) is not None and name not in _FIELDS[definition.type]:
                 raise CheckError(f"/{name}", f"does not fit a feature of the type {definition.type}")
         self.asked.append(check)
-        whom = Subject(check.subject.id, check.subject.type)
-        customer = self._customers.get(whom)
+        customer = self._customers.get(_holder(check.subject))
         reason = "unknown_subject" if customer is None else self._reason(definition, check, customer)
         return self._told(definition, check, reason, customer)
 
@@ -438,8 +447,10 @@ class FakeSidecar:
         return Decimal(1) if definition.minimum is None else Decimal(str(definition.minimum))
 
 
-def _passes_cap(definition: FakeFeature, check: Check, amount: Decimal) -> bool:
-    return definition.per_user is not None and (check.user_used or 0) + amount > definition.per_user
+def _holder(subject: Subject) -> Subject:
+    """Return the customer or subscription that a subject is, or whose user it is."""
+    whom = normalize_subject(subject)
+    return Subject(whom.id, whom.type)
 
 
 def _fits_batch(definition: FakeFeature, amount: Decimal) -> bool:

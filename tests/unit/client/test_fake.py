@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tiergate.client.fake import FakeFeature, FakeSidecar
+from tiergate.client.local_outcomes import ReportedOutcome
 from tiergate.errors import CheckError, RequestError, SidecarUnreachableError, UnknownFeatureError
+from tiergate.model import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,3 +106,48 @@ def test_nothing_is_answered_while_it_is_down(sidecar: FakeSidecar) -> None:
             ask()
     with pytest.raises(CheckError):
         sidecar.consume("ada", "analytics")
+
+
+def test_it_remembers_what_was_reported(sidecar: FakeSidecar) -> None:
+    """Of a service that reports outcomes; with an id, once."""
+    at = datetime(2026, 11, 30, 12, 0, 30, tzinfo=UTC)
+    assert sidecar.outcome("analytics", ok=True, duration_ms=1.23456, at=at, id="a") is None
+    assert sidecar.outcome("analytics", ok=True, at=at, id="a", wait=True)
+    assert not sidecar.outcome("analytics", ok=False, at=at.replace(second=59), wait=True)
+    sidecar.flush_outcomes()
+    with pytest.raises(RuntimeError), sidecar.measure("calls"):
+        raise RuntimeError
+
+    assert sidecar.reported[0] == ReportedOutcome("analytics", True, 1.235, at, "a")
+    assert [(it.feature, it.ok) for it in sidecar.reported[1:]] == [("analytics", False), ("calls", False)]
+    minutes = sidecar.outcomes("analytics", at.replace(second=0))
+    assert [(it.minute, it.requests, it.failed) for it in minutes] == [("2026-11-30T12:00:00.000Z", 2, 1)]
+    assert sidecar.outcomes("analytics", at) == []  # the minute began before
+    assert [it.requests for it in sidecar.outcomes("calls")] == [1]
+    with pytest.raises(UnknownFeatureError):
+        sidecar.measure("cals")
+    sidecar.is_down = True
+    sidecar.outcome("calls", ok=True)
+    with pytest.raises(SidecarUnreachableError):
+        sidecar.outcome("calls", ok=True, wait=True)
+    assert (len(sidecar.reported), sidecar.outcomes_lost) == (3, 1)
+
+
+def test_usage_that_is_reported_again_counts_once(sidecar: FakeSidecar) -> None:
+    """With its key; of a user, too, by whatever form of an id. A key is of one request."""
+    sidecar.give("Zoe\u0308", "calls", 9)
+    user = Subject("Zo\u00eb", user="u1")
+    found = [sidecar.report_usage(user, "calls", amount=2, key="k").replayed for _ in range(2)]
+    assert sidecar.consume(user, "calls", key="c")
+
+    assert found == [False, True]
+    assert [it.used for it in sidecar.usage("Zo\u00eb")] == [3]
+    wrong: tuple[Callable[[], object], ...] = (
+        lambda: sidecar.report_usage(user, "calls", amount=3, key="k"),
+        lambda: sidecar.report_usage(user, "calls", key="c"),
+        lambda: sidecar.consume(user, "calls", amount=2, key="k"),
+    )
+    for ask in wrong:
+        with pytest.raises(RequestError):
+            ask()
+    assert [it.used for it in sidecar.usage(user)] == [3]
