@@ -10,6 +10,9 @@ that began at an instant opens one report, which starts there; once that has end
 only an alert that begins later opens another. A report that a person has ended or edited stays as the person left it,
 but that an open one ends with its alert.
 
+Alerts may name features that the monitor, if declared, does not watch. Unlike other monitors, an Alertmanager sees
+no rejections, and an outage would not show; `features` says only of what nothing is known when it is silent.
+
 What is wrong with one alert is named in the answer, and the others count: Alertmanager does not send again what was
 rejected as a whole.
 """

@@ -255,3 +255,10 @@ def test_any_order_of_deliveries_ends_in_the_same_reports(sqlite_url: str) -> No
 
 def _at(minute: int) -> str:
     return f"2027-01-15T{8 + minute // 60:02}:{minute % 60:02}:00.000Z"
+
+
+def test_an_alert_may_name_what_its_monitor_does_not_watch(plane: StatusPlane) -> None:
+    """A rejection would be seen by nobody; what it watches is unknown when it is silent."""
+    assert plane.client.put("/v1/status/monitors/alertmanager", json={"features": ["mail"]}).status_code == 201
+    answer = deliver(plane, alert())
+    assert (answer["opened"], answer["rejected"]) == (1, [])
