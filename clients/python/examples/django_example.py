@@ -39,9 +39,11 @@ class EntitlementMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: View, *_: Any) -> HttpResponse | None:  # noqa: ANN401
-        """Answer in place of the view if the customer's plan does not include what it needs."""
+        """Answer in place of the view if nobody is signed in, or the plan does not include what the view needs."""
         feature, otherwise = getattr(view, "requires", ("", True))
         customer = request.headers.get("X-Customer", "")
+        if feature and not customer:
+            return JsonResponse({"detail": "sign in first"}, status=401)
         if feature and not sidecar.allows(customer, feature, otherwise=otherwise):
             return JsonResponse({"detail": f"your plan does not include {feature}"}, status=402)
         return None

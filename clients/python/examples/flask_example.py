@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, g, jsonify, request
-from tiergate_client import Sidecar
+from tiergate_client import Sidecar, SidecarUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,16 @@ app = Flask(__name__)
 
 
 @app.before_request
-def find_customer() -> None:
+def find_customer() -> Any:  # noqa: ANN401 - a response, if nobody is signed in
     """Who asks: in a real service, from the session or the token."""
     g.customer = request.headers.get("X-Customer", "")
+    return None if g.customer else (jsonify(detail="sign in first"), 401)
+
+
+@app.errorhandler(SidecarUnreachableError)
+def not_decided(_: SidecarUnreachableError) -> Any:  # noqa: ANN401 - a response
+    """Where nobody could decide, and nothing says what to do otherwise."""
+    return jsonify(detail="try again in a moment"), 503
 
 
 def requires(feature: str, *, otherwise: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
