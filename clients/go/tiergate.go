@@ -210,7 +210,7 @@ func (s *Sidecar) Explain(ctx context.Context, check Check, at time.Time) (Expla
 func (s *Sidecar) post(ctx context.Context, path string, body, answer any) (string, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		return "", &RequestError{Status: http.StatusBadRequest, Type: invalidRequest, Detail: err.Error()}
+		return "", refused("", err.Error())
 	}
 	return s.request(ctx, http.MethodPost, path, encoded, answer)
 }

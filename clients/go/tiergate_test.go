@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,6 +152,34 @@ func TestAReservationEndsByItsID(t *testing.T) {
 	}
 	if path := (*asked)[1].path; path != "/v1/reservations/r%2F1/commit" || (*asked)[1].body != `{"amount":1}` {
 		t.Error((*asked)[1])
+	}
+}
+
+func TestWhatCannotBeReservedOrEndIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	url, asked := serving(t, answering(strings.Replace(granted, `"r/1"`, `""`, 1)))
+	ctx, sidecar := context.Background(), sidecarAt(t, tiergate.Options{URL: url})
+	use := tiergate.Use{Subject: tiergate.Customer("ada"), Feature: "movies"}
+	denied, err := sidecar.Reserve(ctx, use)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use.ExpiresIn = 999 * time.Millisecond
+	_, short := sidecar.Reserve(ctx, use)
+	use.ExpiresIn = -time.Minute
+	_, negative := sidecar.Reserve(ctx, use)
+	for field, errs := range map[string][]error{
+		"/expires_in":  {short, negative},
+		"/reservation": {denied.Commit(ctx, ""), denied.Release(ctx)},
+	} {
+		for _, err := range errs {
+			var wrong *tiergate.RequestError
+			if !errors.As(err, &wrong) || wrong.Field != field || wrong.Status != http.StatusBadRequest {
+				t.Error(field, err)
+			}
+		}
+	}
+	if len(*asked) != 1 || sidecar.NoAnswers() != 0 {
+		t.Error(*asked)
 	}
 }
 

@@ -20,7 +20,7 @@ type Use struct {
 	Key string
 	// At is the moment at which reported usage happened; now, if it is zero.
 	At time.Time
-	// ExpiresIn is how long a reservation lasts, in whole seconds; ten minutes, if it is zero.
+	// ExpiresIn is how long a reservation lasts, in whole seconds, at least one; ten minutes, if it is zero.
 	ExpiresIn time.Duration
 }
 
@@ -104,8 +104,12 @@ func (s *Sidecar) Consume(ctx context.Context, use Use) (Consumption, error) {
 	return found, s.about(found.Feature, use.Feature)
 }
 
-// Reserve checks a metered feature, and sets the amount aside if it is allowed.
+// Reserve checks a metered feature, and sets the amount aside if it is allowed. ExpiresIn below a second is a
+// *RequestError.
 func (s *Sidecar) Reserve(ctx context.Context, use Use) (*Reservation, error) {
+	if use.ExpiresIn != 0 && use.ExpiresIn < time.Second {
+		return nil, refused("/expires_in", "must be at least one second")
+	}
 	body := use.body()
 	body.ExpiresIn = int64(use.ExpiresIn / time.Second)
 	found := &Reservation{sidecar: s}
@@ -117,7 +121,8 @@ func (s *Sidecar) Reserve(ctx context.Context, use Use) (*Reservation, error) {
 	return found, s.about(found.Feature, use.Feature)
 }
 
-// Commit uses an amount of the reservation, all of it if the amount is empty; the rest is given back.
+// Commit uses an amount of the reservation, all of it if the amount is empty; the rest is given back. A reservation that
+// is denied cannot end: a *RequestError, as for Release.
 func (r *Reservation) Commit(ctx context.Context, amount Number) error {
 	return r.sidecar.Commit(ctx, r.ID, amount)
 }
@@ -130,13 +135,19 @@ func (s *Sidecar) Commit(ctx context.Context, reservation string, amount Number)
 	body := struct {
 		Amount Number `json:"amount,omitempty"`
 	}{amount}
-	_, err := s.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/commit", body, new(struct{}))
-	return err
+	return s.end(ctx, reservation, "commit", body)
 }
 
 // Release gives a reservation back by its id.
 func (s *Sidecar) Release(ctx context.Context, reservation string) error {
-	_, err := s.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/release", struct{}{}, new(struct{}))
+	return s.end(ctx, reservation, "release", struct{}{})
+}
+
+func (s *Sidecar) end(ctx context.Context, reservation, verb string, body any) error {
+	if reservation == "" {
+		return refused("/reservation", "is empty: a reservation that is denied cannot end")
+	}
+	_, err := s.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/"+verb, body, new(struct{}))
 	return err
 }
 

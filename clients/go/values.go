@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -187,6 +188,11 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string { return e.Detail }
+
+// refused is a mistake that is found before anything is sent.
+func refused(field, detail string) *RequestError {
+	return &RequestError{Status: http.StatusBadRequest, Type: invalidRequest, Detail: detail, Field: field}
+}
 
 // IsUnknownFeature reports whether the catalog has no such feature.
 func (e *RequestError) IsUnknownFeature() bool { return e.Type == unknownFeature }

@@ -55,7 +55,7 @@ def test_the_typescript_client_conforms(built: Path, tmp_path: Path) -> None:
         told = run(
             "node", "--test", *(f"out/test/{name}.test.js" for name in TESTS), folder=built, environment=environment
         )
-    assert "# pass 13\n" in told
+    assert "# pass 14\n" in told
     assert "# fail 0\n" in told
 
 

@@ -174,8 +174,9 @@ export class Sidecar<C = AnyCatalog> {
     };
     const { members, decisionId } = await this.#post("/v1/reserve", body, options);
     const answer = this.#answer(members, decisionId, feature);
-    const end = (verb: string, amount?: Quantity) => this.#end(String(members["reservation"]), verb, amount);
-    return new Reservation(answer, Number(members["reserved"]), String(members["reservation"] ?? ""), end);
+    const id = String(members["reservation"] ?? "");
+    const end = (verb: string, amount?: Quantity) => this.#end(id, verb, amount);
+    return new Reservation(answer, Number(members["reserved"]), id, end);
   }
 
   /** Use a reservation by its id, as in another process than the one that made it: by default all of it. */
@@ -236,6 +237,14 @@ export class Sidecar<C = AnyCatalog> {
   }
 
   async #end(reservation: string, verb: string, amount?: Quantity): Promise<void> {
+    if (!reservation) {
+      throw new RequestError({
+        status: 400,
+        type: "urn:tiergate:problem:invalid-request",
+        detail: "it is empty: a reservation that is denied cannot end",
+        field: "/reservation",
+      });
+    }
     const body = amount === undefined ? {} : { amount: digits(amount, "/amount") };
     await this.#post(`/v1/reservations/${encodeURIComponent(reservation)}/${verb}`, body, {});
   }

@@ -128,6 +128,17 @@ test("a reservation is committed after the work, and released if it fails", asyn
   close();
 });
 
+test("a reservation that is denied cannot end", async () => {
+  const denied = { ...ANSWER, allowed: false, reserved: 0, key: "k" };
+  const { asked, url, close } = await serving((_, response) => response.end(JSON.stringify(denied)));
+  const reservation = await new Sidecar({ url }).reserve("ada", "movies");
+  for (const end of [() => reservation.commit(), () => reservation.release()]) {
+    await assert.rejects(end(), (error) => error instanceof RequestError && error.field === "/reservation");
+  }
+  assert.equal(asked.length, 1);
+  close();
+});
+
 test("a Unix socket", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tiergate-"));
   const path = join(folder, "api.sock");

@@ -176,7 +176,9 @@ def reserve_call(
 
 
 def end_call(id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> Call[None]:
-    """The end of a reservation."""
+    """The end of a reservation. Raises `CheckError` if it was denied, so that it has no id."""
+    if not id_:
+        raise CheckError("/reservation", "is empty: a reservation that is denied cannot end")
     number = make_check("any", "any", {"amount": amount}).amount
     body = {} if number is None else {"amount": number}
     return _post(f"/v1/reservations/{quote(id_, safe='')}/{verb}", body, "", {}, lambda _: None)

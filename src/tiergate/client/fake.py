@@ -223,6 +223,8 @@ class FakeSidecar(RememberedOutcomes):
     def end_reservation(self, id_: str, verb: Literal["commit", "release"], amount: Quantity | None) -> None:
         """End a reservation as `Sidecar.end_reservation`."""
         self._expect_up()
+        if not id_:
+            raise CheckError("/reservation", "is empty: a reservation that is denied cannot end")
         held = self._reservations.get(id_)
         if held is None:
             raise RequestError(404, "unknown reservation", f"there is no reservation `{id_}`")

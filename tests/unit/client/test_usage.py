@@ -69,6 +69,10 @@ def test_a_denied_reservation_is_false_and_ends_nothing(sidecar: Sidecar) -> Non
     with sidecar.reserve("acme", "calls", amount=11, expires_in=5) as held:
         assert not held
         assert (held.answer.reason, held.id, held.expires_at) == ("limit_reached", "", None)
+    for end in (held.commit, held.release):
+        with pytest.raises(CheckError) as raised:
+            end()
+        assert raised.value.field == "/reservation"
 
 
 def test_usage_after_the_fact_is_exact(sidecar: Sidecar) -> None:
