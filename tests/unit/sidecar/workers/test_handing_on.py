@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +41,9 @@ class FakeLeader:
         return LeaderAnswer(201, [(b"x-by", b"leader")], b"from the leader")
 
 
-async def answer(path: str, leader: FakeLeader, *, needs_usage: bool = False) -> tuple[int, bytes]:
+async def answer(
+    path: str, leader: FakeLeader, *, needs_usage: bool = False, metrics: Metrics | None = None
+) -> tuple[int, bytes]:
     """The status and body of what a worker answers."""
     sent: list[Message] = []
 
@@ -57,7 +60,7 @@ async def answer(path: str, leader: FakeLeader, *, needs_usage: bool = False) ->
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await HandingOn(app, leader, Metrics())(scope(path), receive, send)
+    await HandingOn(app, leader, metrics or Metrics())(scope(path), receive, send)
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -84,6 +87,28 @@ def test_a_leader_that_has_ended_is_a_problem() -> None:
     """The caller hears that it is not known whether it was counted."""
     status, body = asyncio.run(answer("/v1/consume", FakeLeader(RequestError(503, "usage not counted now", "ended"))))
     assert (status, b"usage-not-counted-now" in body) == (503, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint", "member"),
+    [
+        ("/v1/check", "check", "type"),
+        ("/v1/usage", "usage", "type"),
+        ("/v1/reservations/r/commit", "reservations", "type"),
+        ("/access/v1/evaluation", "authzen", "type"),
+        ("/access/v1/evaluations", "authzen_batch", "type"),
+        ("/access/v1/search/resource", "authzen_search", "type"),
+        ("/ofrep/v1/evaluate/flags", "ofrep_bulk", "errorDetails"),
+        ("/ofrep/v1/evaluate/flags/calls", "ofrep", "key"),
+    ],
+)
+def test_a_leader_that_has_ended_is_an_error_of_each_protocol(path: str, endpoint: str, member: str) -> None:
+    """In its own form, and counted for the endpoint that was asked."""
+    metrics, leader = Metrics(), FakeLeader(RequestError(503, "usage not counted now", "ended"))
+    status, body = asyncio.run(answer(path, leader, needs_usage=True, metrics=metrics))
+
+    assert (status, metrics.requests) == (503, {(endpoint, 503): 1})
+    assert member in json.loads(body)
 
 
 def test_requests_share_connections_that_stay(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tiergate.wire.problem import problem_headers
 if TYPE_CHECKING:
     from tiergate.errors import TiergateError
     from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.metrics import Metrics
 
 _BAD_REQUEST: Final = 400
 _MAX_KEY: Final = 200
@@ -38,7 +39,12 @@ def failure(error: TiergateError, key: str | None) -> FlagFailure:
 def reject(service: CheckService, endpoint: str, error: TiergateError, key: str | None = None) -> HttpResponse:
     """Respond with a failure; counts it, and logs a caller's mistake or what only an operator can fix."""
     service.log_failure(error)
-    problem, metrics = problem_document(_located(error)), service.metrics
+    return rejected(service.metrics, endpoint, error, key)
+
+
+def rejected(metrics: Metrics, endpoint: str, error: TiergateError, key: str | None = None) -> HttpResponse:
+    """Respond with a failure; counts it, and logs a caller's mistake."""
+    problem = problem_document(_located(error))
     metrics.count_request(endpoint, problem.status)
     metrics.count_problem(problem.slug)
     metrics.caller_errors.note(endpoint, problem.status, problem.slug, problem.detail)
