@@ -84,7 +84,7 @@ class Counting(NamedTuple):
 
     meter: Meter | MeterAbsence = MeterAbsence.NO_DATA_FOLDER
     within: Callable[[ASGIApp, Metrics], ASGIApp] | None = None
-    hand_on: Callable[[bytes], Deferred[bytes]] | None = None
+    hand_on: Callable[[bytes, Metrics], Deferred[bytes]] | None = None
 
 
 _NOT_COUNTING: Final = Counting()

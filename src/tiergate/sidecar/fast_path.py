@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.api.responses import HttpResponse
     from tiergate.sidecar.check_service import CheckService
-    from tiergate.sidecar.metrics import Durations
+    from tiergate.sidecar.metrics import Durations, Metrics
     from tiergate.sidecar.native_decisions import NativeDecision
 
     Endpoint = Callable[[bytes, RequestContext], HttpResponse | Deferred[HttpResponse] | None]
@@ -114,7 +114,7 @@ class FastPath:
         *,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         max_body: int = 2**20,
-        hand_on: Callable[[bytes], Deferred[bytes]] | None = None,
+        hand_on: Callable[[bytes, Metrics], Deferred[bytes]] | None = None,
     ) -> None:
         """`hand_on`: answers a request whose answer rests on usage that is counted elsewhere."""
         self._service = service
@@ -184,7 +184,7 @@ class FastPath:
         try:
             reply = head.endpoint(segment[end:], context)
         except UsageElsewhereError:
-            return None if self._hand_on is None else self._hand_on(segment)
+            return None if self._hand_on is None else self._hand_on(segment, self._service.metrics)
         if isinstance(reply, Deferred):
             return reply.map(partial(self._encode, segment, context, defaults))
         return None if reply is None else self._encode(segment, context, defaults, reply)

@@ -10,29 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.authzen.endpoints import EVALUATION_PATH, EVALUATIONS_PATH, SEARCH_PATH
-from tiergate.sidecar.api.ofrep import failures
-from tiergate.sidecar.api.ofrep.bulk import EVENTS_PATH
-from tiergate.sidecar.api.ofrep.endpoints import FLAGS_PATH
-from tiergate.sidecar.api.responses import rejected, send_response
+from tiergate.sidecar.api.responses import send_response
 from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.request_context import context_of
 from tiergate.sidecar.usage.elsewhere import UsageElsewhereError
+from tiergate.sidecar.workers.leader_failures import reject_handed_on
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from tiergate.sidecar.api.responses import HttpResponse
     from tiergate.sidecar.metrics import Metrics
     from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.workers.leader_client import LeaderAnswer
 
 _COUNTING: Final = frozenset({"/v1/consume", "/v1/reserve", "/v1/usage", "/v1/outcomes"})
 _RESERVATIONS: Final = "/v1/reservations/"
-_OWN: Final = "/v1/"
-_OFREP: Final = {FLAGS_PATH: "ofrep_bulk", EVENTS_PATH: "ofrep_events"}
-_FLAG: Final = f"{FLAGS_PATH}/"
-_AUTHZEN: Final = {EVALUATION_PATH: "authzen", EVALUATIONS_PATH: "authzen_batch"}
 
 
 class Leader(Protocol):
@@ -72,24 +64,11 @@ class HandingOn:
         try:
             answer = await self._leader.ask(scope, message.get("body", b""))
         except RequestError as error:
-            response = _rejected(error, scope["path"], self._metrics)
+            response = reject_handed_on(error, scope["path"], self._metrics)
             await send_response(response, context_of(scope["headers"]), send)
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
-
-
-def _rejected(error: RequestError, path: str, metrics: Metrics) -> HttpResponse:
-    """Respond with an error in the form of a path, and count it for the endpoint."""
-    if path in _OFREP:
-        return failures.rejected(metrics, _OFREP[path], error)
-    if path.startswith(_FLAG):
-        return failures.rejected(metrics, "ofrep", error, path.removeprefix(_FLAG))
-    if path.startswith(_OWN):
-        endpoint = path.removeprefix(_OWN).partition("/")[0]
-    else:
-        endpoint = "authzen_search" if path.startswith(SEARCH_PATH) else _AUTHZEN.get(path, "other")
-    return rejected(error, metrics, endpoint)
 
 
 def _elsewhere(body: bytes, context: RequestContext) -> NoReturn:  # noqa: ARG001 - as every endpoint of the fast path

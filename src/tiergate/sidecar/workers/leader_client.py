@@ -6,16 +6,20 @@ import asyncio
 import re
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.responses import encode_response, problem_response
+from tiergate.sidecar.api.responses import encode_response
 from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.request_context import NO_CONTEXT
+from tiergate.sidecar.workers.leader_failures import reject_handed_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.types import Scope
+
+    from tiergate.sidecar.metrics import Metrics
 
 CONNECTIONS: Final = 64
 """The most connections of one worker to its leader; more requests wait for one."""
@@ -70,15 +74,16 @@ class LeaderClient:
             headers.append((b"content-length", b"%d" % len(content)))
         return LeaderAnswer(status, headers, content)
 
-    def answer_soon(self, request: bytes) -> Deferred[bytes]:
-        """Hand a whole request on as it came; its answer comes as the leader gave it."""
+    def answer_soon(self, request: bytes, metrics: Metrics) -> Deferred[bytes]:
+        """Hand a whole request on as it came; its answer comes as the leader gave it, or as a counted error."""
         answer: Deferred[bytes] = Deferred()
 
         async def ask() -> None:
             try:
                 answer.resolve(b"".join(await self._exchange(request)))
             except RequestError as error:
-                answer.resolve(encode_response(problem_response(error), NO_CONTEXT, []))
+                path = unquote(request.split(b" ", 2)[1].partition(b"?")[0].decode("latin-1"))
+                answer.resolve(encode_response(reject_handed_on(error, path, metrics), NO_CONTEXT, []))
 
         task = asyncio.get_running_loop().create_task(ask())
         self._asking.add(task)

@@ -111,6 +111,20 @@ def test_a_leader_that_has_ended_is_an_error_of_each_protocol(path: str, endpoin
     assert member in json.loads(body)
 
 
+def test_the_fast_path_hears_the_same_error(tmp_path: Path) -> None:
+    """Of a request that was learned, in the form of its protocol."""
+    metrics = Metrics()
+
+    async def ask() -> bytes:
+        client = LeaderClient(str(tmp_path / "gone"))
+        return await client.answer_soon(b"POST /ofrep/v1/evaluate/flags/a%20b HTTP/1.1\r\n\r\n", metrics).wait()
+
+    head, _, body = asyncio.run(ask()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body)["key"] == "a b"
+    assert metrics.requests == {("ofrep", 503): 1}
+
+
 def test_requests_share_connections_that_stay(tmp_path: Path) -> None:
     """With their headers but for those of the connection; one that the leader has closed is not used again."""
     received: list[bytes] = []
