@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,9 +184,9 @@ def test_a_feature_is_deleted_when_nothing_tells_its_status_any_more(plane: Stat
     assert admin.post("/v1/features/calls/archive").is_success
     seen = []
     for end in (
-        lambda: plane.client.put(PATH, json=BODY | {"features": ["mail"]}),
-        lambda: plane.client.post(f"{REPORTS}/{id_}/end"),
-        lambda: plane.client.delete(f"{REPORTS}/{later}"),
+        partial(plane.client.put, PATH, json=BODY | {"features": ["mail"]}),
+        partial(plane.client.post, f"{REPORTS}/{id_}/end"),
+        partial(plane.client.delete, f"{REPORTS}/{later}"),
     ):
         refusal = admin.delete("/v1/features/calls").json()
         seen.append(
