@@ -58,9 +58,6 @@ from tiergate.sidecar.state import State
 from tiergate.sidecar.usage.local_meter import LocalMeter
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.usage.open_meter import open_meter
-from tiergate.sidecar.workers.counting import bind_for_workers
-from tiergate.sidecar.workers.leader_client import CONNECTIONS
-from tiergate.sidecar.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     import socket
@@ -69,6 +66,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.sync.feed_follower import FeedFollower
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.usage.lease_meter import LeaseMeter
+    from tiergate.sidecar.workers.pool import WorkerPool
 
 _PROBE_CONNECTIONS: Final = 256
 _KEPT_BACK: Final = 256
@@ -143,7 +141,9 @@ class _Sidecar:
         else:
             if log is not None:
                 log.close()  # it can be opened; each worker opens it again
-            self._api = WorkerPool(settings, self._tcp, self._unix, now_ms, log_key=key, connections=connections)
+            from tiergate.sidecar.workers import pool  # noqa: PLC0415 - a megabyte that others do not need
+
+            self._api = pool.WorkerPool(settings, self._tcp, self._unix, now_ms, log_key=key, connections=connections)
             self._state = self._api.state
             self._meter, engine = _count_for_workers(settings, directory, self._api, key, opened)
             self._source = _source(settings, directory, self._state, engine)
@@ -189,7 +189,7 @@ class _Sidecar:
             watching.cancel()
             counting.cancel()
             self._api.end()
-            if isinstance(self._api, WorkerPool):
+            if not isinstance(self._api, ApiServer):
                 await asyncio.wait([serving])  # the workers read the replica until they end
             following.cancel()
             await asyncio.wait([following, serving])
@@ -208,7 +208,7 @@ class _Sidecar:
 
     def _probe_listener(self) -> Listener:
         access = Access(names=frozenset(name.lower() for name in self._settings.allowed_host), addresses=True)
-        workers = self._api.report if isinstance(self._api, WorkerPool) else list
+        workers = list if isinstance(self._api, ApiServer) else self._api.report
         return Listener(
             probes(self._state, self._api.metrics, access, workers),
             self._probe_sockets,
@@ -287,6 +287,9 @@ def _count_for_workers(
     settings: Settings, directory: DataDirectory, pool: WorkerPool, key: bytes, opened: ExitStack
 ) -> tuple[LocalMeter | LeaseMeter | MeterAbsence, EngineOptions]:
     """Let the leader answer what its workers hand on, if it counts usage; return the meter, and options of engines."""
+    from tiergate.sidecar.workers.counting import bind_for_workers  # noqa: PLC0415 - as above
+    from tiergate.sidecar.workers.leader_client import CONNECTIONS  # noqa: PLC0415 - as above
+
     meter = open_meter(settings, directory, pool.state)
     if isinstance(meter, MeterAbsence):
         pool.absence = meter
@@ -312,7 +315,7 @@ def _open_outcomes(
     settings: Settings, directory: DataDirectory, api: ApiServer | WorkerPool, opened: ExitStack
 ) -> OutcomeUpkeep | None:
     """Open what counts outcomes for an API, or for workers in the leader's, if anything does."""
-    counting = api.counting if isinstance(api, WorkerPool) else api
+    counting = api if isinstance(api, ApiServer) else api.counting
     if counting is None:
         return None
     recorder = open_recorder(settings, directory, now_ms)

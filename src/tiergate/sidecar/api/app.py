@@ -21,7 +21,6 @@ from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
 from tiergate.sidecar.api.explanations import ExplanationAdapter
 from tiergate.sidecar.api.ofrep import endpoints as ofrep
 from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
-from tiergate.sidecar.api.openapi import document as openapi_document
 from tiergate.sidecar.api.outcomes import OutcomeAdapter
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
@@ -205,10 +204,16 @@ class _OutcomesEndpoint:
 
 
 class _OpenApiEndpoint:
+    """Makes the document when somebody asks for it: most processes never need it, and making it takes memory."""
+
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._response = HttpResponse(200, openapi_document())
+        self._response: HttpResponse | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        if self._response is None:
+            from tiergate.sidecar.api.openapi import document  # noqa: PLC0415 - see above
+
+            self._response = HttpResponse(200, document())
         self._metrics.count_request("other", 200)
         await send_response(self._response, context_of(scope["headers"]), send)
