@@ -8,10 +8,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
-from tests.properties.test_rule_differences import ACTIONS, NOW, RECORDS, checks_of, decided, pair, world
+from tests.properties.test_rule_differences import ACTIONS, NOW, RECORDS, checks_of, decided, metered, pair, world
 from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Effect, Impact
-from tiergate.model import Check, Subject
+from tiergate.model import FOREVER, Check, Status, Subject
 
 if TYPE_CHECKING:
     from tiergate.engine import Evaluator
@@ -28,7 +28,9 @@ def expect_shown(one: SubjectEffect, engines: tuple[Evaluator, Evaluator], recor
         return
     subject = Subject(one.subject.id, one.subject.type, shown.user)
     check = Check(subject, one.feature, shown.amount, shown.used, shown.user_used, shown.value, shown.level)
-    before, after = decided(engines, record, check, shown.at)
+    resets_at = FOREVER if shown.resets_at is None else shown.resets_at
+    status = Status(shown.status or Status.OPERATIONAL)
+    before, after = decided(engines, record, check, shown.at, resets_at, status)
     assert before[0] is shown.before[0]
     assert after[0] is shown.after[0]
     assert one.since >= NOW
@@ -61,7 +63,7 @@ def test_whoever_is_denied_what_was_allowed_is_told(seed: int) -> None:
     choose = Seeded(seed)
     old, new = pair(choose)
     worlds = world(old), world(new)
-    engines = worlds[0].engine(), worlds[1].engine()
+    engines = metered(worlds[0]), metered(worlds[1])
     preview, impact = ImpactPreview(worlds[0].bundle, worlds[1].bundle, now=NOW), Impact()
     features = [it for it in ACTIONS if f'"{it}"' in old + new]
     for _ in range(8):
