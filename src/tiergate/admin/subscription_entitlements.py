@@ -71,6 +71,9 @@ def _value(facts: Facts, feature: Feature) -> Value:
         raise ConflictError(
             "not-definable", f"no item can give `{feature.id}` as `unlimited`, as the subscription does"
         )
+    if feature.maximum is not None and facts.total > feature.maximum:  # an override is free of it, no item is
+        detail = f"no item can give `{feature.id}` above its maximum, as an override of the subscription does"
+        raise ConflictError("not-definable", detail)
     try:
         to_units(from_units(facts.total, feature.scale), feature.scale)
     except ValueError as error:

@@ -28,6 +28,7 @@ apiVersion: tiergate/v1
 features:
   - {id: calls, type: quantity, metered: {reset: month}}
   - {id: texts, type: quantity, levels: [10], metered: {reset: month, limit: soft, overage_max: 3}}
+  - {id: rate, type: range, max: 57}
 items:
   - id: gold
     kind: plan
@@ -72,4 +73,12 @@ def test_a_number_that_no_item_may_give_has_no_limit_of_its_own() -> None:
     """It could only be added, and what is added has none."""
     with pytest.raises(ConflictError) as caught:
         given(("texts", MeteredAmount(11)))
+    assert caught.value.code == "not-definable"
+
+
+def test_no_item_gives_a_range_more_than_its_maximum() -> None:
+    """An override is free of it: a plan that is made of the subscription would give less."""
+    assert given(("rate", Amount(57)))["rate"] == Amount(57)
+    with pytest.raises(ConflictError) as caught:
+        given(("rate", Amount(190)))
     assert caught.value.code == "not-definable"
