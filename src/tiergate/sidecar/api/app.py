@@ -6,6 +6,7 @@ before them; `fast_path` responds without them.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,14 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tiergate.errors import RequestError, TiergateError
-from tiergate.sidecar.api.authzen import endpoints as authzen
-from tiergate.sidecar.api.authzen.endpoints import AuthzenApi
 from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.api.checks import CheckAdapter
 from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
 from tiergate.sidecar.api.explanations import ExplanationAdapter
-from tiergate.sidecar.api.ofrep import endpoints as ofrep
-from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
 from tiergate.sidecar.api.outcomes import OutcomeAdapter
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
@@ -35,10 +32,12 @@ from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS
 from tiergate.wire.usage_reader import media_type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from tiergate.sidecar.api.authzen.endpoints import AuthzenApi
+    from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
     from tiergate.sidecar.api.request_limits import Access
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.fast_path import Endpoint
@@ -51,6 +50,21 @@ DEFAULT_CACHE_BYTES = 24 * 2**20
 _SHARE_OF_DECISIONS = 0.6
 _SHARE_OF_OFREP = 0.15
 _SHARE_OF_AUTHZEN = 0.08
+
+_OFREP = (
+    ("POST", "/ofrep/v1/evaluate/flags"),
+    ("POST", "/ofrep/v1/evaluate/flags/{key:path}"),
+    ("GET", "/ofrep/v1/configuration"),
+    ("GET", "/ofrep/v1/events"),
+)
+_AUTHZEN = (
+    ("POST", "/access/v1/evaluation"),
+    ("POST", "/access/v1/evaluations"),
+    ("POST", "/access/v1/search/subject"),
+    ("POST", "/access/v1/search/resource"),
+    ("POST", "/access/v1/search/action"),
+    ("GET", "/.well-known/authzen-configuration"),
+)
 
 
 class NativeApi:
@@ -72,14 +86,43 @@ class NativeApi:
         self.decisions = NativeDecisions(service, int(cache_bytes * _SHARE_OF_DECISIONS))
         self.checks = CheckAdapter(service, self.decisions)
         self.batches = BatchAdapter(service, self.decisions)
-        ofrep_bytes, authzen_bytes = int(cache_bytes * _SHARE_OF_OFREP), int(cache_bytes * _SHARE_OF_AUTHZEN)
-        self.ofrep = OfrepApi(service, ofrep_bytes)
-        self.authzen = AuthzenApi(service, authzen_bytes, authzen_url)
-        rest = cache_bytes - self.decisions.cache.limit - ofrep_bytes - authzen_bytes
+        self._ofrep_bytes = int(cache_bytes * _SHARE_OF_OFREP)
+        self._authzen_bytes, self._authzen_url = int(cache_bytes * _SHARE_OF_AUTHZEN), authzen_url
+        rest = cache_bytes - self.decisions.cache.limit - self._ofrep_bytes - self._authzen_bytes
         self.entitlements = EntitlementListAdapter(service, rest)
         self.explanations = ExplanationAdapter(service)
         self.usage = UsageAdapter(UsageService(service, meter))
         self.outcomes = OutcomeAdapter(OutcomeService(service))
+
+    # Most sidecars speak one protocol: the others are loaded when somebody uses them, as their modules take memory.
+
+    @cached_property
+    def ofrep(self) -> OfrepApi:
+        """The adapters of OFREP."""
+        from tiergate.sidecar.api.ofrep.endpoints import OfrepApi  # noqa: PLC0415 - see above
+
+        return OfrepApi(self.service, self._ofrep_bytes)
+
+    @cached_property
+    def authzen(self) -> AuthzenApi:
+        """The adapters of AuthZEN."""
+        from tiergate.sidecar.api.authzen.endpoints import AuthzenApi  # noqa: PLC0415 - see above
+
+        return AuthzenApi(self.service, self._authzen_bytes, self._authzen_url)
+
+    @cached_property
+    def ofrep_routes(self) -> list[Route]:
+        """The routes of OFREP, in the order of `_OFREP`."""
+        from tiergate.sidecar.api.ofrep.endpoints import routes  # noqa: PLC0415 - see above
+
+        return routes(self.ofrep)
+
+    @cached_property
+    def authzen_routes(self) -> list[Route]:
+        """The routes of AuthZEN, in the order of `_AUTHZEN`."""
+        from tiergate.sidecar.api.authzen.endpoints import routes  # noqa: PLC0415 - see above
+
+        return routes(self.authzen)
 
 
 def app(
@@ -116,11 +159,27 @@ def routes(api: NativeApi) -> list[Route]:
         Route("/v1/reservations/{id}/commit", _ReservationEndpoint(api.usage.commit), methods=["POST"]),
         Route("/v1/reservations/{id}/release", _ReservationEndpoint(api.usage.release), methods=["POST"]),
         Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
-        *ofrep.routes(api.ofrep),
+        *_loaded_later(_OFREP, lambda: api.ofrep_routes),
         Route("/v1/outcomes", _OutcomesEndpoint(api.outcomes), methods=["GET", "POST"]),
-        *authzen.routes(api.authzen),
+        *_loaded_later(_AUTHZEN, lambda: api.authzen_routes),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
+
+
+def _loaded_later(paths: Sequence[tuple[str, str]], made: Callable[[], list[Route]]) -> list[Route]:
+    """Return routes that are made at the first request to one of them."""
+    return [Route(path, _LoadedLater(place, made), methods=[method]) for place, (method, path) in enumerate(paths)]
+
+
+class _LoadedLater:
+    """The endpoint of one of several routes that are made when they are needed."""
+
+    def __init__(self, place: int, made: Callable[[], list[Route]]) -> None:
+        self._place = place
+        self._made = made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._made()[self._place].endpoint(scope, receive, send)
 
 
 class _JsonEndpoint:
