@@ -23,7 +23,8 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.client.answers import read_answer, read_explanation, read_json
 from tiergate.client.calls import expect_options
-from tiergate.client.check_arguments import checked, make_check, make_subject
+from tiergate.client.check_arguments import expect_offset, make_check, make_subject
+from tiergate.client.local_checks import answer_each
 from tiergate.client.local_outcomes import LocalOutcomes
 from tiergate.client.normalized_ids import normalize_check, normalize_subject
 from tiergate.engine import (
@@ -95,15 +96,7 @@ class EmbeddedSidecar(LocalOutcomes):
     ) -> list[Answer | CallerError]:
         """Decide several checks; a wrong check's place holds its error."""
         del request_id, traceparent
-        found: list[Answer | CallerError] = []
-        for place, check in enumerate(checks):
-            try:
-                found.append(_answer(self._decide(checked(check, ""))))
-            except CheckError as error:
-                found.append(CheckError(f"/checks/{place}{error.field}", error.detail, error.suggestion))
-            except CallerError as error:
-                found.append(error)
-        return found
+        return answer_each(checks, lambda check: _answer(self._decide(check)))
 
     def explain(
         self, subject: SubjectArgument, feature: str, *, at: datetime | None = None, **options: Unpack[CheckOptions]
@@ -187,8 +180,7 @@ def _check(subject: SubjectArgument, feature: str, options: CheckOptions) -> Che
 
 def _instant(at: datetime) -> Instant:
     """Return a moment, floored to the millisecond as by a sidecar."""
-    if at.tzinfo is None:
-        raise CheckError("/at", "must have its offset: a local time would be a guess")
+    expect_offset(at)
     return parse_instant(at.isoformat())
 
 

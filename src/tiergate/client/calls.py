@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
-from tiergate.client.check_arguments import check_json, checked, feature_text, make_check, make_subject
+from tiergate.client.check_arguments import check_json, checked, expect_offset, feature_text, make_check, make_subject
 from tiergate.client.outcomes import OutcomeMinute, read_minutes, read_replayed
 from tiergate.client.response_reading import caller_error, is_about, listed, members
 from tiergate.client.usage import (
@@ -297,8 +297,7 @@ def _at(at: datetime | None) -> dict[str, str]:
     """Return the member of a moment, which must have an offset."""
     if at is None:
         return {}
-    if at.tzinfo is None:
-        raise CheckError("/at", "must have its offset: a local time would be a guess")
+    expect_offset(at)
     return {"at": at.isoformat()}
 
 

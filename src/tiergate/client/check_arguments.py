@@ -15,6 +15,7 @@ from tiergate.model import Check, Subject, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from tiergate.model import Number
 
@@ -69,6 +70,12 @@ def feature_text(value: object) -> str:
     if not isinstance(value, str):
         raise CheckError("/feature", f"must be a string, not {_kind(value)}")
     return _exact(value)
+
+
+def expect_offset(at: datetime) -> None:
+    """Raise `CheckError` if a moment has no offset."""
+    if at.tzinfo is None:
+        raise CheckError("/at", "must have its offset: a local time would be a guess")
 
 
 def check_json(check: Check) -> dict[str, object]:

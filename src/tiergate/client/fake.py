@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from tiergate.client.answers import Answer, Entitlement, Explanation
 from tiergate.client.calls import expect_options
-from tiergate.client.check_arguments import checked, make_check, make_subject
+from tiergate.client.check_arguments import make_check, make_subject
+from tiergate.client.local_checks import answer_each
 from tiergate.client.local_outcomes import RememberedOutcomes
 from tiergate.client.normalized_ids import normalize_check, normalize_subject
 from tiergate.client.usage import (
@@ -55,7 +56,7 @@ class FakeFeature:
     """A feature of the fake. `minimum` and `increment`: of its batch. `per_user`: its cap for each user.
 
     `draft`: it is a draft, and nobody has it yet. `levels`: of a custom feature, the lowest first. `scale`: the most
-    decimal digits of its numbers. `soft`: what is used above the limit is allowed.
+    decimal digits of its numbers. `metered`: its usage is counted.
     """
 
     type: Literal["switch", "quantity", "range", "custom"] = "switch"
@@ -153,15 +154,7 @@ class FakeSidecar(RememberedOutcomes):
     ) -> list[Answer | CallerError]:
         """Answer as `Sidecar.checks`."""
         del request_id, traceparent
-        found: list[Answer | CallerError] = []
-        for place, check in enumerate(checks):
-            try:
-                found.append(self._answer(checked(check, "")))
-            except CheckError as error:
-                found.append(CheckError(f"/checks/{place}{error.field}", error.detail, error.suggestion))
-            except UnknownFeatureError as error:
-                found.append(error)
-        return found
+        return answer_each(checks, self._answer)
 
     def entitlements(
         self,

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tiergate.client.check_arguments import expect_offset
 from tiergate.client.outcomes import OutcomeMeasure, OutcomeMinute
-from tiergate.errors import CheckError, SidecarUnreachableError
+from tiergate.errors import SidecarUnreachableError
 
 if TYPE_CHECKING:
     from tiergate.client.outcomes import MeasuredOutcome
@@ -50,7 +51,7 @@ class LocalOutcomes(ABC):
         self._expect(feature)
         if at is not None and at.tzinfo is None:
             if wait:
-                raise CheckError("/at", "must have its offset: a local time would be a guess")
+                expect_offset(at)
             at = None
         duration = None if duration_ms is None else max(0.0, round(duration_ms, 3))
         moment = datetime.now(UTC) if at is None else at
@@ -119,8 +120,8 @@ class RememberedOutcomes(LocalOutcomes):
         """Return what was reported of a feature by minute, as `Sidecar.outcomes`; it has no bounds of latency."""
         self._expect_up()
         self._expect(feature)
-        if since is not None and since.tzinfo is None:
-            raise CheckError("/at", "must have its offset: a local time would be a guess")
+        if since is not None:
+            expect_offset(since)
         begin = datetime.now(UTC) - _LISTED if since is None else since
         counts: dict[datetime, list[bool]] = {}
         for one in self.reported:

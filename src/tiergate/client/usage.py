@@ -58,15 +58,10 @@ class ReservationEnder(Protocol):
         ...
 
 
-class Reservation:
-    """Units that are set aside until they are committed or released, or until `expires_at`; false if it is denied.
+class _Held:
+    """What a reservation is, whoever waits for its end."""
 
-    As a context manager it is committed at the end of the block, with all of its amount or what `use` said, and
-    released if the block raises. A denied one does nothing.
-    """
-
-    def __init__(self, sidecar: ReservationEnder, made: ReservationMade) -> None:
-        self._sidecar = sidecar
+    def __init__(self, made: ReservationMade) -> None:
         self.answer = made.answer
         self.reserved = made.reserved
         self.id = made.id
@@ -81,6 +76,18 @@ class Reservation:
     def use(self, amount: Quantity) -> None:
         """Set how much is committed at the end of the block: at most what is reserved."""
         self._used = amount
+
+
+class Reservation(_Held):
+    """Units that are set aside until they are committed or released, or until `expires_at`; false if it is denied.
+
+    As a context manager it is committed at the end of the block, with all of its amount or what `use` said, and
+    released if the block raises. A denied one does nothing.
+    """
+
+    def __init__(self, sidecar: ReservationEnder, made: ReservationMade) -> None:
+        super().__init__(made)
+        self._sidecar = sidecar
 
     def commit(self, amount: Quantity | None = None) -> None:
         """Consume an amount of it, by default all; the rest is given back.
@@ -112,25 +119,12 @@ class Reservation:
             self.release()
 
 
-class AsyncReservation:
+class AsyncReservation(_Held):
     """A `Reservation` of an `AsyncSidecar`: used in an `async with` block."""
 
     def __init__(self, sidecar: AsyncSidecar, made: ReservationMade) -> None:
+        super().__init__(made)
         self._sidecar = sidecar
-        self.answer = made.answer
-        self.reserved = made.reserved
-        self.id = made.id
-        self.expires_at = made.expires_at
-        self.key = made.key
-        self._used: Quantity | None = None
-        self._is_open = bool(made.id)
-
-    def __bool__(self) -> bool:
-        return self.answer.allowed
-
-    def use(self, amount: Quantity) -> None:
-        """Set how much is committed at the end of the block: at most what is reserved."""
-        self._used = amount
 
     async def commit(self, amount: Quantity | None = None) -> None:
         """As `Reservation.commit`."""

@@ -14,25 +14,26 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tiergate.errors import RequestError, TiergateError
+from tiergate.sidecar.api import protocol_paths
 from tiergate.sidecar.api.batches import BatchAdapter
 from tiergate.sidecar.api.checks import CheckAdapter
 from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
 from tiergate.sidecar.api.explanations import ExplanationAdapter
+from tiergate.sidecar.api.json_endpoint import JsonEndpoint
 from tiergate.sidecar.api.outcomes import OutcomeAdapter
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
 from tiergate.sidecar.api.usage import UsageAdapter
-from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.native_decisions import NativeDecisions
 from tiergate.sidecar.outcomes.outcome_service import OutcomeService
-from tiergate.sidecar.request_context import RequestContext, context_of
+from tiergate.sidecar.request_context import context_of
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.usage.usage_service import UsageService
 from tiergate.wire.usage import CLOUD_EVENT, CLOUD_EVENTS
 from tiergate.wire.usage_reader import media_type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.api.ofrep.endpoints import OfrepApi
     from tiergate.sidecar.api.request_limits import Access
     from tiergate.sidecar.check_service import CheckService
-    from tiergate.sidecar.fast_path import Endpoint
     from tiergate.sidecar.metrics import Metrics
     from tiergate.sidecar.usage.meter import Meter
 
@@ -50,21 +50,6 @@ DEFAULT_CACHE_BYTES = 24 * 2**20
 _SHARE_OF_DECISIONS = 0.6
 _SHARE_OF_OFREP = 0.15
 _SHARE_OF_AUTHZEN = 0.08
-
-_OFREP = (
-    ("POST", "/ofrep/v1/evaluate/flags"),
-    ("POST", "/ofrep/v1/evaluate/flags/{key:path}"),
-    ("GET", "/ofrep/v1/configuration"),
-    ("GET", "/ofrep/v1/events"),
-)
-_AUTHZEN = (
-    ("POST", "/access/v1/evaluation"),
-    ("POST", "/access/v1/evaluations"),
-    ("POST", "/access/v1/search/subject"),
-    ("POST", "/access/v1/search/resource"),
-    ("POST", "/access/v1/search/action"),
-    ("GET", "/.well-known/authzen-configuration"),
-)
 
 
 class NativeApi:
@@ -111,18 +96,18 @@ class NativeApi:
         return AuthzenApi(self.service, self._authzen_bytes, self._authzen_url)
 
     @cached_property
-    def ofrep_routes(self) -> list[Route]:
-        """The routes of OFREP, in the order of `_OFREP`."""
+    def ofrep_routes(self) -> dict[str, Route]:
+        """Path → the route of OFREP."""
         from tiergate.sidecar.api.ofrep.endpoints import routes  # noqa: PLC0415 - see above
 
-        return routes(self.ofrep)
+        return {route.path: route for route in routes(self.ofrep)}
 
     @cached_property
-    def authzen_routes(self) -> list[Route]:
-        """The routes of AuthZEN, in the order of `_AUTHZEN`."""
+    def authzen_routes(self) -> dict[str, Route]:
+        """Path → the route of AuthZEN."""
         from tiergate.sidecar.api.authzen.endpoints import routes  # noqa: PLC0415 - see above
 
-        return routes(self.authzen)
+        return {route.path: route for route in routes(self.authzen)}
 
 
 def app(
@@ -150,56 +135,36 @@ def app(
 def routes(api: NativeApi) -> list[Route]:
     """Return every path of the API with its endpoint. The OpenAPI document has the same paths."""
     return [
-        Route("/v1/check", _JsonEndpoint(api.checks.respond, api.checks.respond_now), methods=["POST"]),
-        Route("/v1/checks", _JsonEndpoint(api.batches.respond, api.batches.respond_now), methods=["POST"]),
-        Route("/v1/explain", _JsonEndpoint(api.explanations.respond), methods=["POST"]),
+        Route("/v1/check", JsonEndpoint(api.checks.respond, api.checks.respond_now), methods=["POST"]),
+        Route("/v1/checks", JsonEndpoint(api.batches.respond, api.batches.respond_now), methods=["POST"]),
+        Route("/v1/explain", JsonEndpoint(api.explanations.respond), methods=["POST"]),
         Route("/v1/entitlements", _EntitlementsEndpoint(api.entitlements), methods=["GET"]),
-        Route("/v1/consume", _JsonEndpoint(api.usage.consume, api.usage.consume_now), methods=["POST"]),
-        Route("/v1/reserve", _JsonEndpoint(api.usage.reserve, api.usage.reserve_now), methods=["POST"]),
+        Route("/v1/consume", JsonEndpoint(api.usage.consume, api.usage.consume_now), methods=["POST"]),
+        Route("/v1/reserve", JsonEndpoint(api.usage.reserve, api.usage.reserve_now), methods=["POST"]),
         Route("/v1/reservations/{id}/commit", _ReservationEndpoint(api.usage.commit), methods=["POST"]),
         Route("/v1/reservations/{id}/release", _ReservationEndpoint(api.usage.release), methods=["POST"]),
         Route("/v1/usage", _UsageEndpoint(api.usage), methods=["GET", "POST"]),
-        *_loaded_later(_OFREP, lambda: api.ofrep_routes),
+        *_loaded_later(protocol_paths.OFREP, lambda: api.ofrep_routes),
         Route("/v1/outcomes", _OutcomesEndpoint(api.outcomes), methods=["GET", "POST"]),
-        *_loaded_later(_AUTHZEN, lambda: api.authzen_routes),
+        *_loaded_later(protocol_paths.AUTHZEN, lambda: api.authzen_routes),
         Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 
 
-def _loaded_later(paths: Sequence[tuple[str, str]], made: Callable[[], list[Route]]) -> list[Route]:
-    """Return routes that are made at the first request to one of them."""
-    return [Route(path, _LoadedLater(place, made), methods=[method]) for place, (method, path) in enumerate(paths)]
+def _loaded_later(paths: Mapping[str, str], made: Callable[[], Mapping[str, Route]]) -> list[Route]:
+    """Return routes, by path and method, that are made at the first request to one of them."""
+    return [Route(path, _LoadedLater(path, made), methods=[method]) for path, method in paths.items()]
 
 
 class _LoadedLater:
     """The endpoint of one of several routes that are made when they are needed."""
 
-    def __init__(self, place: int, made: Callable[[], list[Route]]) -> None:
-        self._place = place
+    def __init__(self, path: str, made: Callable[[], Mapping[str, Route]]) -> None:
+        self._path = path
         self._made = made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._made()[self._place].endpoint(scope, receive, send)
-
-
-class _JsonEndpoint:
-    """Passes a JSON body to an adapter; the fast path learns `respond_now`, if there is one, from the request."""
-
-    def __init__(
-        self,
-        respond: Callable[[bytes, RequestContext], Awaitable[HttpResponse]],
-        respond_now: Endpoint | None = None,
-    ) -> None:
-        self._respond = respond
-        self._respond_now = respond_now
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        require_json(scope["headers"])
-        context = context_of(scope["headers"])
-        body = (await receive())["body"]
-        if self._respond_now is not None:
-            learn(scope, self._respond_now)
-        await send_response(await self._respond(body, context), context, send)
+        await self._made()[self._path].endpoint(scope, receive, send)
 
 
 class _EntitlementsEndpoint:
@@ -252,7 +217,7 @@ class _OutcomesEndpoint:
 
     def __init__(self, outcomes: OutcomeAdapter) -> None:
         self._outcomes = outcomes
-        self._report = _JsonEndpoint(outcomes.report, outcomes.report_now)
+        self._report = JsonEndpoint(outcomes.report, outcomes.report_now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":

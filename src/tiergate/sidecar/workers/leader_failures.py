@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.sidecar.api.authzen.endpoints import EVALUATION_PATH, EVALUATIONS_PATH, SEARCH_PATH
 from tiergate.sidecar.api.ofrep import failures
-from tiergate.sidecar.api.ofrep.bulk import EVENTS_PATH
-from tiergate.sidecar.api.ofrep.endpoints import FLAGS_PATH
+from tiergate.sidecar.api.protocol_paths import (
+    EVALUATION_PATH,
+    EVALUATIONS_PATH,
+    EVENTS_PATH,
+    FLAGS_PATH,
+    SEARCH_PATH,
+)
 from tiergate.sidecar.api.responses import rejected
 
 if TYPE_CHECKING:

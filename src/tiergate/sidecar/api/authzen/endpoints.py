@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
@@ -10,12 +10,18 @@ from tiergate.errors import RequestError
 from tiergate.sidecar.api.authzen.batches import EvaluationsAdapter
 from tiergate.sidecar.api.authzen.evaluations import EvaluationAdapter
 from tiergate.sidecar.api.authzen.searches import SearchAdapter
+from tiergate.sidecar.api.json_endpoint import JsonEndpoint
+from tiergate.sidecar.api.protocol_paths import (
+    AUTHZEN_CONFIGURATION_PATH,
+    EVALUATION_PATH,
+    EVALUATIONS_PATH,
+    SEARCH_PATH,
+    SEARCH_TARGETS,
+)
 from tiergate.sidecar.api.request_limits import require_json
 from tiergate.sidecar.api.responses import HttpResponse, send_response
-from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.request_context import context_of
 from tiergate.wire.authzen import AuthzenConfiguration
-from tiergate.wire.authzen_reader import ACTION, RESOURCE, SUBJECT
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
@@ -24,13 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from tiergate.sidecar.check_service import CheckService
-    from tiergate.sidecar.fast_path import Endpoint
     from tiergate.sidecar.request_context import RequestContext
-
-EVALUATION_PATH: Final = "/access/v1/evaluation"
-EVALUATIONS_PATH: Final = "/access/v1/evaluations"
-SEARCH_PATH: Final = "/access/v1/search/"
-CONFIGURATION_PATH: Final = "/.well-known/authzen-configuration"
 
 
 class AuthzenApi:
@@ -50,13 +50,19 @@ class AuthzenApi:
 def routes(api: AuthzenApi) -> list[Route]:
     """Return every path of AuthZEN with its endpoint."""
     return [
-        Route(EVALUATION_PATH, _JsonEndpoint(api.single.respond, api.single.respond_now), methods=["POST"]),
-        Route(EVALUATIONS_PATH, _JsonEndpoint(api.batch.respond), methods=["POST"]),
-        *(
-            Route(SEARCH_PATH + target, _JsonEndpoint(_searching(api.search, target)), methods=["POST"])
-            for target in (SUBJECT, RESOURCE, ACTION)
+        Route(
+            EVALUATION_PATH, JsonEndpoint(api.single.respond, api.single.respond_now, _expect_json), methods=["POST"]
         ),
-        Route(CONFIGURATION_PATH, _ConfigurationEndpoint(api), methods=["GET"]),
+        Route(EVALUATIONS_PATH, JsonEndpoint(api.batch.respond, expect=_expect_json), methods=["POST"]),
+        *(
+            Route(
+                SEARCH_PATH + target,
+                JsonEndpoint(_searching(api.search, target), expect=_expect_json),
+                methods=["POST"],
+            )
+            for target in SEARCH_TARGETS
+        ),
+        Route(AUTHZEN_CONFIGURATION_PATH, _ConfigurationEndpoint(api), methods=["GET"]),
     ]
 
 
@@ -65,26 +71,6 @@ def _searching(search: SearchAdapter, target: str) -> Callable[[bytes, RequestCo
         return await search.respond(target, body)
 
     return respond
-
-
-class _JsonEndpoint:
-    """Passes a JSON body to an adapter; the fast path learns `respond_now`, if there is one, from the request."""
-
-    def __init__(
-        self,
-        respond: Callable[[bytes, RequestContext], Awaitable[HttpResponse]],
-        respond_now: Endpoint | None = None,
-    ) -> None:
-        self._respond = respond
-        self._respond_now = respond_now
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _expect_json(scope["headers"])
-        context = context_of(scope["headers"])
-        body = (await receive())["body"]
-        if self._respond_now is not None:
-            learn(scope, self._respond_now)
-        await send_response(await self._respond(body, context), context, send)
 
 
 class _ConfigurationEndpoint:

@@ -22,6 +22,7 @@ from tiergate.model import BEGINNING, FOREVER
 from tiergate.sidecar.api.ofrep.failures import failure, reject
 from tiergate.sidecar.api.ofrep.kept_flags import KeptFlagWriter
 from tiergate.sidecar.api.ofrep.translation import decided_feature, evaluate, evaluate_both
+from tiergate.sidecar.api.protocol_paths import EVENTS_PATH
 from tiergate.sidecar.api.responses import JSON, HttpResponse
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.subject_versions import SubjectVersion
 
 ENDPOINT = "ofrep_bulk"
-EVENTS_PATH = "/ofrep/v1/events"
 
 _NO_FLAGS = b'"flags":[]'
 _CACHE = (b"cache-control", b"private, no-cache")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from starlette.routing import Route
 
 from tiergate.http import entity_tags
-from tiergate.sidecar.api.ofrep.bulk import EVENTS_PATH, BulkAdapter
+from tiergate.sidecar.api.ofrep.bulk import BulkAdapter
 from tiergate.sidecar.api.ofrep.events import EventStreams
 from tiergate.sidecar.api.ofrep.flags import FlagAdapter
+from tiergate.sidecar.api.protocol_paths import EVENTS_PATH, FLAG_PATH, FLAGS_PATH, OFREP_CONFIGURATION_PATH
 from tiergate.sidecar.api.request_limits import require_json
 from tiergate.sidecar.api.responses import JSON, HttpResponse, send_response
 from tiergate.sidecar.fast_path import learn
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.request_context import RequestContext
-
-FLAGS_PATH: Final = "/ofrep/v1/evaluate/flags"
-CONFIGURATION_PATH: Final = "/ofrep/v1/configuration"
 
 _SHARE_OF_FLAGS: Final = 0.4
 
@@ -51,8 +49,8 @@ def routes(api: OfrepApi) -> list[Route]:
     """Return every path of OFREP with its endpoint."""
     return [
         Route(FLAGS_PATH, _BulkEndpoint(api.bulk), methods=["POST"]),
-        Route(FLAGS_PATH + "/{key:path}", _FlagEndpoint(api.flags), methods=["POST"]),
-        Route(CONFIGURATION_PATH, _ConfigurationEndpoint(api), methods=["GET"]),
+        Route(FLAG_PATH, _FlagEndpoint(api.flags), methods=["POST"]),
+        Route(OFREP_CONFIGURATION_PATH, _ConfigurationEndpoint(api), methods=["GET"]),
         Route(EVENTS_PATH, _EventsEndpoint(api.events), methods=["GET"]),
     ]
 
