@@ -29,7 +29,7 @@ from tiergate.sidecar.api.responses import encode_response
 from tiergate.sidecar.deferred import Deferred
 from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext, make_context
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
-from tiergate.sidecar.usage.elsewhere import UsageElsewhereError
+from tiergate.sidecar.usage.leader_usage import UsageElsewhereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from tiergate.errors import RequestError
 from tiergate.sidecar.api.responses import send_response
 from tiergate.sidecar.fast_path import learn
 from tiergate.sidecar.request_context import context_of
-from tiergate.sidecar.usage.elsewhere import UsageElsewhereError
+from tiergate.sidecar.usage.leader_usage import UsageElsewhereError
 from tiergate.sidecar.workers.leader_failures import reject_handed_on
 
 if TYPE_CHECKING:

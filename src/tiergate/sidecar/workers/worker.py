@@ -36,7 +36,7 @@ from tiergate.sidecar.api_server import (
 from tiergate.sidecar.metrics_snapshot import take_snapshot
 from tiergate.sidecar.settings import TABLE, Settings
 from tiergate.sidecar.state import State
-from tiergate.sidecar.usage.elsewhere import UsageOfLeader
+from tiergate.sidecar.usage.leader_usage import UsageOfLeader
 from tiergate.sidecar.usage.meter import MeterAbsence
 from tiergate.sidecar.workers.follower import WorkerFollower
 from tiergate.sidecar.workers.handing_on import HandingOn

@@ -10,7 +10,7 @@ import pytest
 
 from tiergate.errors import RequestError
 from tiergate.sidecar.metrics import Metrics
-from tiergate.sidecar.usage.elsewhere import UsageElsewhereError
+from tiergate.sidecar.usage.leader_usage import UsageElsewhereError
 from tiergate.sidecar.workers.handing_on import HandingOn
 from tiergate.sidecar.workers.leader_client import LeaderAnswer, LeaderClient
 

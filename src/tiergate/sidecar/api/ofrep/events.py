@@ -18,7 +18,7 @@ from tiergate.model import FOREVER
 from tiergate.sidecar.api.ofrep.bulk import all_flags_for
 from tiergate.sidecar.api.ofrep.failures import reject
 from tiergate.sidecar.api.responses import send_response
-from tiergate.sidecar.usage.elsewhere import SUGGESTED_RETRY_MS, UsageElsewhereError
+from tiergate.sidecar.usage.leader_usage import SUGGESTED_RETRY_MS, UsageElsewhereError
 from tiergate.wire.json import encode
 from tiergate.wire.ofrep_reader import read_stream_query
 
